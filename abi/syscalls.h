@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The one table of system calls (x86-64 numbers). A row says what the arguments are; windows, the native
+// engine's marshalling, `mino trace`, the coverage page and the tests are all derived from it. Calls without
+// a row run on the host. Adding a call is adding a row: see doc/add-a-syscall.md.
+// Argument meaning follows the man pages (section 2) and, where those are silent, Linux 6.12's SYSCALL_DEFINEs.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "abi/shape.h"
+
+namespace mino::abi {
+
+namespace shorthand {  // Only to keep the rows readable.
+
+constexpr Arg fd() { return {Kind::kFd, Print::kFd, {}, {}}; }
+constexpr Arg val(Print print = Print::kDec) { return {Kind::kValue, print, {}, {}}; }
+constexpr Arg hex() { return val(Print::kHex); }
+constexpr Arg path() { return {Kind::kPath, Print::kString, {}, {}}; }
+constexpr Arg in(uint8_t count_arg, uint16_t unit = 1, Print print = Print::kData) {
+  return {Kind::kIn, print, {Len::kArg, count_arg, unit}, {}};
+}
+constexpr Arg in_fixed(uint16_t bytes, Print print = Print::kStruct) {
+  return {Kind::kIn, print, {Len::kFixed, 0, bytes}, {}};
+}
+constexpr Arg out(uint8_t count_arg, Wrote wrote = Wrote::kResult, uint16_t unit = 1,
+                  Print print = Print::kData) {
+  return {Kind::kOut, print, {Len::kArg, count_arg, unit}, wrote};
+}
+constexpr Arg out_fixed(uint16_t bytes, Print print = Print::kStruct) {
+  return {Kind::kOut, print, {Len::kFixed, 0, bytes}, Wrote::kAll};
+}
+constexpr Arg inout_fixed(uint16_t bytes, Print print = Print::kStruct) {
+  return {Kind::kInOut, print, {Len::kFixed, 0, bytes}, Wrote::kChanged};
+}
+constexpr Arg inout(uint8_t count_arg, uint16_t unit, Print print) {
+  return {Kind::kInOut, print, {Len::kArg, count_arg, unit}, Wrote::kChanged};
+}
+// A buffer whose size stands behind a socklen_t pointer, and that pointer.
+constexpr Arg out_socklen(uint8_t len_arg, Print print) {
+  return {Kind::kOut, print, {Len::kSockLen, len_arg, 1}, Wrote::kSockLen};
+}
+constexpr Arg socklen() { return inout_fixed(4, Print::kStruct); }
+constexpr Arg iov_in(uint8_t count_arg) { return {Kind::kIovIn, Print::kIov, {Len::kArg, count_arg, 16}, {}}; }
+constexpr Arg iov_out(uint8_t count_arg) {
+  return {Kind::kIovOut, Print::kIov, {Len::kArg, count_arg, 16}, Wrote::kVector};
+}
+constexpr Arg msg_in() { return {Kind::kMsgIn, Print::kMsg, {}, {}}; }
+constexpr Arg msg_out() { return {Kind::kMsgOut, Print::kMsg, {}, Wrote::kMsg}; }
+constexpr Arg mmsg_in(uint8_t n) { return {Kind::kMmsgIn, Print::kMmsg, {Len::kArg, n, 64}, Wrote::kMsg}; }
+constexpr Arg mmsg_out(uint8_t n) { return {Kind::kMmsgOut, Print::kMmsg, {Len::kArg, n, 64}, Wrote::kMsg}; }
+constexpr Arg fdset(uint8_t n) { return {Kind::kFdSet, Print::kFdSet, {Len::kArg, n, 1}, Wrote::kChanged}; }
+constexpr Arg host() { return {Kind::kHost, Print::kPointer, {}, {}}; }
+constexpr Arg sockaddr_in(uint8_t n) { return in(n, 1, Print::kSockaddr); }
+constexpr Arg sockaddr_out(uint8_t n) { return out_socklen(n, Print::kSockaddr); }
+constexpr Arg timespec() { return in_fixed(16, Print::kTimespec); }
+
+}  // namespace shorthand
+
+inline constexpr auto kSyscalls = [] {
+  using namespace shorthand;
+  using enum Route;
+  using enum Support;
+  using P = Print;
+  constexpr uint16_t kBlock = kMayBlock;
+  constexpr uint16_t kSend = kMayBlock | kRaisesSigpipe;
+  return std::to_array<Row>({
+      // Bytes in and out of any file.
+      {0, "read", kByFd, kBlock, {fd(), out(2), val()}},
+      {1, "write", kByFd, kSend, {fd(), in(2), val()}},
+      {17, "pread64", kByFd, kBlock, {fd(), out(2), val(), val()}},
+      {18, "pwrite64", kByFd, kSend, {fd(), in(2), val(), val()}},
+      {19, "readv", kByFd, kBlock, {fd(), iov_out(2), val()}},
+      {20, "writev", kByFd, kSend, {fd(), iov_in(2), val()}},
+      {295, "preadv", kByFd, kBlock, {fd(), iov_out(2), val(), val(), val()}},
+      {296, "pwritev", kByFd, kSend, {fd(), iov_in(2), val(), val(), val()}},
+      {327, "preadv2", kByFd, kBlock, {fd(), iov_out(2), val(), val(), val(), hex()}},
+      {328, "pwritev2", kByFd, kSend, {fd(), iov_in(2), val(), val(), val(), hex()}},
+      // Sockets.
+      {41, "socket", kSocket, kMakesFd, {val(P::kFamily), val(P::kSockType), val(P::kProtocol)}},
+      {53, "socketpair", kSocketPair, kMakesTwoFds,
+       {val(P::kFamily), val(P::kSockType), val(P::kProtocol), out_fixed(8)}},
+      {42, "connect", kByFd, kBlock, {fd(), sockaddr_in(2), val()}},
+      {43, "accept", kByFd, kBlock | kMakesFd, {fd(), sockaddr_out(2), socklen()}},
+      {288, "accept4", kByFd, kBlock | kMakesFd,
+       {fd(), sockaddr_out(2), socklen(), val(P::kSockType)}},
+      {44, "sendto", kByFd, kSend,
+       {fd(), in(2), val(), val(P::kMsgFlags), sockaddr_in(5), val()}},
+      {45, "recvfrom", kByFd, kBlock,
+       {fd(), out(2), val(), val(P::kMsgFlags), sockaddr_out(5), socklen()}},
+      {46, "sendmsg", kMessage, kSend, {fd(), msg_in(), val(P::kMsgFlags)}},
+      {47, "recvmsg", kMessage, kBlock, {fd(), msg_out(), val(P::kMsgFlags)}},
+      {307, "sendmmsg", kMessage, kSend, {fd(), mmsg_in(2), val(), val(P::kMsgFlags)}},
+      {299, "recvmmsg", kMessage, kBlock,
+       {fd(), mmsg_out(2), val(), val(P::kMsgFlags), inout_fixed(16, P::kTimespec)}},
+      {48, "shutdown", kByFd, 0, {fd(), val(P::kHow)}},
+      {49, "bind", kByFd, 0, {fd(), sockaddr_in(2), val()}},
+      {50, "listen", kByFd, 0, {fd(), val()}},
+      {51, "getsockname", kByFd, 0, {fd(), sockaddr_out(2), socklen()}},
+      {52, "getpeername", kByFd, 0, {fd(), sockaddr_out(2), socklen()}},
+      {54, "setsockopt", kByFd, kBlock,
+       {fd(), val(P::kLevel), val(P::kOptName),
+        {Kind::kOptIn, P::kOptValue, {Len::kArg, 4, 1}, {}}, val()}},
+      {55, "getsockopt", kByFd, 0,
+       {fd(), val(P::kLevel), val(P::kOptName),
+        {Kind::kInOut, P::kOptValue, {Len::kSockLen, 4, 1}, Wrote::kChanged}, socklen()}},
+      // Descriptors.
+      {3, "close", kClose, kBlock, {fd()}},
+      {436, "close_range", kCloseRange, 0, {val(), val(), hex()}},
+      {32, "dup", kDup, kMakesFd, {fd()}},
+      {33, "dup2", kDup, kMakesFd, {fd(), val()}},
+      {292, "dup3", kDup, kMakesFd, {fd(), val(), val(P::kOpenFlags)}},
+      {72, "fcntl", kFcntl, kBlock,
+       {fd(), val(P::kFcntlCmd), {Kind::kFcntl, P::kHex, {}, Wrote::kChanged}}},
+      {16, "ioctl", kIoctl, kBlock,
+       {fd(), val(P::kIoctl), {Kind::kIoctl, P::kPointer, {}, Wrote::kChanged}}},
+      {9, "mmap", kMap, 0, {val(P::kPointer), val(), hex(), hex(), fd(), val()}, kPartial,
+       "mapping an offloaded file answers ENODEV"},
+      // Readiness.
+      {7, "poll", kPoll, kBlock, {inout(1, 8, P::kPollfds), val(), val()}},
+      {271, "ppoll", kPoll, kBlock,
+       {inout(1, 8, P::kPollfds), val(), inout_fixed(16, P::kTimespec), host(), val()}},
+      {23, "select", kSelect, kBlock,
+       {val(), fdset(0), fdset(0), fdset(0), inout_fixed(16, P::kTimeval)}},
+      {270, "pselect6", kSelect, kBlock,
+       {val(), fdset(0), fdset(0), fdset(0), inout_fixed(16, P::kTimespec),
+        {Kind::kSigmask, P::kPointer, {}, {}}}},
+      {213, "epoll_create", kEpollCreate, kMakesFd, {val()}},
+      {291, "epoll_create1", kEpollCreate, kMakesFd, {val(P::kOpenFlags)}},
+      {233, "epoll_ctl", kEpollCtl, 0,
+       {fd(), val(P::kEpollOp), val(P::kFd), in_fixed(12, P::kEpollEvent)}},
+      {232, "epoll_wait", kEpollWait, kBlock,
+       {fd(), out(2, Wrote::kUnits, 12, P::kEpollEvents), val(), val()}},
+      {281, "epoll_pwait", kEpollWait, kBlock,
+       {fd(), out(2, Wrote::kUnits, 12, P::kEpollEvents), val(), val(), host(), val()}},
+      {441, "epoll_pwait2", kEpollWait, kBlock,
+       {fd(), out(2, Wrote::kUnits, 12, P::kEpollEvents), val(), timespec(), host(), val()}},
+      // Copies between files: one side may be local.
+      {40, "sendfile", kCopy, kSend, {fd(), fd(), inout_fixed(8), val()}},
+      {275, "splice", kCopy, kSend,
+       {fd(), inout_fixed(8), fd(), inout_fixed(8), val(), val(P::kSpliceFlags)}},
+      {276, "tee", kCopy, kBlock, {fd(), fd(), val(), val(P::kSpliceFlags)}},
+      {278, "vmsplice", kByFd, kBlock, {fd(), iov_in(2), val(), val(P::kSpliceFlags)}, kPartial,
+       "pipes are local; on an offloaded file it answers EBADF as Linux does"},
+      {326, "copy_file_range", kCopy, kBlock,
+       {fd(), inout_fixed(8), fd(), inout_fixed(8), val(), hex()}},
+      // Files, and paths under offloaded prefixes.
+      {2, "open", kPath, kMakesFd | kMayBlock, {path(), val(P::kOpenFlags), val(P::kMode)}},
+      {85, "creat", kPath, kMakesFd | kMayBlock, {path(), val(P::kMode)}},
+      {257, "openat", kPath, kMakesFd | kMayBlock, {fd(), path(), val(P::kOpenFlags), val(P::kMode)}},
+      {437, "openat2", kPath, kMakesFd | kMayBlock, {fd(), path(), in(3, 1, P::kStruct), val()}},
+      {4, "stat", kPath, 0, {path(), out_fixed(144)}},
+      {5, "fstat", kByFd, 0, {fd(), out_fixed(144)}},
+      {6, "lstat", kPath, 0, {path(), out_fixed(144)}},
+      {262, "newfstatat", kPath, kFdMayBePath, {fd(), path(), out_fixed(144), val(P::kAtFlags)}},
+      {332, "statx", kPath, kFdMayBePath, {fd(), path(), val(P::kAtFlags), hex(), out_fixed(256)}},
+      {137, "statfs", kPath, 0, {path(), out_fixed(120)}},
+      {138, "fstatfs", kByFd, 0, {fd(), out_fixed(120)}},
+      {8, "lseek", kByFd, 0, {fd(), val(), val(P::kWhence)}},
+      {78, "getdents", kByFd, 0, {fd(), out(2), val()}},
+      {217, "getdents64", kByFd, 0, {fd(), out(2), val()}},
+      {89, "readlink", kPath, 0, {path(), out(2), val()}},
+      {267, "readlinkat", kPath, kFdMayBePath, {fd(), path(), out(3), val()}},
+      {21, "access", kPath, 0, {path(), val()}},
+      {269, "faccessat", kPath, 0, {fd(), path(), val()}},
+      {439, "faccessat2", kPath, kFdMayBePath, {fd(), path(), val(), val(P::kAtFlags)}},
+      {74, "fsync", kByFd, kBlock, {fd()}},
+      {75, "fdatasync", kByFd, kBlock, {fd()}},
+      {277, "sync_file_range", kByFd, kBlock, {fd(), val(), val(), hex()}},
+      {306, "syncfs", kByFd, kBlock, {fd()}},
+      {221, "fadvise64", kByFd, 0, {fd(), val(), val(), val()}},
+      {187, "readahead", kByFd, kBlock, {fd(), val(), val()}},
+      {285, "fallocate", kByFd, kBlock, {fd(), hex(), val(), val()}},
+      {77, "ftruncate", kByFd, 0, {fd(), val()}},
+      {76, "truncate", kPath, 0, {path(), val()}},
+      {73, "flock", kByFd, kBlock, {fd(), val()}},
+      {91, "fchmod", kByFd, 0, {fd(), val(P::kMode)}},
+      {93, "fchown", kByFd, 0, {fd(), val(), val()}},
+      {90, "chmod", kPath, 0, {path(), val(P::kMode)}},
+      {92, "chown", kPath, 0, {path(), val(), val()}},
+      {94, "lchown", kPath, 0, {path(), val(), val()}},
+      {268, "fchmodat", kPath, 0, {fd(), path(), val(P::kMode)}},
+      {452, "fchmodat2", kPath, kFdMayBePath, {fd(), path(), val(P::kMode), val(P::kAtFlags)}},
+      {260, "fchownat", kPath, kFdMayBePath, {fd(), path(), val(), val(), val(P::kAtFlags)}},
+      {83, "mkdir", kPath, 0, {path(), val(P::kMode)}},
+      {258, "mkdirat", kPath, 0, {fd(), path(), val(P::kMode)}},
+      {84, "rmdir", kPath, 0, {path()}},
+      {87, "unlink", kPath, 0, {path()}},
+      {263, "unlinkat", kPath, 0, {fd(), path(), val(P::kAtFlags)}},
+      {82, "rename", kPathTwo, 0, {path(), path()}},
+      {264, "renameat", kPathTwo, 0, {fd(), path(), fd(), path()}},
+      {316, "renameat2", kPathTwo, 0, {fd(), path(), fd(), path(), hex()}},
+      {86, "link", kPathTwo, 0, {path(), path()}},
+      {265, "linkat", kPathTwo, kFdMayBePath, {fd(), path(), fd(), path(), val(P::kAtFlags)}},
+      {88, "symlink", kPath, 0, {path(), path()}, kFull, "routed by the new name"},
+      {266, "symlinkat", kPath, 0, {path(), fd(), path()}, kFull, "routed by the new name"},
+      {132, "utime", kPath, 0, {path(), in_fixed(16)}},
+      {235, "utimes", kPath, 0, {path(), in_fixed(32)}},
+      {280, "utimensat", kPath, kFdMayBePath, {fd(), path(), in_fixed(32), val(P::kAtFlags)}},
+      {80, "chdir", kCwd, 0, {path()}},
+      {81, "fchdir", kCwd, 0, {fd()}},
+      {79, "getcwd", kCwd, 0, {out(1), val()}},
+      {191, "getxattr", kPath, 0, {path(), path(), out(3), val()}},
+      {192, "lgetxattr", kPath, 0, {path(), path(), out(3), val()}},
+      {193, "fgetxattr", kByFd, 0, {fd(), path(), out(3), val()}},
+      {196, "flistxattr", kByFd, 0, {fd(), out(2), val()}},
+      // Credentials follow the client.
+      {105, "setuid", kMirror, 0, {val()}},
+      {106, "setgid", kMirror, 0, {val()}},
+      {113, "setreuid", kMirror, 0, {val(), val()}},
+      {114, "setregid", kMirror, 0, {val(), val()}},
+      {116, "setgroups", kMirror, 0, {val(), in(0, 4, P::kStruct)}},
+      {117, "setresuid", kMirror, 0, {val(), val(), val()}},
+      {119, "setresgid", kMirror, 0, {val(), val(), val()}},
+      {122, "setfsuid", kMirror, 0, {val()}},
+      {123, "setfsgid", kMirror, 0, {val()}},
+      {126, "capset", kMirror, 0, {in_fixed(8), in_fixed(24)}},
+      {95, "umask", kMirror, 0, {val(P::kMode)}},
+      // Process life and signals: the host's own, with the device kept in step.
+      {56, "clone", kFork, 0, {hex(), val(P::kPointer), val(P::kPointer), val(P::kPointer), hex()}, kHost},
+      {57, "fork", kFork, 0, {}, kHost},
+      {58, "vfork", kFork, 0, {}, kHost},
+      {435, "clone3", kFork, 0, {val(P::kPointer), val()}, kHost},
+      {59, "execve", kExec, 0, {path(), val(P::kPointer), val(P::kPointer)}, kHost},
+      {322, "execveat", kExec, 0, {fd(), path(), val(P::kPointer), val(P::kPointer), hex()}, kHost},
+      {60, "exit", kExit, 0, {val()}, kHost},
+      {231, "exit_group", kExit, 0, {val()}, kHost},
+      {13, "rt_sigaction", kSignal, 0, {val(), val(P::kPointer), val(P::kPointer), val()}, kHost},
+      {14, "rt_sigprocmask", kSignal, 0, {val(), val(P::kPointer), val(P::kPointer), val()}, kHost},
+      {15, "rt_sigreturn", kSignal, 0, {}, kHost},
+      {128, "rt_sigtimedwait", kSignal, kBlock, {val(P::kPointer)}, kHost},
+      {130, "rt_sigsuspend", kSignal, kBlock, {val(P::kPointer), val()}, kHost},
+      {157, "prctl", kGuard, 0, {val(), hex(), hex(), hex(), hex()}, kHost},
+      {161, "chroot", kGuard, 0, {path()}, kHost},
+      {272, "unshare", kGuard, 0, {hex()}, kHost},
+      {308, "setns", kGuard, 0, {fd(), hex()}, kHost},
+      // Not carried.
+      {425, "io_uring_setup", kRefuse, 0, {val(), val(P::kPointer)}, Support::kNone,
+       "ENOSYS, so that programs fall back to epoll"},
+  });
+}();
+
+inline constexpr uint32_t kSyscallLimit = 512;  // numbers at and above this are never in the table
+
+// Row index by number, or 0xff; built at compile time so that a look-up is one load.
+inline constexpr auto kRowIndex = [] {
+  std::array<uint8_t, kSyscallLimit> index{};
+  index.fill(0xff);
+  for (size_t i = 0; i < kSyscalls.size(); i++) index[kSyscalls[i].nr] = static_cast<uint8_t>(i);
+  return index;
+}();
+static_assert(kSyscalls.size() < 0xff);
+
+constexpr const Row* find_row(uint64_t nr) {
+  if (nr >= kSyscallLimit || kRowIndex[nr] == 0xff) return nullptr;
+  return &kSyscalls[kRowIndex[nr]];
+}
+
+}  // namespace mino::abi

@@ -1,0 +1,400 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every application test shares: a device of its own, processes, deadlines, checks.
+
+A driver is one file per application. It calls run(main); main(t) drives unmodified programs through
+`t`, on the host (t.host, t.start_host) and with their kernel offloaded (t.offloaded,
+t.run_offloaded). Whatever the driver itself checks, run() also checks, at the end, that no session
+and no listening socket is left on the device.
+
+    driver.py [BUILD_DIR]     BUILD_DIR holds mino; the default is build/ of this tree
+    MINO_RUN_FLAGS="..."      more options for each `mino run`, as "--hook sud" or "--no-windows"
+    MINO_NATIVE=1             no mino at all: "offloaded" means a network namespace of the driver's own
+                              behind a veth pair, the same picture. This is how the drivers are tested.
+    MINO_NATIVE=leak          as 1, but "offloaded" programs run on the host: every driver must fail
+
+Exit status: 0 passed, 1 failed, 77 cannot run here. A driver must never leave a process, a mount, an
+interface or a file behind, and never signal a process that it did not start.
+"""
+
+import contextlib
+import faulthandler
+import hashlib
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+import device
+
+APPS_DIR = pathlib.Path(__file__).resolve().parent
+PYTHON = "/usr/bin/python3"
+SKIPPED = 77
+# Sizes on both sides of what buffers, pages and arenas usually are.
+CONTENT_SIZES = (1, 100, 4095, 4096, 4097, 65536, 1 << 20, 5_000_000)
+
+
+class Failure(Exception):
+    """The application or mino did something wrong."""
+
+
+class Skip(Exception):
+    """The test cannot run on this machine."""
+
+
+def skip(reason):
+    raise Skip(reason)
+
+
+def fail(message):
+    raise Failure(message)
+
+
+def check(condition, message):
+    if not condition:
+        raise Failure(message)
+
+
+def check_equal(got, want, what):
+    if got != want:
+        raise Failure(f"{what}: got {got!r}, want {want!r}")
+
+
+def wait_for(what, predicate, timeout_s=15.0, interval_s=0.05):
+    """Calls predicate until it is true, and returns what it returned; fails after timeout_s."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        value = predicate()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise Failure(f"waited {timeout_s:g} s in vain for: {what}")
+        time.sleep(interval_s)
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def content(size):
+    """The same pseudo-random bytes for the same size, in every process of a test."""
+    return random.Random(size).randbytes(size)
+
+
+class Process:
+    """A program that runs beside the test, in a process group of its own, with its output in a file."""
+
+    def __init__(self, argv, log_path, env, cwd=None, stdin=None):
+        self.argv = [str(arg) for arg in argv]
+        self.log_path = log_path
+        with open(log_path, "wb") as log:
+            self.popen = subprocess.Popen(
+                self.argv, stdin=stdin or subprocess.DEVNULL, stdout=log,
+                stderr=subprocess.STDOUT, env=env, cwd=cwd, start_new_session=True)
+        self.pid = self.popen.pid
+
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    def alive(self):
+        return self.popen.poll() is None
+
+    def wait(self, timeout_s=30.0):
+        try:
+            return self.popen.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise Failure(f"still runs after {timeout_s:g} s: {' '.join(self.argv)}") from None
+
+    def send_signal(self, number):
+        self.popen.send_signal(number)
+
+    def stop(self, number=signal.SIGTERM, timeout_s=15.0):
+        """Asks the program to end, and returns its exit status."""
+        self.send_signal(number)
+        return self.wait(timeout_s)
+
+    def kill(self):
+        """Ends the whole group by force, children that outlived their leader included."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self.popen.wait()
+
+
+class Result:
+    """How a program that was run to its end ended."""
+
+    def __init__(self, argv, status, out, err):
+        self.argv, self.status, self.out, self.err = argv, status, out, err
+
+    @property
+    def text(self):
+        return self.out.decode(errors="replace")
+
+    @property
+    def error_text(self):
+        return self.err.decode(errors="replace")
+
+    def ok(self):
+        """Returns standard output as text; fails unless the exit status is 0."""
+        if self.status != 0:
+            raise Failure(f"{' '.join(self.argv)}\n  exit status {self.status}, want 0\n"
+                          f"{self.text[-2000:]}{self.error_text[-2000:]}")
+        return self.text
+
+    def json(self):
+        text = self.ok()
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise Failure(f"{' '.join(self.argv)}: no JSON ({error}):\n{text[-2000:]}") from None
+
+
+class Test:
+    """One run of one driver: its scratch directory, its device, and all that it started."""
+
+    def __init__(self, name, build_dir):
+        self.name = name
+        self.native_mode = os.environ.get("MINO_NATIVE", "")
+        self.native = bool(self.native_mode)
+        self.scratch = pathlib.Path(tempfile.mkdtemp(prefix=f"mino-app-{name}-"))
+        self.scratch.chmod(0o755)  # servers that drop root must still read what they serve
+        self.processes = []
+        self.ports = set()
+        self.env = {key: value for key, value in os.environ.items()
+                    if not key.lower().endswith("_proxy") and not key.startswith("MINO_")}
+        self.env.update(LC_ALL="C", PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                        PYTHONDONTWRITEBYTECODE="1",
+                        # Python's http.server looks its own address up: not for long.
+                        RES_OPTIONS="timeout:1 attempts:1")
+        self.mino_path = pathlib.Path(build_dir).resolve() / "mino"
+        self.device = self.make_device()
+
+    def make_device(self, tag="device"):
+        if self.native:
+            return device.NetnsDevice(leak=self.native_mode == "leak")
+        if not os.access(self.mino_path, os.X_OK):
+            skip(f"{self.mino_path} is not built")
+        flags = os.environ.get("MINO_RUN_FLAGS", "").split()
+        return device.MinoDevice(self.mino_path, self.scratch / f"run-{tag}", flags, self.execute)
+
+    # Programs --------------------------------------------------------------------------------
+
+    def execute(self, argv, timeout_s=30.0, stdin=b"", env=None, cwd=None):
+        """Runs a program to its end. Output goes through files: a daemon that the program starts
+        may keep a pipe open for ever."""
+        argv = [str(arg) for arg in argv]
+        with tempfile.TemporaryFile() as inp, tempfile.TemporaryFile() as out, \
+                tempfile.TemporaryFile() as err:
+            inp.write(stdin)
+            inp.seek(0)
+            popen = subprocess.Popen(argv, stdin=inp, stdout=out, stderr=err,
+                                     env={**self.env, **(env or {})}, cwd=cwd,
+                                     start_new_session=True)
+            try:
+                status = popen.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                status = None
+            finally:
+                if status is None:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(popen.pid, signal.SIGKILL)
+                    popen.wait()
+            out.seek(0)
+            err.seek(0)
+            result = Result(argv, status, out.read(), err.read())
+        if status is None:
+            raise Failure(f"did not end within {timeout_s:g} s: {' '.join(argv)}\n"
+                          f"{result.text[-2000:]}{result.error_text[-2000:]}")
+        return result
+
+    def host(self, *argv, **options):
+        return self.execute(argv, **options)
+
+    def mino(self, *argv, **options):
+        """mino with this device's run directory. Only where there is a mino."""
+        return self.execute(self.device.mino_argv(argv), **options)
+
+    def offloaded(self, *argv, **options):
+        return self.execute(self.device.run_argv(argv), **options)
+
+    def start(self, argv, label=None, env=None, **options):
+        label = label or pathlib.Path(str(argv[0])).name
+        log_path = self.scratch / f"{len(self.processes):03}-{label}.log"
+        process = Process(argv, log_path, {**self.env, **(env or {})}, **options)
+        self.processes.append(process)
+        return process
+
+    def start_host(self, *argv, **options):
+        return self.start(argv, label=f"host-{pathlib.Path(str(argv[0])).name}", **options)
+
+    def run_offloaded(self, *argv, **options):
+        return self.start(self.device.run_argv(argv),
+                          label=f"offloaded-{pathlib.Path(str(argv[0])).name}", **options)
+
+    def role(self, *arguments):
+        """The command line that runs the driver itself in one of its other roles."""
+        return [PYTHON, "-u", os.path.abspath(sys.argv[0]), "--role", *map(str, arguments)]
+
+    def peer(self, *arguments):
+        return [PYTHON, "-u", APPS_DIR / "peers.py", *map(str, arguments)]
+
+    # The device and its sockets --------------------------------------------------------------
+
+    def device_address(self):
+        return self.device.address
+
+    def gateway_address(self):
+        return self.device.gateway
+
+    def port(self):
+        """A port number that is free on the host and that this test has not used yet."""
+        for _ in range(200):
+            number = random.randrange(15000, 30000)
+            with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+                try:
+                    tcp.bind(("", number))
+                    udp.bind(("", number))
+                except OSError:
+                    continue
+            if number not in self.ports:
+                self.ports.add(number)
+                return number
+        fail("found no free port")
+
+    def device_sockets(self, *flags):
+        """[(local, peer)] as `ss` sees them in the device's network."""
+        return parse_ss(self.device.ss(self, "-H", "-n", *flags))
+
+    def host_sockets(self, *flags):
+        return parse_ss(self.host("ss", "-H", "-n", *flags).ok())
+
+    def wait_on_device(self, port, protocol="-t", timeout_s=15.0):
+        """Waits until the device has a bound or listening socket on port; the host must have none."""
+        def has(sockets):
+            return any(local.rsplit(":", 1)[-1] == str(port) for local, _ in sockets)
+
+        def bound_somewhere():
+            on_host = has(self.host_sockets(protocol, "-l"))
+            check(not on_host, f"port {port} of an offloaded program is open on the host")
+            return has(self.device_sockets(protocol, "-l"))
+
+        wait_for(f"a socket on port {port} in the device's network", bound_somewhere, timeout_s)
+        check(not has(self.host_sockets(protocol, "-l")),
+              f"port {port} of an offloaded program is open on the host, not only on the device")
+
+    def check_connected(self, peer, timeout_s=10.0):
+        """An offloaded program is connected to peer ("address:port"): from the device, not the host."""
+        def connected():
+            return [local for local, remote in self.device_sockets("-t") if remote == peer]
+
+        def on_host():
+            return [local for local, remote in self.host_sockets("-t") if remote == peer]
+
+        locals_ = wait_for(f"a connection to {peer} in the device's network (the host has "
+                           f"{on_host()})", connected, timeout_s)
+        check(not on_host(), f"the connection to {peer} is on the host: {on_host()}")
+        return locals_
+
+    def sessions(self):
+        return self.device.sessions(self)
+
+    def wait_no_sessions(self, timeout_s=8.0, allowed=0):
+        try:
+            wait_for("no session", lambda: self.sessions() <= allowed, timeout_s, 0.2)
+        except Failure:
+            raise Failure(f"{self.sessions()} sessions are left on the device, {allowed} expected, "
+                          f"{timeout_s:g} s after the last program ended") from None
+
+    # The end ---------------------------------------------------------------------------------
+
+    def stop_all(self):
+        for process in reversed(self.processes):
+            process.kill()
+
+    def report_logs(self):
+        for process in self.processes:
+            lines = process.log().splitlines()[-40:]
+            if lines:
+                print(f"--- {' '.join(process.argv)} [{process.popen.poll()}]", file=sys.stderr)
+                print("\n".join(lines), file=sys.stderr)
+        for path in sorted(self.scratch.glob("run-*/**/*.log")):
+            print(f"--- {path}", file=sys.stderr)
+            print("\n".join(path.read_text(errors="replace").splitlines()[-40:]), file=sys.stderr)
+
+
+def parse_ss(text):
+    """Local and peer address are the two columns that hold a colon, after state and two queues."""
+    sockets = []
+    for line in text.splitlines():
+        columns = [column for column in line.split() if ":" in column and "((" not in column]
+        if len(columns) >= 2:
+            sockets.append(tuple(column.replace("::ffff:", "").replace("[", "").replace("]", "")
+                                 for column in columns[:2]))
+    return sockets
+
+
+def need(*programs):
+    for program in programs:
+        if not shutil.which(program, path="/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/bin"):
+            skip(f"{program} is not installed (test/apps/packages.txt names the packages)")
+
+
+def drive(t, main, own_device):
+    if own_device:  # the driver brings its devices up and down by itself
+        main(t)
+        return
+    t.device.up()
+    listening = set(t.device_sockets("-t", "-l") + t.device_sockets("-u", "-l"))
+    main(t)
+    t.stop_all()
+    t.wait_no_sessions()
+    wait_for("no listening socket left on the device", lambda: not set(
+        t.device_sockets("-t", "-l") + t.device_sockets("-u", "-l")) - listening, 5.0)
+    t.device.down()
+    check(not t.device.leftovers(t), f"`mino down` left behind: {t.device.leftovers(t)}")
+
+
+def run(main, needs=(), limit_s=100, own_device=False):
+    """Runs main(t) as the test that the calling file is, and exits with its verdict."""
+    name = pathlib.Path(sys.argv[0]).stem
+    build_dir = sys.argv[1] if len(sys.argv) > 1 else APPS_DIR.parent.parent / "build"
+    faulthandler.enable()
+
+    def give_up(number, _frame):
+        raise Failure(f"not done after {limit_s} s" if number == signal.SIGALRM else "terminated")
+
+    signal.signal(signal.SIGALRM, give_up)
+    signal.signal(signal.SIGTERM, give_up)
+    signal.alarm(limit_s)
+    t, status = None, 1
+    try:
+        if os.geteuid() != 0:
+            skip("needs root: it makes network namespaces")
+        need("ip", "ss", *needs)
+        t = Test(name, build_dir)
+        drive(t, main, own_device)
+        print(f"{name}: passed")
+        status = 0
+    except Skip as reason:
+        print(f"{name}: skipped: {reason}")
+        status = SKIPPED
+    except Exception as failure:  # a driver's own mistake is reported like an application's
+        print(f"{name}: FAILED: {type(failure).__name__}: {failure}", file=sys.stderr)
+        for frame in traceback.extract_tb(failure.__traceback__):
+            print(f"    {frame.filename}:{frame.lineno} {frame.name}: {frame.line}", file=sys.stderr)
+        if t:
+            t.report_logs()
+    finally:
+        signal.alarm(0)
+        if t:
+            t.stop_all()
+            t.device.down(forced=True)
+            shutil.rmtree(t.scratch, ignore_errors=True)
+    sys.exit(status)

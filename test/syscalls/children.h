@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Processes, threads and waiting for the tests of this directory. What a child finds wrong it prints
+// itself; its exit status tells the parent.
+#pragma once
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
+
+#include <atomic>
+#include <thread>
+
+#include "check.h"
+
+inline void sleep_ms(long ms) {
+  timespec left = {ms / 1000, ms % 1000 * 1000000};
+  while (nanosleep(&left, &left) == -1 && errno == EINTR) {
+  }
+}
+
+inline long now_ms() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+template <class Body>
+pid_t child(Body body) {
+  pid_t pid = OK(fork());
+  if (pid == 0) {
+    check::failures = 0;
+    body();
+    _exit(check::failures ? 1 : 0);
+  }
+  return pid;
+}
+
+// The status of waitpid(), or -1.
+inline int wait_for(pid_t pid) {
+  int status = -1;
+  pid_t got;
+  do {
+    got = waitpid(pid, &status, 0);
+  } while (got == -1 && errno == EINTR);
+  return got == pid ? status : -1;
+}
+
+// The child ended by itself, with this exit status.
+#define EXPECT_EXIT(pid, exit_status)            \
+  do {                                           \
+    int status_ = wait_for(pid);                 \
+    EXPECT(WIFEXITED(status_));                  \
+    EXPECT_EQ(WEXITSTATUS(status_), exit_status); \
+  } while (0)
+
+inline void on_signal(int signo, void (*handler)(int), int flags = 0) {
+  struct sigaction action = {};
+  action.sa_handler = handler;
+  action.sa_flags = flags;
+  OK(sigaction(signo, &action, nullptr));
+}
+
+inline std::atomic<int> handled{0};
+inline void count_signal(int) { handled++; }
+
+// What a call returned, with its errno, across threads.
+struct Outcome {
+  std::atomic<bool> started{false};
+  std::atomic<bool> done{false};
+  long result = 0;
+  int error = 0;
+};
+
+// Runs `call` in a thread of its own; `meanwhile` runs here once that thread is probably blocked.
+template <class Call, class Meanwhile>
+void while_blocked(Outcome* outcome, Call call, Meanwhile meanwhile) {
+  std::thread thread([&] {
+    outcome->started = true;
+    errno = 0;
+    outcome->result = static_cast<long>(call());
+    outcome->error = errno;
+    outcome->done = true;
+  });
+  while (!outcome->started) sched_yield();
+  sleep_ms(30);
+  meanwhile(thread.native_handle());
+  thread.join();
+}
+
+// Sends the signal again and again until the call has come back: a single one might arrive before the
+// thread blocks, and would then prove nothing.
+template <class Call>
+void interrupt_until_done(Outcome* outcome, int signo, Call call) {
+  while_blocked(outcome, call, [&](pthread_t thread) {
+    while (!outcome->done) {
+      pthread_kill(thread, signo);
+      sleep_ms(10);
+    }
+  });
+}
+
+// SIGALRM every `ms` milliseconds, for calls that block in the first thread; 0 stops it.
+inline void alarm_every(long ms) {
+  itimerval timer = {};
+  timer.it_value.tv_usec = ms * 1000;
+  timer.it_interval = timer.it_value;
+  OK(setitimer(ITIMER_REAL, &timer, nullptr));
+}
