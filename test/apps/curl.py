@@ -16,9 +16,11 @@ UPLOAD = content(5_000_000)
 def downloads(t, server):
     target = t.scratch / "got"
     for size in harness.CONTENT_SIZES:
-        out = t.offloaded("curl", "-sS", "-o", target, "-w", "%{http_code} %{local_ip} %{remote_ip}",
+        out = t.offloaded("curl", "-sS", "-o", target, "-w",
+                          "%{http_code} %{local_ip} %{remote_ip}",
                           server.url(f"/bytes/{size}")).ok()
-        check_equal(out, f"200 {t.device_address()} {t.gateway_address()}", f"curl -w, {size} bytes")
+        check_equal(out, f"200 {t.device_address()} {t.gateway_address()}",
+                    f"curl -w, {size} bytes")
         check_equal(sha256(target.read_bytes()), sha256(content(size)), f"{size} bytes downloaded")
     check_equal(server.peers, {t.device_address()}, "the addresses that the server saw")
     piped = t.offloaded("curl", "-sS", server.url("/bytes/1048576"))
@@ -58,7 +60,22 @@ def socket_is_on_device(t, server):
     check_equal(client.log(), "held", "output of the held curl")
 
 
-def ipv6(t):
+def ipv6_to_host(t):
+    if not t.device.gateway6:
+        print("curl: IPv6 to the host not tried: the uplink has no IPv6 address")
+        return
+    with HostHttp(t.device.gateway6) as server:
+        # A fresh address is unusable until the kernel has looked for a duplicate.
+        wait_for("the uplink's IPv6 addresses", lambda: t.offloaded(
+            "curl", "-s", "--max-time", "2", server.url("/bytes/1")).status == 0)
+        got = t.offloaded("curl", "-sS", server.url("/bytes/70000"))
+        check_equal(sha256(got.out), sha256(content(70_000)), "70 kB over IPv6 from the host")
+        got = t.offloaded("curl", "-sS", "--data-binary", "@-", server.url("/up"), stdin=UPLOAD)
+        check_equal(got.json()["sha256"], sha256(UPLOAD), "POST of 5 MB over IPv6")
+        check(t.device.gateway6 not in server.peers, "the IPv6 client has the host's address")
+
+
+def ipv6_on_loopback(t):
     """On the device's own loopback, where a v6 address needs no uplink."""
     loopback = t.offloaded("ip", "-6", "-j", "addr", "show", "dev", "lo").json()
     if not any(address.get("local") == "::1" for interface in loopback
@@ -107,7 +124,8 @@ def main(t):
         uploads(t, server)
         parallel(t, server)
         socket_is_on_device(t, server)
-        ipv6(t)
+        ipv6_to_host(t)
+        ipv6_on_loopback(t)
         errors(t, server)
 
 

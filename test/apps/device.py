@@ -60,7 +60,8 @@ class MinoDevice:
 
     def __init__(self, mino, run_dir, run_flags, execute):
         self.mino, self.run_dir, self.run_flags, self.execute = mino, run_dir, run_flags, execute
-        self.address = self.gateway = self.pid = None
+        self.address = self.gateway = self.gateway6 = self.interface = self.pid = None
+        self.downed_pid = None
 
     def mino_argv(self, argv):
         return [self.mino, "--run-dir", self.run_dir, *argv]
@@ -68,8 +69,8 @@ class MinoDevice:
     def run_argv(self, argv):
         return self.mino_argv(["run", *self.run_flags, "--", *argv])
 
-    def up(self):
-        result = self.execute(self.mino_argv(["up"]))
+    def up(self, *options):
+        result = self.execute(self.mino_argv(["up", *options]))
         if result.status != 0:
             raise DeviceError(f"`mino up` failed with {result.status}:\n"
                               f"{result.text}{result.error_text}")
@@ -80,6 +81,12 @@ class MinoDevice:
             self.pid = status["pid"]
         except KeyError as key:
             raise DeviceError(f"`mino status --json` has no {key}: {status}") from None
+        self.interface = status["uplink"].get("interface")
+        if status["uplink"].get("address6"):
+            host_end = self.execute(["ip", "-6", "-j", "addr", "show", "dev", self.interface])
+            self.gateway6 = next((address["local"] for link in json.loads(host_end.ok()) if link
+                                  for address in link["addr_info"]
+                                  if address["scope"] == "global"), None)
 
     def status(self):
         result = self.execute(self.mino_argv(["status", "--json"]))
@@ -129,7 +136,7 @@ class MinoDevice:
                 pass
 
     def is_own(self, pid):
-        """Whether pid is still the minod of this run directory, not a later process of that number."""
+        """Whether pid is still a minod, not a later process of that number."""
         try:
             command = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except OSError:
@@ -145,9 +152,10 @@ class MinoDevice:
         if self.is_own(self.downed_pid):
             left.append(f"minod, pid {self.downed_pid}")
         for interface in json.loads(t.host("ip", "-j", "addr").ok()):
-            for address in interface.get("addr_info", []):
-                if address.get("local") == self.gateway:
-                    left.append(f"interface {interface['ifname']} with {self.gateway}")
+            addresses = [address.get("local") for address in interface.get("addr_info", [])]
+            if interface["ifname"] == self.interface or self.gateway in addresses:
+                left.append(f"interface {interface['ifname']}, {addresses}")
+        left += [str(path) for path in self.run_dir.glob("*.sock")]
         return left
 
 
@@ -161,6 +169,7 @@ class NetnsDevice:
         base = f"10.222.{number >> 6 & 255}."
         self.gateway = base + str((number & 63) * 4 + 1)
         self.address = base + str((number & 63) * 4 + 2)
+        self.gateway6, self.address6 = f"fd00:222:{number:x}::1", f"fd00:222:{number:x}::2"
         self.leak = leak
         self.pid = None
 
@@ -179,8 +188,10 @@ class NetnsDevice:
         self.ip("link", "add", self.host_end, "type", "veth", "peer", "name", self.device_end,
                 "netns", self.name)
         self.ip("addr", "add", f"{self.gateway}/30", "dev", self.host_end)
+        self.ip("addr", "add", f"{self.gateway6}/64", "dev", self.host_end, "nodad")
         self.ip("link", "set", self.host_end, "up")
         self.ip(*inside, "addr", "add", f"{self.address}/30", "dev", self.device_end)
+        self.ip(*inside, "addr", "add", f"{self.address6}/64", "dev", self.device_end, "nodad")
         self.ip(*inside, "link", "set", "lo", "up")
         self.ip(*inside, "link", "set", self.device_end, "up")
         self.ip(*inside, "route", "add", "default", "via", self.gateway)

@@ -8,152 +8,35 @@ and no listening socket is left on the device.
 
     driver.py [BUILD_DIR]     BUILD_DIR holds mino; the default is build/ of this tree
     MINO_RUN_FLAGS="..."      more options for each `mino run`, as "--hook sud" or "--no-windows"
-    MINO_NATIVE=1             no mino at all: "offloaded" means a network namespace of the driver's own
-                              behind a veth pair, the same picture. This is how the drivers are tested.
+    MINO_NATIVE=1             no mino at all: "offloaded" means a network namespace of the driver's
+                              own behind a veth pair, the same picture; so the drivers are tested
     MINO_NATIVE=leak          as 1, but "offloaded" programs run on the host: every driver must fail
 
-Exit status: 0 passed, 1 failed, 77 cannot run here. A driver must never leave a process, a mount, an
-interface or a file behind, and never signal a process that it did not start.
+Exit status: 0 passed, 1 failed, 77 cannot run here. A driver must never leave a process, a mount,
+an interface or a file behind, and never signal a process that it did not start.
 """
 
 import contextlib
 import faulthandler
-import hashlib
-import json
 import os
 import pathlib
 import random
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
 import traceback
 
 import device
+# Drivers take these from here.
+from programs import (CONTENT_SIZES, Failure, Process, Skip, check, check_equal, content, execute,
+                      fail, sha256, skip, wait_for)
 
 APPS_DIR = pathlib.Path(__file__).resolve().parent
 PYTHON = "/usr/bin/python3"
 SKIPPED = 77
-# Sizes on both sides of what buffers, pages and arenas usually are.
-CONTENT_SIZES = (1, 100, 4095, 4096, 4097, 65536, 1 << 20, 5_000_000)
-
-
-class Failure(Exception):
-    """The application or mino did something wrong."""
-
-
-class Skip(Exception):
-    """The test cannot run on this machine."""
-
-
-def skip(reason):
-    raise Skip(reason)
-
-
-def fail(message):
-    raise Failure(message)
-
-
-def check(condition, message):
-    if not condition:
-        raise Failure(message)
-
-
-def check_equal(got, want, what):
-    if got != want:
-        raise Failure(f"{what}: got {got!r}, want {want!r}")
-
-
-def wait_for(what, predicate, timeout_s=15.0, interval_s=0.05):
-    """Calls predicate until it is true, and returns what it returned; fails after timeout_s."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        value = predicate()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise Failure(f"waited {timeout_s:g} s in vain for: {what}")
-        time.sleep(interval_s)
-
-
-def sha256(data):
-    return hashlib.sha256(data).hexdigest()
-
-
-def content(size):
-    """The same pseudo-random bytes for the same size, in every process of a test."""
-    return random.Random(size).randbytes(size)
-
-
-class Process:
-    """A program that runs beside the test, in a process group of its own, with its output in a file."""
-
-    def __init__(self, argv, log_path, env, cwd=None, stdin=None):
-        self.argv = [str(arg) for arg in argv]
-        self.log_path = log_path
-        with open(log_path, "wb") as log:
-            self.popen = subprocess.Popen(
-                self.argv, stdin=stdin or subprocess.DEVNULL, stdout=log,
-                stderr=subprocess.STDOUT, env=env, cwd=cwd, start_new_session=True)
-        self.pid = self.popen.pid
-
-    def log(self):
-        return self.log_path.read_text(errors="replace")
-
-    def alive(self):
-        return self.popen.poll() is None
-
-    def wait(self, timeout_s=30.0):
-        try:
-            return self.popen.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            raise Failure(f"still runs after {timeout_s:g} s: {' '.join(self.argv)}") from None
-
-    def send_signal(self, number):
-        self.popen.send_signal(number)
-
-    def stop(self, number=signal.SIGTERM, timeout_s=15.0):
-        """Asks the program to end, and returns its exit status."""
-        self.send_signal(number)
-        return self.wait(timeout_s)
-
-    def kill(self):
-        """Ends the whole group by force, children that outlived their leader included."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
-        self.popen.wait()
-
-
-class Result:
-    """How a program that was run to its end ended."""
-
-    def __init__(self, argv, status, out, err):
-        self.argv, self.status, self.out, self.err = argv, status, out, err
-
-    @property
-    def text(self):
-        return self.out.decode(errors="replace")
-
-    @property
-    def error_text(self):
-        return self.err.decode(errors="replace")
-
-    def ok(self):
-        """Returns standard output as text; fails unless the exit status is 0."""
-        if self.status != 0:
-            raise Failure(f"{' '.join(self.argv)}\n  exit status {self.status}, want 0\n"
-                          f"{self.text[-2000:]}{self.error_text[-2000:]}")
-        return self.text
-
-    def json(self):
-        text = self.ok()
-        try:
-            return json.loads(text)
-        except ValueError as error:
-            raise Failure(f"{' '.join(self.argv)}: no JSON ({error}):\n{text[-2000:]}") from None
 
 
 class Test:
@@ -163,56 +46,33 @@ class Test:
         self.name = name
         self.native_mode = os.environ.get("MINO_NATIVE", "")
         self.native = bool(self.native_mode)
+        self.mino_path = pathlib.Path(build_dir).resolve() / "mino"
+        if not self.native and not os.access(self.mino_path, os.X_OK):
+            skip(f"{self.mino_path} is not built")
         self.scratch = pathlib.Path(tempfile.mkdtemp(prefix=f"mino-app-{name}-"))
         self.scratch.chmod(0o755)  # servers that drop root must still read what they serve
         self.processes = []
+        self.tag = f"{name}.{os.getpid()}.{time.time_ns()}"
         self.ports = set()
         self.env = {key: value for key, value in os.environ.items()
                     if not key.lower().endswith("_proxy") and not key.startswith("MINO_")}
-        self.env.update(LC_ALL="C", PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        self.env.update(LC_ALL="C", MINO_TEST_TAG=self.tag,
+                        PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                         PYTHONDONTWRITEBYTECODE="1",
                         # Python's http.server looks its own address up: not for long.
                         RES_OPTIONS="timeout:1 attempts:1")
-        self.mino_path = pathlib.Path(build_dir).resolve() / "mino"
         self.device = self.make_device()
 
-    def make_device(self, tag="device"):
+    def make_device(self):
         if self.native:
             return device.NetnsDevice(leak=self.native_mode == "leak")
-        if not os.access(self.mino_path, os.X_OK):
-            skip(f"{self.mino_path} is not built")
         flags = os.environ.get("MINO_RUN_FLAGS", "").split()
-        return device.MinoDevice(self.mino_path, self.scratch / f"run-{tag}", flags, self.execute)
+        return device.MinoDevice(self.mino_path, self.scratch / "run", flags, self.execute)
 
     # Programs --------------------------------------------------------------------------------
 
-    def execute(self, argv, timeout_s=30.0, stdin=b"", env=None, cwd=None):
-        """Runs a program to its end. Output goes through files: a daemon that the program starts
-        may keep a pipe open for ever."""
-        argv = [str(arg) for arg in argv]
-        with tempfile.TemporaryFile() as inp, tempfile.TemporaryFile() as out, \
-                tempfile.TemporaryFile() as err:
-            inp.write(stdin)
-            inp.seek(0)
-            popen = subprocess.Popen(argv, stdin=inp, stdout=out, stderr=err,
-                                     env={**self.env, **(env or {})}, cwd=cwd,
-                                     start_new_session=True)
-            try:
-                status = popen.wait(timeout_s)
-            except subprocess.TimeoutExpired:
-                status = None
-            finally:
-                if status is None:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.killpg(popen.pid, signal.SIGKILL)
-                    popen.wait()
-            out.seek(0)
-            err.seek(0)
-            result = Result(argv, status, out.read(), err.read())
-        if status is None:
-            raise Failure(f"did not end within {timeout_s:g} s: {' '.join(argv)}\n"
-                          f"{result.text[-2000:]}{result.error_text[-2000:]}")
-        return result
+    def execute(self, argv, env=None, **options):
+        return execute(argv, {**self.env, **(env or {})}, **options)
 
     def host(self, *argv, **options):
         return self.execute(argv, **options)
@@ -276,7 +136,7 @@ class Test:
         return parse_ss(self.host("ss", "-H", "-n", *flags).ok())
 
     def wait_on_device(self, port, protocol="-t", timeout_s=15.0):
-        """Waits until the device has a bound or listening socket on port; the host must have none."""
+        """Waits until the device has a socket bound to port; the host must have none."""
         def has(sockets):
             return any(local.rsplit(":", 1)[-1] == str(port) for local, _ in sockets)
 
@@ -290,7 +150,7 @@ class Test:
               f"port {port} of an offloaded program is open on the host, not only on the device")
 
     def check_connected(self, peer, timeout_s=10.0):
-        """An offloaded program is connected to peer ("address:port"): from the device, not the host."""
+        """An offloaded program is connected to peer ("address:port"), and not from the host."""
         def connected():
             return [local for local, remote in self.device_sockets("-t") if remote == peer]
 
@@ -318,13 +178,22 @@ class Test:
         for process in reversed(self.processes):
             process.kill()
 
+    def kill_escaped(self):
+        """What left its process group is still known by its environment; nothing should be."""
+        wanted = f"MINO_TEST_TAG={self.tag}".encode()
+        for path in pathlib.Path("/proc").glob("[0-9]*/environ"):
+            with contextlib.suppress(OSError):
+                if wanted in path.read_bytes().split(b"\0"):
+                    os.kill(int(path.parent.name), signal.SIGKILL)
+
     def report_logs(self):
         for process in self.processes:
             lines = process.log().splitlines()[-40:]
             if lines:
-                print(f"--- {' '.join(process.argv)} [{process.popen.poll()}]", file=sys.stderr)
+                command = " ".join(process.argv)[:300]
+                print(f"--- {command} [{process.popen.poll()}]", file=sys.stderr)
                 print("\n".join(lines), file=sys.stderr)
-        for path in sorted(self.scratch.glob("run-*/**/*.log")):
+        for path in sorted(self.scratch.glob("run/**/*.log")):
             print(f"--- {path}", file=sys.stderr)
             print("\n".join(path.read_text(errors="replace").splitlines()[-40:]), file=sys.stderr)
 
@@ -346,7 +215,9 @@ def need(*programs):
             skip(f"{program} is not installed (test/apps/packages.txt names the packages)")
 
 
-def drive(t, main, own_device):
+def drive(t, main, setup, own_device):
+    if setup:
+        setup(t)
     if own_device:  # the driver brings its devices up and down by itself
         main(t)
         return
@@ -361,8 +232,15 @@ def drive(t, main, own_device):
     check(not t.device.leftovers(t), f"`mino down` left behind: {t.device.leftovers(t)}")
 
 
-def run(main, needs=(), limit_s=100, own_device=False):
-    """Runs main(t) as the test that the calling file is, and exits with its verdict."""
+def run(main, needs=(), limit_s=100, own_device=False, setup=None, roles=None):
+    """Runs main(t) as the test that the calling file is, and exits with its verdict.
+
+    setup(t) runs before the device comes up. roles are the other programs in the driver's file, by
+    name: t.role(name, ...) is the command line of one.
+    """
+    if sys.argv[1:2] == ["--role"]:
+        roles[sys.argv[2]](*sys.argv[3:])
+        return
     name = pathlib.Path(sys.argv[0]).stem
     build_dir = sys.argv[1] if len(sys.argv) > 1 else APPS_DIR.parent.parent / "build"
     faulthandler.enable()
@@ -379,7 +257,7 @@ def run(main, needs=(), limit_s=100, own_device=False):
             skip("needs root: it makes network namespaces")
         need("ip", "ss", *needs)
         t = Test(name, build_dir)
-        drive(t, main, own_device)
+        drive(t, main, setup, own_device)
         print(f"{name}: passed")
         status = 0
     except Skip as reason:
@@ -388,7 +266,8 @@ def run(main, needs=(), limit_s=100, own_device=False):
     except Exception as failure:  # a driver's own mistake is reported like an application's
         print(f"{name}: FAILED: {type(failure).__name__}: {failure}", file=sys.stderr)
         for frame in traceback.extract_tb(failure.__traceback__):
-            print(f"    {frame.filename}:{frame.lineno} {frame.name}: {frame.line}", file=sys.stderr)
+            print(f"    {frame.filename}:{frame.lineno} {frame.name}: {frame.line}",
+                  file=sys.stderr)
         if t:
             t.report_logs()
     finally:
@@ -396,5 +275,6 @@ def run(main, needs=(), limit_s=100, own_device=False):
         if t:
             t.stop_all()
             t.device.down(forced=True)
+            t.kill_escaped()
             shutil.rmtree(t.scratch, ignore_errors=True)
     sys.exit(status)

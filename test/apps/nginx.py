@@ -6,6 +6,7 @@ Run by ctest as apps.nginx; see harness.py for the arguments. The workers run as
 ships nginx, so their proxies must have changed credentials too.
 """
 
+import os
 import re
 import signal
 import subprocess
@@ -79,7 +80,7 @@ def served_content(t, nginx):
                         f"{prefix}/{size}: {got.error_text}")
     got = t.host("curl", "-sSf", "-r", "1000000-1999999", f"{nginx.base}/5000000")
     check_equal(sha256(got.out), sha256(content(5_000_000)[1_000_000:2_000_000]), "a range of 1 MB")
-    check_equal(t.host("curl", "-sSf", f"{nginx.base}/none").status, 22, "curl -f of a missing file")
+    check_equal(t.host("curl", "-sSf", f"{nginx.base}/none").status, 22, "a file that is not there")
     got = t.offloaded("curl", "-sSf", f"http://127.0.0.1:{nginx.port}/65536")
     check_equal(sha256(got.out), sha256(content(65536)), "fetched by curl under mino")
 
@@ -90,7 +91,8 @@ def proxying(t, nginx, server):
         check_equal(sha256(got.out), sha256(content(size)), f"{size} bytes through proxy_pass")
     body = content(3_000_000)
     got = t.host("curl", "-sSf", "--data-binary", "@-", f"{nginx.base}/upstream/up", stdin=body)
-    check_equal(got.json(), {"sha256": sha256(body), "length": len(body)}, "POST through proxy_pass")
+    want = {"sha256": sha256(body), "length": len(body)}
+    check_equal(got.json(), want, "POST through proxy_pass")
     check_equal(server.peers, {t.device_address()}, "addresses that the upstream server saw")
 
 
@@ -156,7 +158,7 @@ def graceful_quit(t, nginx):
     client = t.start_host("curl", "-sSf", "-o", t.scratch / "slow", nginx.base + "/slow/5000000")
     wait_for("the slow download's first bytes", lambda: (t.scratch / "slow").exists())
     time.sleep(0.2)
-    nginx.process.send_signal(signal.SIGQUIT)
+    os.kill(nginx.pid, signal.SIGQUIT)
     wait_for("the listening socket to go", lambda: t.host(
         "curl", "-s", nginx.base + "/1").status == 7, 10, 0.1)
     check(client.alive(), "the slow download ended before nginx could drain it")

@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The other end of a test: a native HTTP server inside the driver, and small clients as programs.
 
-Drivers start HostHttp in a thread of their own: it always runs on the host. The clients below run as
-`peers.py fetch URL...` on either side. Nothing here may import from a driver.
+Drivers start HostHttp in a thread of their own: it always runs on the host. The clients below run
+as `peers.py fetch URL...` on either side. Nothing here may import from a driver.
 """
 
 import hashlib
 import http.server
 import json
+import socket
 import socketserver
 import sys
 import threading
@@ -79,6 +80,7 @@ class HostHttp(http.server.ThreadingHTTPServer):
     request_queue_size = 128
 
     def __init__(self, address, port=0):
+        self.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
         super().__init__((address, port), Handler)
         self.peers = set()
         self.held, self.release = threading.Event(), threading.Event()
@@ -87,7 +89,7 @@ class HostHttp(http.server.ThreadingHTTPServer):
     def server_bind(self):
         # Not HTTPServer's, which asks the machine's resolver for the name of the address.
         socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = self.server_address
+        self.server_name, self.server_port = self.server_address[:2]
 
     def handle_error(self, request, client_address):
         pass  # a client that goes away in mid-request is part of some tests
@@ -97,7 +99,8 @@ class HostHttp(http.server.ThreadingHTTPServer):
         return self.server_address[1]
 
     def url(self, path, host=None):
-        return f"http://{host or self.server_address[0]}:{self.port}{path}"
+        host = host or self.server_address[0]
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}{path}"
 
     def __enter__(self):
         return self

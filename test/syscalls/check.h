@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The smallest test harness that can be trusted inside a process whose system calls are intercepted.
-// Every program of test/syscalls/ includes it and gets its main() from it. Such a program runs twice,
-// natively and under `mino run`, and both runs must print the same bytes and end the same way: so
-// nothing that varies (pids, ports, addresses, times) may ever be printed by a test that passes.
+// The smallest test harness that can be trusted inside a process whose system calls are
+// intercepted. Every program of test/syscalls/ includes it and gets its main() from it. Such a
+// program runs twice, natively and under `mino run`, and both runs must print the same bytes and
+// end the same way: so nothing that varies (pids, ports, addresses, times) may ever be printed by a
+// test that passes.
 //
-//   TEST(name) { … }               a test; it runs in a process of its own, so it may wreck anything
-//   HELPER(name) { … }             what this program does when it is executed again as `prog @name …`
-//   EXPECT(cond)                   says where it failed and goes on
-//   EXPECT_EQ(got, expected)       the same, with both values
-//   EXPECT_ERR(call, code)         the call must return -1 with this errno
-//   OK(call)                       the value of a call that has to work for the test to make sense
-//   check::report("%s", …)         a line of output that the harness compares between the two runs
+//   TEST(name) { … }               a test; it runs in a process of its own, so it may wreck
+//   anything HELPER(name) { … }             what this program does when it is executed again as
+//   `prog @name …` EXPECT(cond)                   says where it failed and goes on EXPECT_EQ(got,
+//   expected)       the same, with both values EXPECT_ERR(call, code)         the call must return
+//   -1 with this errno OK(call)                       the value of a call that has to work for the
+//   test to make sense check::report("%s", …)         a line of output that the harness compares
+//   between the two runs
 //
 //   prog [--inline] [--list] [--timeout S] [NAME…] [-PREFIX…]
-// runs all tests, or the named ones, without those that start with a PREFIX. --inline does not fork, for
-// a debugger. A test that takes longer than the timeout (20 s) is killed with all its children.
+// runs all tests, or the named ones, without those that start with a PREFIX. --inline does not
+// fork, for a debugger. A test that takes longer than the timeout (20 s) is killed with all its
+// children.
 //
 // It must never use stdio buffers (fork would duplicate them) or leave a process behind.
 #pragma once
@@ -76,8 +78,8 @@ struct AddHelper {
   int length = vsnprintf(line, sizeof line - 1, format, args);
   va_end(args);
   if (length < 0) return;
-  size_t end = static_cast<size_t>(length) < sizeof line - 2 ? static_cast<size_t>(length)
-                                                             : sizeof line - 2;
+  size_t end =
+      static_cast<size_t>(length) < sizeof line - 2 ? static_cast<size_t>(length) : sizeof line - 2;
   line[end++] = '\n';
   for (size_t done = 0; done < end;) {
     ssize_t n = write(STDOUT_FILENO, line + done, end - done);
@@ -93,7 +95,9 @@ inline const char* error_name(int code) {
 }
 
 // The outcome of a call as text that is the same in every run: "ok", or the name of the errno.
-inline const char* outcome(long result) { return result == -1 ? error_name(errno) : "ok"; }
+inline const char* outcome(long result) {
+  return result == -1 ? error_name(errno) : "ok";
+}
 
 template <class T>
 long long number(const T& value) {
@@ -294,16 +298,16 @@ inline int run(int argc, char** argv) {
 
 }  // namespace check
 
-#define TEST(name)                                                            \
-  static void test_##name();                                                  \
-  static check::Case case_##name{#name, test_##name};                         \
-  static const check::AddCase add_##name{&case_##name};                       \
+#define TEST(name)                                      \
+  static void test_##name();                            \
+  static check::Case case_##name{#name, test_##name};   \
+  static const check::AddCase add_##name{&case_##name}; \
   static void test_##name()
 
-#define HELPER(name)                                                          \
-  static int helper_##name(int argc, char** argv);                            \
-  static check::Helper entry_##name{#name, helper_##name};                    \
-  static const check::AddHelper add_helper_##name{&entry_##name};             \
+#define HELPER(name)                                              \
+  static int helper_##name(int argc, char** argv);                \
+  static check::Helper entry_##name{#name, helper_##name};        \
+  static const check::AddHelper add_helper_##name{&entry_##name}; \
   static int helper_##name([[maybe_unused]] int argc, [[maybe_unused]] char** argv)
 
 #define EXPECT(cond) check::expect(static_cast<bool>(cond), __FILE_NAME__, __LINE__, #cond)
@@ -315,4 +319,6 @@ inline int run(int argc, char** argv) {
 #define OK(call) check::ok((call), __FILE_NAME__, __LINE__, #call)
 
 // Weak, so that a program may bring a main() of its own and still call check::run().
-[[gnu::weak]] int main(int argc, char** argv) { return check::run(argc, argv); }
+[[gnu::weak]] int main(int argc, char** argv) {
+  return check::run(argc, argv);
+}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Processes, threads and waiting for the tests of this directory. What a child finds wrong it prints
-// itself; its exit status tells the parent.
+// Processes, threads and waiting for the tests of this directory. What a child finds wrong it
+// prints itself; its exit status tells the parent.
 #pragma once
 
 #include <pthread.h>
@@ -49,10 +49,10 @@ inline int wait_for(pid_t pid) {
 }
 
 // The child ended by itself, with this exit status.
-#define EXPECT_EXIT(pid, exit_status)            \
-  do {                                           \
-    int status_ = wait_for(pid);                 \
-    EXPECT(WIFEXITED(status_));                  \
+#define EXPECT_EXIT(pid, exit_status)             \
+  do {                                            \
+    int status_ = wait_for(pid);                  \
+    EXPECT(WIFEXITED(status_));                   \
     EXPECT_EQ(WEXITSTATUS(status_), exit_status); \
   } while (0)
 
@@ -64,7 +64,9 @@ inline void on_signal(int signo, void (*handler)(int), int flags = 0) {
 }
 
 inline std::atomic<int> handled{0};
-inline void count_signal(int) { handled++; }
+inline void count_signal(int) {
+  handled++;
+}
 
 // What a call returned, with its errno, across threads.
 struct Outcome {
@@ -90,8 +92,8 @@ void while_blocked(Outcome* outcome, Call call, Meanwhile meanwhile) {
   thread.join();
 }
 
-// Sends the signal again and again until the call has come back: a single one might arrive before the
-// thread blocks, and would then prove nothing.
+// Sends the signal again and again until the call has come back: a single one might arrive before
+// the thread blocks, and would then prove nothing.
 template <class Call>
 void interrupt_until_done(Outcome* outcome, int signo, Call call) {
   while_blocked(outcome, call, [&](pthread_t thread) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Connected sockets on the loopback of whatever network namespace serves the process, for the tests of
-// this directory. Ports are always chosen by the kernel, because other sockets may exist there.
+// Connected sockets on the loopback of whatever network namespace serves the process, for the tests
+// of this directory. Ports are always chosen by the kernel, because other sockets may exist there.
 //
 // It must never depend on an address other than 127.0.0.0/8 and ::1.
 #pragma once

@@ -48,8 +48,8 @@ inline constexpr size_t kPage = 4096;
 class Guarded {
  public:
   explicit Guarded(size_t pages = 1) : usable_(pages * kPage) {
-    void* map = mmap(nullptr, usable_ + kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                     -1, 0);
+    void* map =
+        mmap(nullptr, usable_ + kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (map == MAP_FAILED || mprotect(static_cast<char*>(map) + usable_, kPage, PROT_NONE) != 0) {
       check::fail("memory.h", __LINE__, "mmap", check::error_name(errno));
       _exit(1);
@@ -80,4 +80,10 @@ inline std::vector<void*> bad_pointers() {
     bad.push_back(reinterpret_cast<void*>(address));
   }
   return bad;
+}
+
+// Outside of what a process can ever own: Linux refuses such a pointer before it looks at anything
+// else, even for a length of zero.
+inline bool is_outside(const void* pointer) {
+  return static_cast<intptr_t>(reinterpret_cast<uintptr_t>(pointer)) < 0;
 }

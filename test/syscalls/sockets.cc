@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The life of a socket: made, named, listening, connected, accepted, shut down; and each error on the way.
+// The life of a socket: made, named, listening, connected, accepted, shut down; and each error on
+// the way.
 
 #include <ifaddrs.h>
 #include <linux/if_packet.h>
@@ -15,10 +16,14 @@ TEST(families) {
   struct {
     int family, type, protocol;
   } const rows[] = {
-      {AF_INET, SOCK_STREAM, IPPROTO_TCP},  {AF_INET, SOCK_DGRAM, IPPROTO_UDP},
-      {AF_INET6, SOCK_STREAM, IPPROTO_TCP}, {AF_INET6, SOCK_DGRAM, IPPROTO_UDP},
-      {AF_INET, SOCK_RAW, IPPROTO_ICMP},    {AF_INET6, SOCK_RAW, IPPROTO_ICMPV6},
-      {AF_PACKET, SOCK_RAW, 0},             {AF_NETLINK, SOCK_RAW, NETLINK_ROUTE},
+      {AF_INET, SOCK_STREAM, IPPROTO_TCP},
+      {AF_INET, SOCK_DGRAM, IPPROTO_UDP},
+      {AF_INET6, SOCK_STREAM, IPPROTO_TCP},
+      {AF_INET6, SOCK_DGRAM, IPPROTO_UDP},
+      {AF_INET, SOCK_RAW, IPPROTO_ICMP},
+      {AF_INET6, SOCK_RAW, IPPROTO_ICMPV6},
+      {AF_PACKET, SOCK_RAW, 0},
+      {AF_NETLINK, SOCK_RAW, NETLINK_ROUTE},
   };
   for (auto& row : rows) {
     int fd = OK(socket(row.family, row.type, row.protocol));

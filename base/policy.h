@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The policy: which address families and which paths are offloaded. minod holds the device's; `mino run --policy`
+// may narrow or widen it for one program. Advice to the hook, not protection: a proxy is confined in any case.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "base/settings.h"
+
+namespace mino {
+
+struct Policy {
+  std::vector<std::string> families{"inet", "inet6", "packet", "netlink"};
+  std::vector<std::string> paths;  // directories served by the device, beside kNetworkPaths
+};
+
+// The network's own files: always served by the device.
+extern const std::vector<std::string> kNetworkPaths;
+
+// Netlink protocols that are about the network: route, sock_diag, xfrm, fib_lookup, netfilter, generic.
+extern const std::vector<int> kNetworkNetlinks;
+
+// AF_INET for "inet", and so on.
+std::optional<int> family_number(std::string_view name);
+
+// Reads a [policy] table; mistakes are reported through the reader.
+void read_policy(SettingsTable& table, Policy& policy);
+
+// A file that holds nothing but [policy].
+Result<Policy> read_policy_file(const std::string& path);
+
+}  // namespace mino

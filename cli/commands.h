@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// mino's subcommands, one function each, named as the user names them; each returns the exit status. main() parses
+// the arguments. They print results on standard output and everything else on standard error.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/run_dir.h"
+
+namespace mino {
+
+inline constexpr int kOk = 0, kFailed = 1, kMisused = 2;
+// As env(1) has them: mino itself failed, the program cannot be run, the program is not there.
+inline constexpr int kNotStarted = 125, kNotExecutable = 126, kNotFound = 127;
+
+struct UpOptions {
+  std::string engine, transport = "shm", config_file, address;
+  int64_t instances = 1;
+  bool no_nat = false;
+};
+int up(const RunDir& dir, const UpOptions& options);
+int down(const RunDir& dir);
+
+struct RunOptions {
+  std::string hook = "auto", device, policy_file, arena;
+  bool trace = false, no_windows = false;
+  std::vector<std::string> command;
+};
+int run(const RunDir& dir, const RunOptions& options);
+
+int status(const RunDir& dir, bool as_json);
+int top(const RunDir& dir, double seconds, std::optional<int> rounds);
+int syscalls(bool as_markdown);
+
+// The directory in which this executable lies, and beside which the others are.
+std::string program_dir();
+
+// One line on standard error, "mino: …"; returns `status`.
+int complain(int status, const std::string& text);
+
+}  // namespace mino

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// `mino run`: checks that the device and the program are there, tells the hook what it needs through the environment, and
+// becomes the program: no process of mino's stays, so exit status, signals and job control are the program's own.
+
+#include <unistd.h>
+
+#include <cstring>
+
+#include "abi/limits.h"
+#include "base/text.h"
+#include "cli/commands.h"
+#include "cli/device_client.h"
+#include "cli/hand_over.h"
+#include "cli/program.h"
+#include "cli/trace_run.h"
+
+namespace mino {
+
+namespace {
+
+using nlohmann::json;
+
+// "shm:/run/mino/minod.sock" -> its run directory.
+Result<RunDir> device_dir(const std::string& url) {
+  for (const char* scheme : {"rdma:", "tcp:"}) {
+    if (url.starts_with(scheme)) {
+      return error("--device " + url + ": this transport is not in this version; use shm:/run/mino/minod.sock");
+    }
+  }
+  std::string path = url.starts_with("shm:") ? url.substr(4) : url;
+  if (path.starts_with("//")) path = path.substr(2);
+  constexpr std::string_view kName = "/minod.sock";
+  if (!path.starts_with('/') || !path.ends_with(kName)) {
+    return error("--device " + url + ": not a device's URL; write shm:/run/mino/minod.sock");
+  }
+  return RunDir::at(path.substr(0, path.size() - kName.size()));
+}
+
+std::string hook_mistake(const std::string& hook) {
+  if (hook == "auto" || hook == "patch" || hook == "sud") return {};
+  if (hook == "preload") return "--hook preload: this tier is not in this version; use auto, patch or sud";
+  return "--hook " + hook + ": no such tier; use auto, patch or sud";
+}
+
+// What the device says of itself, against what this mino can do.
+std::string device_mistake(const json& status) {
+  const auto version = status.value("abi_version", 0u);
+  if (version != abi::kVersion) {
+    return "the device speaks version " + std::to_string(version) + ", this mino version " +
+           std::to_string(abi::kVersion) + "; restart the device with this build";
+  }
+  const auto sessions = status["instances"][0]["sessions"].get<int64_t>();
+  const auto limit = status["limits"]["sessions"].get<int64_t>();
+  if (sessions < limit) return {};
+  return "the device is full: " + std::to_string(sessions) + " sessions, limits.sessions = " + std::to_string(limit) +
+         " in minod's configuration";
+}
+
+Result<int64_t> arena_of(const std::string& text, const json& status) {
+  if (text.empty()) return 0;
+  const auto limit = status["limits"]["arena_bytes"].get<int64_t>();
+  const auto bytes = parse_bytes(text);
+  if (!bytes || *bytes < abi::kMinArenaBytes) {
+    return error("--arena " + text + ": give bytes, " + std::to_string(abi::kMinArenaBytes) +
+                 " at least (K and M may follow the number)");
+  }
+  if (*bytes > limit) {
+    return error("--arena " + text + ": beyond this device's limit: limits.arena_bytes = " + std::to_string(limit));
+  }
+  return *bytes;
+}
+
+Result<Policy> policy_of(const std::string& file, const json& status) {
+  if (!file.empty()) return read_policy_file(file);
+  Policy policy;
+  policy.families = status["policy"]["families"].get<std::vector<std::string>>();
+  policy.paths = status["policy"]["paths"].get<std::vector<std::string>>();
+  return policy;
+}
+
+Result<HandOver> prepare(const RunDir& dir, const RunOptions& options) {
+  auto status = ask_device(dir, "status");
+  if (!status) return std::unexpected(status.error());
+  if (auto mistake = device_mistake(*status); !mistake.empty()) return error(mistake);
+  auto arena = arena_of(options.arena, *status);
+  if (!arena) return std::unexpected(arena.error());
+  auto policy = policy_of(options.policy_file, *status);
+  if (!policy) return std::unexpected(policy.error());
+  HandOver hand_over;
+  hand_over.socket = dir.session_socket();
+  hand_over.hook = options.hook;
+  hand_over.windows = !options.no_windows;
+  hand_over.arena_bytes = *arena;
+  hand_over.policy = std::move(*policy);
+  return hand_over;
+}
+
+int execute(const Program& program, const std::vector<std::string>& command) {
+  std::vector<char*> argv;
+  for (const std::string& argument : command) argv.push_back(const_cast<char*>(argument.c_str()));
+  argv.push_back(nullptr);
+  ::execv(program.path.c_str(), argv.data());
+  if (errno == ENOEXEC) {  // neither ELF nor #!: a shell's, as execvp(3) has it
+    argv.insert(argv.begin(), const_cast<char*>("/bin/sh"));
+    argv[1] = const_cast<char*>(program.path.c_str());
+    ::execv("/bin/sh", argv.data());
+  }
+  return complain(errno == ENOENT ? kNotFound : kNotExecutable, program.path + ": " + std::strerror(errno));
+}
+
+}  // namespace
+
+int run(const RunDir& default_dir, const RunOptions& options) {
+  if (const std::string mistake = hook_mistake(options.hook); !mistake.empty()) return complain(kNotStarted, mistake);
+  const auto dir = options.device.empty() ? Result<RunDir>(default_dir) : device_dir(options.device);
+  if (!dir) return complain(kNotStarted, dir.error().text);
+  auto hand_over = prepare(*dir, options);
+  if (!hand_over) return complain(kNotStarted, hand_over.error().text);
+  const char* old_preload = ::getenv("LD_PRELOAD");
+  const auto preload = preload_value(program_dir() + "/libminoc.so", old_preload);
+  if (!preload) return complain(kNotStarted, preload.error().text);
+
+  const Program program = find_program(options.command[0]);
+  if (program.path.empty()) return complain(program.status, program.problem);
+  if (const std::string why = obstacle(program.path); !why.empty()) complain(kOk, options.command[0] + " " + why);
+
+  std::optional<TraceRun> tracing;
+  if (options.trace) {
+    auto started = TraceRun::start();
+    if (!started) return complain(kNotStarted, started.error().text);
+    tracing.emplace(std::move(*started));
+    // The parent prints and never comes back; the child goes on here.
+    tracing->fork_tracer();
+    hand_over->trace_fd = tracing->program_end();
+  }
+  const bool user_preload = old_preload != nullptr && *old_preload != '\0';
+  ::setenv("MINO_RUN", hand_over->text(user_preload).c_str(), 1);
+  ::setenv("LD_PRELOAD", preload->c_str(), 1);
+  return execute(program, options.command);
+}
+
+}  // namespace mino

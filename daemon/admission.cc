@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/admission.h"
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "daemon/reply.h"
+
+namespace mino {
+
+namespace {
+
+using abi::Message;
+using abi::MessageType;
+using abi::RefuseReason;
+
+enum class Received { kMessage, kNothing, kBroken };
+
+// One whole message and the descriptor that came with it; any further descriptors are closed.
+Received receive(int socket, Message& message, Fd& file) {
+  constexpr size_t kMaxFds = 4;
+  iovec part{&message, sizeof message};
+  msghdr header{};
+  alignas(cmsghdr) char control[CMSG_SPACE(kMaxFds * sizeof(int))];
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  header.msg_control = control;
+  header.msg_controllen = sizeof control;
+  const ssize_t n = ::recvmsg(socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return Received::kNothing;
+  if (n <= 0) return Received::kBroken;
+  size_t files = 0;
+  for (cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
+    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+    const size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < count; i++) {
+      int fd;
+      std::memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
+      Exchange::close_safely(std::move(file));
+      file = Fd(fd);
+      files++;
+    }
+  }
+  const bool whole = n == sizeof message && (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
+  return whole && files <= 1 ? Received::kMessage : Received::kBroken;
+}
+
+}  // namespace
+
+Admission::Admission(EventLoop& loop, Fd listener, const Config& config, Proxies& proxies)
+    : loop_(loop),
+      listener_(std::move(listener)),
+      config_(config),
+      proxies_(proxies),
+      exchange_(loop) {
+  loop_.add(listener_.get(), EPOLLIN, [this](uint32_t) { accept_all(); });
+}
+
+Admission::~Admission() {
+  loop_.remove(listener_.get());
+  while (!waiting_.empty()) forget(waiting_.begin()->first);
+}
+
+void Admission::accept_all() {
+  while (true) {
+    Fd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!socket.valid()) {
+      if (errno == EINTR || errno == ECONNABORTED) continue;
+      if (errno != EAGAIN) {
+        // Out of descriptors or memory: the listener stays readable, so look away for a moment.
+        spdlog::error("cannot accept a client: {}", std::strerror(errno));
+        loop_.change(listener_.get(), 0);
+        loop_.after(std::chrono::milliseconds(200), [this] { loop_.change(listener_.get(), EPOLLIN); });
+      }
+      return;
+    }
+    if (waiting_.size() >= kMaxWaiting) {
+      refuse(socket.get(), RefuseReason::kFull, "too many clients are being admitted at once; try again");
+      continue;
+    }
+    const int fd = socket.get();
+    const auto deadline = loop_.after(kPatience, [this, fd] {
+      refuse(fd, RefuseReason::kBadRequest, "no request came within five seconds");
+      forget(fd);
+    });
+    waiting_[fd] = {std::move(socket), deadline};
+    loop_.add(fd, EPOLLIN, [this, fd](uint32_t) { read_first(fd); });
+  }
+}
+
+Fd Admission::forget(int socket) {
+  const auto found = waiting_.find(socket);
+  loop_.cancel(found->second.deadline);
+  loop_.remove(socket);
+  Fd owned = std::move(found->second.socket);
+  waiting_.erase(found);
+  return owned;
+}
+
+void Admission::read_first(int fd) {
+  Message message;
+  Fd file;
+  const Received received = receive(fd, message, file);
+  if (received == Received::kNothing) return;
+  Fd socket = forget(fd);
+  if (received == Received::kMessage && message.magic == Message::kMessageMagic) {
+    handle(std::move(socket), message, std::move(file));
+    return;
+  }
+  Exchange::close_safely(std::move(file));
+  refuse(socket.get(), RefuseReason::kBadRequest, "not a message of mino's");
+}
+
+void Admission::handle(Fd socket, const Message& message, Fd file) {
+  const auto refuse_it = [&](RefuseReason reason, const std::string& text) {
+    spdlog::info("refused a client: {}", text);
+    Exchange::close_safely(std::move(file));
+    refuse(socket.get(), reason, text);
+  };
+  if (message.version != abi::kVersion) {
+    return refuse_it(RefuseReason::kVersion,
+                     "version mismatch: the program's libminoc.so speaks version " +
+                         std::to_string(message.version) + ", minod version " +
+                         std::to_string(abi::kVersion) + "; use both from one build, and restart the device");
+  }
+  auto peer = peer_of(socket.get());
+  if (!peer) return refuse_it(RefuseReason::kCredentials, peer.error().text);
+  switch (message.type) {
+    case MessageType::kHello:
+      Exchange::close_safely(std::move(file));
+      return hello(std::move(socket), *peer, message);
+    case MessageType::kExport: {
+      if (!proxies_.is_proxy(peer->pid)) return refuse_it(RefuseReason::kCredentials, "only a proxy may export");
+      if (!file.valid()) return refuse_it(RefuseReason::kBadRequest, "export: no file came with the request");
+      auto id = exchange_.put(std::move(file));
+      if (!id) return refuse_it(RefuseReason::kFull, id.error().text);
+      Message answer;
+      answer.type = MessageType::kExchanged;
+      answer.session_id = *id;
+      send_message(socket.get(), answer, -1);
+      return;
+    }
+    case MessageType::kImport: {
+      Exchange::close_safely(std::move(file));
+      if (!proxies_.is_proxy(peer->pid)) return refuse_it(RefuseReason::kCredentials, "only a proxy may import");
+      Fd found = exchange_.take(message.session_id);
+      if (!found.valid()) return refuse_it(RefuseReason::kBadRequest, "import: no file of that number");
+      Message answer;
+      answer.type = MessageType::kExchanged;
+      answer.session_id = message.session_id;
+      send_message(socket.get(), answer, found.get());
+      Exchange::close_safely(std::move(found));
+      return;
+    }
+    default:
+      return refuse_it(RefuseReason::kBadRequest, "not a request that opens a session");
+  }
+}
+
+void Admission::hello(Fd socket, const Peer& peer, Message message) {
+  // A name that is not terminated would be read beyond its end.
+  message.text[sizeof message.text - 1] = '\0';
+  const auto lanes = static_cast<uint32_t>(config_.lanes);
+  message.lane_count = message.lane_count == 0 ? lanes : std::min(message.lane_count, lanes);
+  const auto most = static_cast<uint32_t>(config_.arena_bytes);
+  if (message.arena_bytes == 0) message.arena_bytes = std::min(abi::kDefaultArenaBytes, most);
+  std::string mistake;
+  if (message.arena_bytes < abi::kMinArenaBytes) {
+    mistake = "an arena of " + std::to_string(message.arena_bytes) + " bytes is too small; " +
+              std::to_string(abi::kMinArenaBytes) + " is the least";
+  } else if (message.arena_bytes > most) {
+    mistake = "an arena of " + std::to_string(message.arena_bytes) +
+              " bytes is beyond this device's limit: limits.arena_bytes = " + std::to_string(most);
+  }
+  if (!mistake.empty()) {
+    spdlog::info("refused pid {}: {}", peer.pid, mistake);
+    return refuse(socket.get(), RefuseReason::kBadRequest, mistake);
+  }
+  constexpr uint32_t kPageMask = 4095;
+  message.arena_bytes = (message.arena_bytes + kPageMask) & ~kPageMask;
+  // The engine gets a blocking socket.
+  ::fcntl(socket.get(), F_SETFL, ::fcntl(socket.get(), F_GETFL) & ~O_NONBLOCK);
+  proxies_.start(std::move(socket), peer, message);
+}
+
+}  // namespace mino

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// minod's configuration: a TOML file, every key optional (doc/configuration.md lists them). Used by minod's main().
+// Reading it must never touch the system: a wrong configuration leaves nothing behind.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "abi/limits.h"
+#include "base/error.h"
+#include "base/policy.h"
+#include "daemon/address.h"
+
+namespace mino {
+
+struct Config {
+  std::string run_dir;              // empty: the default
+  std::string engine = "native";
+  std::optional<UplinkAddresses> uplink;  // nothing: "auto"
+  bool nat = true;
+  int64_t mtu = 1500;
+  int64_t sessions = 256;           // clients at a time
+  int64_t arena_bytes = abi::kMaxArenaBytes;  // largest arena that a client may ask for
+  int64_t lanes = 128;              // threads of one client that may have a lane
+  bool dns_relay = true;
+  Policy policy;
+  std::string log_level = "info";
+};
+
+Result<Config> read_config_file(const std::string& path);
+Result<Config> read_config(std::string_view text, const std::string& name);
+
+// What is wrong with an engine's name, or "".
+std::string engine_mistake(const std::string& name);
+
+}  // namespace mino

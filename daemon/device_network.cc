@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/device_network.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/file.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "daemon/nat.h"
+#include "daemon/rtnetlink.h"
+
+namespace mino {
+
+namespace {
+
+constexpr const char* kDeviceLink = "eth0";  // what programs on a machine with one interface expect
+
+// Held while the host's network is changed: devices that start or stop at the same time choose different
+// addresses and agree about ip_forward. The lock is on the namespace itself, so it leaves no file behind.
+class HostNetworkLock {
+ public:
+  HostNetworkLock() : file_(::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC)) {
+    // Anyone may lock this file, so nobody may be waited for without end.
+    for (int attempt = 0; attempt < 100; attempt++) {
+      if (::flock(file_.get(), LOCK_EX | LOCK_NB) == 0) return;
+      ::poll(nullptr, 0, 100);
+    }
+    spdlog::warn("another process holds the lock on the host's network namespace; going on without it");
+  }
+
+ private:
+  Fd file_;
+};
+
+std::array<uint8_t, 4> bytes_of(uint32_t address) {
+  return {static_cast<uint8_t>(address >> 24), static_cast<uint8_t>(address >> 16),
+          static_cast<uint8_t>(address >> 8), static_cast<uint8_t>(address)};
+}
+
+// A unique local address (RFC 4193) per device: fd6d:696e:6f00:<low half of the IPv4 network>::<host>.
+std::array<uint8_t, 16> ipv6_bytes(const UplinkAddresses& uplink, uint8_t host) {
+  const uint32_t net = uplink.device.network();
+  return {0xfd, 0x6d, 0x69, 0x6e, 0x6f, 0, static_cast<uint8_t>(net >> 8), static_cast<uint8_t>(net),
+          0,    0,    0,    0,    0,    0, 0,                              host};
+}
+
+std::string ipv6_text(const std::array<uint8_t, 16>& bytes) {
+  char text[INET6_ADDRSTRLEN];
+  return ::inet_ntop(AF_INET6, bytes.data(), text, sizeof text);
+}
+
+std::string boot_id() {
+  auto id = read_file("/proc/sys/kernel/random/boot_id");
+  return id ? std::string(trim(*id)) : "";
+}
+
+void copy_to_device(const char* path, const Result<std::string>& value) {
+  if (!value) return;
+  if (auto done = write_file(path, *value); !done) spdlog::warn("{}", done.error().text);
+}
+
+}  // namespace
+
+Result<DeviceNetwork> DeviceNetwork::make(const RunDir& dir, const Config& config) {
+  auto namespaces = make_namespaces(dir, config.policy.paths);
+  if (!namespaces) return std::unexpected(namespaces.error());
+  DeviceNetwork network(dir);
+  network.namespaces_ = std::move(*namespaces);
+  if (auto done = network.build(config); !done) {
+    network.remove();
+    return std::unexpected(done.error());
+  }
+  return network;
+}
+
+Result<void> DeviceNetwork::build(const Config& config) {
+  HostNetworkLock lock;
+  auto host = Rtnetlink::open();
+  if (!host) return std::unexpected(host.error());
+  auto taken = host->ipv4_routes();
+  if (!taken) return std::unexpected(taken.error());
+  if (config.uplink) {
+    if (auto net = collision(config.uplink->device, *taken)) {
+      return error("uplink address " + config.uplink->device.text() + " collides with the route to " +
+                   net->network_text() + " that this host has; choose another one, or \"auto\"");
+    }
+    uplink_ = *config.uplink;
+  } else {
+    auto chosen = choose_uplink(*taken);
+    if (!chosen) return std::unexpected(chosen.error());
+    uplink_ = *chosen;
+  }
+  const bool wants_nat = config.nat && host->has_default_route(AF_INET);
+  Result<std::string> former = std::string(Forwarding::kUntouched);
+  if (wants_nat) former = Forwarding::former(*host, dir_);
+  if (!former) return std::unexpected(former.error());
+  if (auto done = link_up(*host, config, *former); !done) return done;
+  if (wants_nat) {
+    go_beyond_host();
+  } else if (config.nat) {
+    spdlog::warn("this host has no default route, so there is no NAT: the device reaches the host only");
+  } else {
+    spdlog::info("NAT is off: only the host, and networks that route to it, are reached");
+  }
+  return {};
+}
+
+Result<void> DeviceNetwork::link_up(Rtnetlink& host, const Config& config, const std::string& former) {
+  const std::string name = dir_.host_link();
+  auto existing = host.find_link(name);
+  if (!existing) return std::unexpected(existing.error());
+  if (existing->has_value()) {
+    return error("an interface named " + name + " exists and is not this device's; remove it "
+                 "(ip link delete " + name + ") or choose another --run-dir");
+  }
+  // Before ip_forward is touched, its former value is noted: with the boot, since sysctls do not outlive one.
+  Fd note(::open(dir_.remains_file().c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0644));
+  const std::string text = boot_id() + " " + former + "\n";
+  if (!note.valid() || ::write(note.get(), text.data(), text.size()) < 0) {
+    return errno_error(dir_.remains_file());
+  }
+  auto done = host.add_veth(name, kDeviceLink, netns(), static_cast<int>(config.mtu));
+  if (!done) return done;
+  auto link = host.find_link(name);
+  if (!link) return std::unexpected(link.error());
+  if (!link->has_value()) return error("interface " + name + " vanished");
+  const int index = (*link)->index;
+  done = host.set_alias(index, link_alias(dir_, former));
+  if (done) done = host.add_address(index, bytes_of(uplink_.gateway), uplink_.device.prefix);
+  if (done) done = host.set_up(index);
+  if (!done) return done;
+
+  // Unprivileged ping and low ports are granted by the network namespace; the device grants what the host does.
+  constexpr const char* kPing = "/proc/sys/net/ipv4/ping_group_range";
+  constexpr const char* kPorts = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
+  const auto ping = read_file(kPing), ports = read_file(kPorts);
+  std::optional<Rtnetlink> device;
+  done = in_network(netns(), [&]() -> Result<void> {
+    copy_to_device(kPing, ping);
+    copy_to_device(kPorts, ports);
+    auto opened = Rtnetlink::open();
+    if (!opened) return std::unexpected(opened.error());
+    device.emplace(std::move(*opened));
+    return {};
+  });
+  if (done) done = set_device_up(*device);
+  if (!done) return done;
+  auto far_end = device->find_link(kDeviceLink);
+  if (!far_end) return std::unexpected(far_end.error());
+  if (!far_end->has_value()) return error("the device's end of the uplink vanished");
+  if (::access("/proc/sys/net/ipv6", F_OK) == 0) {
+    if (auto ipv6 = add_ipv6(host, *device, index, (*far_end)->index); !ipv6) {
+      spdlog::warn("the device has no IPv6 address: {}", ipv6.error().text);
+      ipv6_.clear();
+    }
+  }
+  return {};
+}
+
+Result<void> DeviceNetwork::set_device_up(Rtnetlink& device) {
+  for (const char* name : {"lo", kDeviceLink}) {
+    auto link = device.find_link(name);
+    if (!link) return std::unexpected(link.error());
+    if (!link->has_value()) return error(std::string("the device has no interface ") + name);
+    const int index = (*link)->index;
+    if (name == kDeviceLink) {
+      auto done = device.add_address(index, bytes_of(uplink_.device.address), uplink_.device.prefix);
+      if (!done) return done;
+    }
+    if (auto done = device.set_up(index); !done) return done;
+    if (name == kDeviceLink) {
+      if (auto done = device.add_default_route(bytes_of(uplink_.gateway), index); !done) return done;
+    }
+  }
+  return {};
+}
+
+Result<void> DeviceNetwork::add_ipv6(Rtnetlink& host, Rtnetlink& device, int host_link, int device_link) {
+  const auto gateway = ipv6_bytes(uplink_, 1), address = ipv6_bytes(uplink_, 2);
+  auto done = host.add_address(host_link, gateway, 64);
+  if (done) done = device.add_address(device_link, address, 64);
+  if (!done) return done;
+  ipv6_ = ipv6_text(address) + "/64";
+  // A default route that leads nowhere would make programs wait for IPv6 timeouts, so there is one only where the
+  // host forwards IPv6 already. mino does not switch that on: it would make the host ignore router advertisements.
+  auto forwards = read_file("/proc/sys/net/ipv6/conf/all/forwarding");
+  forwards_ipv6_ = forwards && trim(*forwards) == "1" && host.has_default_route(AF_INET6);
+  if (!forwards_ipv6_) {
+    spdlog::info("IPv6 reaches the host only: it does not forward IPv6, or has no IPv6 default route");
+    return {};
+  }
+  return device.add_default_route(gateway, device_link);
+}
+
+void DeviceNetwork::go_beyond_host() {
+  const std::string ipv6 = forwards_ipv6_ ? ipv6_text(ipv6_bytes(uplink_, 0)) + "/64" : "";
+  auto done = add_nat(dir_, uplink_.device.network_text(), ipv6);
+  if (done) done = Forwarding::enable();
+  if (!done) {
+    remove_nat(dir_);
+    spdlog::warn("no NAT, the device reaches the host only: {}{}", done.error().text,
+                 done.error().code == ENOENT ? " (install nftables, then `mino down` and `mino up`)" : "");
+    return;
+  }
+  nat_ = true;
+}
+
+void DeviceNetwork::remove() {
+  namespaces_ = {};
+  remove_remains(dir_);
+}
+
+void DeviceNetwork::remove_remains(const RunDir& dir) {
+  auto note = read_file(dir.remains_file());
+  HostNetworkLock lock;
+  auto host = Rtnetlink::open();
+  if (!host) return spdlog::warn("{}", host.error().text);
+  auto link = host->find_link(dir.host_link());
+  if (link && link->has_value() && is_own_alias((*link)->alias, dir)) {
+    if (auto done = host->delete_link((*link)->index); !done) spdlog::warn("{}", done.error().text);
+  }
+  if (!note) return;  // nothing else is changed before the note exists
+  remove_nat(dir);
+  const auto words = split(trim(*note), ' ');
+  if (words.size() == 2 && words[0] == boot_id()) Forwarding::restore(*host, std::string(words[1]));
+  ::unlink(dir.remains_file().c_str());
+}
+
+}  // namespace mino

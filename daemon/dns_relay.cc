@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/dns_relay.h"
+
+#include <arpa/inet.h>
+#include <cap-ng.h>
+#include <grp.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cstring>
+#include <map>
+
+#include "base/log.h"
+#include "daemon/confine.h"
+#include "daemon/event_loop.h"
+#include "daemon/namespaces.h"
+
+namespace mino {
+
+namespace {
+
+constexpr size_t kMaxQueries = 512;  // UDP, under way
+constexpr size_t kMaxStreams = 64;   // TCP connections
+constexpr std::chrono::seconds kQueryPatience{5};
+constexpr std::chrono::seconds kStreamPatience{10};  // without any byte
+constexpr uid_t kNobody = 65534;
+
+struct Server {
+  sockaddr_storage address{};
+  socklen_t size = 0;
+  int family() const { return address.ss_family; }
+  const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&address); }
+
+  static Server at(const std::string& text) {
+    Server server;
+    auto* v4 = reinterpret_cast<sockaddr_in*>(&server.address);
+    auto* v6 = reinterpret_cast<sockaddr_in6*>(&server.address);
+    if (::inet_pton(AF_INET, text.c_str(), &v4->sin_addr) == 1) {
+      v4->sin_family = AF_INET;
+      v4->sin_port = htons(53);
+      server.size = sizeof *v4;
+    } else if (::inet_pton(AF_INET6, text.c_str(), &v6->sin6_addr) == 1) {
+      v6->sin6_family = AF_INET6;
+      v6->sin6_port = htons(53);
+      server.size = sizeof *v6;
+    }
+    return server;
+  }
+};
+
+// Queries over UDP: each has a socket of its own towards the host's server, so the source port is random and an
+// answer needs no look into the packet to find who asked.
+class Datagrams {
+ public:
+  Datagrams(EventLoop& loop, Fd socket, const Server& server)
+      : loop_(loop), socket_(std::move(socket)), server_(server) {
+    loop_.add(socket_.get(), EPOLLIN, [this](uint32_t) { ask(); });
+  }
+
+ private:
+  struct Query {
+    Fd upstream;
+    sockaddr_storage client;
+    socklen_t client_size;
+    EventLoop::Timer deadline;
+  };
+
+  void ask() {
+    std::array<char, 65536> packet;
+    for (int i = 0; i < 64; i++) {  // then others have their turn
+      Query query{};
+      query.client_size = sizeof query.client;
+      const ssize_t n = ::recvfrom(socket_.get(), packet.data(), packet.size(), MSG_DONTWAIT,
+                                   reinterpret_cast<sockaddr*>(&query.client), &query.client_size);
+      if (n < 0) return;
+      if (queries_.size() >= kMaxQueries) continue;  // lost, as datagrams are: the resolver asks again
+      query.upstream = Fd(::socket(server_.family(), SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+      if (!query.upstream.valid() || ::connect(query.upstream.get(), server_.get(), server_.size) != 0 ||
+          ::send(query.upstream.get(), packet.data(), static_cast<size_t>(n), MSG_DONTWAIT) < 0) {
+        continue;
+      }
+      const int fd = query.upstream.get();
+      query.deadline = loop_.after(kQueryPatience, [this, fd] { forget(fd); });
+      queries_[fd] = std::move(query);
+      loop_.add(fd, EPOLLIN, [this, fd](uint32_t) { answer(fd); });
+    }
+  }
+
+  void answer(int fd) {
+    std::array<char, 65536> packet;
+    const Query& query = queries_.at(fd);
+    const ssize_t n = ::recv(fd, packet.data(), packet.size(), MSG_DONTWAIT);
+    if (n < 0 && errno == EAGAIN) return;
+    if (n >= 0) {
+      ::sendto(socket_.get(), packet.data(), static_cast<size_t>(n), MSG_DONTWAIT | MSG_NOSIGNAL,
+               reinterpret_cast<const sockaddr*>(&query.client), query.client_size);
+    }
+    forget(fd);  // also when the host refused: nobody serves there
+  }
+
+  void forget(int fd) {
+    const auto found = queries_.find(fd);
+    loop_.cancel(found->second.deadline);
+    loop_.remove(fd);
+    queries_.erase(found);
+  }
+
+  EventLoop& loop_;
+  Fd socket_;
+  const Server server_;
+  std::map<int, Query> queries_;
+};
+
+// Connections over TCP: two sockets, and what was read from one and not yet written to the other.
+class Streams {
+ public:
+  Streams(EventLoop& loop, Fd listener, const Server& server)
+      : loop_(loop), listener_(std::move(listener)), server_(server) {
+    loop_.add(listener_.get(), EPOLLIN, [this](uint32_t) { accept_one(); });
+  }
+
+ private:
+  struct Side {
+    Fd socket;
+    std::array<char, 16384> buffer;  // read here, to be written to the other side
+    size_t begin = 0, end = 0;
+    bool ended = false;              // no more will be read here
+    bool passed_end = false;         // and the other side was told
+  };
+  struct Stream {
+    std::array<Side, 2> sides;  // client, host
+    EventLoop::Timer deadline;
+  };
+
+  void accept_one() {
+    Fd client(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!client.valid() || streams_.size() >= kMaxStreams) return;
+    Fd host(::socket(server_.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!host.valid()) return;
+    if (::connect(host.get(), server_.get(), server_.size) != 0 && errno != EINPROGRESS) return;
+    const uint64_t id = next_++;
+    auto stream = std::make_unique<Stream>();
+    stream->sides[0].socket = std::move(client);
+    stream->sides[1].socket = std::move(host);
+    for (Side& side : stream->sides) {
+      loop_.add(side.socket.get(), EPOLLIN | EPOLLOUT, [this, id](uint32_t) { pump(id); });
+    }
+    stream->deadline = loop_.after(kStreamPatience, [this, id] { forget(id); });
+    streams_[id] = std::move(stream);
+  }
+
+  // Moves what can be moved now. False when the connection is broken. `moved` says whether anything was.
+  bool move(Side& from, Side& to, bool& moved) {
+    while (true) {
+      if (from.begin == from.end && !from.ended) {
+        const ssize_t n = ::recv(from.socket.get(), from.buffer.data(), from.buffer.size(), MSG_DONTWAIT);
+        if (n < 0) return errno == EAGAIN || errno == EINTR || errno == ENOTCONN;
+        moved = true;
+        from.begin = 0;
+        from.end = static_cast<size_t>(n);
+        from.ended = n == 0;
+      }
+      if (from.begin == from.end) {
+        if (!from.passed_end) ::shutdown(to.socket.get(), SHUT_WR);
+        from.passed_end = true;
+        return true;
+      }
+      const ssize_t n = ::send(to.socket.get(), from.buffer.data() + from.begin, from.end - from.begin,
+                               MSG_DONTWAIT | MSG_NOSIGNAL);
+      // Not connected yet: the connection's outcome will wake us.
+      if (n < 0) return errno == EAGAIN || errno == EINTR || errno == ENOTCONN;
+      moved = true;
+      from.begin += static_cast<size_t>(n);
+    }
+  }
+
+  void pump(uint64_t id) {
+    Stream& stream = *streams_.at(id);
+    auto& [client, host] = stream.sides;
+    int failure = 0;
+    socklen_t size = sizeof failure;
+    ::getsockopt(host.socket.get(), SOL_SOCKET, SO_ERROR, &failure, &size);
+    bool moved = false;
+    const bool whole = failure == 0 && move(client, host, moved) && move(host, client, moved);
+    if (!whole || (client.passed_end && host.passed_end)) return forget(id);
+    if (moved) {
+      loop_.cancel(stream.deadline);
+      stream.deadline = loop_.after(kStreamPatience, [this, id] { forget(id); });
+    }
+    watch(client, host);
+    watch(host, client);
+  }
+
+  // A side is asked for what would help: to read if its buffer is empty, to write if the other's is not.
+  void watch(Side& side, const Side& other) {
+    uint32_t events = 0;
+    if (side.begin == side.end && !side.ended) events |= EPOLLIN;
+    if (other.begin != other.end) events |= EPOLLOUT;
+    loop_.change(side.socket.get(), events);
+  }
+
+  void forget(uint64_t id) {
+    const auto found = streams_.find(id);
+    if (found == streams_.end()) return;
+    loop_.cancel(found->second->deadline);
+    for (Side& side : found->second->sides) loop_.remove(side.socket.get());
+    streams_.erase(found);
+  }
+
+  EventLoop& loop_;
+  Fd listener_;
+  const Server server_;
+  std::map<uint64_t, std::unique_ptr<Stream>> streams_;
+  uint64_t next_ = 1;
+};
+
+Fd bound(const Server& server, int type) {
+  Fd socket(::socket(server.family(), type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  // A name server that runs offloaded may take the address over.
+  const int on = 1;
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (!socket.valid() || ::bind(socket.get(), server.get(), server.size) != 0) return {};
+  if (type == SOCK_STREAM && ::listen(socket.get(), 16) != 0) return {};
+  return socket;
+}
+
+void drop_everything(std::vector<int> keep, pid_t minod) {
+  close_others(std::move(keep));
+  ::prctl(PR_SET_NAME, "mino-dns");
+  capng_clear(CAPNG_SELECT_BOTH);
+  capng_apply(CAPNG_SELECT_BOUNDS);
+  const bool dropped = ::setgroups(0, nullptr) == 0 && ::setresgid(kNobody, kNobody, kNobody) == 0 &&
+                       ::setresuid(kNobody, kNobody, kNobody) == 0 && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
+  if (!dropped) {
+    spdlog::error("the DNS relay cannot drop its privileges: {}", std::strerror(errno));
+    ::_exit(1);
+  }
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != minod) ::_exit(0);
+}
+
+}  // namespace
+
+void run_dns_relay(const std::vector<std::string>& servers, int netns) {
+  const pid_t minod = ::getppid();
+  for (int number = 1; number < NSIG; number++) ::signal(number, SIG_DFL);
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+
+  struct Pair {
+    Server server;
+    Fd datagrams, streams;
+  };
+  std::vector<Pair> pairs;
+  std::vector<int> keep;
+  (void)in_network(netns, [&]() -> Result<void> {
+    for (const std::string& text : servers) {
+      const Server server = Server::at(text);
+      Fd datagrams = bound(server, SOCK_DGRAM), streams = bound(server, SOCK_STREAM);
+      if (!datagrams.valid() || !streams.valid()) {
+        spdlog::warn("names: cannot listen on {} port 53 of the device: {}", text, std::strerror(errno));
+        continue;
+      }
+      keep.push_back(datagrams.get());
+      keep.push_back(streams.get());
+      pairs.push_back({server, std::move(datagrams), std::move(streams)});
+    }
+    return {};
+  });
+  drop_everything(keep, minod);
+  EventLoop loop;
+  std::vector<std::unique_ptr<Datagrams>> all_datagrams;
+  std::vector<std::unique_ptr<Streams>> all_streams;
+  for (Pair& pair : pairs) {
+    all_datagrams.push_back(std::make_unique<Datagrams>(loop, std::move(pair.datagrams), pair.server));
+    all_streams.push_back(std::make_unique<Streams>(loop, std::move(pair.streams), pair.server));
+  }
+  loop.run();
+  ::_exit(0);
+}
+
+}  // namespace mino

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// minod: makes a device, admits clients to it, and removes it at the end. One thread, one event loop; sessions are
+// served by processes of their own. Exit status: 0 ended as asked, 1 could not serve, 2 wrong configuration.
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <CLI/CLI.hpp>
+#include <cstring>
+#include <optional>
+
+#include "base/log.h"
+#include "base/run_dir.h"
+#include "daemon/admission.h"
+#include "daemon/config.h"
+#include "daemon/control.h"
+#include "daemon/device_network.h"
+#include "daemon/resolvers.h"
+#include "daemon/status.h"
+
+namespace mino {
+namespace {
+
+constexpr int kFailed = 1, kMisconfigured = 2;
+
+struct Options {
+  std::string config_file, run_dir, engine, address, log_level;
+  bool no_nat = false, clean = false;
+  int ready_fd = -1;
+};
+
+// Tells whoever started us how it went: `mino up` through a pipe, systemd through its socket (sd_notify(3)).
+void announce(const Options& options, const std::string& text) {
+  if (options.ready_fd >= 0) {
+    (void)!::write(options.ready_fd, text.data(), text.size());
+    ::close(options.ready_fd);
+  }
+  const char* path = ::getenv("NOTIFY_SOCKET");
+  if (path == nullptr || text != "ready\n") return;
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const size_t size = std::min(std::strlen(path), sizeof address.sun_path - 1);
+  std::memcpy(address.sun_path, path, size);
+  if (path[0] == '@') address.sun_path[0] = '\0';
+  const Fd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ::sendto(socket.get(), "READY=1", 7, MSG_NOSIGNAL, reinterpret_cast<sockaddr*>(&address),
+           static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + size));
+}
+
+int fail(const Options& options, int status, const std::string& text) {
+  std::fprintf(stderr, "minod: %s\n", text.c_str());
+  announce(options, std::to_string(status) + " " + text + "\n");
+  return status;
+}
+
+// The file, then what the command line says.
+Result<Config> configure(const Options& options) {
+  Config config;
+  if (!options.config_file.empty()) {
+    auto read = read_config_file(options.config_file);
+    if (!read) return read;
+    config = std::move(*read);
+  }
+  if (!options.run_dir.empty()) config.run_dir = options.run_dir;
+  if (config.run_dir.empty()) config.run_dir = RunDir::kDefault;
+  if (!options.engine.empty()) {
+    const std::string mistake = engine_mistake(options.engine);
+    if (!mistake.empty()) return error("--engine " + options.engine + ": " + mistake);
+    config.engine = options.engine;
+  }
+  if (options.address == "auto") {
+    config.uplink.reset();
+  } else if (!options.address.empty()) {
+    auto uplink = parse_uplink(options.address, "");
+    if (!uplink) return error("--address " + uplink.error().text);
+    config.uplink = *uplink;
+  }
+  if (options.no_nat) config.nat = false;
+  if (!options.log_level.empty()) {
+    if (!is_log_level(options.log_level)) {
+      return error("--log-level " + options.log_level + ": use trace, debug, info, warn, error or off");
+    }
+    config.log_level = options.log_level;
+  }
+  return config;
+}
+
+// One minod per run directory: a record lock, which ends with the process and which forked children do not share.
+Result<Fd> lock_run_dir(const RunDir& dir) {
+  if (::mkdir(dir.path().c_str(), 0755) != 0 && errno != EEXIST) {
+    return errno_error("cannot make the run directory " + dir.path());
+  }
+  Fd file(::open(dir.lock_file().c_str(), O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0644));
+  if (!file.valid()) return errno_error("cannot open " + dir.lock_file());
+  struct flock whole {};
+  whole.l_type = F_WRLCK;
+  whole.l_whence = SEEK_SET;
+  if (::fcntl(file.get(), F_SETLK, &whole) == 0) return file;
+  struct flock holder = whole;
+  ::fcntl(file.get(), F_GETLK, &holder);
+  return error("another minod (pid " + std::to_string(holder.l_pid) + ") serves " + dir.path() + "; `mino " +
+               dir.option() + "down` ends it");
+}
+
+// Whatever of the directory's content a device makes.
+void remove_files(const RunDir& dir) {
+  for (const std::string& path : {dir.session_socket(), dir.control_socket(), dir.lock_file()}) {
+    ::unlink(path.c_str());
+  }
+  ::rmdir(dir.root_dir().c_str());
+}
+
+void raise_file_limit() {
+  rlimit files{};
+  ::getrlimit(RLIMIT_NOFILE, &files);
+  files.rlim_cur = files.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &files);
+}
+
+Fd watch_signals() {
+  sigset_t watched;
+  ::sigemptyset(&watched);
+  for (const int number : {SIGCHLD, SIGTERM, SIGINT, SIGHUP}) ::sigaddset(&watched, number);
+  ::sigprocmask(SIG_BLOCK, &watched, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+  return Fd(::signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK));
+}
+
+// Serves until told to stop. Everything that it makes is gone when it returns, but the network.
+Result<void> serve(const Options& options, const Config& config, const RunDir& dir, const DeviceNetwork& network) {
+  auto sessions = listen_at(dir.session_socket(), SOCK_SEQPACKET, 0666);
+  if (!sessions) return std::unexpected(sessions.error());
+  auto controls = listen_at(dir.control_socket(), SOCK_STREAM, 0666);
+  if (!controls) return std::unexpected(controls.error());
+  const Fd signals = watch_signals();
+  const auto engine = make_native_engine();
+
+  EventLoop loop;
+  Proxies proxies(*engine, network.netns(), network.mount_ns(), dir.session_socket(), config.sessions);
+  Admission admission(loop, std::move(*sessions), config, proxies);
+  const Status status(config, dir, network, proxies);
+  Control control(loop, std::move(*controls), status, [&loop] { loop.stop(); });
+  std::optional<Resolvers> resolvers;
+  if (config.dns_relay) resolvers.emplace(loop, network.netns());
+  loop.add(signals.get(), EPOLLIN, [&](uint32_t) {
+    signalfd_siginfo info;
+    while (::read(signals.get(), &info, sizeof info) == sizeof info) {
+      if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT) loop.stop();
+    }
+    const pid_t relay = resolvers ? resolvers->relay() : 0;
+    if (proxies.reap(relay)) resolvers->relay_ended();
+  });
+
+  spdlog::info("the device has address {}, the host {}{}", network.uplink().device.text(),
+               ipv4_text(network.uplink().gateway), network.nat() ? ", NAT beyond it" : "");
+  announce(options, "ready\n");
+  loop.run();
+  spdlog::info("going down");
+  resolvers.reset();
+  proxies.stop();
+  return {};
+}
+
+int run(const Options& options) {
+  auto config = configure(options);
+  if (!config) return fail(options, kMisconfigured, config.error().text);
+  const auto dir = RunDir::at(config->run_dir);
+  if (!dir) return fail(options, kMisconfigured, dir.error().text);
+  if (::geteuid() != 0) {
+    return fail(options, kFailed, "minod makes network namespaces and interfaces: run it as root");
+  }
+  start_log(config->log_level);
+  raise_file_limit();
+  ::umask(0022);
+  auto lock = lock_run_dir(*dir);
+  if (!lock) return fail(options, kFailed, lock.error().text);
+  if (::chdir("/") != 0) return fail(options, kFailed, "/: " + std::string(std::strerror(errno)));
+
+  DeviceNetwork::remove_remains(*dir);
+  if (options.clean) {
+    remove_files(*dir);
+    return 0;
+  }
+  auto network = DeviceNetwork::make(*dir, *config);
+  if (!network) {
+    remove_files(*dir);
+    return fail(options, kFailed, network.error().text);
+  }
+  const auto served = serve(options, *config, *dir, *network);
+  network->remove();
+  remove_files(*dir);
+  if (!served) return fail(options, kFailed, served.error().text);
+  spdlog::info("down");
+  return 0;
+}
+
+}  // namespace
+}  // namespace mino
+
+int main(int argc, char** argv) {
+  mino::Options options;
+  CLI::App app{"minod: the device. Usually started by `mino up`, or by systemd."};
+  app.add_option("--config", options.config_file, "TOML file; doc/configuration.md lists the keys");
+  app.add_option("--run-dir", options.run_dir, "where the sockets are (default /run/mino)");
+  app.add_option("--engine", options.engine, "what executes system calls: native");
+  app.add_option("--address", options.address, "the device's address on the uplink, as 10.213.0.2/30, or auto");
+  app.add_option("--log-level", options.log_level, "trace, debug, info, warn, error or off");
+  app.add_flag("--no-nat", options.no_nat, "the device reaches the host only");
+  app.add_flag("--clean", options.clean, "remove what a crashed minod of this run directory left, and exit");
+  app.add_option("--ready-fd", options.ready_fd)->group("");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& mistake) {
+    const int status = app.exit(mistake);
+    return status == 0 ? 0 : mino::kMisconfigured;
+  }
+  return mino::run(options);
+}

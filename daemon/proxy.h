@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Proxies: the processes that serve sessions. Starts one for an admitted client with the client's credentials,
+// and keeps account of all of them, also of those that a fork of a client made (they are minod's children too).
+// Used by daemon/admission, daemon/status and main(). Runs nothing of an engine in minod itself.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "abi/message.h"
+#include "base/fd.h"
+#include "daemon/peer.h"
+#include "engine/engine.h"
+#include "engine/session_stats.h"
+
+namespace mino {
+
+// Sums over sessions.
+struct Counters {
+  uint64_t calls = 0, round_trips = 0, upcalls = 0, bytes_in = 0, bytes_out = 0;
+  void add(const SessionStats& row);
+};
+
+class Proxies {
+ public:
+  // `limit` sessions at a time. The namespaces and the engine outlive this object.
+  Proxies(Engine& engine, int netns, int mount_ns, const std::string& socket_path, int64_t limit);
+  ~Proxies();
+  Proxies(const Proxies&) = delete;
+  Proxies& operator=(const Proxies&) = delete;
+
+  // Forks a proxy that serves `socket`, or refuses the client.
+  void start(Fd socket, const Peer& peer, const abi::Message& hello);
+
+  // After SIGCHLD: reaps what has ended, except `other`, whose end it reports by returning true.
+  bool reap(pid_t other);
+  // Ends them all and waits until they are gone.
+  void stop();
+
+  bool is_proxy(pid_t pid) const;
+  std::vector<const SessionStats*> rows() const;  // of the live sessions
+  Counters counters() const;                      // live and ended
+  int64_t limit() const { return limit_; }
+
+ private:
+  [[noreturn]] void serve(Fd socket, const Peer& peer, const abi::Message& hello);
+  void account(pid_t pid, int status);
+
+  Engine& engine_;
+  const int netns_, mount_ns_;
+  const std::string socket_path_;
+  const int64_t limit_;
+  Fd own_pidfd_;
+  StatsTable* table_;
+  Counters ended_;
+};
+
+}  // namespace mino

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/status.h"
+
+#include <fcntl.h>
+#include <sys/utsname.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/text.h"
+
+namespace mino {
+
+using nlohmann::json;
+
+namespace {
+
+// A file of /proc is made anew for each reading from its start.
+std::string read_again(const Fd& file) {
+  char text[4096];
+  const ssize_t n = file.valid() ? ::pread(file.get(), text, sizeof text, 0) : 0;
+  return std::string(text, n > 0 ? static_cast<size_t>(n) : 0);
+}
+
+json counters_json(const Counters& counters) {
+  return {{"calls", counters.calls},
+          {"round_trips", counters.round_trips},
+          {"upcalls", counters.upcalls},
+          {"bytes_in", counters.bytes_in},
+          {"bytes_out", counters.bytes_out}};
+}
+
+json client_json(const SessionStats& row) {
+  Counters counters;
+  counters.add(row);
+  json client = counters_json(counters);
+  client["pid"] = row.client_pid.load();
+  client["proxy_pid"] = row.proxy_pid.load();
+  client["name"] = printable(std::string_view(row.name, sizeof row.name));
+  client["lanes"] = row.lanes.load();
+  return client;
+}
+
+}  // namespace
+
+int64_t count_sockets(const std::string& sockstat) {
+  int64_t sum = 0;
+  for (const auto line : split(sockstat, '\n')) {
+    const auto words = split(line, ' ');
+    if (words.size() < 3 || words[1] != "inuse") continue;
+    const bool counts = words[0] == "TCP:" || words[0] == "UDP:" || words[0] == "TCP6:" || words[0] == "UDP6:";
+    if (counts) sum += parse_integer(words[2], 0, INT32_MAX).value_or(0);
+  }
+  return sum;
+}
+
+int64_t process_memory(pid_t pid) {
+  const auto rollup = read_file("/proc/" + std::to_string(pid) + "/smaps_rollup", 8192);
+  if (!rollup) return 0;
+  const size_t at = rollup->find("\nPss:");
+  if (at == std::string::npos) return 0;
+  return std::strtoll(rollup->c_str() + at + 5, nullptr, 10) * 1024;
+}
+
+Status::Status(const Config& config, const RunDir& dir, const DeviceNetwork& network, const Proxies& proxies)
+    : config_(config), dir_(dir), network_(network), proxies_(proxies) {
+  (void)in_network(network.netns(), [this]() -> Result<void> {
+    // The files belong to the network namespace of whoever opens them.
+    sockstat_ = Fd(::open("/proc/thread-self/net/sockstat", O_RDONLY | O_CLOEXEC));
+    sockstat6_ = Fd(::open("/proc/thread-self/net/sockstat6", O_RDONLY | O_CLOEXEC));
+    return {};
+  });
+}
+
+int64_t Status::sockets() const {
+  return count_sockets(read_again(sockstat_)) + count_sockets(read_again(sockstat6_));
+}
+
+json Status::report() const {
+  const auto rows = proxies_.rows();
+  json clients = json::array();
+  int64_t memory = 0;
+  for (const SessionStats* row : rows) {
+    clients.push_back(client_json(*row));
+    // The row is written by the proxy: only children's memory is looked at.
+    if (proxies_.is_proxy(row->proxy_pid)) memory += process_memory(row->proxy_pid);
+  }
+  utsname kernel{};
+  ::uname(&kernel);
+  const UplinkAddresses& uplink = network_.uplink();
+  json paths = kNetworkPaths;
+  for (const std::string& path : config_.policy.paths) paths.push_back(path);
+  const auto uptime = EventLoop::Clock::now() - started_;
+  return {
+      {"engine", config_.engine},
+      {"pid", ::getpid()},
+      {"run_dir", dir_.path()},
+      {"socket", dir_.session_socket()},
+      {"uplink",
+       {{"address", uplink.device.text()},
+        {"gateway", ipv4_text(uplink.gateway)},
+        {"address6", network_.ipv6()},
+        {"interface", dir_.host_link()},
+        {"nat", network_.nat()}}},
+      {"instances",
+       {{{"kernel", kernel.release},
+         {"address", ipv4_text(uplink.device.address)},
+         {"sessions", rows.size()},
+         {"sockets", sockets()},
+         {"memory_bytes", memory}}}},
+      {"counters", counters_json(proxies_.counters())},
+      {"clients", clients},
+      {"limits",
+       {{"sessions", config_.sessions}, {"arena_bytes", config_.arena_bytes}, {"lanes", config_.lanes}}},
+      {"policy", {{"families", config_.policy.families}, {"paths", paths}}},
+      {"uptime_seconds", std::chrono::duration_cast<std::chrono::duration<double>>(uptime).count()},
+  };
+}
+
+}  // namespace mino

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Calls that make, copy and close descriptors. The rules: one number on both sides; the placeholder comes first
+// and goes last; a number is flagged offloaded exactly while the device has it.
+#include "hook/dispatch.h"
+#include "hook/epoll_shadow.h"
+#include "hook/patch.h"
+#include "hook/user.h"
+
+namespace mino::hook {
+
+namespace {
+
+constexpr u64 kOCloexec = 0x80000;
+
+const abi::Row& close_row() { return *abi::find_row(nr::kClose); }
+
+bool on_device(u8 flags) { return flags & (kOffloaded | kCompanion); }
+
+// The device's half of a close. It always happens: neither signals nor errors leave the number open.
+long close_on_device(ThreadState* ts, u64 fd) {
+  const u64 args[6] = {fd};
+  if (ready(ts) != 0) return 0;
+  const long result = offload(ts, close_row(), args, -1, 0, kNoCancel);
+  return result == err::kBadF ? 0 : result;
+}
+
+void forget(ThreadState* ts, u64 fd) {
+  if (ts->process->flags(fd) & (kOffloaded | kEpoll)) shadow_forget_fd(ts->process, static_cast<u32>(fd));
+  ts->process->set_flags(fd, 0);
+}
+
+// dup2/dup3 onto a number where the hook keeps something: that moves away first.
+void make_way(Process* process, u64 fd) {
+  if (!(process->flags(fd) & kPrivate)) return;
+  constexpr u64 kFDupFdCloexec = 1030;
+  for (int* own : {&process->session.socket, &process->session.placeholder}) {
+    if (*own < 0 || static_cast<u64>(*own) != fd) continue;
+    const long moved = raw(nr::kFcntl, fd, kFDupFdCloexec, fd + 1);
+    if (is_error(moved)) continue;
+    process->set_flags(static_cast<u64>(moved), kPrivate);
+    *own = static_cast<int>(moved);
+  }
+  process->set_flags(fd, 0);
+}
+
+long dup_to(ThreadState* ts, u64 from, u64 to, u64 flags) {
+  Process* process = ts->process;
+  const u8 from_flags = process->flags(from);
+  const u8 to_flags = process->flags(to);
+  if (!on_device(from_flags) && !on_device(to_flags) && !((from_flags | to_flags) & (kPrivate | kEpoll))) {
+    if (to_flags) process->set_flags(to, 0);
+    return kLocal;
+  }
+  if (from_flags & kPrivate) return err::kBadF;
+  constexpr u64 kFGetFd = 1;
+  if (is_error(raw(nr::kFcntl, from, kFGetFd))) return err::kBadF;
+  if (to >= abi::kMaxFd) return err::kBadF;
+  make_way(process, to);
+  if (on_device(from_flags)) {
+    if (const long error = ready(ts)) return error;
+    const long result = raw(nr::kDup3, from, to, flags);
+    if (is_error(result)) return result;
+    const u64 args[6] = {from, to, 0};
+    shadow_forget_fd(process, static_cast<u32>(to));
+    const long installed =
+        offload(ts, *abi::find_row(nr::kDup3), args, static_cast<int>(to), 0, kNoCancel);
+    if (installed < 0) {
+      process->set_flags(to, 0);
+      raw(nr::kClose, to);
+      return installed;
+    }
+    process->set_flags(to, from_flags);
+    return result;
+  }
+  // A local file onto an offloaded number.
+  const long result = raw(nr::kDup3, from, to, flags);
+  if (is_error(result)) return result;
+  forget(ts, to);
+  process->set_flags(to, from_flags & kEpoll);
+  if (on_device(to_flags)) close_on_device(ts, to);
+  return result;
+}
+
+// dup, F_DUPFD: the host chooses the number.
+long dup_from(ThreadState* ts, u64 from, u64 lowest, bool cloexec) {
+  Process* process = ts->process;
+  if (const long error = ready(ts)) return error;
+  constexpr u64 kFDupFd = 0, kFDupFdCloexec = 1030;
+  const long fd = raw(nr::kFcntl, from, cloexec ? kFDupFdCloexec : kFDupFd, lowest);
+  if (is_error(fd)) return fd;
+  const u64 args[6] = {from, static_cast<u64>(fd), 0};
+  const long result = offload(ts, *abi::find_row(nr::kDup3), args, static_cast<int>(fd), 0, kNoCancel);
+  if (result < 0) {
+    raw(nr::kClose, static_cast<u64>(fd));
+    return result;
+  }
+  process->set_flags(static_cast<u64>(fd), process->flags(from));
+  return fd;
+}
+
+// The kernel's close_range over [first, last] without the hook's own numbers.
+long close_range_on_host(const Process* process, u64 first, u64 last, u64 flags) {
+  long result = 0;
+  const u64 end = last < process->fd_limit ? last : process->fd_limit;
+  u64 from = first;
+  for (u64 fd = first; fd <= end && fd < abi::kMaxFd; fd++) {
+    if (!(process->fds[fd] & kPrivate)) continue;
+    if (fd > from) result = raw(nr::kCloseRange, from, fd - 1, flags);
+    from = fd + 1;
+  }
+  if (from <= last) result = raw(nr::kCloseRange, from, last, flags);
+  return result;
+}
+
+}  // namespace
+
+long do_socket(ThreadState* ts, const abi::Row& row) {
+  const Frame& f = ts->frame;
+  const u32 family = static_cast<u32>(f.rdi);
+  if (family >= 32 || !(settings.families & (1u << family))) return kLocal;
+  constexpr u32 kNetlink = 16;
+  const u32 protocol = static_cast<u32>(f.rdx);
+  if (family == kNetlink && (protocol >= 32 || !(settings.netlinks & (1u << protocol)))) return kLocal;
+  const u64 args[6] = {f.rdi, f.rsi, f.rdx};
+  return offload_new_fd(ts, row, args, f.rsi & kOCloexec);
+}
+
+long do_socketpair(ThreadState* ts, const abi::Row& row) {
+  const Frame& f = ts->frame;
+  if (f.rdi >= 32 || !(settings.families & (1u << f.rdi)) || f.rdi == 16) return kLocal;
+  if (const long error = ready(ts)) return error;
+  const u64 args[6] = {f.rdi, f.rsi, f.rdx, f.r10};
+  return offload(ts, row, args);  // no family of the table can make pairs: the kernel's own error
+}
+
+long do_close(ThreadState* ts, const abi::Row&) {
+  const u64 fd = static_cast<u32>(ts->frame.rdi);
+  const u8 flags = ts->process->flags(fd);
+  if (flags == 0) return kLocal;
+  if (flags & kPrivate) return err::kBadF;
+  const long result = on_device(flags) ? close_on_device(ts, fd) : 0;
+  forget(ts, fd);
+  const long closed = raw(nr::kClose, fd);
+  return result < 0 ? result : closed;
+}
+
+long do_close_range(ThreadState* ts, const abi::Row&) {
+  Process* process = ts->process;
+  const u64 first = static_cast<u32>(ts->frame.rdi), last = static_cast<u32>(ts->frame.rsi);
+  const u64 flags = ts->frame.rdx;
+  constexpr u64 kUnshare = 2, kCloexec = 4;
+  if (first > last || (flags & ~(kUnshare | kCloexec))) return kLocal;
+  if (!(flags & kCloexec)) {
+    for (u64 fd = first; fd <= last && fd < process->fd_limit; fd++) {
+      const u8 fd_flags = process->fds[fd];
+      if (fd_flags == 0 || (fd_flags & kPrivate)) continue;
+      if (on_device(fd_flags)) close_on_device(ts, fd);
+      forget(ts, fd);
+      raw(nr::kClose, fd);
+    }
+  }
+  return close_range_on_host(process, first, last, flags);
+}
+
+long do_dup(ThreadState* ts, const abi::Row& row) {
+  const Frame& f = ts->frame;
+  const u64 from = static_cast<u32>(f.rdi), to = static_cast<u32>(f.rsi);
+  const u8 flags = ts->process->flags(from);
+  if (row.nr == nr::kDup) {
+    if (flags & kPrivate) return err::kBadF;
+    if (on_device(flags)) return dup_from(ts, from, 0, false);
+    if (!(flags & kEpoll)) return kLocal;
+    const long fd = raw(nr::kDup, from);
+    if (!is_error(fd)) ts->process->set_flags(static_cast<u64>(fd), flags);
+    return fd;
+  }
+  if (from == to) return flags & kPrivate ? err::kBadF : kLocal;
+  if (row.nr == nr::kDup3 && (f.rdx & ~kOCloexec)) return kLocal;  // EINVAL
+  return dup_to(ts, from, to, row.nr == nr::kDup3 ? f.rdx : 0);
+}
+
+long do_fcntl(ThreadState* ts, const abi::Row& row) {
+  const Frame& f = ts->frame;
+  const u64 fd = static_cast<u32>(f.rdi);
+  const u8 flags = ts->process->flags(fd);
+  if (flags & kPrivate) return err::kBadF;
+  if (!on_device(flags)) return kLocal;
+  constexpr u64 kFDupFd = 0, kFGetFd = 1, kFSetFd = 2, kFSetOwn = 8, kFGetOwn = 9, kFSetSig = 10,
+                kFGetSig = 11, kFSetOwnEx = 15, kFGetOwnEx = 16, kFDupFdCloexec = 1030;
+  switch (f.rsi) {
+    case kFDupFd: case kFDupFdCloexec: return dup_from(ts, fd, f.rdx, f.rsi == kFDupFdCloexec);
+    // Properties of the descriptor, and signals to processes of this host.
+    case kFGetFd: case kFSetFd: case kFSetOwn: case kFGetOwn: case kFSetSig: case kFGetSig:
+    case kFSetOwnEx: case kFGetOwnEx:
+      return kLocal;
+    default: return flags & kOffloaded ? offload_frame(ts, row) : kLocal;
+  }
+}
+
+long do_ioctl(ThreadState* ts, const abi::Row& row) {
+  const Frame& f = ts->frame;
+  const u8 flags = ts->process->flags(static_cast<u32>(f.rdi));
+  if (flags & kPrivate) return err::kBadF;
+  constexpr u32 kFioclex = 0x5451, kFionclex = 0x5450;
+  const u32 request = static_cast<u32>(f.rsi);
+  if (!(flags & kOffloaded) || request == kFioclex || request == kFionclex) return kLocal;
+  return offload_frame(ts, row);
+}
+
+// Offloaded files cannot be mapped. Code that is mapped later (dlopen) is patched as it comes.
+long do_map(ThreadState* ts, const abi::Row& row) {
+  const Frame& f = ts->frame;
+  constexpr u64 kMapAnonymous = 0x20, kProtExec = 4;
+  if (f.r10 & kMapAnonymous) return kLocal;
+  if (ts->process->offloaded(f.r8)) return err::kNoDev;
+  if (ts->process->flags(static_cast<u32>(f.r8)) & kPrivate) return err::kBadF;
+  if (!(f.rdx & kProtExec) || !settings.patch) return kLocal;
+  const long at = raw(row.nr, f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9);
+  if (!is_error(at)) patch_range(static_cast<u64>(at), static_cast<u64>(at) + f.rsi);
+  return at;
+}
+
+}  // namespace mino::hook

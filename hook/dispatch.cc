@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From a trapped system call to its handler, and from the handler's answer back to the application.
+#include "hook/dispatch.h"
+
+#include "hook/signals.h"
+#include "hook/trace.h"
+
+namespace mino::hook {
+
+namespace {
+
+u64 msg_flags(const abi::Row& row, const Frame& f) {
+  for (int i = 0; i < 6; i++) {
+    if (row.args[i].print == abi::Print::kMsgFlags) return f.arg(i);
+  }
+  return 0;
+}
+
+long do_signal(ThreadState* ts, const abi::Row& row) {
+  const Frame& f = ts->frame;
+  if (f.r10 != 8) return kLocal;  // a wrong size is the kernel's EINVAL
+  if (row.nr == nr::kRtSigprocmask) return do_sigprocmask(ts);
+  if (row.nr == nr::kRtSigaction) {
+    const int sig = static_cast<int>(f.rdi);
+    return sig < 1 || sig > 64 || sig == 9 || sig == 19 ? kLocal : do_sigaction(ts);
+  }
+  return kLocal;
+}
+
+long route(ThreadState* ts, const abi::Row& row) {
+  using enum abi::Route;
+  switch (row.route) {
+    case kByFd: return ts->process->offloaded(ts->frame.rdi) ? offload_frame(ts, row) : kLocal;
+    case kSocket: return do_socket(ts, row);
+    case kSocketPair: return do_socketpair(ts, row);
+    case kPath: return do_path(ts, row);
+    case kPathTwo: return do_path_two(ts, row);
+    case kCwd: return do_cwd(ts, row);
+    case kClose: return do_close(ts, row);
+    case kCloseRange: return do_close_range(ts, row);
+    case kDup: return do_dup(ts, row);
+    case kFcntl: return do_fcntl(ts, row);
+    case kIoctl: return do_ioctl(ts, row);
+    case kEpollCreate: return do_epoll_create(ts, row);
+    case kEpollCtl: return do_epoll_ctl(ts, row);
+    case kEpollWait: return do_epoll_wait(ts, row);
+    case kPoll: return do_poll(ts, row);
+    case kSelect: return do_select(ts, row);
+    case kCopy: return do_copy(ts, row);
+    case kMessage: return do_message(ts, row);
+    case kFork: return do_fork(ts, row);
+    case kExec: return do_exec(ts, row);
+    case kExit: return do_exit(ts, row);
+    case kSignal: return do_signal(ts, row);
+    case kMirror: return do_mirror(ts, row);
+    case kMap: return do_map(ts, row);
+    case kGuard: return do_guard(ts, row);
+    case kRefuse: return err::kNoSys;
+  }
+  return kLocal;
+}
+
+// What a restart code means to the application, as arch/x86/kernel/signal.c:handle_signal decides.
+// True: the call is to be started over after the handler.
+bool restarts(const ThreadState* ts, long result) {
+  if (result == abi::kErestartnointr) return true;
+  return result == abi::kErestartsys && ts->restartable;
+}
+
+}  // namespace
+
+long offload_frame(ThreadState* ts, const abi::Row& row) {
+  u64 args[6];
+  for (int i = 0; i < 6; i++) args[i] = ts->frame.arg(i);
+  if (row.flags & abi::kMakesFd) {
+    constexpr u64 kSockCloexec = 0x80000;
+    return offload_new_fd(ts, row, args, row.nr == 288 && (args[3] & kSockCloexec));
+  }
+  if (ready(ts) != 0) return dead_result(row, args);
+  return offload(ts, row, args);
+}
+
+// Open order: the placeholder first, so that the number is never free on one side only.
+long offload_new_fd(ThreadState* ts, const abi::Row& row, const u64 args[6], bool cloexec) {
+  if (const long error = ready(ts)) return error;
+  constexpr u64 kFDupFd = 0, kFDupFdCloexec = 1030;
+  Process* process = ts->process;
+  const long fd = raw(nr::kFcntl, static_cast<u64>(process->session.placeholder),
+                      cloexec ? kFDupFdCloexec : kFDupFd, 0);
+  if (is_error(fd)) return fd;
+  if (static_cast<u64>(fd) >= abi::kMaxFd) {
+    raw(nr::kClose, static_cast<u64>(fd));
+    return err::kMFile;
+  }
+  const long result = offload(ts, row, args, static_cast<int>(fd));
+  if (result < 0) {
+    raw(nr::kClose, static_cast<u64>(fd));
+    return result;
+  }
+  process->set_flags(static_cast<u64>(fd), kOffloaded);
+  return fd;
+}
+
+}  // namespace mino::hook
+
+extern "C" __attribute__((visibility("hidden"))) long mino_dispatch(mino::hook::ThreadState* ts) {
+  using namespace mino::hook;
+  Frame& f = ts->frame;
+  const mino::abi::Row& row = *mino::abi::find_row(f.rax);
+  ts->call_trips = ts->call_upcalls = 0;
+  trace_begin(ts);
+  const u64 args[6] = {f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9};
+  const long result = route(ts, row);
+  if (result == kLocal) return 1;
+  constexpr u64 kMsgNoSignal = 0x4000;
+  if (result == err::kPipe && (row.flags & mino::abi::kRaisesSigpipe) &&
+      !(msg_flags(row, f) & kMsgNoSignal)) {
+    raise_sigpipe(ts);
+  }
+  if (ts->call_trips) trace_end(ts, row, args, result);
+  if (result <= mino::abi::kErestartsys && result >= mino::abi::kErestartRestartblock) {
+    if (restarts(ts, result)) {
+      f.rip -= f.restart;
+    } else {
+      f.rax = static_cast<u64>(err::kIntr);
+    }
+    return 0;
+  }
+  f.rax = static_cast<u64>(result);
+  return 0;
+}

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// MINO_RUN in and out. Its form (written by cli/run, read here):
+//   v=1;sock=PATH;hook=auto|patch|sud;windows=0|1;arena=N;trace=FD;families=2,10;netlinks=0,4;paths=A:B;orig=0|1
+//   and, added by the hook itself across exec:  ;s=FD;p=FD
+#include "hook/environment.h"
+
+#include "hook/user.h"
+
+namespace mino::hook {
+
+namespace {
+
+constexpr char kVariable[] = "MINO_RUN=";
+constexpr char kPreload[] = "LD_PRELOAD=";
+
+u32 parse_bits(const char* s) {
+  u32 bits = 0;
+  while (*s >= '0' && *s <= '9') {
+    const u64 n = parse_number(s);
+    if (n < 32) bits |= 1u << n;
+    if (*s == ',') s++;
+  }
+  return bits;
+}
+
+u64 copy_until(char* to, u64 room, const char* from, char end) {
+  u64 n = 0;
+  while (from[n] && from[n] != end && n + 1 < room) {
+    to[n] = from[n];
+    n++;
+  }
+  to[n] = 0;
+  return n;
+}
+
+void parse_paths(const char* s) {
+  char* to = settings.paths;
+  char* const end = settings.paths + sizeof settings.paths;
+  while (*s && *s != ';') {
+    while (*s && *s != ';' && *s != ':' && to + 2 < end) *to++ = *s++;
+    if (to > settings.paths && to[-1] == '/') to--;  // a prefix is kept without its trailing slash
+    *to++ = 0;
+    settings.path_count++;
+    while (*s == ':') s++;
+    if (to + 2 >= end) return;
+  }
+}
+
+// Takes our library out of an LD_PRELOAD value in place. False: nothing is left of it.
+bool without_library(char* value) {
+  char* to = value;
+  const char* from = value;
+  while (*from) {
+    u64 n = 0;
+    while (from[n] && from[n] != ':' && from[n] != ' ') n++;
+    bool ours = n >= 11;
+    for (u64 i = 0; ours && i < 11; i++) ours = from[n - 11 + i] == "libminoc.so"[i];
+    if (ours) {
+      copy_until(settings.library, min(n + 1, sizeof settings.library), from, 0);
+    } else if (n) {
+      if (to != value) *to++ = ':';
+      for (u64 i = 0; i < n; i++) *to++ = from[i];
+    }
+    from += n;
+    while (*from == ':' || *from == ' ') from++;
+  }
+  *to = 0;
+  return to != value;
+}
+
+}  // namespace
+
+bool read_environment(char** envp, int* socket, int* placeholder) {
+  *socket = *placeholder = -1;
+  char** keep = envp;
+  for (char** e = envp; *e; e++) {
+    if (starts_with(*e, kPreload) && !without_library(*e + sizeof kPreload - 1)) continue;
+    if (!starts_with(*e, kVariable)) {
+      *keep++ = *e;
+      continue;
+    }
+    char* out = settings.variable;
+    char* const out_end = settings.variable + sizeof settings.variable - 64;
+    for (const char* s = *e + sizeof kVariable - 1; *s;) {
+      const char* value = s;
+      while (*value && *value != '=' && *value != ';') value++;
+      const char* number = value + 1;
+      const u64 key_bytes = static_cast<u64>(value - s);
+      const auto is = [&](const char* key) { return length(key) == key_bytes && starts_with(s, key); };
+      bool own = false;
+      if (*value == '=') {
+        if (is("v")) settings.active = parse_number(number) == 1;
+        else if (is("sock")) copy_until(settings.socket_path, sizeof settings.socket_path, number, ';');
+        else if (is("hook")) {
+          settings.patch = !starts_with(number, "sud");
+          settings.sud = !starts_with(number, "patch");
+        }
+        else if (is("windows")) settings.windows = *number != '0';
+        else if (is("arena")) settings.arena_bytes = static_cast<u32>(parse_number(number));
+        else if (is("trace")) settings.trace_fd = *number == '-' ? -1 : static_cast<int>(parse_number(number));
+        else if (is("families")) settings.families = parse_bits(number);
+        else if (is("netlinks")) settings.netlinks = parse_bits(number);
+        else if (is("paths")) parse_paths(number);
+        else if (is("orig")) settings.preload_was_set = *number == '1';
+        else if (is("s")) own = true, *socket = static_cast<int>(parse_number(number));
+        else if (is("p")) own = true, *placeholder = static_cast<int>(parse_number(number));
+      }
+      const char* next = s;
+      while (*next && *next != ';') next++;
+      if (!own && out + (next - s) + 1 < out_end) {
+        if (out != settings.variable) *out++ = ';';
+        copy(out, s, static_cast<u64>(next - s));
+        out += next - s;
+      }
+      s = *next ? next + 1 : next;
+    }
+    *out = 0;
+  }
+  *keep = nullptr;
+  return settings.active;
+}
+
+ExecEnvironment::ExecEnvironment(const Process* process, u64 envp) {
+  u64 count = 0;
+  u64 entry = 1;
+  while (envp && entry) {
+    if (!user_read(envp + count * 8, &entry, 8) || count > (1u << 20)) return;
+    count += entry != 0;
+  }
+  constexpr u64 kTextBytes = sizeof settings.variable + sizeof settings.library + 8192;
+  bytes_ = ((count + 3) * 8 + kTextBytes + 4095) & ~4095ull;
+  table_ = static_cast<u64*>(map_pages(bytes_));
+  if (!table_) return;
+  char* text = reinterpret_cast<char*>(table_ + count + 3);
+  // LD_PRELOAD: ours in front of the program's own.
+  char* const preload = text;
+  text = print(text, kPreload);
+  text = print(text, settings.library);
+  u64 used = 0;
+  for (u64 i = 0; i < count; i++) {
+    char name[sizeof kPreload];
+    user_read(envp + i * 8, &entry, 8);
+    const u64 got = user_copy_in(name, entry, sizeof name - 1);
+    name[got] = 0;
+    if (starts_with(name, kVariable)) continue;
+    if (starts_with(name, kPreload)) {
+      char value[4096];
+      const i64 n = user_string(entry + sizeof kPreload - 1, value, sizeof value);
+      if (n > 1) {
+        without_library(value);
+        if (value[0]) {
+          *text++ = ':';
+          text = print(text, value);
+        }
+      }
+      continue;
+    }
+    table_[used++] = entry;
+  }
+  *text++ = 0;
+  table_[used++] = ptr(preload);
+  table_[used++] = ptr(text);
+  text = print(text, kVariable);
+  text = print(text, settings.variable);
+  if (process->session.status == SessionStatus::kLive) {
+    text = print(text, ";s=");
+    text = print_number(text, static_cast<u64>(process->session.socket));
+    text = print(text, ";p=");
+    text = print_number(text, static_cast<u64>(process->session.placeholder));
+  }
+  *text = 0;
+  table_[used] = 0;
+}
+
+ExecEnvironment::~ExecEnvironment() {
+  if (table_) unmap_pages(table_, bytes_);
+}
+
+}  // namespace mino::hook

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Reading /proc/self/maps and .eh_frame_hdr (LSB core, "Exception Frames"). Only encodings that GNU ld and lld
+// emit are understood; anything else means "no islet".
+#include "hook/image.h"
+
+#include <initializer_list>
+
+#include "hook/mem.h"
+
+namespace mino::hook {
+
+namespace {
+
+// One line of /proc/self/maps.
+struct Line {
+  u64 begin, end, inode;
+  char permissions[5];
+  bool has_path;
+};
+
+u64 parse_hex(const char*& s) {
+  u64 n = 0;
+  for (;; s++) {
+    if (*s >= '0' && *s <= '9') n = n * 16 + static_cast<u64>(*s - '0');
+    else if (*s >= 'a' && *s <= 'f') n = n * 16 + static_cast<u64>(*s - 'a' + 10);
+    else return n;
+  }
+}
+
+Line parse_line(const char* s) {
+  Line line{};
+  line.begin = parse_hex(s);
+  s++;
+  line.end = parse_hex(s);
+  s++;
+  copy(line.permissions, s, 4);
+  s += 5;
+  parse_hex(s);  // offset
+  s++;
+  while (*s && *s != ' ') s++;  // device
+  s++;
+  line.inode = parse_number(s);
+  while (*s == ' ') s++;
+  line.has_path = *s == '/';
+  return line;
+}
+
+template <class T>
+T peek(const u8* p) {
+  T value;
+  copy(&value, p, sizeof value);
+  return value;
+}
+
+// Length of the padding instruction at p (of those that assemblers emit), or 0.
+u32 padding_length(const u8* p, const u8* end) {
+  const u8* q = p;
+  while (q < end && (*q == 0x66 || *q == 0x2e)) q++;
+  if (q >= end) return 0;
+  if (*q == 0x90 || *q == 0xcc) return static_cast<u32>(q + 1 - p);
+  if (end - q < 3 || q[0] != 0x0f || q[1] != 0x1f) return 0;
+  u32 tail;
+  switch (q[2]) {
+    case 0x00: tail = 3; break;
+    case 0x40: tail = 4; break;
+    case 0x44: tail = 5; break;
+    case 0x80: tail = 7; break;
+    case 0x84: tail = 8; break;
+    default: return 0;
+  }
+  return q + tail > end ? 0 : static_cast<u32>(q + tail - p);
+}
+
+bool all_padding(u64 begin, u64 end) {
+  const u8* p = reinterpret_cast<const u8*>(begin);
+  const u8* last = reinterpret_cast<const u8*>(end);
+  while (p < last) {
+    const u32 n = padding_length(p, last);
+    if (n == 0) return false;
+    p += n;
+  }
+  return true;
+}
+
+}  // namespace
+
+bool Image::scan_maps(u64 from, u64 containing) {
+  const long fd = raw(nr::kOpen, ptr("/proc/self/maps"), 0x80000, 0);
+  if (is_error(fd)) return false;
+  char buffer[4096 + 1];
+  u64 have = 0, file_begin = 0, file_inode = 0;
+  bool found = false;
+  while (!found) {
+    const long got = raw(nr::kRead, static_cast<u64>(fd), ptr(buffer + have), 4096 - have);
+    if (got <= 0) break;
+    have += static_cast<u64>(got);
+    buffer[have] = 0;
+    u64 start = 0;
+    for (u64 i = 0; i < have && !found; i++) {
+      if (buffer[i] != '\n') continue;
+      buffer[i] = 0;
+      const Line line = parse_line(buffer + start);
+      start = i + 1;
+      if (line.inode != file_inode || line.inode == 0) {
+        file_inode = line.inode;
+        file_begin = line.begin;
+      }
+      const bool wanted = containing ? containing >= line.begin && containing < line.end
+                                     : line.begin >= from && line.permissions[2] == 'x';
+      if (!wanted) continue;
+      begin_ = line.begin;
+      end_ = line.end;
+      file_begin_ = file_begin;
+      patchable_ = line.has_path && line.inode != 0 && equal(line.permissions, "r-xp");
+      found = true;
+    }
+    copy(buffer, buffer + start, have - start);
+    have -= start;
+  }
+  raw(nr::kClose, static_cast<u64>(fd));
+  eh_header_ = nullptr;
+  if (found && patchable_) find_eh_frame();
+  return found;
+}
+
+bool Image::next_executable(u64 from) { return scan_maps(from, 0); }
+bool Image::find(u64 address) { return scan_maps(0, address); }
+
+void Image::find_eh_frame() {
+  const u8* elf = reinterpret_cast<const u8*>(file_begin_);
+  if (peek<u32>(elf) != 0x464c457f || elf[4] != 2) return;
+  const u8* headers = elf + peek<u64>(elf + 32);
+  const u16 count = peek<u16>(elf + 56);
+  u64 bias = 0, frame = 0, frame_end = 0;
+  bool have_bias = false;
+  if (ptr(headers) + count * 56u > file_begin_ + 4096) return;
+  for (u16 i = 0; i < count; i++) {
+    const u8* h = headers + i * 56;
+    const u32 type = peek<u32>(h);
+    const u64 vaddr = peek<u64>(h + 16);
+    if (type == 1 && !have_bias) {  // the first PT_LOAD holds the ELF header
+      bias = file_begin_ - (vaddr & ~4095ull);
+      have_bias = true;
+    }
+    if (type == 0x6474e550) {  // PT_GNU_EH_FRAME
+      frame = vaddr;
+      frame_end = vaddr + peek<u64>(h + 40);
+    }
+  }
+  if (!have_bias || !frame) return;
+  // It may not be mapped yet (ld.so maps text first): ask the kernel before reading.
+  const u8* header = reinterpret_cast<const u8*>(bias + frame);
+  u8 resident;
+  constexpr long kMincore = 27;
+  if (raw(kMincore, ptr(header) & ~4095ull, 4096, ptr(&resident)) != 0) return;
+  // version 1, eh_frame_ptr pcrel|sdata4, fde_count udata4, table datarel|sdata4
+  if (header[0] != 1 || header[1] != 0x1b || header[2] != 0x03 || header[3] != 0x3b) return;
+  function_count_ = peek<u32>(header + 8);
+  if (12 + u64{function_count_} * 8 > frame_end - frame) return;
+  eh_header_ = header;
+}
+
+u64 Image::find_islet(u64 site) const {
+  if (!eh_header_ || function_count_ == 0) return 0;
+  const auto start_of = [&](u32 i) {
+    return ptr(eh_header_) + static_cast<u64>(static_cast<i64>(peek<int>(eh_header_ + 12 + i * 8)));
+  };
+  const auto end_of = [&](u32 i) -> u64 {
+    const u8* fde =
+        eh_header_ + static_cast<i64>(peek<int>(eh_header_ + 12 + i * 8 + 4));
+    const u8* cie = fde + 4 - peek<u32>(fde + 4);
+    // The augmentation must be "zR" with pcrel|sdata4 pointers, or we do not know what we read.
+    if (cie[9] != 'z' || cie[10] != 'R' || cie[11] != 0) return ~0ull;
+    return start_of(i) + peek<u32>(fde + 12);
+  };
+  // The last function that starts at or before the site.
+  u32 low = 0, high = function_count_;
+  while (high - low > 1) {
+    const u32 middle = (low + high) / 2;
+    (start_of(middle) <= site ? low : high) = middle;
+  }
+  // The gaps before, after, and one further in both directions.
+  for (const u32 i : {low - 1, low, low - 2, low + 1}) {
+    if (i >= function_count_ || i + 1 >= function_count_) continue;
+    const u64 gap = end_of(i), gap_end = start_of(i + 1);
+    if (gap == ~0ull || gap >= gap_end || gap_end - gap > 64 || gap < begin_ || gap_end > end_) continue;
+    // Part of the gap may hold an islet already: take the untouched tail.
+    for (u64 at = gap; at + 7 <= gap_end; at++) {
+      const i64 distance = static_cast<i64>(at) - static_cast<i64>(site + 2);
+      if (distance < -128 || distance > 127 || !all_padding(at, gap_end)) continue;
+      return at;
+    }
+  }
+  return 0;
+}
+
+}  // namespace mino::hook

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One executable mapping of a file, as /proc/self/maps and the file's own program headers describe it: where it
+// lies, which functions it has (.eh_frame_hdr), and where padding between them can take an islet.
+#pragma once
+
+#include "hook/raw.h"
+
+namespace mino::hook {
+
+class Image {
+ public:
+  bool next_executable(u64 from);  // the first executable mapping at or after `from`
+  bool find(u64 address);          // the executable mapping that holds `address`
+
+  u64 begin() const { return begin_; }
+  u64 end() const { return end_; }
+  u64 file_begin() const { return file_begin_; }  // first mapping of the same file
+  // Private, file-backed, r-x exactly: the only kind whose permissions we can put back and whose content
+  // nobody else writes.
+  bool patchable() const { return patchable_; }
+
+  // The address of 7 bytes of padding within reach of a two-byte jump at `site`, or 0.
+  u64 find_islet(u64 site) const;
+
+ private:
+  bool scan_maps(u64 from, u64 containing);
+  void find_eh_frame();
+
+  u64 begin_ = 0, end_ = 0, file_begin_ = 0;
+  bool patchable_ = false;
+  const u8* eh_header_ = nullptr;
+  u32 function_count_ = 0;
+};
+
+}  // namespace mino::hook

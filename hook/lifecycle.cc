@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// fork, vfork, clone, clone3, exec and exit, and the calls that change who the process is.
+//
+// A new process gets its session before it exists: the device forks the proxy (whose descriptors are
+// copied by the device's kernel), then the host forks. What the child is, decides how it starts:
+//   own memory       runs on in this C++ code, on its own copy of the hook's stack;
+//   shared memory    (threads, vfork, posix_spawn) begins at mino_clone_vm with a ThreadState of its own, on the stack
+//                    that the caller gave or, for vfork, on the caller's own; see entry.S.
+#include "hook/dispatch.h"
+#include "hook/environment.h"
+#include "hook/signals.h"
+#include "hook/sud.h"
+#include "hook/user.h"
+
+extern "C" {
+long mino_clone_vm(long nr, mino::hook::u64, mino::hook::u64, mino::hook::u64, mino::hook::u64,
+                   mino::hook::u64) __attribute__((visibility("hidden")));
+}
+
+namespace mino::hook {
+
+namespace {
+
+constexpr u64 kCloneVm = 0x100, kCloneFiles = 0x400, kCloneVfork = 0x4000, kCloneThread = 0x10000,
+              kCloneSettls = 0x80000, kSigChld = 17;
+
+struct CloneArgs {  // include/uapi/linux/sched.h
+  u64 flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
+};
+
+// fork, vfork, clone and clone3 in one form.
+struct Request {
+  CloneArgs args{};
+  u64 size = 0;     // clone3: of the caller's structure
+  bool clone3 = false;
+};
+
+bool read_request(const Frame& f, u64 number, Request& request) {
+  CloneArgs& a = request.args;
+  if (number == static_cast<u64>(nr::kFork)) {
+    a.exit_signal = kSigChld;
+  } else if (number == static_cast<u64>(nr::kVfork)) {
+    a.flags = kCloneVm | kCloneVfork;
+    a.exit_signal = kSigChld;
+  } else if (number == static_cast<u64>(nr::kClone)) {
+    a.flags = f.rdi & ~0xffull;
+    a.exit_signal = f.rdi & 0xff;
+    a.stack = f.rsi;
+    a.parent_tid = f.rdx;
+    a.child_tid = f.r10;
+    a.tls = f.r8;
+  } else {
+    request.clone3 = true;
+    request.size = f.rsi;
+    return f.rsi >= 64 && f.rsi <= sizeof a && user_read(f.rdi, &a, f.rsi);
+  }
+  return true;
+}
+
+// The kernel call for a request, with the stack pointer the child shall start on (0: the caller's).
+long kernel_clone(const Request& request, u64 stack, bool into_shared_memory) {
+  if (request.clone3) {
+    CloneArgs a = request.args;
+    if (stack) {
+      // clone3 wants the lowest byte and the size; the child starts at their sum.
+      a.stack = stack - 4096;
+      a.stack_size = 4096;
+    } else {
+      a.stack = a.stack_size = 0;
+    }
+    return into_shared_memory ? mino_clone_vm(nr::kClone3, ptr(&a), request.size, 0, 0, 0)
+                              : raw(nr::kClone3, ptr(&a), request.size);
+  }
+  const CloneArgs& a = request.args;
+  const u64 flags = a.flags | a.exit_signal;
+  return into_shared_memory ? mino_clone_vm(nr::kClone, flags, stack, a.parent_tid, a.child_tid, a.tls)
+                            : raw(nr::kClone, flags, stack, a.parent_tid, a.child_tid, a.tls);
+}
+
+// A child with memory of its own: fork.
+long fork_process(ThreadState* ts, const Request& request) {
+  Process* process = ts->process;
+  ForkedSession session;
+  if (const long error = prepare_fork(ts, session)) return error;
+  const u64 stack = request.clone3 && request.args.stack ? request.args.stack + request.args.stack_size
+                                                         : request.args.stack;
+  const long pid = kernel_clone(request, 0, false);
+  if (pid != 0) {
+    finish_fork_in_parent(process, session);
+    return pid;
+  }
+  if (request.args.flags & kCloneSettls) enter_thread(ts, request.args.tls);
+  forget_other_threads(ts);
+  process->fork_lock = 0;
+  reset_locks_in_child();
+  finish_fork_in_child(ts, session);
+  if (settings.sud) arm_dispatch();
+  if (stack) ts->frame.rsp = stack;
+  return 0;
+}
+
+// A child that shares our memory.
+long clone_sharing(ThreadState* ts, const Request& request) {
+  const CloneArgs& a = request.args;
+  Process* process = ts->process;
+  const bool same_process = a.flags & (kCloneThread | kCloneFiles);
+  const bool same_fs_base = !(a.flags & kCloneSettls);
+  u64 stack = request.clone3 && a.stack ? a.stack + a.stack_size : a.stack;
+  if (!stack) stack = ts->frame.rsp;  // vfork: on the caller's stack, below what it uses
+  ForkedSession session;
+  Process* child_process = process;
+  if (!same_process) {
+    if (const long error = prepare_fork(ts, session)) return error;
+    child_process = copy_process(*process);
+    if (!child_process) {
+      finish_fork_in_parent(process, session);
+      return err::kNoMem;
+    }
+  }
+  ThreadState* child = make_thread(child_process);
+  if (!child) return err::kNoMem;
+  child->frame = ts->frame;
+  child->frame.rax = 0;
+  child->hidden_mask = ts->hidden_mask;
+  child->in_hook = kInside;
+  child->suspended = same_fs_base ? ts : nullptr;
+  ForkedSession* handed = session.present ? &session : nullptr;
+  child->birth_session = handed;
+  if (!user_write(stack - 136, &child, 8)) {
+    leave_thread(child);
+    finish_fork_in_parent(process, session);
+    return err::kFault;
+  }
+  if (!same_fs_base) enter_thread(child, a.tls);
+  const long pid = kernel_clone(request, stack, true);
+  // The parent. With CLONE_VFORK the child has exec'ed or exited by now.
+  if (same_fs_base) replace_thread(ts->fs_base, ts);
+  if (is_error(pid) || (a.flags & kCloneVfork)) {
+    child->in_hook = kOutside;
+    if (same_fs_base) child->fs_base = 0;
+    leave_thread(child);
+  }
+  if (!same_process) {
+    finish_fork_in_parent(process, session);
+    if (is_error(pid) || (a.flags & kCloneVfork)) free_process(child_process);
+  }
+  return pid;
+}
+
+}  // namespace
+
+long do_fork(ThreadState* ts, const abi::Row& row) {
+  Request request;
+  if (!read_request(ts->frame, row.nr, request)) return kLocal;  // the kernel's EINVAL or EFAULT
+  return request.args.flags & kCloneVm ? clone_sharing(ts, request) : fork_process(ts, request);
+}
+
+long do_exec(ThreadState* ts, const abi::Row& row) {
+  const Frame& f = ts->frame;
+  const bool at = row.nr == nr::kExecveat;
+  ExecEnvironment environment(ts->process, at ? f.r10 : f.rdx);
+  if (!environment.valid()) return kLocal;
+  keep_across_exec(ts->process, true);
+  const long result = at ? raw(row.nr, f.rdi, f.rsi, f.rdx, environment.pointer(), f.r8)
+                         : raw(row.nr, f.rdi, f.rsi, environment.pointer());
+  keep_across_exec(ts->process, false);
+  return result;  // it failed
+}
+
+long do_exit(ThreadState* ts, const abi::Row& row) {
+  if (row.nr == nr::kExitGroup) return kLocal;
+  release_lane(ts);
+  leave_thread(ts);
+  return kLocal;
+}
+
+// Credentials: the host decides; the proxy's lane thread then becomes what the client has become. A device that
+// refuses keeps its older, as far as it goes lower, rights: it can only be stricter.
+long do_mirror(ThreadState* ts, const abi::Row& row) {
+  const Frame& f = ts->frame;
+  u64 args[6];
+  for (int i = 0; i < 6; i++) args[i] = f.arg(i);
+  if (settings.active && ts->process->session.status == SessionStatus::kNone) ready(ts);  // while we still may
+  const long result = raw(row.nr, args[0], args[1], args[2]);
+  if (is_error(result) || ts->process->session.status != SessionStatus::kLive) return result;
+  if (ready(ts) == 0) offload(ts, row, args, -1, 0, kNoCancel);
+  return result;
+}
+
+long do_guard(ThreadState* ts, const abi::Row& row) {
+  const Frame& f = ts->frame;
+  constexpr u64 kPrSetSyscallUserDispatch = 59;
+  if (row.nr == nr::kPrctl) return f.rdi == kPrSetSyscallUserDispatch && settings.sud ? err::kInval : kLocal;
+  // chroot, unshare, setns: afterwards the device's socket may be out of reach.
+  if (settings.active && ts->process->session.status == SessionStatus::kNone) ready(ts);
+  ts->process->cwd[0] = 0;
+  return kLocal;
+}
+
+}  // namespace mino::hook
+
+// The first thing a child with shared memory does, on its own hook stack.
+extern "C" __attribute__((visibility("hidden"))) void mino_child_start(mino::hook::ThreadState* ts) {
+  using namespace mino::hook;
+  if (ts->suspended) replace_thread(ts->suspended->fs_base, ts);
+  if (ts->process->shares_memory) {
+    ForkedSession none;
+    ForkedSession* session = static_cast<ForkedSession*>(ts->birth_session);
+    finish_fork_in_child(ts, session ? *session : none);
+  }
+  if (settings.sud) arm_dispatch();
+}

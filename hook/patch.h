@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Rewriting system-call sites into jumps. Two forms, neither of which touches a stack, page 0, or an instruction
+// that could be a jump target of its own:
+//
+//   seven bytes   b8 nr nr nr nr 0f 05      mov $nr,%eax; syscall          (or mov 8(%rsp),%r9; syscall)
+//             ->  ff 24 25 lo hi 06 00      jmp *0x6hilo                   pointer table at 0x60000
+//                 A jump to the old `syscall` finds 06, an invalid instruction: SIGILL enters the hook with %eax as
+//                 it is. (The form is gVisor's.)
+//   two bytes     0f 05                     syscall
+//             ->  eb rel8                   jmp to an islet: seven bytes of the padding between two functions,
+//                 which .eh_frame proves to belong to none, holding  jmp *0x6hilo. Same length, so nothing
+//                 around it changes.
+//
+// What is proven: a site that Syscall User Dispatch has just trapped is an instruction. Without a trap (the patch
+// tier, and before main) only three byte sequences are taken: the seven-byte form with a number of the
+// table, and `syscall` followed or preceded by glibc's own compare or `xor %eax,%eax`.
+#pragma once
+
+#include "hook/signals.h"
+
+namespace mino::hook {
+
+// Reserves the pointer table; false if low memory is not to be had (then only `sud` can work).
+bool prepare_patching();
+
+// Patches what is mapped executable now (single-threaded, at start), and what is mapped later.
+void patch_loaded_images();
+void patch_range(u64 begin, u64 end);
+
+// A trapped site, while other threads may be executing it.
+void patch_running_site(u64 site, u64 number);
+
+// SIGILL: true if it was ours.
+bool on_illegal_instruction(UContext* uc);
+
+extern u32 patched_sites;
+
+}  // namespace mino::hook

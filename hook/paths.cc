@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Calls with paths: which of them lie under an offloaded prefix. Decided by the text of the path, made absolute
+// and free of "." and "..", against the policy's prefixes; symbolic links elsewhere that point into a
+// prefix are not followed (the host resolves them). The device is sent the absolute path.
+#include "hook/dispatch.h"
+#include "hook/user.h"
+
+namespace mino::hook {
+
+namespace {
+
+constexpr int kAtFdCwd = -100;
+
+// Joins `path` to the absolute directory in `to` (or to "/") and normalises. False if too long.
+bool normalise(char* to, u64& used, const char* path) {
+  const char* p = path;
+  while (*p) {
+    while (*p == '/') p++;
+    const char* part = p;
+    while (*p && *p != '/') p++;
+    const u64 n = static_cast<u64>(p - part);
+    if (n == 0 || (n == 1 && part[0] == '.')) continue;
+    if (n == 2 && part[0] == '.' && part[1] == '.') {
+      while (used > 0 && to[--used] != '/') {
+      }
+      continue;
+    }
+    if (used + 1 + n + 1 > abi::kMaxPath) return false;
+    to[used++] = '/';
+    copy(to + used, part, n);
+    used += n;
+  }
+  to[used] = 0;
+  return true;
+}
+
+enum class Relation { kFar, kInside, kAbove };
+
+// How `path` (absolute, normalised, "" for the root) lies to the offloaded prefixes.
+Relation relation(const char* path) {
+  Relation best = Relation::kFar;
+  const char* prefix = settings.paths;
+  for (u32 i = 0; i < settings.path_count; i++, prefix += length(prefix) + 1) {
+    u64 n = 0;
+    while (prefix[n] && prefix[n] == path[n]) n++;
+    if (prefix[n] == 0 && (path[n] == 0 || path[n] == '/')) return Relation::kInside;
+    if (path[n] == 0 && prefix[n] == '/') best = Relation::kAbove;
+  }
+  return best;
+}
+
+bool has_dotdot(const char* path) {
+  for (const char* p = path; *p; p++) {
+    if (p[0] == '.' && p[1] == '.' && (p == path || p[-1] == '/') && (p[2] == 0 || p[2] == '/')) return true;
+  }
+  return false;
+}
+
+void learn_cwd(Process* process) {
+  if (process->cwd_offloaded || process->cwd[0]) return;
+  const long n = raw(nr::kGetcwd, ptr(process->cwd), sizeof process->cwd);
+  if (is_error(n) || process->cwd[0] != '/') {
+    process->cwd[0] = '?';
+    process->cwd[1] = 0;
+  }
+  process->cwd_near = relation(process->cwd[1] ? process->cwd : "") != Relation::kFar;
+}
+
+// The directory that a relative path starts from; false if it cannot reach a prefix.
+bool start_directory(Process* process, int dirfd, const char* path, char* to, u64& used) {
+  used = 0;
+  if (dirfd == kAtFdCwd) {
+    learn_cwd(process);
+    if (process->cwd[0] != '/' || (!process->cwd_near && !process->cwd_offloaded && !has_dotdot(path))) return false;
+    return normalise(to, used, process->cwd);
+  }
+  const u8 flags = process->flags(static_cast<u32>(dirfd));
+  if ((flags & kFarDirectory) && !has_dotdot(path)) return false;
+  char link[40];
+  char* end = print(link, "/proc/self/fd/");
+  end = print_number(end, static_cast<u32>(dirfd));
+  *end = 0;
+  char target[abi::kMaxPath];
+  const long n = raw(nr::kReadlink, ptr(link), ptr(target), sizeof target - 1);
+  if (n <= 0 || target[0] != '/') return false;
+  target[n] = 0;
+  if (!normalise(to, used, target)) return false;
+  if (relation(to) == Relation::kFar && !has_dotdot(path)) {
+    process->set_flags(static_cast<u32>(dirfd), static_cast<u8>(flags | kFarDirectory));
+    return false;
+  }
+  return true;
+}
+
+// Where the path of one argument leads. kDevice with `absolute` empty: send the arguments as they are.
+enum class Where { kHost, kDevice };
+
+Where resolve(ThreadState* ts, int dirfd, u64 pointer, bool fd_may_be_path, char* absolute) {
+  absolute[0] = 0;
+  Process* process = ts->process;
+  char path[abi::kMaxPath];
+  const bool dir_offloaded = dirfd >= 0 && process->offloaded(static_cast<u32>(dirfd));
+  if (pointer == 0) return fd_may_be_path && dir_offloaded ? Where::kDevice : Where::kHost;
+  const i64 n = user_string(pointer, path, sizeof path);
+  if (n < 0) return dir_offloaded ? Where::kDevice : Where::kHost;  // the kernel's EFAULT or ENAMETOOLONG
+  u64 used = 0;
+  if (path[0] != '/') {
+    if (dir_offloaded) return Where::kDevice;
+    if (n == 1 || settings.path_count == 0) return Where::kHost;  // "" : the host's ENOENT, or AT_EMPTY_PATH
+    if (!start_directory(process, dirfd, path, absolute, used)) {
+      absolute[0] = 0;
+      return Where::kHost;
+    }
+  }
+  if (!normalise(absolute, used, path) || relation(absolute) != Relation::kInside) {
+    absolute[0] = 0;
+    return Where::kHost;
+  }
+  // A trailing slash means "must be a directory" and is kept.
+  if (n > 2 && path[n - 2] == '/' && used + 2 < abi::kMaxPath) {
+    absolute[used++] = '/';
+    absolute[used] = 0;
+  }
+  return Where::kDevice;
+}
+
+// The argument index of the path that routes a row (the last one: for symlinks that is the new name), and
+// of the directory before it, or -1.
+int path_argument(const abi::Row& row, bool last, int* dir) {
+  int found = -1;
+  for (int i = 0; i < 6; i++) {
+    if (row.args[i].kind != abi::Kind::kPath) continue;
+    found = i;
+    if (!last) break;
+    if (row.nr >= 191 && row.nr <= 199) break;  // getxattr: the second string is an attribute's name
+  }
+  *dir = found > 0 && row.args[found - 1].kind == abi::Kind::kFd ? found - 1 : -1;
+  return found;
+}
+
+}  // namespace
+
+long do_path(ThreadState* ts, const abi::Row& row) {
+  const Frame& f = ts->frame;
+  int dir;
+  const int at = path_argument(row, true, &dir);
+  const int dirfd = dir >= 0 ? static_cast<int>(f.arg(dir)) : kAtFdCwd;
+  char absolute[abi::kMaxPath];
+  if (resolve(ts, dirfd, f.arg(at), row.flags & abi::kFdMayBePath, absolute) == Where::kHost) return kLocal;
+  u64 args[6];
+  for (int i = 0; i < 6; i++) args[i] = f.arg(i);
+  if (absolute[0]) {
+    args[at] = ptr(absolute);
+    if (dir >= 0) args[dir] = static_cast<u64>(kAtFdCwd);
+  }
+  if (row.flags & abi::kMakesFd) {
+    constexpr u64 kOCloexec = 0x80000;
+    u64 open_flags = row.nr == nr::kOpen ? f.rsi : row.nr == nr::kOpenat ? f.rdx : 0;
+    constexpr int kOpenat2 = 437;
+    if (row.nr == kOpenat2) user_read(f.rdx, &open_flags, 8);
+    return offload_new_fd(ts, row, args, open_flags & kOCloexec);
+  }
+  if (ready(ts) != 0) return err::kNetDown;
+  return offload(ts, row, args);
+}
+
+long do_path_two(ThreadState* ts, const abi::Row& row) {
+  const Frame& f = ts->frame;
+  int first_dir, second_dir;
+  const int first = path_argument(row, false, &first_dir), second = path_argument(row, true, &second_dir);
+  char from[abi::kMaxPath], to[abi::kMaxPath];
+  const auto where = [&](int at, int dir, char* absolute) {
+    return resolve(ts, dir >= 0 ? static_cast<int>(f.arg(dir)) : kAtFdCwd, f.arg(at),
+                   row.flags & abi::kFdMayBePath, absolute);
+  };
+  const Where a = where(first, first_dir, from), b = where(second, second_dir, to);
+  if (a == Where::kHost && b == Where::kHost) return kLocal;
+  if (a != b) return err::kXdev;
+  u64 args[6];
+  for (int i = 0; i < 6; i++) args[i] = f.arg(i);
+  if (from[0]) args[first] = ptr(from);
+  if (to[0]) args[second] = ptr(to);
+  if (from[0] && first_dir >= 0) args[first_dir] = static_cast<u64>(kAtFdCwd);
+  if (to[0] && second_dir >= 0) args[second_dir] = static_cast<u64>(kAtFdCwd);
+  if (ready(ts) != 0) return err::kNetDown;
+  return offload(ts, row, args);
+}
+
+// chdir into an offloaded directory: the device changes to it, and the host too where it has a directory of that
+// name, so that a relative path means the same on both.
+long do_cwd(ThreadState* ts, const abi::Row& row) {
+  const Frame& f = ts->frame;
+  Process* process = ts->process;
+  if (row.nr == nr::kGetcwd) {
+    if (!process->cwd_offloaded) return kLocal;
+    const u64 n = length(process->cwd) + 1;
+    if (n > f.rsi) return err::kRange;
+    return user_write(f.rdi, process->cwd, n) ? static_cast<long>(n) : err::kFault;
+  }
+  char absolute[abi::kMaxPath];
+  const bool by_fd = row.nr == nr::kFchdir;
+  const Where where = by_fd ? (process->offloaded(f.rdi) ? Where::kDevice : Where::kHost)
+                            : resolve(ts, kAtFdCwd, f.rdi, false, absolute);
+  if (where == Where::kHost) {
+    const long result = raw(row.nr, f.rdi);
+    if (result == 0) {
+      process->cwd_offloaded = false;
+      process->cwd[0] = 0;
+    }
+    return result;
+  }
+  const u64 args[6] = {by_fd ? f.rdi : ptr(absolute)};
+  if (ready(ts) != 0) return err::kNetDown;
+  const long result = offload(ts, row, args);
+  if (result < 0) return result;
+  // The name as the device knows it.
+  const u64 ask[6] = {ptr(process->cwd), sizeof process->cwd};
+  if (offload(ts, *abi::find_row(nr::kGetcwd), ask) > 0) {
+    process->cwd_offloaded = true;
+    raw(nr::kChdir, ptr(process->cwd));
+  }
+  return 0;
+}
+
+}  // namespace mino::hook

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The session: connecting to the device, lanes, and what fork and exec do to them. The first offloaded call
+// connects; a program that never needs the device never meets it.
+#pragma once
+
+#include "abi/message.h"
+#include "hook/process.h"
+#include "hook/thread.h"
+
+namespace mino::hook {
+
+// A live session with a lane for this thread: 0, or -ENETDOWN (no device, dead, or no lane left).
+long ready(ThreadState* ts);
+
+// Gives the thread's lane back (the thread ends, or its process record is replaced).
+void release_lane(ThreadState* ts);
+
+// The device is gone: calls answer errors from now on.
+void session_died(Session& session);
+
+bool send_message(const Session& session, const abi::Message& message, int fd = -1);
+
+// Moves a descriptor of the hook's own out of the application's way, marks it, and closes the old
+// number. The new number, close-on-exec; or the old one when there is nowhere to go.
+int make_private(Process* process, int fd);
+void close_private(Process* process, int& fd);
+
+// fork, seen from both sides. prepare: the device forks the proxy; `child` describes the new session.
+struct ForkedSession {
+  bool present = false;
+  Session session{};
+};
+long prepare_fork(ThreadState* ts, ForkedSession& child);
+void finish_fork_in_parent(Process* process, ForkedSession& child);
+void finish_fork_in_child(ThreadState* ts, ForkedSession& child);
+
+// exec: the control connection and the placeholder survive it.
+void keep_across_exec(Process* process, bool keep);
+// In the new image: take the session over again. `socket` and `placeholder` come from MINO_RUN.
+void reattach(ThreadState* ts, int socket, int placeholder);
+
+}  // namespace mino::hook

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The signal handler behind every handler, rt_sigaction and rt_sigprocmask. See hook/signals.h.
+#include "hook/signals.h"
+
+#include "hook/patch.h"
+#include "hook/sud.h"
+#include "hook/user.h"
+
+extern "C" {
+#define MINO_LABEL(name) extern const char name[] __attribute__((visibility("hidden")))
+MINO_LABEL(mino_signal);
+MINO_LABEL(mino_restore_rt);
+MINO_LABEL(mino_copy_begin);
+MINO_LABEL(mino_copy_fault);
+MINO_LABEL(mino_copy_small_begin);
+MINO_LABEL(mino_copy_small_end);
+MINO_LABEL(mino_probe_begin);
+MINO_LABEL(mino_probe_fault);
+MINO_LABEL(mino_interruptible_begin);
+MINO_LABEL(mino_interruptible_syscall);
+MINO_LABEL(mino_interruptible_abort);
+}
+
+namespace mino::hook {
+
+namespace {
+
+constexpr u64 kSaNoCldStop = 1, kSaNoCldWait = 2, kSaSiginfo = 4, kSaRestorer = 0x04000000,
+              kSaOnStack = 0x08000000, kSaRestart = 0x10000000, kSaNoDefer = 0x40000000,
+              kSaResetHand = 0x80000000;
+constexpr u64 kDefault = 0, kIgnore = 1;
+constexpr int kSigBlock = 0, kSigUnblock = 1, kSigSetmask = 2;
+
+long kernel_sigaction(int sig, const SigAction* act, SigAction* old) {
+  return raw(nr::kRtSigaction, static_cast<u64>(sig), ptr(act), ptr(old), 8);
+}
+
+void set_mask(u64 mask) { raw(nr::kRtSigprocmask, kSigSetmask, ptr(&mask), 0, 8); }
+
+// The action that the kernel gets for a handler of the application: all signals blocked, so that
+// mino_on_signal is never interrupted by another before it has decided.
+SigAction kernel_action(u64 flags) {
+  return {ptr(mino_signal),
+          (flags & (kSaNoCldStop | kSaNoCldWait | kSaOnStack | kSaRestart)) | kSaSiginfo | kSaRestorer,
+          ptr(mino_restore_rt), ~kSynchronous};
+}
+
+// The default action of a signal that is ours in the kernel: let it happen for real.
+void die_by(int sig, const SigInfo* info) {
+  SigAction action{};
+  kernel_sigaction(sig, &action, nullptr);
+  if (info->code <= 0) {
+    raw(nr::kRtTgsigqueueinfo, static_cast<u64>(raw(nr::kGetpid)), static_cast<u64>(raw(nr::kGettid)),
+        static_cast<u64>(sig), ptr(info));
+  }  // else: the instruction is executed again and faults again
+}
+
+bool fix_fault(UContext* uc) {
+  if (uc->rip == ptr(mino_copy_begin) ||
+      (uc->rip >= ptr(mino_copy_small_begin) && uc->rip < ptr(mino_copy_small_end))) {
+    uc->rip = ptr(mino_copy_fault);
+    return true;
+  }
+  if (uc->rip == ptr(mino_probe_begin)) {
+    uc->rip = ptr(mino_probe_fault);
+    return true;
+  }
+  return false;
+}
+
+void defer(ThreadState* ts, int sig, const SigInfo* info, UContext* uc) {
+  if (!ts->deferred) {
+    ts->window_mask = ts->resume_mask = uc->sigmask;
+    ts->restartable = 1;
+  }
+  ts->deferred = 1;
+  if (!(ts->process->actions[sig].flags & kSaRestart)) ts->restartable = 0;
+  uc->sigmask = ~kSynchronous;
+  raw(nr::kRtTgsigqueueinfo, static_cast<u64>(raw(nr::kGetpid)), static_cast<u64>(raw(nr::kGettid)),
+      static_cast<u64>(sig), ptr(info));
+  if (uc->rip >= ptr(mino_interruptible_begin) && uc->rip <= ptr(mino_interruptible_syscall)) {
+    uc->rip = ptr(mino_interruptible_abort);
+  }
+}
+
+// In the window: the interrupted context becomes the application's.
+void show_application_context(ThreadState* ts, UContext* uc) {
+  const Frame& f = ts->frame;
+  uc->rax = f.rax, uc->rbx = f.rbx, uc->rcx = f.rip, uc->rdx = f.rdx, uc->rsi = f.rsi, uc->rdi = f.rdi;
+  uc->rbp = f.rbp, uc->rsp = f.rsp, uc->r8 = f.r8, uc->r9 = f.r9, uc->r10 = f.r10, uc->r11 = uc->eflags;
+  uc->r12 = f.r12, uc->r13 = f.r13, uc->r14 = f.r14, uc->r15 = f.r15, uc->rip = f.rip;
+  uc->sigmask = ts->resume_mask;
+  __atomic_store_n(&ts->in_hook, kOutside, __ATOMIC_RELEASE);
+}
+
+u64 on_signal(int sig, SigInfo* info, UContext* uc) {
+  ThreadState* ts = this_thread();
+  Process* process = ts ? ts->process : main_process();
+  const bool fault = info->code > 0 && (bit(sig) & kSynchronous);
+  if (fault) {
+    if ((sig == kSigSegv || sig == kSigBus) && fix_fault(uc)) return 0;
+    if (sig == kSigSys && on_trap(info, uc)) return 0;
+    if (sig == kSigIll && on_illegal_instruction(uc)) return 0;
+  }
+  u64 handler_mask = uc->sigmask;
+  if (ts && ts->in_hook == kInside && !fault) {
+    defer(ts, sig, info, uc);
+    return 0;
+  }
+  if (ts && ts->in_hook == kWindow && !fault) {
+    handler_mask = ts->window_mask;
+    show_application_context(ts, uc);
+  }
+  const SigAction action = process->actions[sig];
+  if (action.handler == kIgnore && !fault) return 0;
+  if (action.handler == kDefault || action.handler == kIgnore) {
+    die_by(sig, info);
+    return 0;
+  }
+  if (action.flags & kSaResetHand) {
+    process->actions[sig].handler = kDefault;
+    process->actions[sig].flags &= ~kSaSiginfo;
+    if (!(bit(sig) & kSynchronous)) {
+      SigAction reset{};
+      kernel_sigaction(sig, &reset, nullptr);
+    }
+  }
+  handler_mask |= action.mask;
+  if (!(action.flags & kSaNoDefer)) handler_mask |= bit(sig);
+  set_mask(handler_mask & ~kSynchronous);
+  return action.handler;
+}
+
+}  // namespace
+
+void install_signal_handlers(Process* process) {
+  for (int sig : {kSigIll, kSigBus, kSigSegv, kSigSys}) {
+    const SigAction ours = kernel_action(kSaOnStack);
+    kernel_sigaction(sig, &ours, &process->actions[sig]);
+  }
+}
+
+long do_sigaction(ThreadState* ts) {
+  const Frame& f = ts->frame;
+  Process* process = ts->process;
+  const int sig = static_cast<int>(f.rdi);
+  SigAction wanted{}, before{};
+  if (f.rsi && !user_read(f.rsi, &wanted, sizeof wanted)) return err::kFault;
+  const bool synchronous = bit(sig) & kSynchronous;
+  if (synchronous) {
+    before = process->actions[sig];
+    if (f.rsi) {
+      process->actions[sig] = wanted;
+    }
+  } else {
+    // The table entry must be right before the kernel can deliver by it.
+    const SigAction known = process->actions[sig];
+    const bool is_handler = wanted.handler > kIgnore;
+    const SigAction ours = is_handler ? kernel_action(wanted.flags) : wanted;
+    if (f.rsi && is_handler) process->actions[sig] = wanted;
+    const long result = kernel_sigaction(sig, f.rsi ? &ours : nullptr, &before);
+    if (is_error(result)) {
+      process->actions[sig] = known;
+      return result;
+    }
+    if (before.handler == ptr(mino_signal)) before = known;
+    if (f.rsi && !is_handler) process->actions[sig] = wanted;
+  }
+  if (f.rdx && !user_write(f.rdx, &before, sizeof before)) return err::kFault;
+  return 0;
+}
+
+long do_sigprocmask(ThreadState* ts) {
+  const Frame& f = ts->frame;
+  const int how = static_cast<int>(f.rdi);
+  u64 set = 0, old = 0;
+  if (f.rsi && !user_read(f.rsi, &set, 8)) return err::kFault;
+  const u64 hidden = ts->hidden_mask;
+  u64 open = set & ~kSynchronous;
+  const long result = raw(nr::kRtSigprocmask, f.rdi, f.rsi ? ptr(&open) : 0, ptr(&old), 8);
+  if (is_error(result)) return result;
+  if (f.rsi) {
+    const u64 ours = set & kSynchronous;
+    if (how == kSigBlock) ts->hidden_mask = hidden | ours;
+    if (how == kSigUnblock) ts->hidden_mask = hidden & ~ours;
+    if (how == kSigSetmask) ts->hidden_mask = ours;
+  }
+  old |= hidden;
+  if (f.rdx && !user_write(f.rdx, &old, 8)) return err::kFault;
+  return 0;
+}
+
+void raise_sigpipe(ThreadState*) {
+  raw(nr::kTgkill, static_cast<u64>(raw(nr::kGetpid)), static_cast<u64>(raw(nr::kGettid)), kSigPipe);
+}
+
+TemporaryMask::TemporaryMask(ThreadState* ts, u64 mask_pointer, u64 mask_size) : ts_(ts) {
+  if (!mask_pointer) return;
+  u64 mask = 0;
+  if (mask_size != 8) {
+    error_ = err::kInval;
+  } else if (!user_read(mask_pointer, &mask, 8)) {
+    error_ = err::kFault;
+  } else {
+    mask &= ~kSynchronous;
+    set_ = true;
+    raw(nr::kRtSigprocmask, kSigSetmask, ptr(&mask), ptr(&previous_), 8);
+  }
+}
+
+TemporaryMask::~TemporaryMask() {
+  if (!set_) return;
+  if (ts_->deferred) {
+    ts_->resume_mask = previous_;
+  } else {
+    set_mask(previous_);
+    // A signal that arrived between the call's end and here was deferred under the temporary mask.
+    if (ts_->deferred) ts_->resume_mask = previous_;
+  }
+}
+
+}  // namespace mino::hook
+
+extern "C" __attribute__((visibility("hidden"))) mino::hook::u64 mino_on_signal(
+    int sig, mino::hook::SigInfo* info, mino::hook::UContext* uc) {
+  return mino::hook::on_signal(sig, info, uc);
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Thread states and the table that finds them. Insertions and removals are lock-free, so that they can happen in
+// any thread at any instruction; states are never unmapped, only reused.
+#include "hook/thread.h"
+
+#include "hook/mem.h"
+#include "hook/process.h"
+
+mino::hook::ThreadSlot mino_threads[1u << mino::hook::kThreadTableBits];
+mino::hook::u8 mino_interest[512];
+
+namespace mino::hook {
+
+namespace {
+
+constexpr u64 kStackBytes = 256 << 10;  // committed as touched
+constexpr u64 kUsed = 1;
+constexpr u32 kMask = (1u << kThreadTableBits) - 1;
+
+ThreadState* all_threads;
+
+u32 hash(u64 base) { return static_cast<u32>((base * 0x9e3779b97f4a7c15ull) >> (64 - kThreadTableBits)); }
+
+template <class T>
+T load(const T& from) { return __atomic_load_n(&from, __ATOMIC_ACQUIRE); }
+
+ThreadSlot* find_slot(u64 base) {
+  for (u32 i = hash(base), n = 0; n <= kMask; i = (i + 1) & kMask, n++) {
+    const u64 key = load(mino_threads[i].fs_base);
+    if (key == base) return &mino_threads[i];
+    if (key == 0) return nullptr;
+  }
+  return nullptr;
+}
+
+void reset(ThreadState* ts, Process* process) {
+  u8* const base = ts->stack_base;
+  ThreadState* const next = ts->next;
+  fill(ts, 0, sizeof *ts);
+  ts->stack_base = base;
+  ts->next = next;
+  ts->stack = base + kStackBytes;
+  ts->process = process;
+  ts->bell = -1;
+}
+
+}  // namespace
+
+ThreadState* find_thread(u64 base) {
+  const ThreadSlot* slot = find_slot(base);
+  return slot ? load(slot->state) : nullptr;
+}
+
+ThreadState* make_thread(Process* process) {
+  for (ThreadState* ts = load(all_threads); ts; ts = ts->next) {
+    u32 expected = 1;
+    if (load(ts->exiting) == 1 && load(ts->in_hook) == kOutside &&
+        __atomic_compare_exchange_n(&ts->exiting, &expected, 2u, false, __ATOMIC_ACQ_REL,
+                                    __ATOMIC_RELAXED)) {
+      reset(ts, process);
+      return ts;
+    }
+  }
+  constexpr u64 kStateBytes = (sizeof(ThreadState) + 4095) & ~4095ull;
+  u8* pages = static_cast<u8*>(map_pages(kStateBytes + kStackBytes));
+  if (!pages) return nullptr;
+  auto* ts = reinterpret_cast<ThreadState*>(pages);
+  ts->stack_base = pages + kStateBytes;
+  reset(ts, process);
+  ts->next = load(all_threads);
+  while (!__atomic_compare_exchange_n(&all_threads, &ts->next, ts, false, __ATOMIC_ACQ_REL,
+                                      __ATOMIC_ACQUIRE)) {
+  }
+  return ts;
+}
+
+bool enter_thread(ThreadState* ts, u64 base) {
+  ts->fs_base = base;
+  if (ThreadSlot* old = find_slot(base)) {  // a thread that ended unseen left its entry behind
+    __atomic_store_n(&old->state, ts, __ATOMIC_RELEASE);
+    return true;
+  }
+  for (u32 i = hash(base), n = 0; n <= kMask; i = (i + 1) & kMask, n++) {
+    u64 key = load(mino_threads[i].fs_base);
+    if (key > kUsed) continue;
+    // Reserve with the state already in place: a reader matches the key only after this exchange. Between two
+    // threads racing for one slot the loser moves on; its state was overwritten in a slot that is not its own.
+    if (__atomic_compare_exchange_n(&mino_threads[i].fs_base, &key, 2ull, false, __ATOMIC_ACQ_REL,
+                                    __ATOMIC_RELAXED)) {
+      __atomic_store_n(&mino_threads[i].state, ts, __ATOMIC_RELEASE);
+      __atomic_store_n(&mino_threads[i].fs_base, base, __ATOMIC_RELEASE);
+      return true;
+    }
+  }
+  return false;
+}
+
+void replace_thread(u64 base, ThreadState* ts) {
+  if (ThreadSlot* slot = find_slot(base)) __atomic_store_n(&slot->state, ts, __ATOMIC_RELEASE);
+  ts->fs_base = base;
+}
+
+void leave_thread(ThreadState* ts) {
+  if (ThreadSlot* slot = find_slot(ts->fs_base); slot && slot->state == ts) {
+    __atomic_store_n(&slot->fs_base, kUsed, __ATOMIC_RELEASE);
+  }
+  __atomic_store_n(&ts->exiting, 1u, __ATOMIC_RELEASE);
+}
+
+void forget_other_threads(ThreadState* self) {
+  for (ThreadSlot& slot : mino_threads) {
+    if (slot.fs_base > kUsed && slot.state != self) slot.fs_base = kUsed;
+  }
+  for (ThreadState* ts = all_threads; ts; ts = ts->next) {
+    if (ts == self) continue;
+    ts->in_hook = kOutside;
+    ts->exiting = 1;
+  }
+}
+
+}  // namespace mino::hook
+
+extern "C" __attribute__((visibility("hidden"))) long mino_thread_new() {
+  using namespace mino::hook;
+  ThreadState* ts = make_thread(main_process());
+  return ts && enter_thread(ts, fs_base());
+}

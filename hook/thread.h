@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the hook knows of one thread: the registers of the system call it is in, the stack the hook runs on, its
+// lane, its deferred signals. Found by the %fs base (the thread's TCB), which costs no system call and no
+// register. hook/entry.S knows the first fields by offset.
+#pragma once
+
+#include "abi/layout.h"
+#include "abi/syscalls.h"
+#include "hook/raw.h"
+
+namespace mino::hook {
+
+struct Process;
+
+struct Frame {
+  u64 rax, rbx, rcx, rdx, rsi, rdi, rbp, rsp, r8, r9, r10, r12, r13, r14, r15;
+  u64 rip;      // return address
+  u64 restart;  // rip - restart is where the call can be started over
+
+  u64 arg(int i) const {
+    const u64 values[6] = {rdi, rsi, rdx, r10, r8, r9};
+    return values[i];
+  }
+};
+
+enum InHook : u32 { kOutside = 0, kInside = 1, kWindow = 2 };
+
+struct ThreadState {
+  u32 in_hook;       // 0: InHook
+  u32 deferred;      // 4: a signal waits to be delivered when the call is over
+  u8* stack;         // 8: top of the hook's stack
+  Frame frame;       // 16
+  u64 window_mask;   // 152: the signal mask under which deferred signals are delivered
+  u64 resume_mask;   // the mask the application goes on with after them
+  u32 restartable;   // all deferred signals' handlers have SA_RESTART
+  u32 exiting;       // free for reuse once in_hook is 0
+  u64 fs_base;       // key in the thread table
+  u64 hidden_mask;   // signals the application blocked that we keep open (kSynchronous)
+  Process* process;
+  ThreadState* next;      // all states ever made, for reuse
+  ThreadState* suspended; // vfork: the parent's state, which has our place in the table meanwhile
+  u8* stack_base;
+  void* birth_session;    // a vfork child's ForkedSession, in its parent's frame
+
+  // The lane, once the thread has one.
+  bool has_lane;
+  u32 lane_index;
+  abi::LaneView lane;
+  u32 submit_position;    // next submission to write
+  u32 complete_position;  // next completion to read
+  u32 call_turn;          // of the call that is under way
+  int bell;               // eventfd for mixed waits, or -1
+  bool bell_sent;
+  bool flip;              // fairness of mixed epoll: whose events come first
+
+  // Counters of the current call, for `mino trace`.
+  u32 call_trips, call_upcalls;
+
+  // What waiting for each row took lately, in cycles (moving average): the spin budget follows it.
+  u32 wait_cycles[abi::kSyscalls.size() + 1];
+};
+
+static_assert(offsetof(ThreadState, deferred) == 4 && offsetof(ThreadState, stack) == 8);
+static_assert(offsetof(ThreadState, frame) + offsetof(Frame, rax) == 16);
+static_assert(offsetof(ThreadState, frame) + offsetof(Frame, rdx) == 40);
+static_assert(offsetof(ThreadState, frame) + offsetof(Frame, rsp) == 72);
+static_assert(offsetof(ThreadState, frame) + offsetof(Frame, r12) == 104);
+static_assert(offsetof(ThreadState, frame) + offsetof(Frame, rip) == 136);
+static_assert(offsetof(ThreadState, frame) + offsetof(Frame, restart) == 144);
+static_assert(offsetof(ThreadState, window_mask) == 152);
+
+struct ThreadSlot {
+  u64 fs_base;  // 0: never used; 1: was used
+  ThreadState* state;
+};
+inline constexpr u32 kThreadTableBits = 13;  // TABLE_BITS in entry.S
+
+inline u64 fs_base() {
+  u64 base;
+  asm volatile("rdfsbase %0" : "=r"(base));
+  return base;
+}
+
+ThreadState* find_thread(u64 base);            // nullptr if unknown
+inline ThreadState* this_thread() { return find_thread(fs_base()); }
+ThreadState* make_thread(Process* process);    // not yet in the table; nullptr when out of memory
+bool enter_thread(ThreadState* ts, u64 base);  // puts it there; false when the table is full
+void replace_thread(u64 base, ThreadState* ts);
+void leave_thread(ThreadState* ts);            // takes it out; the state is reused when it has left the hook
+void forget_other_threads(ThreadState* self);  // in a forked child, where only this thread lives
+
+}  // namespace mino::hook
+
+extern "C" {
+extern mino::hook::ThreadSlot mino_threads[1u << mino::hook::kThreadTableBits]
+    __attribute__((visibility("hidden")));
+extern mino::hook::u8 mino_interest[512] __attribute__((visibility("hidden")));
+}

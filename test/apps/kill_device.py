@@ -1,0 +1,195 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""SIGKILL of a proxy and of minod while clients wait: prompt, ordinary errors, then a fresh start.
+
+Run by ctest as apps.kill_device; see harness.py for the arguments. The driver is the native peer of
+its clients. In native mode there is nothing to kill: the peer resets the connections instead, which
+shows that the clients report what they meet, and no more.
+"""
+
+import errno
+import json
+import os
+import select
+import signal
+import socket
+import threading
+import time
+
+import harness
+from harness import check, check_equal, wait_for
+
+PROMPT_S = 2.0
+# What a program may see when the other end of its network is gone. EINTR, EFAULT, EIO, ENOSYS are
+# not among them: no program expects those here.
+ORDINARY = {errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE, errno.ENETDOWN, errno.ENOTCONN,
+            errno.ENETRESET, errno.ESHUTDOWN, errno.EHOSTDOWN, errno.ENETUNREACH, errno.ETIMEDOUT}
+READABLE_NATIVELY = ("recv", "recv_thread", "send", "epoll", "epoll_mixed", "poll", "select",
+                     "recvmsg_timeout")
+OTHERS = ("accept", "udp", "idle_epoll")
+
+
+class Peer:
+    """Two ports: on one it accepts, and then neither reads nor writes; on the other it echoes."""
+
+    def __init__(self, address):
+        self.silent = []
+        self.listener, self.port = self.listen(address, self.silent.append)
+        self.echo_listener, self.echo_port = self.listen(
+            address, lambda connection: threading.Thread(
+                target=self.echo, args=(connection,), daemon=True).start())
+
+    def listen(self, address, take):
+        listener = socket.create_server((address, 0), backlog=64)
+
+        def accept():
+            while True:
+                try:
+                    take(listener.accept()[0])
+                except OSError:
+                    return
+
+        threading.Thread(target=accept, daemon=True).start()
+        return listener, listener.getsockname()[1]
+
+    def echo(self, connection):
+        try:
+            while data := connection.recv(65536):
+                connection.sendall(data)
+        except OSError:
+            pass
+
+    def close(self):
+        for listener in (self.listener, self.echo_listener):
+            listener.shutdown(socket.SHUT_RDWR)  # close alone does not end accept()
+            listener.close()
+
+    def reset_all(self):
+        for connection in self.silent:
+            linger = b"\1\0\0\0\0\0\0\0"
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            connection.close()
+        self.silent.clear()
+
+
+def client(*arguments):
+    return [harness.PYTHON, "-u", harness.APPS_DIR / "waiting.py", *arguments]
+
+
+class Client:
+    """A client that waits in one kind of call, and the proxies that came with it."""
+
+    def __init__(self, t, peer, kind):
+        before = t.device.processes()
+        self.kind = kind
+        self.process = t.run_offloaded(*client("wait", kind, t.gateway_address(), peer.port))
+        self.process.wait_log("ready")
+        time.sleep(0.4)  # for it to block, the sending one too, and to leave every spin behind
+        check(self.process.alive(), f"the {kind} client did not wait: {self.process.log()}")
+        self.proxies = t.device.processes() - before
+
+    def verify(self, t, killed_at, what):
+        what = f"{what}, {self.kind} client"
+        check_equal(self.process.wait(10), 0, f"{what}: exit status:\n{self.process.log()}")
+        report = json.loads(self.process.log().splitlines()[-1])
+        took = report["woke"] - killed_at
+        check(took < PROMPT_S, f"{what}: woke after {took:.1f} s, {PROMPT_S} s allowed: {report}")
+        check(report["done"] - report["woke"] < PROMPT_S, f"{what}: slow later calls: {report}")
+        first = report["first"]
+        if "errno" in first:
+            check(first["errno"] in ORDINARY, f"{what}: {os.strerror(first['errno'])}: {report}")
+        else:
+            # Data, an end of file or a new connection would be a lie; a readiness event is right.
+            events = first["returned"]
+            check(isinstance(events, int) and events & (select.EPOLLHUP | select.EPOLLERR),
+                  f"{what}: the waiting call returned {events!r}: {report}")
+        check(report["second"].get("errno") in ORDINARY, f"{what}: the next call: {report}")
+        if not t.native:
+            check(report["third"].get("errno") in ORDINARY, f"{what}: the third call: {report}")
+            check_equal(report["new"], {"errno": errno.ENETDOWN}, f"{what}: a new socket")
+        check_equal(report["close"], {"returned": None}, f"{what}: close")
+        check_equal(report["pipe"], {"returned": 22}, f"{what}: a write to a pipe")
+        check_equal(report["child"], 7, f"{what}: exit status of a forked child")
+
+
+def kinds(t):
+    return READABLE_NATIVELY if t.native else READABLE_NATIVELY + OTHERS
+
+
+def kill(pids):
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    return time.monotonic()
+
+
+def kill_proxies(t):
+    """One client after the other loses its proxy; a bystander's connection must not notice."""
+    peer = Peer(t.gateway_address())
+    reader, writer = os.pipe()
+    beside = t.run_offloaded(*client("echo", t.gateway_address(), peer.echo_port), stdin=reader)
+    os.close(reader)
+    beside.wait_log("ready")
+    for kind in kinds(t):
+        victim = Client(t, peer, kind)
+        check(victim.proxies, f"no process on the device serves the {kind} client")
+        if t.native:
+            killed_at = time.monotonic()
+            peer.reset_all()
+        else:
+            killed_at = kill(victim.proxies)
+        victim.verify(t, killed_at, "proxy killed")
+        check(beside.alive(), f"the bystander died with a {kind} client's proxy: {beside.log()}")
+    os.close(writer)
+    check_equal(beside.wait(), 0, f"exit status of the bystander: {beside.log()}")
+    check(int(beside.log().split()[-1]) > 0, "the bystander echoed nothing")
+    t.wait_no_sessions()
+    peer.close()
+
+
+def works(t, what):
+    port = t.port()
+    server = t.run_offloaded(harness.PYTHON, "-m", "http.server", port, "--bind", "0.0.0.0",
+                             "--directory", t.scratch)
+    t.wait_on_device(port)
+    url = f"http://{t.device_address()}:{port}/"
+    check_equal(t.host("curl", "-sSf", "-o", "/dev/null", url).status, 0, f"native curl {what}")
+    url = f"http://127.0.0.1:{port}/"
+    check_equal(t.offloaded("curl", "-sSf", "-o", "/dev/null", url).status, 0, f"curl {what}")
+    server.kill()
+    t.wait_no_sessions()
+
+
+def kill_minod(t):
+    peer = Peer(t.gateway_address())
+    victims = [Client(t, peer, kind) for kind in kinds(t)]
+    on_device = t.device.processes()
+    killed_at = kill([t.device.pid])
+    for victim in victims:
+        victim.verify(t, killed_at, "minod killed")
+    peer.close()
+    wait_for("the proxies to end with minod",
+             lambda: not [pid for pid in on_device if os.path.exists(f"/proc/{pid}/ns/net")], 5)
+    got = t.offloaded("true")
+    check_equal(got.status, 125, f"`mino run` after minod was killed: {got.error_text}")
+    check("mino up" in got.error_text, f"its message does not name the remedy: {got.error_text}")
+
+
+def main(t):
+    t.device.up()
+    works(t, "at first")
+    kill_proxies(t)
+    works(t, "after proxies were killed")
+    if not t.native:
+        for turn in ("first", "second"):
+            kill_minod(t)
+            t.device.up()
+            works(t, f"after minod was killed for the {turn} time")
+    t.device.down()
+    check(not t.device.leftovers(t), f"`mino down` left behind: {t.device.leftovers(t)}")
+
+
+if __name__ == "__main__":
+    harness.run(main, needs=["curl"], limit_s=160, own_device=True)

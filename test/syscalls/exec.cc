@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Sockets and the execution of programs: what survives execve, with any environment; posix_spawn
+// and its actions; and that a failed execution changes nothing. The program executes itself, as a
+// HELPER.
+
+#include <spawn.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include <string>
+
+#include "children.h"
+#include "loopback.h"
+#include "memory.h"
+
+extern char** environ;
+
+namespace {
+
+constexpr const char* kSelf = "/proc/self/exe";
+
+bool echoes(int fd) {
+  char byte = 'k';
+  return write(fd, &byte, 1) == 1 && read(fd, &byte, 1) == 1 && byte == 'l';
+}
+
+// argv for `@helper fd…`; lives as long as the process.
+char** arguments(const char* helper, std::initializer_list<int> fds = {}) {
+  auto* words = new std::vector<std::string>{"exec", std::string("@") + helper};
+  for (int fd : fds) words->push_back(std::to_string(fd));
+  auto* pointers = new std::vector<char*>;
+  for (auto& word : *words) pointers->push_back(word.data());
+  pointers->push_back(nullptr);
+  return pointers->data();
+}
+
+char* nothing[] = {nullptr};
+
+}  // namespace
+
+// Adds one to a byte that comes through the descriptor, and uses a socket of its own.
+HELPER(echo) {
+  int fd = atoi(argv[2]);
+  char byte = 0;
+  EXPECT_EQ(read(fd, &byte, 1), 1);
+  byte++;
+  EXPECT_EQ(write(fd, &byte, 1), 1);
+  EXPECT(pair_works(tcp_pair()));
+  return check::failures ? 1 : 0;
+}
+
+// Echo on standard input and output, as under inetd.
+HELPER(inetd) {
+  char byte = 0;
+  if (read(0, &byte, 1) != 1) return 1;
+  byte++;
+  return write(1, &byte, 1) == 1 ? 0 : 2;
+}
+
+// None of these may be open.
+HELPER(closed) {
+  for (int i = 2; i < argc; i++) {
+    EXPECT_ERR(fcntl(atoi(argv[i]), F_GETFD), EBADF);
+    char byte;
+    EXPECT_ERR(recv(atoi(argv[i]), &byte, 1, MSG_DONTWAIT), EBADF);
+  }
+  EXPECT_EQ(socket(AF_INET, SOCK_STREAM, 0), atoi(argv[2]));
+  return check::failures ? 1 : 0;
+}
+
+// Executes the echo helper again and again, with what is left of the count.
+HELPER(chain) {
+  int left = atoi(argv[3]);
+  if (left == 0) return helper_echo(argc, argv);
+  if (!pair_works(tcp_pair())) return 1;
+  std::string count = std::to_string(left - 1);
+  execl(kSelf, "exec", "@chain", argv[2], count.c_str(), nullptr);
+  return 2;
+}
+
+TEST(sockets_survive) {
+  Pair pair = tcp_pair();
+  pid_t pid = child([&] { execv(kSelf, arguments("echo", {pair.b})); });
+  EXPECT(echoes(pair.a));
+  EXPECT_EXIT(pid, 0);
+  EXPECT(pair_works(pair));
+}
+
+TEST(empty_environment) {
+  Pair pair = tcp_pair();
+  pid_t pid = child([&] { execve(kSelf, arguments("echo", {pair.b}), nothing); });
+  EXPECT(echoes(pair.a));
+  EXPECT_EXIT(pid, 0);
+  pid = child([&] { execve(kSelf, arguments("echo", {pair.b}), nullptr); });
+  EXPECT(echoes(pair.a));
+  EXPECT_EXIT(pid, 0);
+  char preload[] = "LD_PRELOAD=", other[] = "OTHER=1";
+  char* odd[] = {other, preload, nullptr};
+  pid = child([&] { execve(kSelf, arguments("echo", {pair.b}), odd); });
+  EXPECT(echoes(pair.a));
+  EXPECT_EXIT(pid, 0);
+}
+
+TEST(a_chain_of_programs) {
+  Pair pair = tcp_pair();
+  pid_t pid = child([&] { execve(kSelf, arguments("chain", {pair.b, 10}), nothing); });
+  EXPECT(echoes(pair.a));
+  EXPECT_EXIT(pid, 0);
+}
+
+TEST(close_on_exec) {
+  closefrom(3);
+  Pair pair = tcp_pair(SOCK_CLOEXEC);
+  OK(fcntl(pair.a, F_SETFD, FD_CLOEXEC));
+  int later = OK(socket(AF_INET, SOCK_DGRAM, 0));
+  OK(ioctl(later, FIOCLEX));
+  int first = OK(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  pid_t pid = child([&] { execv(kSelf, arguments("closed", {later, pair.a, pair.b, first})); });
+  EXPECT_EXIT(pid, 0);
+  EXPECT(pair_works(pair));
+  // Gone from the program, the peer hears of it at once, not only when the program ends.
+  int from = listener();
+  int kept = connected_to(from);
+  OK(fcntl(kept, F_SETFD, FD_CLOEXEC));
+  int server = OK(accept(from, nullptr, nullptr));
+  Pair control = tcp_pair();
+  pid = child([&] { execv(kSelf, arguments("echo", {control.b})); });
+  close(kept);
+  EXPECT(readable(server));
+  char byte;
+  EXPECT_EQ(read(server, &byte, 1), 0);
+  EXPECT(echoes(control.a));
+  EXPECT_EXIT(pid, 0);
+}
+
+TEST(failed_exec_changes_nothing) {
+  Pair pair = tcp_pair(SOCK_CLOEXEC);
+  EXPECT_ERR(execl("/no/such/program", "x", nullptr), ENOENT);
+  EXPECT_ERR(execl("/proc/self/exe/x", "x", nullptr), ENOTDIR);
+  EXPECT_ERR(execl("/", "x", nullptr), EACCES);
+  EXPECT_ERR(execl("/proc/self/maps", "x", nullptr), EACCES);
+  char name[] = "/tmp/mino-exec-XXXXXX";
+  int file = OK(mkstemp(name));
+  EXPECT_EQ(write(file, "no program\n", 11), 11);
+  OK(fchmod(file, 0700));
+  close(file);
+  EXPECT_ERR(execl(name, "x", nullptr), ENOEXEC);
+  unlink(name);
+  for (void* bad : bad_pointers()) {
+    EXPECT_ERR(syscall(SYS_execve, bad, nothing, nothing), EFAULT);
+    EXPECT_ERR(syscall(SYS_execve, kSelf, bad, nothing), EFAULT);
+    EXPECT_ERR(syscall(SYS_execve, kSelf, nothing, bad), EFAULT);
+  }
+  EXPECT(pair_works(pair));
+  EXPECT_EQ(fcntl(pair.b, F_GETFD), FD_CLOEXEC);
+  EXPECT(pair_works(tcp_pair()));
+  pid_t pid = child([&] {
+    EXPECT_ERR(execl("/no/such/program", "x", nullptr), ENOENT);
+    execv(kSelf, arguments("echo", {OK(dup(pair.b))}));
+  });
+  EXPECT(echoes(pair.a));
+  EXPECT_EXIT(pid, 0);
+}
+
+TEST(other_ways_to_execute) {
+  Pair pair = tcp_pair();
+  int program = OK(open(kSelf, O_RDONLY | O_CLOEXEC));
+  pid_t pid = child([&] { fexecve(program, arguments("echo", {pair.b}), environ); });
+  EXPECT(echoes(pair.a));
+  EXPECT_EXIT(pid, 0);
+  pid = child([&] {
+    syscall(SYS_execveat, program, "", arguments("echo", {pair.b}), nothing, AT_EMPTY_PATH);
+  });
+  EXPECT(echoes(pair.a));
+  EXPECT_EXIT(pid, 0);
+  pid = vfork();
+  if (pid == 0) {
+    execve(kSelf, arguments("echo", {pair.b}), nothing);
+    _exit(99);
+  }
+  EXPECT(echoes(pair.a));
+  EXPECT_EXIT(pid, 0);
+}
+
+TEST(vfork_and_failed_exec) {
+  Pair pair = tcp_pair();
+  pid_t pid = vfork();
+  if (pid == 0) {
+    execl("/no/such/program", "x", nullptr);
+    _exit(errno == ENOENT ? 12 : 13);
+  }
+  EXPECT_EXIT(pid, 12);
+  EXPECT(pair_works(pair));
+}
+
+TEST(exec_beside_threads) {
+  Pair pair = tcp_pair(), idle = tcp_pair();
+  pid_t pid = child([&] {
+    std::thread blocked([&] {
+      char byte;
+      recv(idle.a, &byte, 1, 0);
+    });
+    sleep_ms(20);
+    // From a thread that is not the first: the process keeps its pid, the others are gone.
+    std::thread other([&] { execv(kSelf, arguments("echo", {pair.b})); });
+    other.join();
+    blocked.join();
+  });
+  EXPECT(echoes(pair.a));
+  EXPECT_EXIT(pid, 0);
+}
+
+TEST(spawn_with_actions) {
+  Pair pair = tcp_pair(SOCK_CLOEXEC);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, pair.b, 0);
+  posix_spawn_file_actions_adddup2(&actions, pair.b, 1);
+  posix_spawn_file_actions_addclose(&actions, pair.a);
+  posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
+  for (char** env : {environ, nothing}) {
+    pid_t pid = -1;
+    EXPECT_EQ(posix_spawn(&pid, kSelf, &actions, nullptr, arguments("inetd"), env), 0);
+    EXPECT(echoes(pair.a));
+    EXPECT_EXIT(pid, 0);
+  }
+  pid_t pid = -1;
+  EXPECT_EQ(posix_spawn(&pid, "/no/such", &actions, nullptr, arguments("inetd"), environ), ENOENT);
+  EXPECT_EQ(posix_spawnp(&pid, "mino-no-such", nullptr, nullptr, arguments("x"), environ), ENOENT);
+  posix_spawn_file_actions_adddup2(&actions, 9999, 5);
+  EXPECT_EQ(posix_spawn(&pid, kSelf, &actions, nullptr, arguments("inetd"), environ), EBADF);
+  EXPECT(pair_works(pair));
+  // Onto itself: the flag is cleared.
+  posix_spawn_file_actions_t keep;
+  posix_spawn_file_actions_init(&keep);
+  posix_spawn_file_actions_adddup2(&keep, pair.b, pair.b);
+  EXPECT_EQ(posix_spawn(&pid, kSelf, &keep, nullptr, arguments("echo", {pair.b}), nothing), 0);
+  EXPECT(echoes(pair.a));
+  EXPECT_EXIT(pid, 0);
+}
+
+TEST(fifty_spawns) {
+  Pair pair = tcp_pair();
+  for (int i = 0; i < 50; i++) {
+    pid_t pid = -1;
+    char** env = i % 2 ? nothing : environ;
+    EXPECT_EQ(posix_spawn(&pid, kSelf, nullptr, nullptr, arguments("echo", {pair.b}), env), 0);
+    EXPECT(echoes(pair.a));
+    EXPECT_EXIT(pid, 0);
+  }
+}
+
+TEST(shell_with_a_socket) {
+  Pair pair = tcp_pair();
+  EXPECT_EQ(dup2(pair.b, 8), 8);
+  pid_t pid =
+      child([] { execl("/bin/sh", "sh", "-c", "read line <&8; echo got $line >&8", nullptr); });
+  EXPECT_EQ(write(pair.a, "a line\n", 7), 7);
+  char text[32] = {};
+  EXPECT_EQ(recv(pair.a, text, 11, MSG_WAITALL), 11);
+  EXPECT_TEXT(text, "got a line\n");
+  EXPECT_EXIT(pid, 0);
+  EXPECT_EQ(WEXITSTATUS(system("exit 3")), 3);
+  FILE* out = popen("echo through a pipe", "r");
+  EXPECT(out && fgets(text, sizeof text, out));
+  EXPECT_TEXT(text, "through a pipe\n");
+  EXPECT_EQ(pclose(out), 0);
+  EXPECT(pair_works(pair));
+}

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a system call must leave alone, down to the last register, wherever its instruction stands:
+// in libc, in a leaf function with data below the stack pointer, in code made at run time, in a
+// library loaded late. x86-64 only.
+//
+// Tests whose name starts with odd_site_ need instructions to be seen that no scan at start could
+// have found or rewritten; a run that only patches may leave them out.
+
+#include <dlfcn.h>
+#include <sys/syscall.h>
+
+#include <algorithm>
+#include <string>
+
+#include "children.h"
+#include "loopback.h"
+#include "memory.h"
+
+namespace {
+
+// A system call with every general register but its own set to a known value. Returns the result;
+// `kept` says whether all of them came back.
+struct Registers {
+  uint64_t rbx, rbp, r12, r13, r14, r15, rdi, rsi, rdx, r10, r8, r9, rsp_delta;
+};
+
+extern "C" long call_and_look(long number, const uint64_t* six, Registers* after);
+asm(R"(
+.text
+.globl call_and_look
+.type call_and_look, @function
+call_and_look:
+  push %rbx
+  push %rbp
+  push %r12
+  push %r13
+  push %r14
+  push %r15
+  push %rdx
+  mov %rdi, %rax
+  mov %rsi, %r11
+  mov 0(%r11), %rdi
+  mov 8(%r11), %rsi
+  mov 16(%r11), %rdx
+  mov 24(%r11), %r10
+  mov 32(%r11), %r8
+  mov 40(%r11), %r9
+  movabs $0x1111111111111111, %rbx
+  movabs $0x2222222222222222, %rbp
+  movabs $0x3333333333333333, %r12
+  movabs $0x4444444444444444, %r13
+  movabs $0x5555555555555555, %r14
+  mov %rsp, %r15
+  syscall
+  mov (%rsp), %rcx
+  mov %rbx, 0(%rcx)
+  mov %rbp, 8(%rcx)
+  mov %r12, 16(%rcx)
+  mov %r13, 24(%rcx)
+  mov %r14, 32(%rcx)
+  mov %r15, 40(%rcx)
+  mov %rdi, 48(%rcx)
+  mov %rsi, 56(%rcx)
+  mov %rdx, 64(%rcx)
+  mov %r10, 72(%rcx)
+  mov %r8, 80(%rcx)
+  mov %r9, 88(%rcx)
+  sub %rsp, %r15
+  mov %r15, 96(%rcx)
+  pop %rdx
+  pop %r15
+  pop %r14
+  pop %r13
+  pop %r12
+  pop %rbp
+  pop %rbx
+  ret
+.size call_and_look, .-call_and_look
+)");
+
+long looked_call(long number, std::initializer_list<uint64_t> arguments) {
+  uint64_t six[6] = {0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6};
+  std::copy(arguments.begin(), arguments.end(), six);
+  Registers after = {};
+  long result = call_and_look(number, six, &after);
+  EXPECT_EQ(after.rbx, 0x1111111111111111);
+  EXPECT_EQ(after.rbp, 0x2222222222222222);
+  EXPECT_EQ(after.r12, 0x3333333333333333);
+  EXPECT_EQ(after.r13, 0x4444444444444444);
+  EXPECT_EQ(after.r14, 0x5555555555555555);
+  EXPECT_EQ(after.rsp_delta, 0);
+  EXPECT_EQ(after.rdi, six[0]);
+  EXPECT_EQ(after.rsi, six[1]);
+  EXPECT_EQ(after.rdx, six[2]);
+  EXPECT_EQ(after.r10, six[3]);
+  EXPECT_EQ(after.r8, six[4]);
+  EXPECT_EQ(after.r9, six[5]);
+  return result;
+}
+
+uint64_t word(const void* pointer) {
+  return reinterpret_cast<uint64_t>(pointer);
+}
+uint64_t word(int fd) {
+  return static_cast<uint64_t>(fd);
+}
+
+// A leaf function that keeps sixteen words below the stack pointer while it makes a system call
+// with the number in the instruction before. Returns the result in the first word, then the sixteen
+// words.
+extern "C" void red_zone_send(long fd, const void* data, long size, uint64_t* out);
+extern "C" void red_zone_recv(long fd, void* data, long size, uint64_t* out);
+#define RED_ZONE_FUNCTION(name, number)                                                          \
+  asm(".text\n.globl " #name "\n.type " #name ", @function\n" #name                              \
+      ":\n"                                                                                      \
+      "  push %rbx\n  mov %rcx, %rbx\n"                                                          \
+      "  movabs $0x0123456789abcdef, %rcx\n"                                                     \
+      ".set i, 1\n.rept 16\n  mov %rcx, -8*i(%rsp)\n  add $1, %rcx\n.set i, i+1\n.endr\n"        \
+      "  xor %r10d, %r10d\n  xor %r8d, %r8d\n  xor %r9d, %r9d\n"                                 \
+      "  mov $" #number                                                                          \
+      ", %eax\n  syscall\n"                                                                      \
+      "  mov %rax, (%rbx)\n"                                                                     \
+      ".set i, 1\n.rept 16\n  mov -8*i(%rsp), %rcx\n  mov %rcx, 8*i(%rbx)\n.set i, i+1\n.endr\n" \
+      "  pop %rbx\n  ret\n.size " #name ", .-" #name "\n")
+RED_ZONE_FUNCTION(red_zone_send, 44);
+RED_ZONE_FUNCTION(red_zone_recv, 45);
+
+void expect_red_zone(const uint64_t* out, long result) {
+  EXPECT_EQ(out[0], result);
+  for (uint64_t i = 1; i <= 16; i++) EXPECT_EQ(out[i], 0x0123456789abcdef + i - 1);
+}
+
+std::string beside_the_program(const char* name) {
+  char path[4096] = {};
+  OK(readlink("/proc/self/exe", path, sizeof path - 1));
+  std::string text = path;
+  return text.substr(0, text.rfind('/') + 1) + name;
+}
+
+}  // namespace
+
+TEST(red_zone) {
+  Pair pair = tcp_pair();
+  uint64_t out[17] = {};
+  char text[8] = {};
+  for (int i = 0; i < 100; i++) {
+    red_zone_send(pair.a, "zone", 4, out);
+    expect_red_zone(out, 4);
+    red_zone_recv(pair.b, text, 4, out);
+    expect_red_zone(out, 4);
+    EXPECT_TEXT(text, "zone");
+  }
+  red_zone_send(9999, "zone", 4, out);
+  expect_red_zone(out, -EBADF);
+  red_zone_send(pair.a, bad_pointers()[1], 4, out);
+  expect_red_zone(out, -EFAULT);
+}
+
+TEST(red_zone_while_blocked) {
+  on_signal(SIGUSR1, count_signal, SA_RESTART);
+  Pair pair = tcp_pair();
+  uint64_t out[17] = {};
+  char text[8] = {};
+  Outcome outcome;
+  auto call = [&] {
+    red_zone_recv(pair.b, text, 4, out);
+    return static_cast<long>(out[0]);
+  };
+  while_blocked(&outcome, call, [&](pthread_t thread) {
+    while (handled < 5) {
+      pthread_kill(thread, SIGUSR1);
+      sleep_ms(5);
+    }
+    EXPECT_EQ(write(pair.a, "late", 4), 4);
+  });
+  expect_red_zone(out, 4);
+  EXPECT_TEXT(text, "late");
+}
+
+TEST(libc_errno) {
+  Pair pair = tcp_pair();
+  errno = 4711;
+  EXPECT(pair_works(pair));
+  EXPECT_EQ(errno, 4711);  // success leaves it alone
+  EXPECT_EQ(syscall(SYS_sendto, pair.a, "x", 1, 0, nullptr, 0), 1);
+  EXPECT_EQ(errno, 4711);
+  EXPECT_ERR(syscall(SYS_sendto, -1, "x", 1, 0, nullptr, 0), EBADF);
+  EXPECT_ERR(syscall(100000, 1, 2, 3), ENOSYS);
+  EXPECT_ERR(syscall(-1, 1, 2, 3), ENOSYS);
+}
+
+TEST(odd_site_registers) {
+  Pair pair = tcp_pair();
+  char byte = 0;
+  EXPECT_EQ(looked_call(SYS_sendto, {word(pair.a), word("x"), 1, 0, 0, 0}), 1);
+  EXPECT_EQ(looked_call(SYS_recvfrom, {word(pair.b), word(&byte), 1, 0, 0, 0}), 1);
+  EXPECT_EQ(byte, 'x');
+  EXPECT_EQ(looked_call(SYS_getpid, {}), getpid());
+  EXPECT_EQ(looked_call(SYS_close, {9999}), -EBADF);
+  EXPECT_EQ(looked_call(SYS_sendto, {word(pair.a), 16, 1, 0, 0, 0}), -EFAULT);
+  int fd = static_cast<int>(looked_call(SYS_socket, {AF_INET, SOCK_STREAM, 0}));
+  EXPECT_EQ(option(fd, SOL_SOCKET, SO_TYPE), SOCK_STREAM);
+  EXPECT_EQ(looked_call(SYS_close, {word(fd)}), 0);
+  EXPECT_EQ(looked_call(1000000, {}), -ENOSYS);
+}
+
+TEST(odd_site_registers_while_blocked) {
+  on_signal(SIGUSR1, count_signal, SA_RESTART);
+  Pair pair = tcp_pair();
+  char byte = 0;
+  Outcome outcome;
+  auto call = [&] { return looked_call(SYS_recvfrom, {word(pair.b), word(&byte), 1, 0, 0, 0}); };
+  while_blocked(&outcome, call, [&](pthread_t thread) {
+    while (handled < 5) {
+      pthread_kill(thread, SIGUSR1);
+      sleep_ms(5);
+    }
+    EXPECT_EQ(write(pair.a, "b", 1), 1);
+  });
+  EXPECT_EQ(outcome.result, 1);
+  EXPECT_EQ(byte, 'b');
+  on_signal(SIGUSR1, count_signal);
+  Outcome interrupted;
+  interrupt_until_done(&interrupted, SIGUSR1, call);
+  EXPECT_EQ(interrupted.result, -EINTR);
+}
+
+// mov $number,%eax; syscall; ret, written at run time into several pages.
+TEST(odd_site_made_at_run_time) {
+  const unsigned char code[] = {0x49, 0x89, 0xca,                    // mov %rcx, %r10
+                                0xb8, 44,   0,    0, 0, 0x0f, 0x05,  // mov $44, %eax; syscall
+                                0xc3};
+  Pair pair = tcp_pair();
+  char text[8] = {};
+  for (size_t at : {size_t{0}, size_t{100}, kPage - 9, kPage - 5}) {  // across a page border, too
+    void* page =
+        mmap(nullptr, 2 * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    EXPECT(page != MAP_FAILED);
+    auto* start = static_cast<unsigned char*>(page) + at;
+    memcpy(start, code, sizeof code);
+    OK(mprotect(page, 2 * kPage, PROT_READ | PROT_EXEC));
+    auto send_by_code =
+        reinterpret_cast<long (*)(long, const void*, long, long, long, long)>(start);
+    for (int i = 0; i < 3; i++) {
+      EXPECT_EQ(send_by_code(pair.a, "jit", 3, 0, 0, 0), 3);
+      EXPECT_EQ(recv(pair.b, text, 3, MSG_WAITALL), 3);
+      EXPECT_TEXT(text, "jit");
+    }
+    // The program may rewrite its own code and read back what it wrote.
+    OK(mprotect(page, 2 * kPage, PROT_READ | PROT_WRITE));
+    start[4] = 39;  // getpid
+    OK(mprotect(page, 2 * kPage, PROT_READ | PROT_EXEC));
+    EXPECT_EQ(send_by_code(0, nullptr, 0, 0, 0, 0), getpid());
+    OK(munmap(page, 2 * kPage));
+  }
+}
+
+TEST(odd_site_in_a_late_library) {
+  Pair pair = tcp_pair();
+  void* library = dlopen(beside_the_program("syscalls_plugin.so").c_str(), RTLD_NOW);
+  EXPECT(library != nullptr);
+  if (!library) return;
+  auto plugin_send =
+      reinterpret_cast<long (*)(int, const void*, unsigned long)>(dlsym(library, "plugin_send"));
+  auto plugin_call = reinterpret_cast<long (*)(long, long, long, long, long, long, long)>(
+      dlsym(library, "plugin_call"));
+  char text[8] = {};
+  for (int i = 0; i < 10; i++) {
+    EXPECT_EQ(plugin_send(pair.a, "plug", 4), 4);
+    EXPECT_EQ(recv(pair.b, text, 4, MSG_WAITALL), 4);
+    EXPECT_TEXT(text, "plug");
+    auto to_text = static_cast<long>(word(text));
+    EXPECT_EQ(plugin_call(SYS_sendto, pair.b, to_text, 4, 0, 0, 0), 4);
+    EXPECT_EQ(plugin_call(SYS_recvfrom, pair.a, to_text, 4, 0, 0, 0), 4);
+  }
+  long fd = plugin_call(SYS_socket, AF_INET, SOCK_DGRAM, 0, 0, 0, 0);
+  EXPECT_EQ(option(static_cast<int>(fd), SOL_SOCKET, SO_TYPE), SOCK_DGRAM);
+  EXPECT_EQ(plugin_call(SYS_getppid, 0, 0, 0, 0, 0, 0), getppid());
+  EXPECT_EQ(dlclose(library), 0);
+  EXPECT(pair_works(pair));
+}
+
+TEST(text_is_not_data) {
+  // Bytes that look like the instruction, in a constant of the program, are left alone.
+  static const volatile unsigned char bytes[] = {0xb8, 44, 0, 0, 0, 0x0f, 0x05, 0x0f, 0x05};
+  EXPECT(pair_works(tcp_pair()));
+  EXPECT_EQ(bytes[0], 0xb8);
+  EXPECT_EQ(bytes[5], 0x0f);
+  EXPECT_EQ(bytes[6], 0x05);
+  EXPECT_EQ(bytes[8], 0x05);
+}

@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Sockets in the lives of processes: who has them after fork, vfork, clone and posix_spawn, and
+// that they keep working whoever ends first. Programs that are executed: exec.cc.
+
+#include <linux/sched.h>
+#include <sched.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include "children.h"
+#include "loopback.h"
+#include "memory.h"
+
+namespace {
+
+void echo_once(int fd) {
+  char byte = 0;
+  EXPECT_EQ(read(fd, &byte, 1), 1);
+  byte++;
+  EXPECT_EQ(write(fd, &byte, 1), 1);
+}
+
+bool echoes(int fd) {
+  char byte = 'k';
+  return write(fd, &byte, 1) == 1 && read(fd, &byte, 1) == 1 && byte == 'l';
+}
+
+}  // namespace
+
+TEST(both_use_the_socket) {
+  Pair pair = tcp_pair();
+  pid_t pid = child([&] {
+    echo_once(pair.b);
+    echo_once(pair.b);
+    EXPECT_EQ(close(pair.b), 0);
+    EXPECT_EQ(close(pair.a), 0);
+  });
+  EXPECT(echoes(pair.a));
+  EXPECT(echoes(pair.a));
+  EXPECT_EXIT(pid, 0);
+  EXPECT(pair_works(pair));  // the child's close was only the child's
+}
+
+TEST(parent_closes_first) {
+  Pair pair = tcp_pair();
+  pid_t pid = child([&] {
+    close(pair.a);
+    echo_once(pair.b);
+    sleep_ms(10);
+    echo_once(pair.b);
+  });
+  EXPECT_EQ(close(pair.b), 0);
+  EXPECT(echoes(pair.a));
+  EXPECT(echoes(pair.a));
+  EXPECT_EXIT(pid, 0);
+  char byte;
+  EXPECT_EQ(read(pair.a, &byte, 1), 0);  // the death of the last owner closes
+}
+
+TEST(child_makes_its_own) {
+  int from = listener();
+  pid_t pid = child([&] {
+    int client = connected_to(from);
+    EXPECT(echoes(client));
+    EXPECT(pair_works(tcp_pair()));
+  });
+  int server = OK(accept(from, nullptr, nullptr));
+  echo_once(server);
+  EXPECT_EXIT(pid, 0);
+  // The numbers of parent and child are their own from then on.
+  int mine = OK(socket(AF_INET, SOCK_STREAM, 0));
+  pid = child([&] {
+    close(mine);
+    EXPECT_EQ(OK(open("/dev/null", O_RDONLY)), mine);
+  });
+  EXPECT_EXIT(pid, 0);
+  EXPECT_EQ(option(mine, SOL_SOCKET, SO_TYPE), SOCK_STREAM);
+}
+
+TEST(several_accept) {
+  int from = listener();
+  pid_t pids[3];
+  for (pid_t& pid : pids) {
+    pid = child([&] {
+      for (;;) {
+        int fd = OK(accept(from, nullptr, nullptr));
+        char byte = 0;
+        EXPECT_EQ(read(fd, &byte, 1), 1);
+        if (byte == 'q') break;
+        EXPECT_EQ(write(fd, &byte, 1), 1);
+        close(fd);
+      }
+    });
+  }
+  for (int i = 0; i < 30; i++) {
+    int fd = connected_to(from);
+    char byte = 0;
+    EXPECT_EQ(write(fd, "x", 1), 1);
+    EXPECT_EQ(read(fd, &byte, 1), 1);
+    EXPECT_EQ(byte, 'x');
+    close(fd);
+  }
+  int quits[3];
+  for (int& fd : quits) {
+    fd = connected_to(from);
+    EXPECT_EQ(write(fd, "q", 1), 1);
+  }
+  for (pid_t pid : pids) EXPECT_EXIT(pid, 0);
+}
+
+TEST(two_hundred_forks) {
+  int udp = bound(SOCK_DGRAM, loopback());
+  sockaddr_in to = name_of(udp);
+  for (int i = 0; i < 200; i++) {
+    pid_t pid = child([&] {
+      int fd = OK(socket(AF_INET, SOCK_DGRAM, 0));
+      EXPECT_EQ(sendto(fd, &i, sizeof i, 0, generic(&to), sizeof to), sizeof i);
+    });
+    int got = -1;
+    EXPECT_EQ(recv(udp, &got, sizeof got, 0), sizeof got);
+    EXPECT_EQ(got, i);
+    EXPECT_EXIT(pid, 0);
+  }
+}
+
+TEST(deep_descent) {
+  Pair pair = tcp_pair();
+  pid_t pid = OK(fork());
+  int depth = 0;
+  while (pid == 0 && ++depth < 12) pid = OK(fork());
+  if (depth == 12) {
+    EXPECT_EQ(write(pair.b, "deep", 4), 4);
+    _exit(42);
+  }
+  int status = wait_for(pid);
+  EXPECT(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 42);
+  if (depth > 0) _exit(WEXITSTATUS(status));
+  char text[8] = {};
+  EXPECT_EQ(read(pair.a, text, 4), 4);
+  EXPECT_TEXT(text, "deep");
+}
+
+TEST(daemon_outlives_its_parents) {
+  Pair pair = tcp_pair();
+  pid_t pid = child([&] {
+    setsid();
+    if (OK(fork()) > 0) _exit(0);
+    sleep_ms(20);
+    close(pair.a);
+    echo_once(pair.b);
+    EXPECT(pair_works(tcp_pair()));
+    char result = check::failures ? 'n' : 'y';
+    EXPECT_EQ(write(pair.b, &result, 1), 1);
+  });
+  EXPECT_EXIT(pid, 0);
+  close(pair.b);
+  EXPECT(echoes(pair.a));
+  char byte = 0;
+  EXPECT_EQ(read(pair.a, &byte, 1), 1);
+  EXPECT_EQ(byte, 'y');
+  EXPECT_EQ(read(pair.a, &byte, 1), 0);
+}
+
+TEST(violent_death_closes) {
+  Pair pair = tcp_pair();
+  int from = listener();
+  sockaddr_in where = name_of(from);
+  pid_t pid = child([&] {
+    close(pair.a);
+    char byte;
+    accept(from, nullptr, nullptr);
+    read(pair.b, &byte, 1);
+  });
+  close(pair.b);
+  close(from);
+  sleep_ms(20);
+  kill(pid, SIGKILL);
+  int status = wait_for(pid);
+  EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+  char byte;
+  EXPECT(readable(pair.a, 2000));
+  EXPECT_EQ(recv(pair.a, &byte, 1, 0), 0);
+  int late = OK(socket(AF_INET, SOCK_STREAM, 0));
+  // The listener went with its last owner; give the clean-up a moment.
+  int error = 0;
+  for (int i = 0; i < 50; i++) {
+    error = connect(late, generic(&where), sizeof where) == 0 ? 0 : errno;
+    if (error == ECONNREFUSED) break;
+    close(late);
+    late = OK(socket(AF_INET, SOCK_STREAM, 0));
+    sleep_ms(10);
+  }
+  EXPECT_EQ(error, ECONNREFUSED);
+}
+
+TEST(fork_beside_blocked_threads) {
+  Pair pair = tcp_pair(), other = tcp_pair();
+  char byte = 0;
+  Outcome outcome;
+  while_blocked(
+      &outcome, [&] { return recv(pair.a, &byte, 1, 0); },
+      [&](pthread_t) {
+        for (int i = 0; i < 20; i++) {
+          pid_t pid = child([&] {
+            EXPECT(pair_works(other));
+            EXPECT(pair_works(tcp_pair()));
+          });
+          EXPECT_EXIT(pid, 0);
+        }
+        EXPECT(!outcome.done);
+        EXPECT_EQ(write(pair.b, "z", 1), 1);
+      });
+  EXPECT_EQ(outcome.result, 1);
+  EXPECT_EQ(byte, 'z');
+}
+
+TEST(threads_that_fork) {
+  auto work = [] {
+    for (int i = 0; i < 10; i++) {
+      Pair pair = tcp_pair();
+      pid_t pid = child([&] { echo_once(pair.b); });
+      EXPECT(echoes(pair.a));
+      EXPECT_EXIT(pid, 0);
+      close_pair(pair);
+    }
+  };
+  std::thread one(work), two(work), three(work);
+  one.join();
+  two.join();
+  three.join();
+}
+
+TEST(raw_fork_calls) {
+  Pair pair = tcp_pair();
+  auto in_child = [&] {
+    echo_once(pair.b);
+    _exit(check::failures ? 1 : 9);
+  };
+  pid_t pid = static_cast<pid_t>(OK(syscall(SYS_fork)));
+  if (pid == 0) in_child();
+  EXPECT(echoes(pair.a));
+  EXPECT_EXIT(pid, 9);
+  pid = static_cast<pid_t>(OK(syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0)));
+  if (pid == 0) in_child();
+  EXPECT(echoes(pair.a));
+  EXPECT_EXIT(pid, 9);
+  int pidfd = -1;
+  clone_args args = {};
+  args.flags = CLONE_PIDFD;
+  args.pidfd = reinterpret_cast<uint64_t>(&pidfd);
+  args.exit_signal = SIGCHLD;
+  pid = static_cast<pid_t>(OK(syscall(SYS_clone3, &args, sizeof args)));
+  if (pid == 0) in_child();
+  EXPECT(pidfd > 2);
+  EXPECT(echoes(pair.a));
+  EXPECT(readable(pidfd));
+  EXPECT_EXIT(pid, 9);
+  EXPECT_ERR(syscall(SYS_clone3, &args, 8), EINVAL);
+  EXPECT_ERR(syscall(SYS_clone3, bad_pointers()[1], sizeof args), EFAULT);
+}
+
+namespace {
+int in_shared_memory(void* argument) {
+  auto* pair = static_cast<Pair*>(argument);
+  echo_once(pair->b);
+  return 5;
+}
+}  // namespace
+
+// A process of its own that shares the memory, as posix_spawn makes them.
+TEST(clone_with_shared_memory) {
+  Pair pair = tcp_pair();
+  static char stack[65536];
+  for (int flags : {CLONE_VM | SIGCHLD, SIGCHLD}) {
+    pid_t pid = OK(clone(in_shared_memory, stack + sizeof stack, flags, &pair));
+    EXPECT(echoes(pair.a));
+    EXPECT_EXIT(pid, 5);
+  }
+  EXPECT_EQ(write(pair.a, "k", 1), 1);
+  pid_t pid =
+      OK(clone(in_shared_memory, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, &pair));
+  char byte = 0;
+  EXPECT_EQ(recv(pair.a, &byte, 1, MSG_DONTWAIT), 1);  // it has ended before we go on
+  EXPECT_EXIT(pid, 5);
+  // Sharing the descriptors as well: what it opens is ours.
+  pid = OK(clone([](void*) { return OK(socket(AF_INET, SOCK_DGRAM, 0)); }, stack + sizeof stack,
+                 CLONE_FILES | SIGCHLD, nullptr));
+  int status = wait_for(pid);
+  EXPECT(WIFEXITED(status));
+  EXPECT_EQ(option(WEXITSTATUS(status), SOL_SOCKET, SO_TYPE), SOCK_DGRAM);
+}
+
+TEST(vfork_child) {
+  Pair pair = tcp_pair();
+  pid_t pid = vfork();
+  if (pid == 0) _exit(write(pair.b, "v", 1) == 1 ? 3 : 4);
+  char byte = 0;
+  EXPECT_EQ(recv(pair.a, &byte, 1, MSG_DONTWAIT), 1);
+  EXPECT_EXIT(pid, 3);
+  static int round;  // the child must not change what the parent has in registers
+  for (round = 0; round < 20; round++) {
+    pid = vfork();
+    if (pid == 0) {
+      close(pair.b);  // its own copy
+      _exit(0);
+    }
+    EXPECT_EXIT(pid, 0);
+  }
+  EXPECT(pair_works(pair));
+}
+
+TEST(rights_of_the_process) {
+  pid_t pid = child([] {
+    OK(setresgid(65534, 65534, 65534));
+    OK(setresuid(65534, 65534, 65534));
+    int fd = OK(socket(AF_INET, SOCK_STREAM, 0));
+    sockaddr_in address = loopback(htons(79));
+    EXPECT_ERR(bind(fd, generic(&address), sizeof address), EACCES);
+    EXPECT_ERR(socket(AF_INET, SOCK_RAW, IPPROTO_ICMP), EPERM);
+    EXPECT_ERR(socket(AF_PACKET, SOCK_RAW, 0), EPERM);
+    EXPECT_ERR(set_option(fd, SOL_SOCKET, SO_MARK, 1), EPERM);
+    EXPECT_ERR(open("/proc/sys/net/ipv4/ip_default_ttl", O_WRONLY), EACCES);
+    EXPECT(pair_works(tcp_pair()));
+  });
+  EXPECT_EXIT(pid, 0);
+}
+
+TEST(end_by_parent_death) {
+  Pair pair = tcp_pair();
+  pid_t pid = child([&] {
+    child([&] {
+      OK(prctl(PR_SET_PDEATHSIG, SIGKILL));
+      EXPECT_EQ(write(pair.b, "r", 1), 1);
+      close(pair.a);
+      char byte;
+      read(pair.b, &byte, 1);
+    });
+    sleep_ms(50);
+  });
+  close(pair.b);
+  char byte;
+  EXPECT_EQ(read(pair.a, &byte, 1), 1);
+  EXPECT_EXIT(pid, 0);
+  EXPECT_EQ(read(pair.a, &byte, 1), 0);
+}

@@ -1,0 +1,108 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Runs one program of test/syscalls/ natively and under `mino run`, and compares what they print and how
+# they end. The native run has a network namespace of its own with only lo in it, as the device has.
+#
+#   run_both.sh BUILD_DIR MINO PROGRAM [OPTION…]   compare; the options go to `mino run`
+#   run_both.sh BUILD_DIR MINO --native PROGRAM    only the native run, which has to pass by itself
+#   run_both.sh BUILD_DIR MINO --device up|down    the device that the comparisons share
+#
+# BUILD_DIR holds the programs, MINO is the binary. A native output younger than the program is used again.
+# Words after `--` go to the program in both runs (names of tests, -PREFIX to leave some out).
+# Without a shared device the comparison starts one and takes it down. Exit status: 0 equal and passed,
+# 1 different or failed, 2 wrong use, 125 mino could not run.
+
+set -u
+build=$1 mino=$2
+shift 2
+run_dir=$build/device
+output=$build/output
+mkdir -p "$output"
+# Nothing of the caller's may be open in the programs: they count descriptors.
+for fd in /proc/self/fd/*; do
+  fd=${fd##*/}
+  [ "$fd" -gt 2 ] && eval "exec $fd>&-" 2>/dev/null
+done
+
+in_fresh_namespace() {
+  unshare --net --mount sh -c 'mount -t sysfs sysfs /sys && ip link set lo up && exec "$@"' sh "$@"
+}
+
+# native PROGRAM [WORD…]: leaves PROGRAM.native and PROGRAM.native.status in the output directory.
+native() {
+  local name=$1
+  shift
+  in_fresh_namespace "$build/$name" "$@" >"$output/$name.native.new" 2>"$output/$name.native.err" </dev/null
+  echo $? >"$output/$name.native.status"
+  mv "$output/$name.native.new" "$output/$name.native"
+}
+
+device_is_up() { "$mino" --run-dir "$run_dir" status >/dev/null 2>&1; }
+
+case ${1-} in
+  --native)
+    native "$2"
+    cat "$output/$2.native"
+    exit "$(cat "$output/$2.native.status")"
+    ;;
+  --device)
+    mkdir -p "$run_dir"
+    [ "$2" = down ] && { "$mino" --run-dir "$run_dir" down; exit; }
+    device_is_up && "$mino" --run-dir "$run_dir" down
+    exec "$mino" --run-dir "$run_dir" up
+    ;;
+  '' | -*)
+    echo "usage: run_both.sh BUILD_DIR MINO PROGRAM [OPTION…] [-- WORD…]" >&2
+    exit 2
+    ;;
+esac
+
+program=$1
+shift
+options=()
+while [ $# -gt 0 ] && [ "$1" != -- ]; do
+  options+=("$1")
+  shift
+done
+[ $# -gt 0 ] && shift
+if [ ! -x "$mino" ]; then
+  echo "run_both.sh: there is no $mino" >&2
+  exit 125
+fi
+if ! device_is_up; then
+  run_dir=$(mktemp -d /tmp/mino-syscalls-XXXXXX)
+  trap '"$mino" --run-dir "$run_dir" down >/dev/null 2>&1; rm -rf "$run_dir"' EXIT
+  "$mino" --run-dir "$run_dir" up >&2 || exit 125
+fi
+
+if [ $# -gt 0 ] || [ ! "$output/$program.native" -nt "$build/$program" ]; then
+  native "$program" "$@"
+  # A run of only some tests must not be taken for the whole later on.
+  [ $# -gt 0 ] && touch -d @0 "$output/$program.native"
+fi
+tag=$(echo "${options[*]}" | tr -cd 'a-z0-9')
+under=$output/$program.$tag
+"$mino" --run-dir "$run_dir" run "${options[@]}" -- "$build/$program" "$@" \
+  >"$under" 2>"$under.err" </dev/null
+status=$?
+expected=$(cat "$output/$program.native.status")
+
+result=0
+if [ "$status" != "$expected" ]; then
+  echo "exit status: natively $expected, under mino $status"
+  result=1
+fi
+if ! diff -u --label natively --label "under mino ${options[*]}" "$output/$program.native" "$under"; then
+  result=1
+fi
+if [ "$expected" != 0 ]; then
+  echo "the native run failed by itself:"
+  grep -v '^ok ' "$output/$program.native"
+  result=1
+fi
+if [ "$result" != 0 ] && [ -s "$under.err" ]; then
+  echo "standard error under mino:"
+  head -50 "$under.err"
+fi
+exit "$result"

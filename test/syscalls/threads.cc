@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Sockets and threads: many at once, short-lived ones, two on one socket, and threads that are
+// blocked while another closes, shuts down or cancels.
+
+#include <linux/futex.h>
+#include <sched.h>
+#include <sys/syscall.h>
+
+#include "children.h"
+#include "loopback.h"
+#include "memory.h"
+
+TEST(thirty_two_connections) {
+  int from = listener(0, 64);
+  std::vector<std::thread> threads;
+  for (unsigned i = 0; i < 32; i++) {
+    threads.emplace_back([from, i] {
+      int client = connected_to(from);
+      auto data = pattern(20000, i);
+      std::vector<unsigned char> got(data.size());
+      for (int round = 0; round < 5; round++) {
+        EXPECT_EQ(write(client, data.data(), data.size()), data.size());
+        EXPECT_EQ(recv(client, got.data(), got.size(), MSG_WAITALL), data.size());
+        EXPECT(is_pattern(got.data(), got.size(), 0, i));
+      }
+      EXPECT_EQ(close(client), 0);
+    });
+  }
+  std::vector<std::thread> servers;
+  for (int i = 0; i < 32; i++) {
+    int fd = OK(accept(from, nullptr, nullptr));
+    servers.emplace_back([fd] {
+      char bytes[4096];
+      for (ssize_t n; (n = read(fd, bytes, sizeof bytes)) > 0;) {
+        for (ssize_t at = 0; at < n;) at += OK(write(fd, bytes + at, static_cast<size_t>(n - at)));
+      }
+      EXPECT_EQ(close(fd), 0);
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  for (auto& thread : servers) thread.join();
+}
+
+TEST(five_hundred_short_lives) {
+  Pair pair = udp_pair();
+  for (int i = 0; i < 500; i++) {
+    std::thread([&] { EXPECT_EQ(write(pair.a, &i, sizeof i), sizeof i); }).join();
+    int got = -1;
+    EXPECT_EQ(read(pair.b, &got, sizeof got), sizeof got);
+    EXPECT_EQ(got, i);
+  }
+}
+
+TEST(many_alive_at_once) {
+  Pair pair = udp_pair();
+  std::atomic<bool> go{false};
+  std::atomic<int> waiting{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 100; i++) {
+    threads.emplace_back([&] {
+      EXPECT(fcntl(pair.a, F_GETFL) != -1);
+      waiting++;
+      while (!go) sleep_ms(5);
+      EXPECT_EQ(write(pair.a, "x", 1), 1);
+    });
+  }
+  while (waiting < 100) sleep_ms(1);
+  go = true;
+  for (auto& thread : threads) thread.join();
+  char byte;
+  for (int i = 0; i < 100; i++) EXPECT_EQ(recv(pair.b, &byte, 1, MSG_DONTWAIT), 1);
+}
+
+TEST(two_on_one_socket) {
+  Pair pair = tcp_pair();
+  auto send_records = [&](char who) {
+    char record[100];
+    memset(record, who, sizeof record);
+    for (int i = 0; i < 500; i++) EXPECT_EQ(write(pair.a, record, sizeof record), sizeof record);
+  };
+  std::thread one(send_records, '1'), two(send_records, '2');
+  int count[2] = {};
+  for (int i = 0; i < 1000; i++) {
+    char record[100];
+    EXPECT_EQ(recv(pair.b, record, sizeof record, MSG_WAITALL), sizeof record);
+    for (char byte : record) EXPECT_EQ(byte, record[0]);  // records do not mix
+    count[record[0] == '2']++;
+  }
+  one.join();
+  two.join();
+  EXPECT_EQ(count[0], 500);
+  EXPECT_EQ(count[1], 500);
+}
+
+TEST(full_duplex) {
+  Pair pair = tcp_pair();
+  char byte = 0;
+  Outcome outcome;
+  // One thread is blocked in recv; another sends on the same socket meanwhile.
+  while_blocked(
+      &outcome, [&] { return recv(pair.a, &byte, 1, 0); },
+      [&](pthread_t) {
+        for (int i = 0; i < 100; i++) EXPECT_EQ(write(pair.a, "x", 1), 1);
+        char bytes[100];
+        EXPECT_EQ(recv(pair.b, bytes, sizeof bytes, MSG_WAITALL), 100);
+        EXPECT(!outcome.done);
+        EXPECT_EQ(write(pair.b, "y", 1), 1);
+      });
+  EXPECT_EQ(outcome.result, 1);
+  EXPECT_EQ(byte, 'y');
+}
+
+TEST(shutdown_wakes) {
+  Pair pair = tcp_pair();
+  char byte;
+  Outcome received, accepted;
+  while_blocked(
+      &received, [&] { return recv(pair.a, &byte, 1, 0); },
+      [&](pthread_t) { EXPECT_EQ(shutdown(pair.a, SHUT_RD), 0); });
+  EXPECT_EQ(received.result, 0);
+  int from = listener();
+  while_blocked(
+      &accepted, [&] { return accept(from, nullptr, nullptr); },
+      [&](pthread_t) { EXPECT_EQ(shutdown(from, SHUT_RDWR), 0); });
+  EXPECT_EQ(accepted.result, -1);
+  EXPECT_EQ(accepted.error, EINVAL);
+  Outcome datagram;
+  Pair udp = udp_pair();
+  while_blocked(
+      &datagram, [&] { return recv(udp.a, &byte, 1, 0); },
+      [&](pthread_t) { EXPECT_EQ(shutdown(udp.a, SHUT_RD), 0); });
+  EXPECT_EQ(datagram.result, 0);
+}
+
+// close() by another thread does not end a blocked call: it holds the socket until it is done.
+TEST(close_does_not_wake) {
+  Pair pair = tcp_pair();
+  char byte = 0;
+  Outcome outcome;
+  while_blocked(
+      &outcome, [&] { return recv(pair.a, &byte, 1, 0); },
+      [&](pthread_t) {
+        EXPECT_EQ(close(pair.a), 0);
+        EXPECT_ERR(recv(pair.a, &byte, 1, MSG_DONTWAIT), EBADF);
+        sleep_ms(30);
+        EXPECT(!outcome.done);
+        int reused = OK(open("/dev/null", O_RDONLY));  // the number is free at once
+        EXPECT(reused <= pair.a);
+        EXPECT_EQ(write(pair.b, "z", 1), 1);
+      });
+  EXPECT_EQ(outcome.result, 1);
+  EXPECT_EQ(byte, 'z');
+  EXPECT(readable(pair.b));
+  EXPECT_EQ(read(pair.b, &byte, 1), 0);  // now it is closed
+}
+
+TEST(dup2_over_a_blocked_call) {
+  Pair pair = tcp_pair(), second = tcp_pair();
+  char byte = 0;
+  Outcome outcome;
+  while_blocked(
+      &outcome, [&] { return recv(pair.a, &byte, 1, 0); },
+      [&](pthread_t) {
+        EXPECT_EQ(dup2(second.a, pair.a), pair.a);
+        EXPECT(pair_works({pair.a, second.b}));  // the number means the new socket …
+        EXPECT(!outcome.done);
+        EXPECT_EQ(write(pair.b, "o", 1), 1);  // … the blocked call the old one
+      });
+  EXPECT_EQ(outcome.result, 1);
+  EXPECT_EQ(byte, 'o');
+}
+
+TEST(thread_ends_while_blocked_elsewhere) {
+  Pair pair = tcp_pair();
+  int fd = -1;
+  std::thread([&] { fd = OK(dup(pair.a)); }).join();
+  EXPECT(pair_works({fd, pair.b}));  // what it opened stays open
+  std::thread([&] { close(fd); }).join();
+  char byte;
+  EXPECT_ERR(read(fd, &byte, 1), EBADF);
+}
+
+namespace {
+std::atomic<int> cleaned{0};
+void clean(void*) {
+  cleaned++;
+}
+
+struct Blocked {
+  int fd;
+  std::atomic<bool> started{false};
+};
+
+void* receive_with_cleanup(void* argument) {
+  auto* blocked = static_cast<Blocked*>(argument);
+  pthread_cleanup_push(clean, nullptr);
+  char byte;
+  blocked->started = true;
+  recv(blocked->fd, &byte, 1, 0);
+  pthread_cleanup_pop(0);
+  return nullptr;
+}
+}  // namespace
+
+TEST(cancelled_in_recv) {
+  Pair pair = tcp_pair();
+  for (int i = 1; i <= 5; i++) {
+    Blocked blocked = {pair.a};
+    pthread_t thread;
+    OK(pthread_create(&thread, nullptr, receive_with_cleanup, &blocked) == 0 ? 0 : -1);
+    while (!blocked.started) sched_yield();
+    sleep_ms(20);
+    EXPECT_EQ(pthread_cancel(thread), 0);
+    void* result = nullptr;
+    EXPECT_EQ(pthread_join(thread, &result), 0);
+    EXPECT_EQ(result, PTHREAD_CANCELED);
+    EXPECT_EQ(cleaned, i);
+    EXPECT(pair_works(pair));
+  }
+}
+
+TEST(cancelled_before_recv) {
+  Pair pair = tcp_pair();
+  EXPECT_EQ(write(pair.b, "x", 1), 1);
+  EXPECT(readable(pair.a));
+  Blocked blocked = {pair.a};
+  pthread_t thread;
+  auto body = [](void* argument) -> void* {
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, nullptr);
+    sleep_ms(20);
+    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, nullptr);
+    return receive_with_cleanup(argument);
+  };
+  OK(pthread_create(&thread, nullptr, body, &blocked) == 0 ? 0 : -1);
+  EXPECT_EQ(pthread_cancel(thread), 0);
+  void* result = nullptr;
+  EXPECT_EQ(pthread_join(thread, &result), 0);
+  EXPECT_EQ(result, PTHREAD_CANCELED);
+  char byte;
+  EXPECT_EQ(recv(pair.a, &byte, 1, MSG_DONTWAIT), 1);  // it has taken nothing
+}
+
+TEST(cancelled_in_accept_and_poll) {
+  int from = listener();
+  pollfd entry = {from, POLLIN, 0};
+  auto in_accept = [](void* fd) -> void* {
+    accept(static_cast<int>(reinterpret_cast<intptr_t>(fd)), nullptr, nullptr);
+    return nullptr;
+  };
+  auto in_poll = [](void* set) -> void* {
+    poll(static_cast<pollfd*>(set), 1, -1);
+    return nullptr;
+  };
+  pthread_t one, two;
+  OK(pthread_create(&one, nullptr, in_accept, reinterpret_cast<void*>(intptr_t{from})) ? -1 : 0);
+  OK(pthread_create(&two, nullptr, in_poll, &entry) ? -1 : 0);
+  sleep_ms(30);
+  for (pthread_t thread : {one, two}) {
+    EXPECT_EQ(pthread_cancel(thread), 0);
+    void* result = nullptr;
+    EXPECT_EQ(pthread_join(thread, &result), 0);
+    EXPECT_EQ(result, PTHREAD_CANCELED);
+  }
+  int client = connected_to(from);
+  int server = OK(accept(from, nullptr, nullptr));
+  EXPECT(pair_works({client, server}));
+}
+
+namespace {
+std::atomic<int> raw_result{0};
+std::atomic<int> raw_tid{1};
+int raw_thread(void* argument) {
+  raw_result = pair_works(*static_cast<Pair*>(argument)) ? 1 : 2;
+  return 0;
+}
+}  // namespace
+
+// A thread that libc knows nothing about, as language runtimes make them. Its TLS is the caller's.
+TEST(raw_clone_thread) {
+  Pair pair = tcp_pair();
+  static char stack[262144];
+  for (int i = 0; i < 10; i++) {
+    raw_result = 0;
+    raw_tid = 1;
+    OK(clone(raw_thread, stack + sizeof stack,
+             CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |
+                 CLONE_CHILD_CLEARTID,
+             &pair, nullptr, nullptr, &raw_tid));
+    while (int tid = raw_tid) {
+      timespec limit = {5, 0};
+      syscall(SYS_futex, &raw_tid, FUTEX_WAIT, tid, &limit, nullptr, 0);
+    }
+    EXPECT_EQ(raw_result, 1);
+  }
+  EXPECT(pair_works(pair));
+}
+
+TEST(own_table_of_descriptors) {
+  Pair pair = tcp_pair();
+  std::thread([&] {
+    OK(unshare(CLONE_FILES));
+    EXPECT_EQ(close(pair.a), 0);
+    EXPECT(pair_works(tcp_pair()));
+  }).join();
+  EXPECT(pair_works(pair));
+}
+
+TEST(first_thread_ends) {
+  Pair pair = tcp_pair();
+  pid_t pid = child([&] {
+    static Pair kept;
+    kept = pair;
+    std::thread([] {
+      sleep_ms(30);
+      char byte = 0;
+      EXPECT_EQ(read(kept.b, &byte, 1), 1);
+      EXPECT_EQ(write(kept.b, &byte, 1), 1);
+      EXPECT(pair_works(tcp_pair()));
+      _exit(check::failures ? 1 : 6);
+    }).detach();
+    pthread_exit(nullptr);
+  });
+  EXPECT_EQ(write(pair.a, "m", 1), 1);
+  char byte = 0;
+  EXPECT_EQ(read(pair.a, &byte, 1), 1);
+  EXPECT_EQ(byte, 'm');
+  EXPECT_EXIT(pid, 6);
+}
