@@ -22,6 +22,8 @@
 namespace mino {
 
 struct HandOver {
+  static constexpr size_t kMaxText = 1000;  // the hook adds to it at each execve
+
   std::string socket, hook = "auto";
   bool windows = true;
   int64_t arena_bytes = 0;

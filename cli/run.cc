@@ -93,6 +93,10 @@ Result<HandOver> prepare(const RunDir& dir, const RunOptions& options) {
   hand_over.windows = !options.no_windows;
   hand_over.arena_bytes = *arena;
   hand_over.policy = std::move(*policy);
+  if (hand_over.text(true).size() > HandOver::kMaxText) {
+    return error("policy.paths: too many or too long for the hook, which takes " + std::to_string(HandOver::kMaxText) +
+                 " characters in all; name directories higher up");
+  }
   return hand_over;
 }
 

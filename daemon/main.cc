@@ -176,6 +176,7 @@ int run(const Options& options) {
   if (::geteuid() != 0) {
     return fail(options, kFailed, "minod makes network namespaces and interfaces: run it as root");
   }
+  if (options.ready_fd >= 0) ::fcntl(options.ready_fd, F_SETFD, FD_CLOEXEC);
   start_log(config->log_level);
   raise_file_limit();
   ::umask(0022);

@@ -91,6 +91,7 @@ json Status::report() const {
   for (const std::string& path : config_.policy.paths) paths.push_back(path);
   const auto uptime = EventLoop::Clock::now() - started_;
   return {
+      {"abi_version", abi::kVersion},
       {"engine", config_.engine},
       {"pid", ::getpid()},
       {"run_dir", dir_.path()},

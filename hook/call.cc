@@ -51,17 +51,27 @@ class WindowSink {
 
   int32_t piece(const abi::Piece& piece) {
     if (count_ == abi::kMaxWindows) return -2;
+    // Bytes that are in the arena already (hook/copying.cc) are a window where they lie.
+    const u64 place = piece.addr - ptr(lane_.arena);
+    if (place < limit_ && piece.len <= limit_ - place && place % 8 == 0 && place >= used_) {
+      add(piece.addr, piece.len, place, piece.dir);
+      return 0;
+    }
     u64 len = min(piece.len, limit_ - used_);
     if (len == 0) return 0;
     if (piece.dir & abi::kWindowOut) len = user_writable(piece.addr, len);
     if (piece.dir & abi::kWindowIn) len = user_copy_in(lane_.arena + used_, piece.addr, len);
     if (len == 0) return 0;
-    slot_.windows[count_++] = {piece.addr, static_cast<u32>(len), static_cast<u32>(used_) | piece.dir};
-    used_ = min(limit_, (used_ + len + 7) & ~7ull);
+    add(piece.addr, len, used_, piece.dir);
     return 0;
   }
 
  private:
+  void add(u64 addr, u64 len, u64 place, u32 dir) {
+    slot_.windows[count_++] = {addr, static_cast<u32>(len), static_cast<u32>(place) | dir};
+    used_ = min(limit_, (place + len + 7) & ~7ull);
+  }
+
   const abi::LaneView& lane_;
   abi::Submission& slot_;
   u64 limit_, used_ = 0;
@@ -148,7 +158,8 @@ long apply(ThreadState* ts, const abi::Completion& slot) {
   for (u16 i = 0; i < count && i < abi::kMaxExtents; i++) {
     const abi::Extent e = slot.extents[i];
     if (u64{e.arena_off} + e.len > ts->lane.arena_bytes) return err::kFault;
-    if (user_copy_out(e.addr, ts->lane.arena + e.arena_off, e.len) != e.len) result = err::kFault;
+    u8* from = ts->lane.arena + e.arena_off;
+    if (e.addr != ptr(from) && user_copy_out(e.addr, from, e.len) != e.len) result = err::kFault;
   }
   return result;
 }

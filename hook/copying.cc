@@ -17,16 +17,22 @@ namespace {
 
 constexpr long kStat = 5;
 constexpr u32 kModeMask = 0170000, kRegular = 0100000, kPipe = 0010000;
-constexpr u64 kBuffer = 256 << 10;  // one step; well within the default arena
-
+// Where the bytes of one step lie: in the lane's arena, so that they travel without another copy (hook/call.cc
+// recognises windows that are there already); or, with --no-windows, in memory of the thread's own.
 struct Step {
-  u8* buffer;
-  Step() : buffer(static_cast<u8*>(map_pages(kBuffer))) {}
-  ~Step() {
-    if (buffer) unmap_pages(buffer, kBuffer);
+  u8* buffer = nullptr;
+  u64 bytes = 0;
+  explicit Step(ThreadState* ts) {
+    constexpr u64 kMost = 256 << 10;
+    if (settings.windows) {
+      buffer = ts->lane.arena;
+      bytes = min(kMost, ts->lane.arena_bytes - abi::upcall_reserve(ts->lane.arena_bytes));
+    } else {
+      if (!ts->copy_buffer) ts->copy_buffer = static_cast<u8*>(map_pages(kMost));
+      buffer = ts->copy_buffer;
+      bytes = kMost;
+    }
   }
-  Step(const Step&) = delete;
-  Step& operator=(const Step&) = delete;
 };
 
 u32 file_mode(u64 fd) {
@@ -47,8 +53,6 @@ long device_read(ThreadState* ts, u64 fd, u8* data, u64 bytes, u64 flags) {
   return offload(ts, *abi::find_row(nr::kRecvfrom), args);
 }
 
-bool is_restart(long result) { return result <= abi::kErestartsys && result >= abi::kErestartRestartblock; }
-
 // Partial progress wins over an error, as in the kernel.
 long outcome(u64 done, long last) { return done ? static_cast<long>(done) : last; }
 
@@ -64,14 +68,14 @@ long send_local_file(ThreadState* ts, u64 out, u64 in, u64 offset_pointer, u64 c
     offset = at;
   }
   if ((file_mode(in) & kModeMask) != kRegular && (file_mode(in) & kModeMask) != 0060000) return err::kInval;
-  Step step;
+  Step step(ts);
   if (!step.buffer) return err::kNoMem;
   constexpr u64 kMaxRw = 0x7ffff000, kMsgMore = 0x8000;
   count = min(count, kMaxRw);
   u64 done = 0;
   long last = 0;
   while (done < count) {
-    const u64 want = min(count - done, kBuffer);
+    const u64 want = min(count - done, step.bytes);
     const long got = raw(nr::kPread64, in, ptr(step.buffer), want, static_cast<u64>(offset) + done);
     if (got <= 0) {
       last = got;
@@ -102,7 +106,7 @@ long send_device_file(ThreadState* ts, u64 out, u64 in, u64 offset_pointer, u64 
   const long known = offload(ts, *abi::find_row(kStat), stat_args);
   if (known < 0) return known;
   if ((stat[6] & kModeMask) != kRegular) return err::kInval;
-  Step step;
+  Step step(ts);
   if (!step.buffer) return err::kNoMem;
   if (offset < 0) {
     const u64 seek[6] = {in, 0, 1};
@@ -112,7 +116,7 @@ long send_device_file(ThreadState* ts, u64 out, u64 in, u64 offset_pointer, u64 
   u64 done = 0;
   long last = 0;
   while (done < count) {
-    const u64 args[6] = {in, ptr(step.buffer), min(count - done, kBuffer), static_cast<u64>(offset) + done};
+    const u64 args[6] = {in, ptr(step.buffer), min(count - done, step.bytes), static_cast<u64>(offset) + done};
     const long got = offload(ts, *abi::find_row(nr::kPread64), args);
     if (got <= 0) {
       last = got;
@@ -146,7 +150,7 @@ constexpr u64 kONonblock = 0x800;
 
 // splice from a local pipe to an offloaded socket. tee shows the bytes without consuming them.
 long splice_out(ThreadState* ts, u64 pipe, u64 out, u64 count, u64 flags) {
-  Step step;
+  Step step(ts);
   int copy_pipe[2];
   if (!step.buffer) return err::kNoMem;
   if (const long made = raw(nr::kPipe2, ptr(copy_pipe), 0x80000); made < 0) return made;
@@ -156,7 +160,7 @@ long splice_out(ThreadState* ts, u64 pipe, u64 out, u64 count, u64 flags) {
   const long pipe_flags = raw(nr::kFcntl, pipe, 3);
   const bool nonblock = (flags & kSpliceNonblock) || (pipe_flags >= 0 && (pipe_flags & kONonblock));
   while (done < count) {
-    u64 tee[6] = {pipe, write_end, min(count - done, 65536), kSpliceNonblock, 0, 0};
+    u64 tee[6] = {pipe, write_end, min(count - done, min(65536, step.bytes)), kSpliceNonblock, 0, 0};
     last = raw(nr::kTee, tee[0], tee[1], tee[2], tee[3]);
     if (last == err::kAgain && done == 0 && !nonblock) {
       last = wait_for(ts, pipe, 1);
@@ -183,13 +187,13 @@ long splice_out(ThreadState* ts, u64 pipe, u64 out, u64 count, u64 flags) {
 
 // splice from an offloaded socket to a local pipe: peek, put what the pipe takes, then consume exactly that.
 long splice_in(ThreadState* ts, u64 in, u64 pipe, u64 count, u64 flags) {
-  Step step;
+  Step step(ts);
   if (!step.buffer) return err::kNoMem;
   u64 done = 0;
   long last = 0;
   const long pipe_flags = raw(nr::kFcntl, pipe, 3);
   const bool nonblock = (flags & kSpliceNonblock) || (pipe_flags >= 0 && (pipe_flags & kONonblock));
-  constexpr u64 kAtomic = 4096;  // a pipe that polls writable takes this much without blocking
+  const u64 atomic = min(4096, step.bytes);  // a pipe that polls writable takes this much without blocking
   while (done < count) {
     struct { int fd; short events, revents; } p{static_cast<int>(pipe), 4, 0};
     last = raw(nr::kPoll, ptr(&p), 1, 0);
@@ -204,7 +208,7 @@ long splice_in(ThreadState* ts, u64 in, u64 pipe, u64 count, u64 flags) {
       continue;
     }
     const u64 dontwait = done || (flags & kSpliceNonblock) ? kMsgDontwait : 0;
-    const long got = device_read(ts, in, step.buffer, min(count - done, kAtomic), kMsgPeek | dontwait);
+    const long got = device_read(ts, in, step.buffer, min(count - done, atomic), kMsgPeek | dontwait);
     if (got <= 0) {
       last = got;
       break;
@@ -254,7 +258,7 @@ long do_copy(ThreadState* ts, const abi::Row& row) {
   if (is_error(raw(nr::kFcntl, first, kFGetFd)) || is_error(raw(nr::kFcntl, second, kFGetFd))) return err::kBadF;
   const long result = first_device ? send_local_file(ts, first, second, f.rdx, f.r10)
                                    : send_device_file(ts, first, second, f.rdx, f.r10);
-  return is_restart(result) ? result : result;
+  return result;
 }
 
 }  // namespace mino::hook

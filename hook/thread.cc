@@ -37,9 +37,11 @@ ThreadSlot* find_slot(u64 base) {
 void reset(ThreadState* ts, Process* process) {
   u8* const base = ts->stack_base;
   ThreadState* const next = ts->next;
+  u8* const copy_buffer = ts->copy_buffer;
   fill(ts, 0, sizeof *ts);
   ts->stack_base = base;
   ts->next = next;
+  ts->copy_buffer = copy_buffer;
   ts->stack = base + kStackBytes;
   ts->process = process;
   ts->bell = -1;

@@ -54,8 +54,11 @@ struct ThreadState {
   bool bell_sent;
   bool flip;              // fairness of mixed epoll: whose events come first
 
+  u8* copy_buffer;        // hook/copying.cc, when windows are off
+
   // Counters of the current call, for `mino trace`.
   u32 call_trips, call_upcalls;
+  u64 call_start_ns;
 
   // What waiting for each row took lately, in cycles (moving average): the spin budget follows it.
   u32 wait_cycles[abi::kSyscalls.size() + 1];

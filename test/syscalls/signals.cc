@@ -38,6 +38,15 @@ void expect_interrupted(Outcome* outcome, const char* name) {
     expect_interrupted(&outcome_, #call);                           \
   } while (0)
 
+// Sends until nothing more goes, and nothing is on its way to make room.
+void fill(int fd, const std::vector<char>& data) {
+  OK(set_option(fd, SOL_SOCKET, SO_SNDBUF, 10000));
+  do {
+    while (send(fd, data.data(), data.size(), MSG_DONTWAIT) > 0) {
+    }
+  } while (events_of(fd, POLLOUT, 60) != 0);
+}
+
 int connect_to_nobody(int from, int* fillers) {
   sockaddr_in address = name_of(from);
   for (int i = 0; i < 2; i++) {
@@ -66,8 +75,8 @@ TEST(without_restart) {
   EXPECT_INTERRUPTED(accept4(idle.from, nullptr, nullptr, SOCK_CLOEXEC));
   EXPECT_INTERRUPTED(recv(udp_pair().a, &idle.byte, 1, 0));
   std::vector<char> data(64 << 20);
-  while (send(idle.pair.b, data.data(), data.size(), MSG_DONTWAIT) > 0) {
-  }
+  OK(set_option(idle.pair.a, SOL_SOCKET, SO_RCVBUF, 10000));
+  fill(idle.pair.b, data);
   EXPECT_INTERRUPTED(send(idle.pair.b, data.data(), data.size(), 0));
   EXPECT_INTERRUPTED(write(idle.pair.b, data.data(), data.size()));
   EXPECT(handled >= 10);

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The device's side of one lane: consumes submissions, produces completions, waits and wakes as abi/layout.h says.
+// Used by engine/native/ (one thread per lane). Nothing read here is trusted: positions are private and only told
+// to the client; a slot is ready when its turn says so, and whatever else it holds is checked by abi/decode.h.
+#pragma once
+
+#include <sched.h>
+
+#include <atomic>
+#include <cstdint>
+#include <span>
+
+#include "abi/layout.h"
+#include "channel/futex.h"
+#include "channel/patience.h"
+
+namespace mino {
+
+class DeviceLane {
+ public:
+  explicit DeviceLane(const abi::LaneView& view) : view_(view) {}
+
+  const abi::LaneView& view() const { return view_; }
+
+  // Waits for the next submission. False when `stop` became non-zero first: whoever sets it calls wake() until the
+  // waiter has noticed. `idle` is called once when the wait grows longer than a glance.
+  template <class Idle>
+  bool wait(const std::atomic<uint32_t>& stop, Idle&& idle);
+
+  // The submission that wait() found, and its turn.
+  const abi::Submission& submission() const { return view_.submissions[submission_ & kMask]; }
+  uint32_t turn() const { return submission_ + 1; }
+  // It was copied; the slot belongs to the client again.
+  void consume();
+
+  // Publishes a completion. kOnBell when the client must be woken through its bell by the caller.
+  abi::Sleeping complete(abi::CompletionKind kind, int64_t result,
+                         std::span<const abi::Extent> extents);
+
+  // Makes a sleeping wait() look at `stop`. From any thread; may miss, so repeat it.
+  void wake() const;
+
+  // Empties rings and positions, as for a new client. No wait() may run.
+  void reset();
+
+ private:
+  static constexpr uint32_t kMask = abi::kRingSlots - 1;
+
+  // Pairs with the client's release store of `turn`: the rest of the slot is there when this says yes.
+  bool ready() const {
+    return submission().turn.load(std::memory_order_acquire) == submission_ + 1;
+  }
+  void sleep(const std::atomic<uint32_t>& stop) const;
+
+  abi::LaneView view_;
+  uint32_t submission_ = 0;  // position of the next submission
+  uint32_t completion_ = 0;  // position of the next completion
+  Patience patience_;
+};
+
+template <class Idle>
+bool DeviceLane::wait(const std::atomic<uint32_t>& stop, Idle&& idle) {
+  const uint64_t start = cycles();
+  const uint64_t budget = patience_.budget();
+  bool rested = false;
+  for (;;) {
+    for (int i = 0; i < 16; i++) {
+      if (ready()) {
+        patience_.learn(cycles() - start);
+        return true;
+      }
+      spin_pause();
+    }
+    if (stop.load(std::memory_order_acquire) != 0) return false;
+    const uint64_t waited = cycles() - start;
+    if (waited < Patience::kShort) continue;
+    if (!rested) {
+      idle();
+      rested = true;
+    }
+    if (waited < budget) {
+      ::sched_yield();
+    } else {
+      sleep(stop);
+    }
+  }
+}
+
+}  // namespace mino

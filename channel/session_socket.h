@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Control messages on a session's socket: one datagram, at most a few descriptors, the sender's pid where the
+// kernel reports it. Used by the control thread of a proxy and by tests. Never blocks: a peer that does not read
+// or sends something else loses its session.
+#pragma once
+
+#include <initializer_list>
+
+#include "abi/message.h"
+#include "base/fd.h"
+
+namespace mino {
+
+struct Incoming {
+  abi::Message message;
+  Fd files[2];
+  int file_count = 0;
+  int sender = 0;  // pid from SCM_CREDENTIALS (SO_PASSCRED), or 0
+};
+
+enum class Arrival {
+  kMessage,
+  kNothing,  // nothing there now
+  kBroken,   // hung up, or not a message of this version
+};
+
+Arrival receive_message(int socket, Incoming& incoming);
+
+// False when the message could not be queued at once.
+bool post_message(int socket, const abi::Message& message, std::initializer_list<int> files = {});
+
+// From here on the kernel reports the sender of every message.
+bool report_senders(int socket);
+
+}  // namespace mino
