@@ -29,6 +29,7 @@
 #define F_RIP 136
 #define F_RESTART 144
 #define TS_WINDOW_MASK 152
+#define TS_RESUME_MASK 160
 
 #define TABLE_BITS 13
 
@@ -235,8 +236,9 @@ mino_exit:
         movl    $2, TS_IN_HOOK(%r11)
         movl    $0, TS_DEFERRED(%r11)
         mov     %r11, %rbx
+.Lopen_mask:
         mov     $2, %edi                // SIG_SETMASK
-        lea     TS_WINDOW_MASK(%r11), %rsi
+        lea     TS_WINDOW_MASK(%rbx), %rsi
         xor     %edx, %edx
         mov     $8, %r10d
         mov     $14, %eax               // rt_sigprocmask
@@ -245,8 +247,13 @@ mino_exit:
 mino_window_begin:
         syscall
 mino_window_end:
+        // Nothing was delivered under this mask; go on with the application's own, if that is another.
+        mov     TS_RESUME_MASK(%rbx), %rax
         mov     %rbx, %r11
-        jmp     .Lexit_handled          // nothing was delivered after all
+        cmp     TS_WINDOW_MASK(%rbx), %rax
+        je      .Lexit_handled
+        mov     %rax, TS_WINDOW_MASK(%rbx)
+        jmp     .Lopen_mask
         .globl mino_exit_end
         .hidden mino_exit_end
 mino_exit_end:

@@ -121,7 +121,7 @@ bool read_environment(char** envp, int* socket, int* placeholder) {
   return settings.active;
 }
 
-ExecEnvironment::ExecEnvironment(const Process* process, u64 envp) {
+ExecEnvironment::ExecEnvironment(Process* process, u64 envp) : process_(process) {
   u64 count = 0;
   u64 entry = 1;
   while (envp && entry) {
@@ -132,6 +132,8 @@ ExecEnvironment::ExecEnvironment(const Process* process, u64 envp) {
   bytes_ = ((count + 3) * 8 + kTextBytes + 4095) & ~4095ull;
   table_ = static_cast<u64*>(map_pages(bytes_));
   if (!table_) return;
+  process->exec_memory = table_;
+  process->exec_bytes = bytes_;
   char* text = reinterpret_cast<char*>(table_ + count + 3);
   // LD_PRELOAD: ours in front of the program's own.
   char* const preload = text;
@@ -174,7 +176,9 @@ ExecEnvironment::ExecEnvironment(const Process* process, u64 envp) {
 }
 
 ExecEnvironment::~ExecEnvironment() {
-  if (table_) unmap_pages(table_, bytes_);
+  if (!table_) return;
+  process_->exec_memory = nullptr;
+  unmap_pages(table_, bytes_);
 }
 
 }  // namespace mino::hook

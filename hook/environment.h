@@ -14,7 +14,7 @@ bool read_environment(char** envp, int* socket, int* placeholder);
 
 class ExecEnvironment {
  public:
-  ExecEnvironment(const Process* process, u64 envp);
+  ExecEnvironment(Process* process, u64 envp);
   ~ExecEnvironment();
   ExecEnvironment(const ExecEnvironment&) = delete;
   ExecEnvironment& operator=(const ExecEnvironment&) = delete;
@@ -22,6 +22,7 @@ class ExecEnvironment {
   u64 pointer() const { return ptr(table_); }
 
  private:
+  Process* process_;
   u64* table_ = nullptr;
   u64 bytes_ = 0;
 };

@@ -9,11 +9,14 @@
 //                    that the caller gave or, for vfork, on the caller's own; see entry.S.
 #include "hook/dispatch.h"
 #include "hook/environment.h"
+#include "hook/mem.h"
 #include "hook/signals.h"
 #include "hook/sud.h"
 #include "hook/user.h"
 
 extern "C" {
+long mino_interruptible(mino::hook::ThreadState*, long nr, const mino::hook::u64* args)
+    __attribute__((visibility("hidden")));
 long mino_clone_vm(long nr, mino::hook::u64, mino::hook::u64, mino::hook::u64, mino::hook::u64,
                    mino::hook::u64) __attribute__((visibility("hidden")));
 }
@@ -23,7 +26,7 @@ namespace mino::hook {
 namespace {
 
 constexpr u64 kCloneVm = 0x100, kCloneFiles = 0x400, kCloneVfork = 0x4000, kCloneThread = 0x10000,
-              kCloneSettls = 0x80000, kSigChld = 17;
+              kCloneSettls = 0x80000, kCloneClearSighand = 0x100000000, kSigChld = 17;
 
 struct CloneArgs {  // include/uapi/linux/sched.h
   u64 flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
@@ -78,6 +81,17 @@ long kernel_clone(const Request& request, u64 stack, bool into_shared_memory) {
                             : raw(nr::kClone, flags, stack, a.parent_tid, a.child_tid, a.tls);
 }
 
+// CLONE_CLEAR_SIGHAND took the hook's handlers too.
+void clear_handlers(Process* process) {
+  for (SigAction& action : process->actions) {
+    if (action.handler > 1) action = SigAction{};
+  }
+  SigAction keep[65];
+  copy(keep, process->actions, sizeof keep);
+  install_signal_handlers(process);
+  copy(process->actions, keep, sizeof keep);
+}
+
 // A child with memory of its own: fork.
 long fork_process(ThreadState* ts, const Request& request) {
   Process* process = ts->process;
@@ -94,6 +108,7 @@ long fork_process(ThreadState* ts, const Request& request) {
   forget_other_threads(ts);
   process->fork_lock = 0;
   reset_locks_in_child();
+  if (request.args.flags & kCloneClearSighand) clear_handlers(process);
   finish_fork_in_child(ts, session);
   if (settings.sud) arm_dispatch();
   if (stack) ts->frame.rsp = stack;
@@ -123,10 +138,14 @@ long clone_sharing(ThreadState* ts, const Request& request) {
   child->frame = ts->frame;
   child->frame.rax = 0;
   child->hidden_mask = ts->hidden_mask;
+  child->deferred = ts->deferred;  // if so, it inherits the mask of that state, and leaves by the window too
+  child->window_mask = ts->window_mask;
+  child->resume_mask = ts->resume_mask;
   child->in_hook = kInside;
   child->suspended = same_fs_base ? ts : nullptr;
   ForkedSession* handed = session.present ? &session : nullptr;
   child->birth_session = handed;
+  child->clear_handlers = a.flags & kCloneClearSighand;
   if (!user_write(stack - 136, &child, 8)) {
     leave_thread(child);
     finish_fork_in_parent(process, session);
@@ -142,8 +161,12 @@ long clone_sharing(ThreadState* ts, const Request& request) {
     leave_thread(child);
   }
   if (!same_process) {
-    finish_fork_in_parent(process, session);
-    if (is_error(pid) || (a.flags & kCloneVfork)) free_process(child_process);
+    if (is_error(pid) || (a.flags & kCloneVfork)) {
+      finish_fork_in_parent(process, session);
+      free_process(child_process);
+    } else if (session.present) {  // it runs on in our memory: only the descriptor is ours to close
+      close_private(process, session.session.socket);
+    }
   }
   return pid;
 }
@@ -162,10 +185,12 @@ long do_exec(ThreadState* ts, const abi::Row& row) {
   ExecEnvironment environment(ts->process, at ? f.r10 : f.rdx);
   if (!environment.valid()) return kLocal;
   keep_across_exec(ts->process, true);
-  const long result = at ? raw(row.nr, f.rdi, f.rsi, f.rdx, environment.pointer(), f.r8)
-                         : raw(row.nr, f.rdi, f.rsi, environment.pointer());
+  const u64 args[6] = {f.rdi, f.rsi, at ? f.rdx : environment.pointer(), environment.pointer(), f.r8};
+  long result = mino_interruptible(ts, row.nr, args);
   keep_across_exec(ts->process, false);
-  return result;  // it failed
+  // A signal was deferred: its handler runs first, and the new image must not inherit our mask.
+  if (result == abi::kErestartsys) result = abi::kErestartnointr;
+  return result;
 }
 
 long do_exit(ThreadState* ts, const abi::Row& row) {
@@ -209,5 +234,6 @@ extern "C" __attribute__((visibility("hidden"))) void mino_child_start(mino::hoo
     ForkedSession* session = static_cast<ForkedSession*>(ts->birth_session);
     finish_fork_in_child(ts, session ? *session : none);
   }
+  if (ts->clear_handlers) clear_handlers(ts->process);
   if (settings.sud) arm_dispatch();
 }

@@ -39,6 +39,7 @@ Process* copy_process(const Process& parent) {
   copy(child->fds, parent.fds, parent.fd_limit);
   child->shares_memory = true;
   child->fork_lock = 0;
+  child->exec_memory = nullptr;
   return child;
 }
 
@@ -49,6 +50,7 @@ void reset_locks_in_child() {
 
 void free_process(Process* process) {
   constexpr u64 kBytes = (sizeof(Process) + 4095) & ~4095ull;
+  if (process->exec_memory) unmap_pages(process->exec_memory, process->exec_bytes);
   if (process->shares_memory) unmap_pages(process, kBytes + abi::kMaxFd);
 }
 

@@ -67,6 +67,8 @@ struct Process {
   bool cwd_near;     // an offloaded prefix lies below (or at) cwd
   u32 fork_lock;     // one fork at a time talks on the control socket
   bool shares_memory;  // a vfork child
+  void* exec_memory;   // … and what its exec needed, for the parent to unmap
+  u64 exec_bytes;
 
   u8 flags(u64 fd) const { return fd < abi::kMaxFd ? fds[fd] : u8{0}; }
   bool offloaded(u64 fd) const { return flags(static_cast<u32>(fd)) & kOffloaded; }

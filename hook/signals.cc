@@ -8,6 +8,8 @@
 #include "hook/user.h"
 
 extern "C" {
+long mino_interruptible(mino::hook::ThreadState*, long nr, const mino::hook::u64* args)
+    __attribute__((visibility("hidden")));
 #define MINO_LABEL(name) extern const char name[] __attribute__((visibility("hidden")))
 MINO_LABEL(mino_signal);
 MINO_LABEL(mino_restore_rt);
@@ -141,6 +143,13 @@ void install_signal_handlers(Process* process) {
   }
 }
 
+void open_synchronous_signals(ThreadState* ts) {
+  const u64 ours = kSynchronous;
+  u64 inherited = 0;
+  raw(nr::kRtSigprocmask, kSigUnblock, ptr(&ours), ptr(&inherited), 8);
+  ts->hidden_mask = inherited & kSynchronous;
+}
+
 long do_sigaction(ThreadState* ts) {
   const Frame& f = ts->frame;
   Process* process = ts->process;
@@ -178,8 +187,19 @@ long do_sigprocmask(ThreadState* ts) {
   if (f.rsi && !user_read(f.rsi, &set, 8)) return err::kFault;
   const u64 hidden = ts->hidden_mask;
   u64 open = set & ~kSynchronous;
-  const long result = raw(nr::kRtSigprocmask, f.rdi, f.rsi ? ptr(&open) : 0, ptr(&old), 8);
-  if (is_error(result)) return result;
+  const u64 args[6] = {f.rdi, f.rsi ? ptr(&open) : 0, ptr(&old), 8};
+  const long result = mino_interruptible(ts, nr::kRtSigprocmask, args);
+  if (result == abi::kErestartsys) {
+    // A signal is deferred already, and the kernel's mask is ours: the application's waits in resume_mask.
+    old = ts->resume_mask;
+    if (f.rsi && how == kSigBlock) ts->resume_mask |= open;
+    if (f.rsi && how == kSigUnblock) ts->resume_mask &= ~open;
+    if (f.rsi && how == kSigSetmask) ts->resume_mask = open;
+    if (f.rsi && (how < kSigBlock || how > kSigSetmask)) return err::kInval;
+    ts->window_mask = ts->resume_mask;
+  } else if (is_error(result)) {
+    return result;
+  }
   if (f.rsi) {
     const u64 ours = set & kSynchronous;
     if (how == kSigBlock) ts->hidden_mask = hidden | ours;
@@ -203,20 +223,24 @@ TemporaryMask::TemporaryMask(ThreadState* ts, u64 mask_pointer, u64 mask_size) :
   } else if (!user_read(mask_pointer, &mask, 8)) {
     error_ = err::kFault;
   } else {
-    mask &= ~kSynchronous;
+    // With everything blocked there is a moment in which `deferred` cannot change.
+    const u64 all = ~kSynchronous;
+    mask_ = mask & ~kSynchronous;
     set_ = true;
-    raw(nr::kRtSigprocmask, kSigSetmask, ptr(&mask), ptr(&previous_), 8);
+    raw(nr::kRtSigprocmask, kSigSetmask, ptr(&all), ptr(&previous_), 8);
+    if (ts->deferred) previous_ = ts->resume_mask;
+    set_mask(mask_);
   }
 }
 
 TemporaryMask::~TemporaryMask() {
   if (!set_) return;
+  set_mask(~kSynchronous);
   if (ts_->deferred) {
+    ts_->window_mask = mask_;
     ts_->resume_mask = previous_;
   } else {
     set_mask(previous_);
-    // A signal that arrived between the call's end and here was deferred under the temporary mask.
-    if (ts_->deferred) ts_->resume_mask = previous_;
   }
 }
 

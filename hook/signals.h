@@ -36,6 +36,7 @@ struct SigInfo {
 static_assert(sizeof(SigInfo) == 128);
 
 void install_signal_handlers(Process* process);
+void open_synchronous_signals(ThreadState* ts);  // what was inherited blocked
 
 long do_sigaction(ThreadState* ts);    // rt_sigaction; result for the application
 long do_sigprocmask(ThreadState* ts);  // rt_sigprocmask
@@ -51,7 +52,7 @@ class TemporaryMask {
 
  private:
   ThreadState* ts_;
-  u64 previous_ = 0;
+  u64 previous_ = 0, mask_ = 0;
   bool set_ = false;
   long error_ = 0;
 };

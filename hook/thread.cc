@@ -116,6 +116,11 @@ void forget_other_threads(ThreadState* self) {
   }
   for (ThreadState* ts = all_threads; ts; ts = ts->next) {
     if (ts == self) continue;
+    if (ts->bell >= 0 && !ts->exiting) {
+      self->process->set_flags(static_cast<u64>(ts->bell), 0);
+      raw(nr::kClose, static_cast<u64>(ts->bell));
+    }
+    ts->bell = -1;
     ts->in_hook = kOutside;
     ts->exiting = 1;
   }

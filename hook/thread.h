@@ -41,6 +41,7 @@ struct ThreadState {
   ThreadState* next;      // all states ever made, for reuse
   ThreadState* suspended; // vfork: the parent's state, which has our place in the table meanwhile
   u8* stack_base;
+  bool clear_handlers;    // born with CLONE_CLEAR_SIGHAND
   void* birth_session;    // a vfork child's ForkedSession, in its parent's frame
 
   // The lane, once the thread has one.
@@ -71,7 +72,7 @@ static_assert(offsetof(ThreadState, frame) + offsetof(Frame, rsp) == 72);
 static_assert(offsetof(ThreadState, frame) + offsetof(Frame, r12) == 104);
 static_assert(offsetof(ThreadState, frame) + offsetof(Frame, rip) == 136);
 static_assert(offsetof(ThreadState, frame) + offsetof(Frame, restart) == 144);
-static_assert(offsetof(ThreadState, window_mask) == 152);
+static_assert(offsetof(ThreadState, window_mask) == 152 && offsetof(ThreadState, resume_mask) == 160);
 
 struct ThreadSlot {
   u64 fs_base;  // 0: never used; 1: was used

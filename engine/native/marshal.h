@@ -54,14 +54,13 @@ class Marshal {
   };
   static constexpr uint32_t kMaxNotes = Scratch::kTableBytes / sizeof(Note);
 
-  uint64_t given_bytes(const Note& note, int64_t result);
-  uint64_t vector_bytes(const Note& note, int64_t result);
+  uint64_t vector_bytes(const Note& note);
   uint64_t socklen_bytes(const Note& note) const;
   bool give_range(const Note& note, uint64_t from, uint64_t to, Split& split);
   bool give_changed(const Note& note, uint64_t bytes, Split& split);
   bool give_control(const Note& note, Split& split);
   bool give_header(const Note& note, Split& split);
-  bool give_headers(const Note& note, int64_t result, Split& split);
+  bool give_headers(const Note& note, uint64_t count, Split& split);
   bool give(const Note& note, int64_t result, Split& split);
 
   Scratch& scratch_;
@@ -69,7 +68,6 @@ class Marshal {
   uint32_t count_ = 0;
   const abi::Row* row_ = nullptr;
   const uint8_t* header_ = nullptr;  // the first struct msghdr or mmsghdr, as the kernel has it
-  uint32_t stride_ = 0;              // bytes from one message to the next; 0: not a message call
   bool many_ = false;                // mmsghdr
   uint64_t left_ = 0;                // of the current message's bytes, not yet given to a buffer
   uint32_t left_index_ = 0;

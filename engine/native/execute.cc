@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/native/execute.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "abi/syscalls.h"
+#include "engine/native/gadget.h"
+#include "engine/native/proxy.h"
+#include "engine/native/running_call.h"
+
+namespace mino {
+
+namespace {
+
+using abi::Kind;
+using abi::Print;
+using abi::Route;
+using abi::Row;
+
+// Which arguments are descriptors, by row: bit i for argument i. epoll_ctl's second one is a value to the hook.
+constexpr auto kFdArguments = [] {
+  std::array<uint8_t, abi::kSyscalls.size()> masks{};
+  for (size_t row = 0; row < masks.size(); row++) {
+    for (int i = 0; i < 6; i++) {
+      const abi::Arg& arg = abi::kSyscalls[row].args[i];
+      if (arg.kind == Kind::kFd || (arg.kind == Kind::kValue && arg.print == Print::kFd)) {
+        masks[row] = static_cast<uint8_t>(masks[row] | 1u << i);
+      }
+    }
+  }
+  return masks;
+}();
+
+constexpr bool runs_here(Route route) {
+  switch (route) {
+    case Route::kFork: case Route::kExec: case Route::kExit: case Route::kSignal: case Route::kMap:
+    case Route::kGuard: case Route::kRefuse:
+      return false;
+    default:
+      return true;
+  }
+}
+
+// Calls that the kernel never restarts once a handler has run (signal(7)).
+constexpr bool never_restarts(Route route) {
+  return route == Route::kPoll || route == Route::kSelect || route == Route::kEpollWait;
+}
+
+int fd_of(uint64_t argument) { return static_cast<int>(static_cast<uint32_t>(argument)); }
+
+// Requests whose result or memory would be a descriptor of this process, which no row describes.
+bool makes_hidden_file(const Row& row, const uint64_t args[6]) {
+  constexpr uint32_t kSiocgskns = 0x894c;
+  return row.route == Route::kIoctl && static_cast<uint32_t>(args[1]) == kSiocgskns;
+}
+
+}  // namespace
+
+int64_t Executor::execute(const abi::CheckedSubmission& submission, uint32_t turn, Split& split) {
+  const Row* row = abi::find_row(submission.nr);
+  if (row == nullptr || !runs_here(row->route)) return -ENOSYS;
+  switch (row->route) {
+    case Route::kClose:
+      return proxy_.files.close(fd_of(submission.args[0]));
+    case Route::kCloseRange:
+      if (static_cast<uint32_t>(submission.args[0]) > static_cast<uint32_t>(submission.args[1])) return -EINVAL;
+      if ((submission.args[2] & CLOSE_RANGE_CLOEXEC) == 0) {
+        proxy_.files.close_range(static_cast<uint32_t>(submission.args[0]),
+                                 static_cast<uint32_t>(submission.args[1]));
+      }
+      return 0;
+    case Route::kDup:
+      return duplicate(*row, submission);
+    case Route::kFcntl: {
+      const uint32_t command = static_cast<uint32_t>(submission.args[1]);
+      if (command == F_DUPFD || command == F_DUPFD_CLOEXEC) return duplicate(*row, submission);
+      break;
+    }
+    case Route::kSocket:
+      if (fd_of(submission.args[0]) == AF_UNIX) return -EAFNOSUPPORT;
+      break;
+    case Route::kSocketPair:
+      // Whatever could make a pair stays on the host; this asks the kernel for the error only.
+      if (fd_of(submission.args[0]) == AF_UNIX) return -EAFNOSUPPORT;
+      return -EOPNOTSUPP;
+    case Route::kMirror:
+      return mirror(*row, submission, split);
+    default:
+      if (makes_hidden_file(*row, submission.args)) return -ENOTTY;
+      break;
+  }
+  if ((row->flags & abi::kMakesFd) != 0) return make_file(*row, submission, turn, split);
+  return generic(*row, submission, turn, split);
+}
+
+namespace {
+
+// A number that holds no file of the client's becomes one that holds none at all: the kernel then says EBADF where
+// it would have, and nowhere else (an absolute path does not need its directory).
+void hide_our_descriptors(const Row& row, const FileTable& files, uint64_t args[6]) {
+  const uint8_t mask = kFdArguments[static_cast<size_t>(&row - abi::kSyscalls.data())];
+  for (int i = 0; i < 6; i++) {
+    if ((mask >> i & 1) == 0) continue;
+    const int fd = fd_of(args[i]);
+    if (fd != AT_FDCWD && !files.installed(fd)) args[i] = static_cast<uint32_t>(-1);
+  }
+}
+
+}  // namespace
+
+int64_t Executor::generic(const Row& row, const abi::CheckedSubmission& submission, uint32_t turn,
+                          Split& split) {
+  uint64_t args[6], local[6];
+  std::copy_n(submission.args, 6, args);
+  hide_our_descriptors(row, proxy_.files, args);
+  Marshal marshal(scratch_);
+  marshal.prepare(row, args, split, local);
+  return marshal.finish(invoke(row, local, turn, false), split);
+}
+
+int64_t Executor::make_file(const Row& row, const abi::CheckedSubmission& submission, uint32_t turn,
+                            Split& split) {
+  const int number = submission.install_fd;
+  if (number < 0) return -EINVAL;
+  if (const int64_t room = proxy_.files.reserve(number); room < 0) return room;
+  uint64_t args[6], local[6];
+  std::copy_n(submission.args, 6, args);
+  hide_our_descriptors(row, proxy_.files, args);
+  Marshal marshal(scratch_);
+  marshal.prepare(row, args, split, local);
+  proxy_.files.enter();
+  int64_t result = invoke(row, local, turn, true);
+  if (result >= 0) {
+    const int64_t installed = proxy_.files.install(static_cast<int>(result), number);
+    result = installed < 0 ? installed : number;
+  }
+  proxy_.files.leave();
+  const int64_t finished = marshal.finish(result, split);
+  // As accept() with a bad address: the file was never there.
+  if (result >= 0 && finished < 0) proxy_.files.close(number);
+  return finished;
+}
+
+int64_t Executor::duplicate(const Row& row, const abi::CheckedSubmission& submission) {
+  constexpr uint16_t kDup3 = 292;
+  const int from = fd_of(submission.args[0]), to = submission.install_fd;
+  if (!proxy_.files.installed(from)) return -EBADF;
+  if (to < 0 || (row.nr == kDup3 && from == to)) return -EINVAL;
+  if (const int64_t room = proxy_.files.reserve(to); room < 0) return room;
+  proxy_.files.enter();
+  const int64_t result = proxy_.files.duplicate(from, to);
+  proxy_.files.leave();
+  return result;
+}
+
+// Credentials belong to threads. This thread's owner changed them, and lanes that begin later must start from there.
+int64_t Executor::mirror(const Row& row, const abi::CheckedSubmission& submission, Split& split) {
+  constexpr uint16_t kUmask = 95;  // shared by all threads of the proxy
+  uint64_t local[6];
+  Marshal marshal(scratch_);
+  marshal.prepare(row, submission.args, split, local);
+  const int64_t result = mino_gadget(row.nr, local);
+  if (result >= 0 && row.nr != kUmask) {
+    proxy_.root.mirror(row.nr, local);
+    changed_credentials_ = true;
+  }
+  return marshal.finish(result, split);
+}
+
+int64_t Executor::invoke(const Row& row, const uint64_t local[6], uint32_t turn, bool makes_file) {
+  if ((row.flags & abi::kMayBlock) == 0) {
+    int64_t result;
+    do result = mino_gadget(row.nr, local);
+    while (result == kUndone);
+    return result;
+  }
+  if (running_.begin(turn, makes_file)) proxy_.nudge_control();
+  int64_t result;
+  bool cancelled;
+  for (;;) {
+    result = mino_gadget(row.nr, local);
+    cancelled = running_.cancelled();
+    // Nobody wants the call to end: it was kicked. What the kernel did not restart itself (a socket with a timeout)
+    // has had no effect either.
+    if (cancelled || (result != kUndone && result != -EINTR)) break;
+    if (makes_file) {
+      proxy_.files.leave();
+      proxy_.files.enter();
+    }
+  }
+  running_.end();
+  if (!cancelled || (result != kUndone && result != -EINTR)) return result;
+  if (never_restarts(row.route)) return abi::kErestartnohand;
+  return result == kUndone ? abi::kErestartsys : result;
+}
+
+}  // namespace mino

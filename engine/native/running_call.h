@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The call that a lane thread is blocked in, as other threads see it: the control thread cancels it, growth of the
+// file table kicks it. Used by lane.cc (owner), control.cc and proxy.cc (others). A signal meant for one call must never
+// reach the next: end() waits for a sender at work and takes the signal before it returns.
+//
+//   word:  turn (32) | signallers (16) | flags (16)
+//
+// A signal may come while the thread is not yet in the kernel, and do nothing. Therefore whoever wants a call to end
+// repeats the signal until it has; the result is then the kernel's own, as if the signal had come during the call.
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <cstdint>
+
+namespace mino {
+
+class RunningCall {
+ public:
+  void set_thread(pid_t tid) { tid_.store(tid, std::memory_order_relaxed); }
+
+  // By the owner. begin() is true when this turn was cancelled before it began: somebody must be asked to signal.
+  bool begin(uint32_t turn, bool makes_file);
+  void end();
+  bool cancelled() const { return (word_.load(std::memory_order_acquire) & kCancelled) != 0; }
+  void forget_cancellation() { cancelled_turn_.store(0, std::memory_order_relaxed); }
+
+  // By others. Remembers the cancellation for a turn that has not begun, and signals one that runs.
+  void cancel(uint32_t turn);
+  // Signals the call again if it is cancelled and still runs; false if there is none.
+  bool signal_cancelled();
+  // Makes a call that runs be executed again: one that makes a file, or any.
+  void kick(bool any);
+  // Cancels whatever runs.
+  void cancel_any();
+
+ private:
+  static constexpr uint64_t kRunning = 1, kMakesFile = 2, kCancelled = 4, kSignalled = 8;
+  static constexpr uint64_t kFlags = 0xffff, kSignaller = 0x10000, kSignallers = 0xffff0000;
+
+  // Adds `flags` and signals if `wanted` says so of the current word.
+  template <class Wanted>
+  bool signal(uint64_t flags, Wanted wanted);
+
+  std::atomic<uint64_t> word_{0};
+  // The turn to cancel, with bit 32 set; 0 if none.
+  std::atomic<uint64_t> cancelled_turn_{0};
+  std::atomic<pid_t> tid_{0};
+};
+
+}  // namespace mino
