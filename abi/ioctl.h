@@ -15,7 +15,9 @@ enum class Nested : uint8_t {
   kIfconf,    // struct ifconf { int len; char* buf }: the kernel writes up to len bytes
   kEthtool,   // struct ifreq whose ifr_data points to an ethtool command
   kFilter,    // struct sock_fprog { u16 len; sock_filter* filter }: len * 8 bytes, read
-  kXtReplace, // ipt_replace: the counters pointer at offset 80 (ipt) is written
+  kXtReplace, // ipt_replace: counters, at offset 88, are written
+  kIfrData,   // struct ifreq whose ifr_data points to a small structure, read and written
+  kRouteDevice,  // struct rtentry: rt_dev, at offset 88, is a device's name
 };
 
 struct PointerShape {
@@ -50,15 +52,21 @@ constexpr PointerShape ioctl_shape(uint32_t request) {
       return {true, false, true, 16};
     case 0x8912:               // SIOCGIFCONF
       return {true, true, true, 16, Nested::kIfconf};
-    case 0x890b: case 0x890c: case 0x890d:  // SIOCADDRT, SIOCDELRT, SIOCRTMSG
+    case 0x890b: case 0x890c:  // SIOCADDRT, SIOCDELRT
+      return {true, true, false, kRtentry, Nested::kRouteDevice};
+    case 0x890d:               // SIOCRTMSG
       return {true, true, false, kRtentry};
     case 0x8946:               // SIOCETHTOOL
       return {true, true, true, kIfreq, Nested::kEthtool};
     case 0x8953: case 0x8954: case 0x8955:  // SIOC{D,G,S}ARP
       return {true, true, true, 68};
+    case 0x89b0: case 0x89b1:  // SIOCSHWTSTAMP, SIOCGHWTSTAMP
+    case 0x89f0: case 0x89f1: case 0x89f2: case 0x89f3:  // SIOC{GET,ADD,DEL,CHG}TUNNEL
+      return {true, true, true, kIfreq, Nested::kIfrData};
     default:
       break;
   }
+  if (request >= 0x8b00 && request <= 0x8bff) return {true, true, true, 32};  // struct iwreq
   if (request >= 0x8910 && request <= 0x89ff) return {true, true, true, kIfreq};
   if (request >> 16 == 0) return {};  // no size, no direction: a plain value
   // include/uapi/asm-generic/ioctl.h: direction 2 bits, size 14, type 8, number 8.
@@ -91,8 +99,10 @@ constexpr PointerShape fcntl_shape(uint32_t command) {
   }
 }
 
-constexpr Nested setsockopt_nested(uint64_t level, uint64_t option) {
-  constexpr uint64_t kSolSocket = 1;
+// The kernel takes level and option as ints, whatever stands in the upper halves of the registers.
+constexpr Nested setsockopt_nested(uint32_t level, uint32_t option) {
+  constexpr uint32_t kSolSocket = 1;
+  if (level == 263 && option == 22) return Nested::kFilter;                           // PACKET_FANOUT_DATA
   if (level == kSolSocket && (option == 26 || option == 51)) return Nested::kFilter;  // SO_ATTACH_*_CBPF
   if (level == 0 && option == 64) return Nested::kXtReplace;                          // IPT_SO_SET_REPLACE
   if (level == 41 && option == 64) return Nested::kXtReplace;                         // IP6T_SO_SET_REPLACE

@@ -151,14 +151,14 @@ class Walk {
     if (addr == 0 || len < 0) return true;
     const int32_t self = top(i, addr, static_cast<uint64_t>(len), kIn, Wrote::kAll);
     if (self < 0) return self != kStop;
-    switch (setsockopt_nested(args_[1], args_[2])) {
+    switch (setsockopt_nested(static_cast<uint32_t>(args_[1]), static_cast<uint32_t>(args_[2]))) {
       case Nested::kFilter: {
         struct { uint16_t len; uint16_t pad[3]; uint64_t filter; } program{};
         if (len < 16 || !reader_.read(addr, &program, sizeof program)) return true;
         return nested(i, self, program.filter, uint64_t{program.len} * 8, kIn, 8);
       }
       case Nested::kXtReplace: {
-        struct { uint32_t count; uint32_t pad; uint64_t counters; } tail{};
+        struct { uint32_t underflow; uint32_t count; uint64_t counters; } tail{};
         if (len < 96 || !reader_.read(addr + 80, &tail, sizeof tail)) return true;
         return nested(i, self, tail.counters, uint64_t{tail.count} * 16, kOut, 88);
       }
@@ -197,6 +197,18 @@ class Walk {
       uint32_t command = 0;
       if (!reader_.read(addr + 16, &data, 8) || !reader_.read(data, &command, 4)) return true;
       return nested(i, self, data, ethtool_bytes(command), kIn | kOut, 16);
+    }
+    if (shape.nested == Nested::kIfrData) {
+      constexpr uint64_t kLargest = 76;  // struct ip6_tnl_parm2
+      uint64_t data = 0;
+      if (!reader_.read(addr + 16, &data, 8)) return true;
+      return nested(i, self, data, kLargest, kIn | kOut, 16);
+    }
+    if (shape.nested == Nested::kRouteDevice) {
+      constexpr uint64_t kNameBytes = 15;  // IFNAMSIZ - 1, as ip_rt_ioctl() reads it
+      uint64_t name = 0;
+      if (!reader_.read(addr + 88, &name, 8)) return true;
+      return nested(i, self, name, kNameBytes, kIn, 88);
     }
     return true;
   }

@@ -5,10 +5,27 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
+#include <vector>
+
+#include "abi/trace.h"
 
 namespace mino {
+
+struct TraceRecord {
+  struct Piece {
+    abi::TracePiece about;
+    std::span<const uint8_t> bytes;  // about.kept of them, within the record
+  };
+  abi::TraceHeader header;
+  std::vector<Piece> pieces;
+  bool cut = false;  // there was more than the record holds
+
+  // Nothing if it is no record. The pieces refer to `bytes`.
+  static std::optional<TraceRecord> parse(std::span<const uint8_t> bytes);
+};
 
 // One line without its end; "" for what is no record.
 std::string trace_line(std::span<const uint8_t> record);

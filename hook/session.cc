@@ -54,6 +54,7 @@ bool receive_message(int socket, abi::Message& message, int* fds, int want) {
     count = static_cast<int>((control.len - 16) / 4);
   }
   const bool good = got == sizeof message && message.magic == abi::Message::kMessageMagic && count == want;
+  if (got != sizeof message) message.type = {};
   for (int i = 0; i < count; i++) {
     if (good) {
       fds[i] = control.fds[i];
@@ -99,6 +100,14 @@ int make_placeholder(u64 session_id) {
   return static_cast<int>(raw(nr::kMemfdCreate, ptr(name), kMfdCloexec));
 }
 
+void tell_refusal(const abi::Message& message) {
+  char line[sizeof message.text + 16];
+  char* end = print(line, "mino: ");
+  for (u64 i = 0; i < sizeof message.text && message.text[i]; i++) *end++ = message.text[i];
+  *end++ = '\n';
+  raw(nr::kWrite, 2, ptr(line), static_cast<u64>(end - line));
+}
+
 // Hello, Welcome. Leaves the session kLive or kNone; a refusal is told once on standard error.
 bool connect_session(Process* process) {
   Session& session = process->session;
@@ -125,6 +134,7 @@ bool connect_session(Process* process) {
     if (good) session.placeholder = make_private(process, placeholder);
   }
   if (!good) {
+    if (message.type == abi::MessageType::kRefuse) tell_refusal(message);
     close_private(process, session.socket);
     return false;
   }

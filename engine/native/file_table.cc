@@ -32,6 +32,14 @@ FileTable::FileTable(Kicker& kicker) : kicker_(kicker) {
   for (auto& fd : internal_) fd.store(-1, std::memory_order_relaxed);
 }
 
+FileTable::FileTable(Kicker& kicker, const FileTable& parent)
+    : kicker_(kicker),
+      size_(parent.size_.load()),
+      filler_(parent.filler_.load()),
+      used_(parent.used_) {
+  for (auto& fd : internal_) fd.store(-1, std::memory_order_relaxed);
+}
+
 FileTable::~FileTable() { ::munmap(used_, kUsedBytes); }
 
 bool FileTable::establish() {
@@ -48,9 +56,6 @@ bool FileTable::establish() {
 }
 
 bool FileTable::inherit() {
-  entered_ = 0;
-  growing_ = 0;
-  for (auto& fd : internal_) fd.store(-1, std::memory_order_relaxed);
   const auto filler = static_cast<unsigned>(filler_.load());
   close_from(static_cast<unsigned>(size()), filler - 1);
   close_from(filler + 1, ~0u);

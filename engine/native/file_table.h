@@ -37,6 +37,8 @@ class Kicker {
 class FileTable {
  public:
   explicit FileTable(Kicker& kicker);
+  // In a forked process: takes over what `parent`, a copy that nobody uses any more, says of the table.
+  FileTable(Kicker& kicker, const FileTable& parent);
   ~FileTable();
   FileTable(const FileTable&) = delete;
   FileTable& operator=(const FileTable&) = delete;
@@ -44,7 +46,7 @@ class FileTable {
   // Empties the calling thread's own table and fills it. Before any other use.
   bool establish();
   // After a fork, in the child's root thread, whose table is a copy of the parent's lane table: drops
-  // temporaries and internal descriptors. The object itself was copied too.
+  // temporaries and internal descriptors.
   bool inherit();
 
   bool installed(int64_t number) const {

@@ -8,7 +8,6 @@
 #include <cstring>
 
 #include "abi/walk.h"
-#include "engine/native/pointers.h"
 
 namespace mino {
 
@@ -282,7 +281,12 @@ int32_t Marshal::Layout::structure(const abi::Piece& piece, const Repeated& poin
     m_.header_ = placed.bytes;
     m_.many_ = stride_of_message(piece) == kMmsghdrBytes;
   }
-  return note(piece, placed, give_of(piece), false);
+  Give give = give_of(piece);
+  if (give == Give::kChanged) {
+    give = Give::kStructure;
+    m_.fields_ = pointers.fields;
+  }
+  return note(piece, placed, give, false);
 }
 
 int32_t Marshal::Layout::input(const abi::Piece& piece) {
@@ -405,9 +409,16 @@ void Marshal::prepare(const abi::Row& row, const uint64_t args[6], Split& split,
   row_ = &row;
   header_ = nullptr;
   many_ = false;
+  fields_.count = 0;
   Layout layout(*this, args, split, local);
   layout.registers();
   abi::walk(row, args, layout, layout);
+  if (fields_.count != 0 && count_ != 0) {
+    for (uint32_t i = 0; i < fields_.count; i++) {
+      const uint32_t field = fields_.offset[i];
+      if (field + 8 <= notes_[0].len) replaced_[i] = load<uint64_t>(notes_[0].local + field);
+    }
+  }
   scratch_.seal();
 }
 
@@ -443,13 +454,14 @@ uint64_t Marshal::socklen_bytes(const Note& note) const {
 }
 
 bool Marshal::give(const Note& note, int64_t result, Split& split) {
-  if (note.give == Give::kChanged) return give_changed(note, note.len, split);
+  if (note.give == Give::kChanged) return give_changed(note, 0, note.len, split);
+  if (note.give == Give::kStructure) return give_structure(note, split);
   if (result < 0) return true;
   const uint64_t count = static_cast<uint64_t>(result);
   if (many_ && note.give != Give::kHeaders && note.index >= count) return true;
   uint64_t bytes = 0;
   switch (note.give) {
-    case Give::kNothing: case Give::kChanged: return true;
+    case Give::kNothing: case Give::kChanged: case Give::kStructure: return true;
     case Give::kHeader: return give_header(note, split);
     case Give::kHeaders: return give_headers(note, count, split);
     case Give::kControl: return give_control(note, split);
@@ -469,7 +481,7 @@ bool Marshal::give(const Note& note, int64_t result, Split& split) {
       break;
     }
   }
-  return note.saved ? give_changed(note, bytes, split) : give_range(note, 0, bytes, split);
+  return note.saved ? give_changed(note, 0, bytes, split) : give_range(note, 0, bytes, split);
 }
 
 bool Marshal::give_range(const Note& note, uint64_t from, uint64_t to, Split& split) {
@@ -479,13 +491,25 @@ bool Marshal::give_range(const Note& note, uint64_t from, uint64_t to, Split& sp
 }
 
 // From the first byte that differs to the last one.
-bool Marshal::give_changed(const Note& note, uint64_t bytes, Split& split) {
-  if (std::memcmp(note.local, note.saved, bytes) == 0) return true;
-  uint64_t from = 0;
+bool Marshal::give_changed(const Note& note, uint64_t from, uint64_t to, Split& split) {
+  if (to <= from || std::memcmp(note.local + from, note.saved + from, to - from) == 0) return true;
   while (note.local[from] == note.saved[from]) from++;
-  uint64_t to = bytes;
   while (note.local[to - 1] == note.saved[to - 1]) to--;
   return give_range(note, from, to, split);
+}
+
+// A pointer field is given only if the kernel has put something else there.
+bool Marshal::give_structure(const Note& note, Split& split) {
+  uint64_t at = 0;
+  bool good = true;
+  for (uint32_t i = 0; i < fields_.count; i++) {
+    const uint64_t field = fields_.offset[i];
+    if (field + 8 > note.len) break;
+    good &= give_changed(note, at, field, split);
+    if (load<uint64_t>(note.local + field) != replaced_[i]) good &= give_range(note, field, field + 8, split);
+    at = field + 8;
+  }
+  return good & give_changed(note, at, note.len, split);
 }
 
 // Control messages without the padding between them, which the kernel leaves as it was.

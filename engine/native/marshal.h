@@ -14,6 +14,7 @@
 #include <cstdint>
 
 #include "abi/shape.h"
+#include "engine/native/pointers.h"
 #include "engine/native/scratch.h"
 #include "engine/split.h"
 
@@ -38,8 +39,9 @@ class Marshal {
   // How much of a piece goes back to the client.
   enum class Give : uint8_t {
     kNothing, kAll, kResult, kUnits, kVector, kSockLen, kChanged, kIfconf, kName, kControl,
-    kHeader,   // struct msghdr of recvmsg
-    kHeaders,  // struct mmsghdr[]
+    kStructure,  // as kChanged, but never a pointer of ours
+    kHeader,     // struct msghdr of recvmsg
+    kHeaders,    // struct mmsghdr[]
   };
 
   struct Note {
@@ -57,7 +59,8 @@ class Marshal {
   uint64_t vector_bytes(const Note& note);
   uint64_t socklen_bytes(const Note& note) const;
   bool give_range(const Note& note, uint64_t from, uint64_t to, Split& split);
-  bool give_changed(const Note& note, uint64_t bytes, Split& split);
+  bool give_changed(const Note& note, uint64_t from, uint64_t to, Split& split);
+  bool give_structure(const Note& note, Split& split);
   bool give_control(const Note& note, Split& split);
   bool give_header(const Note& note, Split& split);
   bool give_headers(const Note& note, uint64_t count, Split& split);
@@ -69,6 +72,8 @@ class Marshal {
   const abi::Row* row_ = nullptr;
   const uint8_t* header_ = nullptr;  // the first struct msghdr or mmsghdr, as the kernel has it
   bool many_ = false;                // mmsghdr
+  PointerFields fields_{};           // of the structure that is given back as kStructure
+  uint64_t replaced_[3]{};           // what stands there for the kernel
   uint64_t left_ = 0;                // of the current message's bytes, not yet given to a buffer
   uint32_t left_index_ = 0;
 };

@@ -29,20 +29,20 @@ in_fresh_namespace() {
   unshare --net --mount sh -c 'mount -t sysfs sysfs /sys && ip link set lo up && exec "$@"' sh "$@"
 }
 
-# native PROGRAM [WORD…]: leaves PROGRAM.native and PROGRAM.native.status in the output directory.
+# native NAME PROGRAM [WORD…]: leaves NAME and NAME.status in the output directory.
 native() {
-  local name=$1
-  shift
-  in_fresh_namespace "$build/$name" "$@" >"$output/$name.native.new" 2>"$output/$name.native.err" </dev/null
-  echo $? >"$output/$name.native.status"
-  mv "$output/$name.native.new" "$output/$name.native"
+  local name=$1 program=$2
+  shift 2
+  in_fresh_namespace "$build/$program" "$@" >"$output/$name.new" 2>"$output/$name.err" </dev/null
+  echo $? >"$output/$name.status"
+  mv "$output/$name.new" "$output/$name"
 }
 
 device_is_up() { "$mino" --run-dir "$run_dir" status >/dev/null 2>&1; }
 
 case ${1-} in
   --native)
-    native "$2"
+    native "$2.native" "$2"
     cat "$output/$2.native"
     exit "$(cat "$output/$2.native.status")"
     ;;
@@ -76,29 +76,31 @@ if ! device_is_up; then
   "$mino" --run-dir "$run_dir" up >&2 || exit 125
 fi
 
-if [ $# -gt 0 ] || [ ! "$output/$program.native" -nt "$build/$program" ]; then
-  native "$program" "$@"
-  # A run of only some tests must not be taken for the whole later on.
-  [ $# -gt 0 ] && touch -d @0 "$output/$program.native"
-fi
 tag=$(echo "${options[*]}" | tr -cd 'a-z0-9')
+if [ $# -gt 0 ]; then  # some of the tests: the output is for this comparison only
+  native_output=$program.$tag.native
+  native "$native_output" "$program" "$@"
+else
+  native_output=$program.native
+  [ "$output/$native_output" -nt "$build/$program" ] || native "$native_output" "$program"
+fi
 under=$output/$program.$tag
 "$mino" --run-dir "$run_dir" run "${options[@]}" -- "$build/$program" "$@" \
   >"$under" 2>"$under.err" </dev/null
 status=$?
-expected=$(cat "$output/$program.native.status")
+expected=$(cat "$output/$native_output.status")
 
 result=0
 if [ "$status" != "$expected" ]; then
   echo "exit status: natively $expected, under mino $status"
   result=1
 fi
-if ! diff -u --label natively --label "under mino ${options[*]}" "$output/$program.native" "$under"; then
+if ! diff -u --label natively --label "under mino ${options[*]}" "$output/$native_output" "$under"; then
   result=1
 fi
 if [ "$expected" != 0 ]; then
   echo "the native run failed by itself:"
-  grep -v '^ok ' "$output/$program.native"
+  grep -v '^ok ' "$output/$native_output"
   result=1
 fi
 if [ "$result" != 0 ] && [ -s "$under.err" ]; then

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// For tests: runs a scenario of system calls directly and through Split and Marshal, and compares what each call
+// answered and every byte that it left in the client's memory. Scenarios keep all memory in a Region at a fixed
+// address, so that two runs can be compared literally.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <net/if.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include <functional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "engine/native/fake_client.h"
+
+namespace mino {
+
+// Client memory: writable, then read-only, then nothing; and the same again.
+//   0        128 KiB read-write
+//   128 KiB  4 KiB read-only
+//   132 KiB  4 KiB nothing
+//   136 KiB  8 KiB read-write
+//   144 KiB  4 KiB nothing
+class Region {
+ public:
+  static constexpr uint64_t kBase = 0x200000000000;
+  static constexpr uint64_t kOpen = 128 << 10;
+  static constexpr uint64_t kReadOnly = kBase + kOpen;
+  static constexpr uint64_t kNothing = kReadOnly + 4096;
+  static constexpr uint64_t kIsland = kNothing + 4096;
+  static constexpr uint64_t kIslandEnd = kIsland + 8192;
+  static constexpr uint8_t kFill = 0xa5;
+
+  Region() {
+    void* at = ::mmap(reinterpret_cast<void*>(kBase), kIslandEnd + 4096 - kBase, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    if (at == MAP_FAILED) std::abort();
+    std::memset(at, kFill, kIslandEnd - kBase);
+    ::mprotect(reinterpret_cast<void*>(kReadOnly), 4096, PROT_READ);
+    ::mprotect(reinterpret_cast<void*>(kNothing), 4096, PROT_NONE);
+    ::mprotect(reinterpret_cast<void*>(kIslandEnd), 4096, PROT_NONE);
+  }
+  ~Region() { ::munmap(reinterpret_cast<void*>(kBase), kIslandEnd + 4096 - kBase); }
+
+  // Changes of a read-only page, as a program makes them before the call.
+  static void open_read_only(bool open) {
+    ::mprotect(reinterpret_cast<void*>(kReadOnly), 4096, PROT_READ | (open ? PROT_WRITE : 0));
+  }
+
+  // "offset:bytes" of every run of bytes that are not what they were, long runs shortened.
+  static std::string differences(const std::string& before) {
+    std::string text;
+    const std::string now = snapshot();
+    if (now == before) return text;
+    for (size_t i = 0; i < now.size();) {
+      if (now[i] == before[i]) {
+        i++;
+        continue;
+      }
+      size_t end = i;
+      uint64_t hash = 1469598103934665603u;
+      for (; end < now.size() && now[end] != before[end]; end++) {
+        hash = (hash ^ static_cast<uint8_t>(now[end])) * 1099511628211u;
+      }
+      char head[64];
+      std::snprintf(head, sizeof head, " %zx+%zu:", i, end - i);
+      text += head;
+      for (size_t k = i; k < end && k < i + 32; k++) {
+        std::snprintf(head, sizeof head, "%02x", static_cast<uint8_t>(now[k]));
+        text += head;
+      }
+      std::snprintf(head, sizeof head, "#%llx", static_cast<unsigned long long>(hash));
+      if (end - i > 32) text += head;
+      i = end;
+    }
+    return text;
+  }
+
+  static std::string snapshot() {
+    std::string all(reinterpret_cast<const char*>(kBase), kOpen + 4096);
+    all.append(reinterpret_cast<const char*>(kIsland), kIslandEnd - kIsland);
+    return all;
+  }
+};
+
+// What a scenario sees: memory, and a way to make calls that are logged.
+class World {
+ public:
+  explicit World(FakeClient* client) : client_(client) {}
+
+  template <class T = uint8_t>
+  T* at(uint64_t offset) {
+    return reinterpret_cast<T*>(Region::kBase + offset);
+  }
+  template <class T>
+  static uint64_t address(T* p) {
+    return reinterpret_cast<uint64_t>(p);
+  }
+
+  // Like the call, and logs it.
+  template <class... Args>
+  int64_t call(const char* label, uint64_t nr, Args... arguments) {
+    const uint64_t args[6] = {to_register(arguments)...};
+    const std::string before = Region::snapshot();
+    const int64_t result = client_ ? client_->call(nr, args) : FakeClient::raw(nr, args);
+    log.push_back(std::string(label) + " = " + std::to_string(result) + Region::differences(before));
+    return result;
+  }
+
+  // Places where a buffer of n bytes is good, or bad in one of the ways that there are.
+  static std::vector<uint64_t> places(uint64_t n) {
+    return {Region::kBase + 4096,        // good
+            Region::kIslandEnd - n,      // good to its end
+            Region::kIslandEnd - n / 2,  // the first half is good
+            Region::kIslandEnd - 1,
+            Region::kReadOnly + 8,       // cannot be written
+            Region::kReadOnly - n / 2,   // only the first half can be written
+            Region::kNothing - n / 2,    // half read-only, half nothing
+            Region::kNothing + 16,
+            0, 1, 0x7fffffffe000, ~uint64_t{0}, 0xffff888000000000};
+  }
+
+  // Writes content wherever memory is, as the program would have before.
+  static void put(uint64_t addr, const void* from, uint64_t n) {
+    Region::open_read_only(true);
+    OwnMemory::out(addr, from, n);
+    Region::open_read_only(false);
+  }
+  template <class T>
+  static void put(uint64_t addr, const T& value) {
+    put(addr, &value, sizeof value);
+  }
+
+  std::vector<std::string> log;
+
+ private:
+  template <class T>
+  static uint64_t to_register(T value) {
+    if constexpr (std::is_pointer_v<T>) {
+      return reinterpret_cast<uint64_t>(value);
+    } else {
+      return static_cast<uint64_t>(value);
+    }
+  }
+  FakeClient* client_;
+};
+
+using Scenario = std::function<void(World&)>;
+
+// In a network namespace of its own, with the loopback up, so that port numbers and interfaces are the same each time.
+inline bool in_own_network(const std::function<void()>& body) {
+  bool done = false;
+  std::thread([&] {
+    if (::unshare(CLONE_NEWNET) != 0) return;
+    const int fd = ::socket(AF_INET, SOCK_DGRAM, 0);
+    ifreq request{};
+    std::strcpy(request.ifr_name, "lo");
+    request.ifr_flags = IFF_UP;
+    ::ioctl(fd, SIOCSIFFLAGS, &request);
+    ::close(fd);
+    body();
+    done = true;
+  }).join();
+  return done;
+}
+
+inline std::vector<std::string> run_scenario(const Scenario& scenario, FakeClient* client) {
+  Region region;
+  World world(client);
+  scenario(world);
+  return world.log;
+}
+
+struct Way {
+  const char* name;
+  uint32_t arena_bytes;
+  Windows windows;
+};
+
+inline constexpr Way kWays[] = {
+    {"windows", 1 << 20, Windows::kAll},       {"no windows", 1 << 20, Windows::kNone},
+    {"half windows", 1 << 20, Windows::kHalf}, {"some windows", 64 << 10, Windows::kAlternate},
+    {"small arena", 4096, Windows::kAll},      {"small arena, no windows", 4096, Windows::kNone},
+};
+
+inline void compare_ways(const Scenario& scenario) {
+  const bool done = in_own_network([&] {
+    const std::vector<std::string> expected = run_scenario(scenario, nullptr);
+    for (const Way& way : kWays) {
+      FakeClient client(way.arena_bytes, way.windows);
+      const std::vector<std::string> got = run_scenario(scenario, &client);
+      ASSERT_EQ(got.size(), expected.size()) << way.name;
+      int shown = 0;
+      for (size_t i = 0; i < got.size() && shown < 8; i++) {
+        EXPECT_EQ(got[i], expected[i]) << way.name << ", call " << i << ", after " << (i ? got[i - 1] : "");
+        shown += got[i] != expected[i];
+      }
+    }
+  });
+  if (!done) GTEST_SKIP() << "needs a network namespace (CAP_SYS_ADMIN)";
+}
+
+}  // namespace mino

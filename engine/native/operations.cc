@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/native/operations.h"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+
+#include "channel/session_socket.h"
+#include "engine/native/proxy.h"
+#include "engine/native/undisturbed.h"
+
+namespace mino {
+
+namespace {
+
+constexpr timeval kPatience{5, 0};  // for minod's answer
+
+// Asks minod something on a connection of its own; false if there is no proper answer.
+bool ask_minod(const std::string& path, const abi::Message& question, int file, Incoming& answer) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.empty() || path.size() >= sizeof address.sun_path) return false;
+  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  Fd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  if (!socket.valid()) return false;
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &kPatience, sizeof kPatience);
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &kPatience, sizeof kPatience);
+  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return false;
+  if (file >= 0 ? !post_message(socket.get(), question, {file}) : !post_message(socket.get(), question)) {
+    return false;
+  }
+  char byte;  // waits; the message itself is received without blocking
+  if (::recv(socket.get(), &byte, 1, MSG_PEEK) <= 0) return false;
+  return receive_message(socket.get(), answer) == Arrival::kMessage &&
+         answer.message.type == abi::MessageType::kExchanged;
+}
+
+}  // namespace
+
+int64_t list_files(Proxy& proxy, uint64_t addr, uint64_t bytes, Split& split) {
+  const int size = proxy.files.size();
+  std::string bitmap(static_cast<size_t>(size) / 8, '\0');
+  size_t matter = 0;
+  for (int fd = 0; fd < size; fd++) {
+    if (!proxy.files.installed(fd)) continue;
+    const auto at = static_cast<size_t>(fd) / 8;
+    bitmap[at] = static_cast<char>(bitmap[at] | 1 << fd % 8);
+    matter = at + 1;
+  }
+  if (matter > bytes) matter = bytes;
+  if (split.copy_out(addr, bitmap.data(), matter) != matter) return -EFAULT;
+  return static_cast<int64_t>(matter);
+}
+
+int64_t export_file(Proxy& proxy, int number) {
+  if (!proxy.files.installed(number)) return -EBADF;
+  abi::Message question;
+  question.type = abi::MessageType::kExport;
+  Undisturbed undisturbed;
+  proxy.files.enter();
+  Incoming answer;
+  const bool good = ask_minod(proxy.socket_path, question, number, answer);
+  for (Fd& file : answer.files) file.reset();
+  proxy.files.leave();
+  if (!good) return -ENFILE;
+  return static_cast<int64_t>(answer.message.session_id);
+}
+
+int64_t import_file(Proxy& proxy, uint64_t id, int install_at) {
+  if (install_at < 0) return -EINVAL;
+  if (const int64_t room = proxy.files.reserve(install_at); room < 0) return room;
+  abi::Message question;
+  question.type = abi::MessageType::kImport;
+  question.session_id = id;
+  Undisturbed undisturbed;
+  proxy.files.enter();
+  Incoming answer;
+  int64_t result = -EBADF;
+  if (ask_minod(proxy.socket_path, question, -1, answer) && answer.file_count == 1) {
+    result = proxy.files.install(answer.files[0].release(), install_at);
+    if (result == 0) result = install_at;
+  }
+  for (Fd& file : answer.files) file.reset();
+  proxy.files.leave();
+  return result;
+}
+
+}  // namespace mino

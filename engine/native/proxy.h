@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A proxy process: what its threads share. One process per session.
+//
+//   thread    file table   does
+//   control   its own      messages on the session's socket, deaths, cancellation; never blocks
+//   root      lanes'       makes lane threads
+//   lanes     lanes'       execute calls
+//
+// Everything here lives as long as the process, which ends by _exit() in whichever thread finds a reason.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <string>
+
+#include "channel/session_memory.h"
+#include "engine/engine.h"
+#include "engine/native/file_table.h"
+#include "engine/native/lane.h"
+#include "engine/native/root.h"
+
+namespace mino {
+
+// Exit statuses, for minod's log.
+inline constexpr int kClientGone = 0;
+inline constexpr int kOutOfResources = 3;
+inline constexpr int kBrokenClient = 4;
+
+// Numbers in the control thread's table, for pull().
+struct ControlFiles {
+  int socket = -1;
+  int minod = -1;
+  int nudge = -1;  // eventfd: a cancelled call has begun
+};
+
+struct Proxy final : Kicker {
+  Proxy() : files(*this), root(*this) {}
+  // After a fork: with the file table that this process has inherited.
+  explicit Proxy(const FileTable& inherited) : files(*this, inherited), root(*this) {}
+
+  SessionMemory memory;
+  FileTable files;
+  Root root;
+  ControlFiles control;
+  SessionStats* stats = nullptr;
+  StatsTable* stats_table = nullptr;
+  std::string socket_path;
+  // Made by the root thread when first used, never freed.
+  std::array<std::atomic<Lane*>, abi::kMaxLanes> lanes{};
+
+  Lane& lane(uint32_t index);
+  Lane* existing_lane(uint32_t index) const { return lanes[index].load(std::memory_order_acquire); }
+
+  // In a thread of the lane table, between enter() and leave(): a temporary for one of the control thread's files.
+  int pull(int number) const;
+
+  // By a lane: the call that it is about to enter is cancelled already.
+  void nudge_control();
+
+  void kick(bool all) override;
+};
+
+}  // namespace mino

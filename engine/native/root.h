@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The root thread: first owner of the lane file table, and the thread that all lane threads are made from, so that
+// they share that table and start with its credentials. Others give it small tasks. Used by control.cc (lanes, bells),
+// execute.cc (credentials) and native_engine.cc.
+#pragma once
+
+#include <pthread.h>
+
+#include <bitset>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+
+#include "abi/limits.h"
+
+namespace mino {
+
+struct Proxy;
+
+class Root {
+ public:
+  explicit Root(Proxy& proxy) : proxy_(proxy) {}
+
+  // Starts the thread and waits until it has a file table of its own: empty, or the client's after a fork. Returns
+  // false if that failed. The caller's table is still a copy with everything in it.
+  bool start(bool forked);
+
+  void attach(uint32_t lane);
+  // `number` is the bell in the control thread's table; it stays open there until the lane gets another.
+  void set_bell(uint32_t lane, int number);
+  // Executes a credentials call on the root thread as well, and waits for that.
+  void mirror(uint64_t nr, const uint64_t local[6]);
+
+ private:
+  static void* thread_main(void* self);
+  void run();
+  bool take_table();
+
+  Proxy& proxy_;
+  bool forked_ = false;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  enum class State { kStarting, kReady, kFailed } state_ = State::kStarting;
+  std::bitset<abi::kMaxLanes> to_attach_;
+  std::bitset<abi::kMaxLanes> to_bell_;
+  int bells_[abi::kMaxLanes] = {};
+  const uint64_t* to_mirror_ = nullptr;  // the registers of a call whose number is mirror_nr_
+  uint64_t mirror_nr_ = 0;
+};
+
+}  // namespace mino
