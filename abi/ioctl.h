@@ -109,4 +109,9 @@ constexpr Nested setsockopt_nested(uint32_t level, uint32_t option) {
   return Nested::kNone;
 }
 
+// Bytes per unit of getsockopt's length: SO_GET_FILTER counts instructions.
+constexpr uint64_t getsockopt_unit(uint64_t level, uint64_t option) {
+  return level == 1 && option == 26 ? 8 : 1;
+}
+
 }  // namespace mino::abi

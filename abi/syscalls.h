@@ -236,6 +236,8 @@ inline constexpr auto kSyscalls = [] {
       {157, "prctl", kGuard, 0, {val(), hex(), hex(), hex(), hex()}, kHost},
       {161, "chroot", kGuard, 0, {path()}, kHost},
       {272, "unshare", kGuard, 0, {hex()}, kHost},
+      {160, "setrlimit", kGuard, 0, {val(), val(P::kPointer)}, kHost},
+      {302, "prlimit64", kGuard, 0, {val(), val(), val(P::kPointer), val(P::kPointer)}, kHost},
       {308, "setns", kGuard, 0, {fd(), hex()}, kHost},
       // Not carried.
       {425, "io_uring_setup", kRefuse, 0, {val(), val(P::kPointer)}, Support::kNone,

@@ -130,6 +130,7 @@ class Walk {
       if (pointer == 0 || !reader_.read(pointer, &size, 4) || size < 0) return true;
       len = static_cast<uint32_t>(size);
       if (arg.print == Print::kSockaddr) len = clip(len, kSockaddrMax);
+      if (arg.print == Print::kOptValue) len *= getsockopt_unit(args_[1], args_[2]);
     }
     return top(i, addr, len, direction(arg.kind), arg.wrote) != kStop;
   }
@@ -268,7 +269,8 @@ class Walk {
       piece.slot = base;
       if (emit(piece) == kStop) return false;
     }
-    if (m.control != 0 && m.controllen != 0 && m.controllen <= 0x7fffffff) {
+    // A sender's controllen above INT_MAX is ENOBUFS; a receiver's is taken as it is.
+    if (m.control != 0 && m.controllen != 0 && (receives || m.controllen <= 0x7fffffff)) {
       piece.addr = m.control;
       piece.len = clip(m.controllen, 1u << 20);
       piece.slot = base + 32;

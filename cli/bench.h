@@ -1,11 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// `mino bench call`: what an offloaded call costs against the same call made locally. Every figure comes from
+// samples that alternate between the two within one run, so that a noisy machine disturbs both alike. The
+// samples are taken by children (cli/bench_child.h) which run natively or under `mino run`.
 #pragma once
-#include <CLI/CLI.hpp>
+
+#include <cstdint>
+
 #include "base/run_dir.h"
+
 namespace mino {
-struct BenchOptions { bool json = false; int iterations = 0; };
-inline void add_bench_options(CLI::App&, BenchOptions&) {}
-inline void add_bench_child_options(CLI::App&, BenchOptions&) {}
-inline int bench_call(const RunDir&, const BenchOptions&) { return 1; }
-inline int bench_child(const BenchOptions&) { return 1; }
-}
+
+struct BenchOptions {
+  bool json = false;
+  int64_t iterations = 21;  // samples per figure
+};
+
+int bench_call(const RunDir& dir, const BenchOptions& options);
+
+}  // namespace mino

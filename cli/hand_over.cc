@@ -14,11 +14,10 @@ std::string HandOver::text(bool user_preload) const {
   std::vector<std::string> families, netlinks, paths = kNetworkPaths;
   for (const std::string& name : policy.families) {
     const int number = family_number(name).value_or(0);
-    if (number == AF_NETLINK) {
-      for (const int protocol : kNetworkNetlinks) netlinks.push_back(std::to_string(protocol));
-    } else if (number != 0) {
-      families.push_back(std::to_string(number));
-    }
+    if (number == 0) continue;
+    families.push_back(std::to_string(number));
+    if (number != AF_NETLINK) continue;
+    for (const int protocol : kNetworkNetlinks) netlinks.push_back(std::to_string(protocol));
   }
   for (const std::string& path : policy.paths) {
     if (std::find(paths.begin(), paths.end(), path) == paths.end()) paths.push_back(path);

@@ -7,8 +7,8 @@
 //   MINO_RUN    v=1;sock=PATH;hook=auto|patch|sud;windows=0|1;arena=BYTES;trace=FD;families=N,N;netlinks=N,N;
 //               paths=P:P;orig=0|1
 //     arena     0: the device's default            trace     -1: none; else where trace records go
-//     families  address families that are offloaded, AF_NETLINK excepted
-//     netlinks  netlink protocols that are          paths     prefixes served by the device
+//     families  address families that are offloaded
+//     netlinks  … and of AF_NETLINK, only these protocols      paths     prefixes served by the device
 //     orig      1: LD_PRELOAD was set before; what follows our own entry in it is the user's
 #pragma once
 

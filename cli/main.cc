@@ -10,6 +10,7 @@
 #include <cstdio>
 
 #include "cli/bench.h"
+#include "cli/bench_child.h"
 #include "cli/commands.h"
 
 namespace mino {
@@ -87,7 +88,7 @@ int dispatch(const CLI::App& app, Arguments& a) {
   if (name == "top") return top(*dir, a.seconds, a.rounds);
   if (name == "syscalls") return syscalls(a.markdown);
   if (name == "bench") return bench_call(*dir, a.bench);
-  if (name == "bench-child") return bench_child(a.bench);
+  if (name == "bench-child") return bench_child();
   if (name == "ss") a.run.command.insert(a.run.command.begin(), "ss");
   if (name == "trace") a.run.trace = true;
   if (a.run.command.empty()) {
@@ -129,8 +130,11 @@ int start(int argc, char** argv) {
 
   CLI::App* bench = app.add_subcommand("bench", "measure");
   bench->require_subcommand(1);
-  add_bench_options(*bench->add_subcommand("call", "offloaded calls against local ones, in one run"), a.bench);
-  add_bench_child_options(*app.add_subcommand("bench-child", "")->group(""), a.bench);
+  CLI::App* call = bench->add_subcommand("call", "offloaded calls against local ones, interleaved in one run");
+  call->add_flag("--json", a.bench.json, "for programs");
+  call->add_option("--iterations", a.bench.iterations, "samples per figure (default 21)")->check(CLI::Range(1, 10000));
+  call->fallthrough();
+  app.add_subcommand("bench-child", "the measured process of bench")->group("");
   for (CLI::App* command : app.get_subcommands({})) command->fallthrough();
 
   try {

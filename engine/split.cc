@@ -106,7 +106,7 @@ uint64_t Split::copy_out(uint64_t addr, const void* from, uint64_t n) {
   const uint8_t* const bytes = static_cast<const uint8_t*>(from);
   uint64_t done = 0;
   while (done < n) {
-    const Hit hit = find(addr + done, n - done, abi::kWindowOut);
+    const Hit hit = ordered_ ? Hit{nullptr, n - done} : find(addr + done, n - done, abi::kWindowOut);
     if (hit.place) {
       std::memcpy(hit.place, bytes + done, hit.bytes);
       if (!wrote_in_place(addr + done, hit.place, hit.bytes)) break;
@@ -179,7 +179,7 @@ bool Split::wrote_in_place(uint64_t addr, const uint8_t* place, uint64_t n) {
   if (n == 0) return true;
   const uint32_t arena_off = static_cast<uint32_t>(place - arena_);
   const uint32_t len = static_cast<uint32_t>(n);
-  if (extent_count_ != 0) {
+  if (extent_count_ != 0 && !ordered_) {
     abi::Extent& last = extents_[extent_count_ - 1];
     if (last.addr + last.len == addr && last.arena_off + last.len == arena_off) {
       last.len += len;
@@ -187,7 +187,7 @@ bool Split::wrote_in_place(uint64_t addr, const uint8_t* place, uint64_t n) {
       return true;
     }
   }
-  if (extent_count_ == abi::kMaxExtents) {
+  if (ordered_ || extent_count_ == abi::kMaxExtents) {
     if (upcall(abi::CompletionKind::kUpcallWrite, addr, len, arena_off) != len) return false;
   } else {
     extents_[extent_count_++] = {addr, len, arena_off};

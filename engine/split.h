@@ -52,6 +52,9 @@ class Split {
   // The first n bytes of a range that in_place() gave out were filled. False: the client could not take them.
   bool wrote_in_place(uint64_t addr, const uint8_t* place, uint64_t n);
 
+  // Two output buffers overlap: from now on everything is written to the client at once, in the order of the calls.
+  void keep_order() { ordered_ = true; }
+
   // What the client has to copy out when the call is done.
   const abi::Extent* extents() const { return extents_; }
   uint16_t extent_count() const { return extent_count_; }
@@ -75,6 +78,7 @@ class Split {
   Upcaller& upcaller_;
   SessionStats& stats_;
   uint64_t bytes_in_ = 0, bytes_out_ = 0;
+  bool ordered_ = false;
   uint16_t extent_count_ = 0;
   abi::Extent extents_[abi::kMaxExtents];  // not cleared: a call pays only for what it uses
 };

@@ -40,6 +40,12 @@ u32 file_mode(u64 fd) {
   return raw(kStat, fd, ptr(stat)) == 0 ? stat[6] : 0;
 }
 
+u32 device_mode(ThreadState* ts, u64 fd) {
+  u32 stat[36];
+  const u64 args[6] = {fd, ptr(stat)};
+  return offload(ts, *abi::find_row(kStat), args) == 0 ? stat[6] : 0;
+}
+
 long device_write(ThreadState* ts, u64 fd, const u8* data, u64 bytes, u64 flags) {
   // A socket takes MSG_MORE/MSG_DONTWAIT; another file a plain write.
   const u64 args[6] = {fd, ptr(data), bytes, flags, 0, 0};
@@ -101,11 +107,7 @@ long send_local_file(ThreadState* ts, u64 out, u64 in, u64 offset_pointer, u64 c
 long send_device_file(ThreadState* ts, u64 out, u64 in, u64 offset_pointer, u64 count) {
   i64 offset = -1;
   if (offset_pointer && !user_read(offset_pointer, &offset, 8)) return err::kFault;
-  u32 stat[36];
-  const u64 stat_args[6] = {in, ptr(stat)};
-  const long known = offload(ts, *abi::find_row(kStat), stat_args);
-  if (known < 0) return known;
-  if ((stat[6] & kModeMask) != kRegular) return err::kInval;
+  if ((device_mode(ts, in) & kModeMask) != kRegular) return err::kInval;
   Step step(ts);
   if (!step.buffer) return err::kNoMem;
   if (offset < 0) {
@@ -232,7 +234,8 @@ long do_splice(ThreadState* ts, const abi::Row& row, bool in_device, bool out_de
   if (count == 0) return 0;
   const u64 local = in_device ? out : in;
   if ((file_mode(local) & kModeMask) != kPipe) return file_mode(local) ? err::kInval : err::kBadF;
-  if (f.rsi || f.r10) return err::kSPipe;  // neither a pipe nor a socket has offsets
+  if (in_device ? f.r10 : f.rsi) return err::kSPipe;  // a pipe has no offset
+  if (in_device ? f.rsi : f.r10) return err::kInval;  // nor has a socket
   return in_device ? splice_in(ts, in, out, count, f.r9) : splice_out(ts, in, out, count, f.r9);
 }
 
@@ -251,7 +254,8 @@ long do_copy(ThreadState* ts, const abi::Row& row) {
   if (is_range) {
     constexpr u64 kFGetFd = 1;
     if (is_error(raw(nr::kFcntl, first, kFGetFd)) || is_error(raw(nr::kFcntl, second, kFGetFd))) return err::kBadF;
-    return (f.r9 || (file_mode(first_device ? second : first) & kModeMask) != kRegular) ? err::kInval : err::kXdev;
+    const u32 here = file_mode(first_device ? second : first), there = device_mode(ts, first_device ? first : second);
+    return f.r9 || (here & kModeMask) != kRegular || (there & kModeMask) != kRegular ? err::kInval : err::kXdev;
   }
   // sendfile(out, in, offset, count)
   constexpr u64 kFGetFd = 1;

@@ -146,6 +146,50 @@ long dead_wait(ThreadState* ts, u64 epfd, u64 events, u64 max) {
   return user_write(events, reported, count * sizeof(EpollEvent)) ? static_cast<long>(count) : err::kFault;
 }
 
+// Rounds until there is an event, the time is over, or a signal came.
+long wait_rounds(ThreadState* ts, u64 epfd, u64 max, i64 timeout_ns) {
+  const Frame& f = ts->frame;
+  const i64 deadline = timeout_ns > 0 ? now_ns() + timeout_ns : 0;
+  for (;;) {
+    long result;
+    const bool companion = ts->process->flags(epfd) & kCompanion;
+    const bool dead = companion && (ts->process->session.status == SessionStatus::kDead || ready(ts) != 0);
+    if (dead) {
+      result = dead_wait(ts, epfd, f.rsi, max);
+      if (result != kLocal) return result;
+    }
+    if (!companion || dead) {
+      const i64 timespec[2] = {timeout_ns / 1'000'000'000, timeout_ns % 1'000'000'000};
+      const u64 args[6] = {epfd, f.rsi, max, timeout_ns < 0 ? 0 : ptr(timespec), 0, 8};
+      result = mino_interruptible(ts, nr::kEpollPwait2, args);
+      if (result == abi::kErestartsys) result = abi::kErestartnohand;
+      if (result > 0) {
+        const long kept = host_events(ts, epfd, f.rsi, max, true, result);
+        if (kept != 0) return kept;
+      } else {
+        return result;
+      }
+    } else {
+      result = wait_once(ts, epfd, f.rsi, max, timeout_ns);
+      if (ts->process->session.status == SessionStatus::kDead && result <= 0) continue;
+      if (result != 0) return result;
+    }
+    if (ts->deferred) {
+      // What is ready counts for more than the signal: the kernel looks before it looks for signals.
+      if (!companion || dead) return abi::kErestartnohand;
+      const i64 now[2] = {0, 0};
+      const u64 args[6] = {epfd, f.rsi, max, ptr(now), 0, 0};
+      result = offload(ts, *abi::find_row(nr::kEpollPwait2), args, -1, 0, kNoCancel);
+      return result > 0 ? result : abi::kErestartnohand;
+    }
+    if (timeout_ns == 0) return 0;
+    if (timeout_ns > 0) {
+      timeout_ns = deadline - now_ns();
+      if (timeout_ns <= 0) return 0;
+    }
+  }
+}
+
 }  // namespace
 
 long do_epoll_create(ThreadState* ts, const abi::Row& row) {
@@ -210,38 +254,7 @@ long do_epoll_wait(ThreadState* ts, const abi::Row& row) {
   if (const long error = read_timeout(row, f, timeout_ns)) return error;
   TemporaryMask mask(ts, has_mask ? f.r8 : 0, f.r9);
   if (mask.error()) return mask.error();
-  const i64 deadline = timeout_ns > 0 ? now_ns() + timeout_ns : 0;
-  for (;;) {
-    long result;
-    const bool companion = ts->process->flags(epfd) & kCompanion;
-    const bool dead = companion && (ts->process->session.status == SessionStatus::kDead || ready(ts) != 0);
-    if (dead) {
-      result = dead_wait(ts, epfd, f.rsi, static_cast<u64>(max));
-      if (result != kLocal) return result;
-    }
-    if (!companion || dead) {
-      const i64 timespec[2] = {timeout_ns / 1'000'000'000, timeout_ns % 1'000'000'000};
-      const u64 args[6] = {epfd, f.rsi, static_cast<u64>(max), timeout_ns < 0 ? 0 : ptr(timespec), 0, 8};
-      result = mino_interruptible(ts, nr::kEpollPwait2, args);
-      if (result == abi::kErestartsys) result = abi::kErestartnohand;
-      if (result > 0) {
-        const long kept = host_events(ts, epfd, f.rsi, static_cast<u64>(max), true, result);
-        if (kept != 0) return kept;
-      } else {
-        return result;
-      }
-    } else {
-      result = wait_once(ts, epfd, f.rsi, static_cast<u64>(max), timeout_ns);
-      if (ts->process->session.status == SessionStatus::kDead && result <= 0) continue;
-      if (result != 0) return result;
-    }
-    if (ts->deferred) return abi::kErestartnohand;
-    if (timeout_ns == 0) return 0;
-    if (timeout_ns > 0) {
-      timeout_ns = deadline - now_ns();
-      if (timeout_ns <= 0) return 0;
-    }
-  }
+  return mask.finish(wait_rounds(ts, epfd, static_cast<u64>(max), timeout_ns));
 }
 
 }  // namespace mino::hook

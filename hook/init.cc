@@ -41,6 +41,7 @@ __attribute__((constructor)) void start(int, char**, char** envp) {
   if (settings.trace_fd >= 0) process->set_flags(static_cast<u64>(settings.trace_fd), kPrivate);
   for (const abi::Row& row : abi::kSyscalls) mino_interest[row.nr] = 1;
   install_signal_handlers(process);
+  learn_open_limit(process);
   open_synchronous_signals(ts);
   if (socket >= 0) reattach(ts, socket, placeholder);
   if (settings.patch && prepare_patching()) patch_loaded_images();

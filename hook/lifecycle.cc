@@ -217,6 +217,17 @@ long do_guard(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   constexpr u64 kPrSetSyscallUserDispatch = 59;
   if (row.nr == nr::kPrctl) return f.rdi == kPrSetSyscallUserDispatch && settings.sud ? err::kInval : kLocal;
+  constexpr int kSetrlimit = 160;
+  if (row.nr == kSetrlimit || row.nr == nr::kPrlimit64) {
+    // The hook's own descriptors go above the old limit while that is possible.
+    constexpr u64 kRlimitNofile = 7;
+    const u64 resource = row.nr == kSetrlimit ? f.rdi : f.rsi, wanted = row.nr == kSetrlimit ? f.rsi : f.rdx;
+    if (resource != kRlimitNofile || !wanted) return kLocal;
+    if (settings.active && ts->process->session.status == SessionStatus::kNone) ready(ts);
+    const long result = raw(row.nr, f.rdi, f.rsi, f.rdx, f.r10);
+    learn_open_limit(ts->process);
+    return result;
+  }
   // chroot, unshare, setns: afterwards the device's socket may be out of reach.
   if (settings.active && ts->process->session.status == SessionStatus::kNone) ready(ts);
   ts->process->cwd[0] = 0;

@@ -93,18 +93,42 @@ bool start_directory(Process* process, int dirfd, const char* path, char* to, u6
   return true;
 }
 
-// Where the path of one argument leads. kDevice with `absolute` empty: send the arguments as they are.
-enum class Where { kHost, kDevice };
+// Names of the process itself that mean another on the device: /proc/PID/net with our own number, and
+// /proc/self/fd/N of an offloaded file, which the lane thread has in its table.
+void own_names(const Process* process, char* path) {
+  if (!starts_with(path, "/proc/")) return;
+  const char* rest = path + 6;
+  if (*rest >= '1' && *rest <= '9') {
+    const u64 pid = parse_number(rest);
+    if (!starts_with(rest, "/net") || (rest[4] && rest[4] != '/') || pid != static_cast<u64>(raw(nr::kGetpid))) return;
+    char tail[abi::kMaxPath];
+    print(tail, rest)[0] = 0;
+    print(print(path, "/proc/self"), tail)[0] = 0;
+    return;
+  }
+  if (starts_with(rest, "self/fd/")) rest += 8;
+  else if (starts_with(rest, "thread-self/fd/")) rest += 15;
+  else return;
+  const char* digits = rest;
+  const u64 fd = parse_number(rest);
+  if (rest == digits || *rest || !process->offloaded(fd)) return;
+  print_number(print(path, "/proc/thread-self/fd/"), fd)[0] = 0;
+}
 
-Where resolve(ThreadState* ts, int dirfd, u64 pointer, bool fd_may_be_path, char* absolute) {
+// Where the path of one argument leads. kDevice with `absolute` empty: send the arguments as they are.
+enum class Where { kHost, kDevice, kUnreadable };
+
+Where resolve(ThreadState* ts, int dirfd, u64 pointer, bool fd_may_be_path, char* absolute,
+              bool in_root = false) {
   absolute[0] = 0;
   Process* process = ts->process;
   char path[abi::kMaxPath];
   const bool dir_offloaded = dirfd >= 0 && process->offloaded(static_cast<u32>(dirfd));
   if (pointer == 0) return fd_may_be_path && dir_offloaded ? Where::kDevice : Where::kHost;
   const i64 n = user_string(pointer, path, sizeof path);
-  if (n < 0) return dir_offloaded ? Where::kDevice : Where::kHost;  // the kernel's EFAULT or ENAMETOOLONG
+  if (n < 0) return dir_offloaded ? Where::kDevice : Where::kUnreadable;  // the kernel's EFAULT or ENAMETOOLONG
   u64 used = 0;
+  if (dir_offloaded && in_root) return Where::kDevice;  // openat2 with RESOLVE_IN_ROOT: "/" is the directory
   if (path[0] != '/') {
     if (dir_offloaded) return Where::kDevice;
     if (n == 1 || settings.path_count == 0) return Where::kHost;  // "" : the host's ENOENT, or AT_EMPTY_PATH
@@ -113,7 +137,14 @@ Where resolve(ThreadState* ts, int dirfd, u64 pointer, bool fd_may_be_path, char
       return Where::kHost;
     }
   }
-  if (!normalise(absolute, used, path) || relation(absolute) != Relation::kInside) {
+  if (!normalise(absolute, used, path)) {
+    absolute[0] = 0;
+    return Where::kHost;
+  }
+  own_names(process, absolute);
+  used = length(absolute);
+  if (starts_with(absolute, "/proc/thread-self/fd/")) return Where::kDevice;
+  if (relation(absolute) != Relation::kInside) {
     absolute[0] = 0;
     return Where::kHost;
   }
@@ -147,7 +178,11 @@ long do_path(ThreadState* ts, const abi::Row& row) {
   const int at = path_argument(row, true, &dir);
   const int dirfd = dir >= 0 ? static_cast<int>(f.arg(dir)) : kAtFdCwd;
   char absolute[abi::kMaxPath];
-  if (resolve(ts, dirfd, f.arg(at), row.flags & abi::kFdMayBePath, absolute) == Where::kHost) return kLocal;
+  constexpr int kOpenat2 = 437;
+  u64 how[3] = {};
+  if (row.nr == kOpenat2) user_read(f.rdx, how, sizeof how);
+  constexpr u64 kResolveInRoot = 0x10;
+  if (resolve(ts, dirfd, f.arg(at), row.flags & abi::kFdMayBePath, absolute, how[2] & kResolveInRoot) != Where::kDevice) return kLocal;
   u64 args[6];
   for (int i = 0; i < 6; i++) args[i] = f.arg(i);
   if (absolute[0]) {
@@ -156,9 +191,7 @@ long do_path(ThreadState* ts, const abi::Row& row) {
   }
   if (row.flags & abi::kMakesFd) {
     constexpr u64 kOCloexec = 0x80000;
-    u64 open_flags = row.nr == nr::kOpen ? f.rsi : row.nr == nr::kOpenat ? f.rdx : 0;
-    constexpr int kOpenat2 = 437;
-    if (row.nr == kOpenat2) user_read(f.rdx, &open_flags, 8);
+    const u64 open_flags = row.nr == nr::kOpen ? f.rsi : row.nr == nr::kOpenat ? f.rdx : how[0];
     return offload_new_fd(ts, row, args, open_flags & kOCloexec);
   }
   if (ready(ts) != 0) return err::kNetDown;
@@ -175,6 +208,7 @@ long do_path_two(ThreadState* ts, const abi::Row& row) {
                    row.flags & abi::kFdMayBePath, absolute);
   };
   const Where a = where(first, first_dir, from), b = where(second, second_dir, to);
+  if (a == Where::kUnreadable || b == Where::kUnreadable) return kLocal;
   if (a == Where::kHost && b == Where::kHost) return kLocal;
   if (a != b) return err::kXdev;
   u64 args[6];
@@ -202,7 +236,7 @@ long do_cwd(ThreadState* ts, const abi::Row& row) {
   const bool by_fd = row.nr == nr::kFchdir;
   const Where where = by_fd ? (process->offloaded(f.rdi) ? Where::kDevice : Where::kHost)
                             : resolve(ts, kAtFdCwd, f.rdi, false, absolute);
-  if (where == Where::kHost) {
+  if (where != Where::kDevice) {
     const long result = raw(row.nr, f.rdi);
     if (result == 0) {
       process->cwd_offloaded = false;

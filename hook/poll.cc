@@ -97,6 +97,13 @@ long wait_both(ThreadState* ts, Entries& entries, u64 count, bool host_any, Time
     if (!wait.host_ready) wait.host_ready = raw(nr::kPoll, ptr(wait.host), count, 0) > 0;
     if (result == 0 && !wait.host_ready && ts->deferred) result = abi::kErestartnohand;
   }
+  if (result == abi::kErestartnohand && ts->process->session.status != SessionStatus::kDead) {
+    // What is ready counts for more than the signal: the kernel looks before it looks for signals.
+    const TimeSpec now{};
+    const u64 again[6] = {args[0], count, ptr(&now), 0, 0, 0};
+    const long found = offload(ts, row, again, -1, 0, kNoCancel);
+    if (found > 0) result = found;
+  }
   if (ts->process->session.status == SessionStatus::kDead) {
     show_dead(device, count);
     result = 0;
@@ -110,6 +117,7 @@ long do_poll(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   const u64 count = static_cast<u32>(f.rsi);
   if (ts->process->fd_limit == 0 || count == 0 || count > abi::kMaxFd) return kLocal;
+  if (count > ts->process->open_limit) return err::kInval;
   Entries entries(count);
   if (!entries.valid()) return err::kNoMem;
   if (!user_read(f.rdi, entries.device(), count * sizeof(PollFd))) return kLocal;  // the kernel's EFAULT
@@ -128,7 +136,7 @@ long do_poll(ThreadState* ts, const abi::Row& row) {
   }
   TemporaryMask mask(ts, is_ppoll ? f.r10 : 0, f.r8);
   if (mask.error()) return mask.error();
-  const long result = wait_both(ts, entries, count, host_any, limit);
+  const long result = mask.finish(wait_both(ts, entries, count, host_any, limit));
   if (result < 0) return result;
   long ready_count = 0;
   for (u64 i = 0; i < count; i++) {
@@ -227,7 +235,7 @@ long do_select(ThreadState* ts, const abi::Row& row) {
   split(ts->process, device, entries.host(), count, &host_any);
   TemporaryMask mask(ts, mask_argument[0], mask_argument[1]);
   if (mask.error()) return mask.error();
-  const long result = wait_both(ts, entries, count, host_any, limit);
+  const long result = mask.finish(wait_both(ts, entries, count, host_any, limit));
   if (f.r8 && (result >= 0 || result == abi::kErestartnohand)) {
     TimeSpec rest = timeout;
     if (!is_pselect) rest.nanoseconds /= 1000;

@@ -59,6 +59,7 @@ struct Session {
 
 struct Process {
   u8* fds;           // FdFlags by number, kMaxFd bytes, committed as touched
+  u64 open_limit;    // RLIMIT_NOFILE, the soft one
   u32 fd_limit;      // numbers at and above were never flagged
   Session session;
   SigAction actions[65];

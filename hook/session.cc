@@ -218,6 +218,13 @@ int make_private(Process* process, int fd) {
   return static_cast<int>(moved);
 }
 
+void learn_open_limit(Process* process) {
+  constexpr u64 kRlimitNofile = 7;
+  u64 limit[2] = {~0ull, ~0ull};
+  raw(nr::kPrlimit64, 0, kRlimitNofile, 0, ptr(limit));
+  process->open_limit = limit[0];
+}
+
 void close_private(Process* process, int& fd) {
   if (fd < 0) return;
   process->set_flags(static_cast<u64>(fd), 0);

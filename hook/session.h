@@ -24,6 +24,7 @@ bool send_message(const Session& session, const abi::Message& message, int fd = 
 // Moves a descriptor of the hook's own out of the application's way, marks it, and closes the old
 // number. The new number, close-on-exec; or the old one when there is nowhere to go.
 int make_private(Process* process, int fd);
+void learn_open_limit(Process* process);  // RLIMIT_NOFILE, which poll's count is checked against
 void close_private(Process* process, int& fd);
 
 // fork, seen from both sides. prepare: the device forks the proxy; `child` describes the new session.

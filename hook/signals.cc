@@ -237,7 +237,7 @@ TemporaryMask::~TemporaryMask() {
   if (!set_) return;
   set_mask(~kSynchronous);
   if (ts_->deferred) {
-    ts_->window_mask = mask_;
+    ts_->window_mask = interrupted_ ? mask_ : previous_;
     ts_->resume_mask = previous_;
   } else {
     set_mask(previous_);

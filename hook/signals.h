@@ -49,11 +49,17 @@ class TemporaryMask {
   TemporaryMask(ThreadState* ts, u64 mask_pointer, u64 mask_size);
   ~TemporaryMask();
   long error() const { return error_; }  // EFAULT, EINVAL, or 0
+  // The call's result. As in the kernel, only an interrupted one lets handlers run under the temporary mask.
+  long finish(long result) {
+    interrupted_ = result == abi::kErestartnohand;
+    return result;
+  }
 
  private:
   ThreadState* ts_;
   u64 previous_ = 0, mask_ = 0;
   bool set_ = false;
+  bool interrupted_ = false;
   long error_ = 0;
 };
 

@@ -27,6 +27,8 @@ namespace mino {
 //   132 KiB  4 KiB nothing
 //   136 KiB  8 KiB read-write
 //   144 KiB  4 KiB nothing
+//   148 KiB  4 KiB read-write: for a second pointer
+//   152 KiB  4 KiB nothing
 class Region {
  public:
   static constexpr uint64_t kBase = 0x200000000000;
@@ -35,18 +37,21 @@ class Region {
   static constexpr uint64_t kNothing = kReadOnly + 4096;
   static constexpr uint64_t kIsland = kNothing + 4096;
   static constexpr uint64_t kIslandEnd = kIsland + 8192;
+  static constexpr uint64_t kSecond = kIslandEnd + 4096;
+  static constexpr uint64_t kSecondEnd = kSecond + 4096;
   static constexpr uint8_t kFill = 0xa5;
 
   Region() {
-    void* at = ::mmap(reinterpret_cast<void*>(kBase), kIslandEnd + 4096 - kBase, PROT_READ | PROT_WRITE,
+    void* at = ::mmap(reinterpret_cast<void*>(kBase), kSecondEnd + 4096 - kBase, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     if (at == MAP_FAILED) std::abort();
-    std::memset(at, kFill, kIslandEnd - kBase);
+    std::memset(at, kFill, kSecondEnd - kBase);
     ::mprotect(reinterpret_cast<void*>(kReadOnly), 4096, PROT_READ);
     ::mprotect(reinterpret_cast<void*>(kNothing), 4096, PROT_NONE);
     ::mprotect(reinterpret_cast<void*>(kIslandEnd), 4096, PROT_NONE);
+    ::mprotect(reinterpret_cast<void*>(kSecondEnd), 4096, PROT_NONE);
   }
-  ~Region() { ::munmap(reinterpret_cast<void*>(kBase), kIslandEnd + 4096 - kBase); }
+  ~Region() { ::munmap(reinterpret_cast<void*>(kBase), kSecondEnd + 4096 - kBase); }
 
   // Changes of a read-only page, as a program makes them before the call.
   static void open_read_only(bool open) {
@@ -85,7 +90,17 @@ class Region {
   static std::string snapshot() {
     std::string all(reinterpret_cast<const char*>(kBase), kOpen + 4096);
     all.append(reinterpret_cast<const char*>(kIsland), kIslandEnd - kIsland);
+    all.append(reinterpret_cast<const char*>(kSecond), kSecondEnd - kSecond);
     return all;
+  }
+
+  static void restore(const std::string& before) {
+    open_read_only(true);
+    const char* from = before.data();
+    std::memcpy(reinterpret_cast<void*>(kBase), from, kOpen + 4096);
+    std::memcpy(reinterpret_cast<void*>(kIsland), from + kOpen + 4096, kIslandEnd - kIsland);
+    std::memcpy(reinterpret_cast<void*>(kSecond), from + kOpen + 4096 + (kIslandEnd - kIsland), 4096);
+    open_read_only(false);
   }
 };
 
@@ -103,13 +118,24 @@ class World {
     return reinterpret_cast<uint64_t>(p);
   }
 
-  // Like the call, and logs it.
+  // Like the call, and logs it. What a call that ended in EFAULT left behind is up to the kernel: undone.
   template <class... Args>
   int64_t call(const char* label, uint64_t nr, Args... arguments) {
     const uint64_t args[6] = {to_register(arguments)...};
     const std::string before = Region::snapshot();
     const int64_t result = client_ ? client_->call(nr, args) : FakeClient::raw(nr, args);
+    if (result == -EFAULT) Region::restore(before);
     log.push_back(std::string(label) + " = " + std::to_string(result) + Region::differences(before));
+    return result;
+  }
+
+  // The result alone counts: the kernel has begun to write what then failed, and whatever that left is undone.
+  template <class... Args>
+  int64_t call_for_result(const char* label, uint64_t nr, Args... arguments) {
+    const std::string before = Region::snapshot();
+    const int64_t result = call(label, nr, arguments...);
+    Region::restore(before);
+    log.back() = std::string(label) + " = " + std::to_string(result);
     return result;
   }
 
@@ -124,6 +150,12 @@ class World {
             Region::kNothing - n / 2,    // half read-only, half nothing
             Region::kNothing + 16,
             0, 1, 0x7fffffffe000, ~uint64_t{0}, 0xffff888000000000};
+  }
+
+  // The same for another pointer of the same call: nothing of it overlaps.
+  static std::vector<uint64_t> other_places(uint64_t n) {
+    return {Region::kBase + 65536, Region::kSecondEnd - n, Region::kSecondEnd - n / 2, Region::kReadOnly + 2048,
+            Region::kNothing + 2048, 0, ~uint64_t{0}};
   }
 
   // Writes content wherever memory is, as the program would have before.

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -108,6 +109,13 @@ int64_t FileTable::reserve(int number) {
 }
 
 int64_t FileTable::grow(int number) {
+  // Beyond the table there must be numbers left for temporaries and for what is ours.
+  constexpr uint64_t kSpare = 4 * abi::kMaxLanes;
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  const uint64_t most = std::min<uint64_t>(limit.rlim_cur, abi::kMaxFd);
+  const auto end = static_cast<int>(most - std::min(kSpare, most / 4));
+  if (number >= end) return -EMFILE;
   constexpr int kPatientRounds = 16;
   constexpr timespec kRound{0, 1'000'000};
   for (int round = 0;; round++) {
@@ -117,8 +125,8 @@ int64_t FileTable::grow(int number) {
     futex_wait(entered_, busy, &kRound);
   }
   const int old_size = size();
-  const int new_size = std::min<int>(static_cast<int>(std::bit_ceil(static_cast<unsigned>(number) + 1)),
-                                     static_cast<int>(abi::kMaxFd));
+  const int new_size =
+      std::min(static_cast<int>(std::bit_ceil(static_cast<unsigned>(number) + 1)), end);
   if (const int64_t result = relocate(new_size); result < 0) return result;
   if (!fill(old_size, new_size)) return -errno;
   size_.store(new_size, std::memory_order_release);

@@ -125,6 +125,7 @@ class Marshal::Layout {
   int32_t note(const abi::Piece& piece, const Placed& placed, Give give, bool in_place);
   void point(const abi::Piece& piece, uint64_t to);
   void point(const abi::Piece& piece, const uint8_t* to) { point(piece, reinterpret_cast<uint64_t>(to)); }
+  void watch_for_overlap(const abi::Piece& piece);
   bool out_of_range(const abi::Piece& piece);
   void end_messages_at(uint32_t index);
 
@@ -207,8 +208,11 @@ bool Marshal::Layout::out_of_range(const abi::Piece& piece) {
   }
   if (piece.parent >= 0) {
     const bool buffer = piece.len_slot != 0 && (piece.wrote == Wrote::kVector || !(piece.dir & abi::kWindowOut));
-    if (!buffer || piece.addr + lesser(piece.asked, kMaxRw) <= kUserEnd) return false;
-    store(m_.notes_[piece.parent].local + piece.slot, kKernelAddress);
+    // A vector of one is cut to the largest transfer before it is checked.
+    const Note& parent = m_.notes_[piece.parent];
+    const uint64_t checked = parent.len == kIovBytes ? lesser(piece.asked, kMaxRw) : piece.asked;
+    if (!buffer || (piece.addr + checked >= checked && piece.addr + checked <= kUserEnd)) return false;
+    store(parent.local + piece.slot, kKernelAddress);
     return true;
   }
   const abi::Arg& arg = arg_of(piece);
@@ -318,7 +322,21 @@ int32_t Marshal::Layout::output(const abi::Piece& piece) {
   }
   point(piece, placed.bytes);
   if (placed.valid == 0) return -1;
+  if (give == Give::kVector) watch_for_overlap(piece);
   return note(piece, placed, give, in_place);
+}
+
+// Buffers of a vector may overlap, and then the later one wins. Vectors mostly ascend, so that one comparison does.
+void Marshal::Layout::watch_for_overlap(const abi::Piece& piece) {
+  const uint64_t start = piece.addr, end = piece.addr + piece.len;
+  if (start < m_.high_ && end > m_.low_) {
+    for (uint32_t i = 0; i < m_.count_ && !m_.overlap_; i++) {
+      const Note& other = m_.notes_[i];
+      m_.overlap_ = other.give == Give::kVector && start < other.client + other.len && end > other.client;
+    }
+  }
+  if (m_.high_ == 0 || start < m_.low_) m_.low_ = start;
+  if (end > m_.high_) m_.high_ = end;
 }
 
 Marshal::Give Marshal::Layout::give_of(const abi::Piece& piece) const {
@@ -410,6 +428,8 @@ void Marshal::prepare(const abi::Row& row, const uint64_t args[6], Split& split,
   header_ = nullptr;
   many_ = false;
   fields_.count = 0;
+  low_ = high_ = 0;
+  overlap_ = false;
   Layout layout(*this, args, split, local);
   layout.registers();
   abi::walk(row, args, layout, layout);
@@ -425,6 +445,7 @@ void Marshal::prepare(const abi::Row& row, const uint64_t args[6], Split& split,
 int64_t Marshal::finish(int64_t result, Split& split) {
   left_ = result > 0 ? static_cast<uint64_t>(result) : 0;
   left_index_ = UINT32_MAX;
+  if (overlap_) split.keep_order();
   bool good = true;
   for (uint32_t i = 0; i < count_; i++) {
     if (notes_[i].give != Give::kNothing) good &= give(notes_[i], result, split);

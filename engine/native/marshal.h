@@ -76,6 +76,8 @@ class Marshal {
   uint64_t replaced_[3]{};           // what stands there for the kernel
   uint64_t left_ = 0;                // of the current message's bytes, not yet given to a buffer
   uint32_t left_index_ = 0;
+  uint64_t low_ = 0, high_ = 0;      // addresses of the vectors' output buffers so far
+  bool overlap_ = false;
 };
 
 }  // namespace mino

@@ -64,22 +64,30 @@ std::pair<Socket, Socket> tcp_pair(uint16_t port) {
   if (::bind(listener.get(), reinterpret_cast<const sockaddr*>(&own), sizeof own) != 0) std::abort();
   ::listen(listener.get(), 1);
   Socket client(::socket(AF_INET, SOCK_STREAM, 0));
+  ::setsockopt(client.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   ::connect(client.get(), reinterpret_cast<const sockaddr*>(&own), sizeof own);
   Socket server(::accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK));
   return {std::move(client), std::move(server)};
 }
 
-// What a peer sees: bytes waiting in a socket, logged as a call's result is.
-void drain(World& world, int fd) {
+// What a peer sees: the bytes that wait in a socket, logged as a call's result is.
+void drain(World& world, int fd, bool stream = false) {
   char bytes[4096];
+  uint32_t hash = 17;
+  ssize_t total = 0;
+  const auto log = [&] { world.log.push_back("  peer got " + std::to_string(total) + " " + std::to_string(hash)); };
   for (;;) {
     const ssize_t got = ::recv(fd, bytes, sizeof bytes, MSG_DONTWAIT);
-    if (got < 0) break;
-    uint32_t hash = 17;
+    if (got <= 0) break;
     for (ssize_t i = 0; i < got; i++) hash = hash * 31 + static_cast<uint8_t>(bytes[i]);
-    world.log.push_back("  peer got " + std::to_string(got) + " " + std::to_string(hash));
-    if (got == 0) break;
+    total += got;
+    if (!stream) {
+      log();
+      hash = 17;
+      total = 0;
+    }
   }
+  if (stream) log();
 }
 
 struct TempFile {
@@ -118,11 +126,11 @@ TEST(MarshalTest, Vectors) {
     TempFile file(30000);
     iovec* const vector = world.at<iovec>(0);
     for (const uint64_t first : World::places(100)) {
-      for (const uint64_t second : World::places(6000)) {
+      for (const uint64_t second : World::other_places(4000)) {
         TempFile target(10);
         vector[0] = {reinterpret_cast<void*>(first), 100};
         vector[1] = {nullptr, 0};
-        vector[2] = {reinterpret_cast<void*>(second), 6000};
+        vector[2] = {reinterpret_cast<void*>(second), 4000};
         vector[3] = {world.at(9000), 50};
         world.call("preadv", SYS_preadv, file.fd, vector, 4, 100, 0);
         world.call("pwritev", SYS_pwritev, target.fd, vector, 4, 5, 0);
@@ -166,7 +174,7 @@ TEST(MarshalTest, Datagrams) {
     Socket a = udp(5001, 5002), b = udp(5002);
     const sockaddr_in to_b = loopback(5002);
     for (const uint64_t buffer : World::places(100)) {
-      for (const uint64_t address : World::places(16)) {
+      for (const uint64_t address : World::other_places(16)) {
         World::put(address, to_b);
         world.call("sendto", SYS_sendto, a.get(), buffer, 100, 0, address, 16);
         drain(world, b.get());
@@ -176,7 +184,7 @@ TEST(MarshalTest, Datagrams) {
       drain(world, b.get());
     }
     for (const uint64_t address : World::places(16)) {
-      for (const uint64_t length : World::places(4)) {
+      for (const uint64_t length : World::other_places(4)) {
         for (const int32_t size : {16, 0, 7, 200, -1}) {
           World::put(length, size);
           ::send(a.get(), "hello", 5, 0);
@@ -208,9 +216,9 @@ TEST(MarshalTest, StreamTruncation) {
     ::usleep(2000);
     // TCP with MSG_TRUNC throws bytes away and touches no buffer.
     world.call("MSG_TRUNC", SYS_recvfrom, b.get(), world.at(9000), 5, MSG_TRUNC, 0, 0);
-    world.call("rest", SYS_recvfrom, b.get(), world.at(9000), 50, 0, world.at(100), world.at(200));
     const int size = 16;
     World::put(Region::kBase + 200, size);
+    world.call("rest", SYS_recvfrom, b.get(), world.at(9000), 50, 0, world.at(100), world.at(200));
     ::send(a.get(), "more", 4, 0);
     ::usleep(2000);
     world.call("with address", SYS_recvfrom, b.get(), world.at(9000), 50, 0, world.at(100), world.at(200));
@@ -220,11 +228,11 @@ TEST(MarshalTest, StreamTruncation) {
       ::send(a.get(), bytes.data(), bytes.size(), 0);
       ::usleep(2000);
       world.call("recv", SYS_recvfrom, b.get(), place, 8000, 0, 0, 0);
-      drain(world, b.get());
+      drain(world, b.get(), true);
       world.call("send", SYS_sendto, b.get(), place, 8000, 0, 0, 0);
-      ::usleep(2000);
-      drain(world, a.get());
     }
+    ::usleep(100000);
+    drain(world, a.get(), true);
   });
 }
 
@@ -260,7 +268,7 @@ TEST(MarshalTest, Messages) {
   compare_ways([](World& world) {
     Socket a = udp(5001, 5002), b = udp_with_control(5002);
     constexpr uint64_t kHeader = Region::kBase, kName = kHeader + 256, kControl = kHeader + 512,
-                       kVector = kHeader + 1024, kData = kHeader + 4096;
+                       kVector = kHeader + 1024, kData = kHeader + 16384;
     const auto receive = [&](uint64_t header, uint64_t name, uint32_t namelen, uint64_t vector, uint64_t count,
                              uint64_t control, uint64_t controllen, uint64_t data, int flags) {
       send_with_options(a, 5);
@@ -274,7 +282,11 @@ TEST(MarshalTest, Messages) {
     for (const uint64_t place : World::places(56)) receive(place, kName, 128, kVector, 2, kControl, 200, kData, 0);
     for (const uint64_t place : World::places(16)) receive(kHeader, place, 16, kVector, 2, kControl, 200, kData, 0);
     for (const uint64_t place : World::places(32)) receive(kHeader, kName, 128, place, 2, kControl, 200, kData, 0);
-    for (const uint64_t place : World::places(80)) receive(kHeader, kName, 128, kVector, 2, place, 80, kData, 0);
+    // The kernel may write into a control message's place and then drop it; its place is good or bad as a whole here.
+    for (const uint64_t place : World::places(80)) {
+      if (place == Region::kReadOnly - 40 || place == Region::kIslandEnd - 40) continue;
+      receive(kHeader, kName, 128, kVector, 2, place, 80, kData, 0);
+    }
     for (const uint64_t place : World::places(150)) receive(kHeader, kName, 7, kVector, 2, kControl, 80, place, 0);
     for (const uint32_t n : {0u, 1u, 129u, 0x7fffffffu, 0x80000000u, ~0u}) {
       receive(kHeader, kName, n, kVector, 2, kControl, 200, kData, 0);
@@ -299,7 +311,7 @@ TEST(MarshalTest, MessagesSent) {
     Socket a = udp(5001), b = udp(5002);
     const sockaddr_in to_b = loopback(5002);
     constexpr uint64_t kHeader = Region::kBase, kName = kHeader + 256, kControl = kHeader + 512,
-                       kVector = kHeader + 1024, kData = kHeader + 4096;
+                       kVector = kHeader + 1024, kData = kHeader + 16384;
     struct alignas(8) {
       uint64_t len = CMSG_LEN(4);
       int level = IPPROTO_IP, type = IP_TTL, ttl = 3;
@@ -330,7 +342,7 @@ TEST(MarshalTest, MessagesSent) {
 TEST(MarshalTest, ManyMessages) {
   compare_ways([](World& world) {
     Socket a = udp(5001, 5002), b = udp_with_control(5002);
-    constexpr uint64_t kVectors = 1024, kNames = 3000, kControls = 5000, kData = 12000;
+    constexpr uint64_t kVectors = 1024, kNames = 3000, kControls = 10000, kData = 16000;
     const auto put_array = [&](uint64_t array, uint32_t n, bool with_names) {
       for (uint32_t i = 0; i < n; i++) {
         const uint64_t vector = Region::kBase + kVectors + i * 32;
@@ -346,7 +358,9 @@ TEST(MarshalTest, ManyMessages) {
         World::put(timeout, timespec{0, 1000});
         for (int i = 0; i < 3; i++) send_with_options(a, i);
         put_array(place, 5, true);
-        const int64_t got = world.call("recvmmsg", SYS_recvmmsg, b.get(), place, 5, 0, uint64_t{0});
+        const bool half = place == Region::kReadOnly - 160 || place == Region::kIslandEnd - 160;
+        const int64_t got = half ? world.call_for_result("recvmmsg", SYS_recvmmsg, b.get(), place, 5, 0, uint64_t{0})
+                                 : world.call("recvmmsg", SYS_recvmmsg, b.get(), place, 5, 0, uint64_t{0});
         if (got < 0 && timeout != 0) {
           world.call("recvmmsg with timeout", SYS_recvmmsg, b.get(), place, 5, MSG_WAITFORONE, timeout);
         }
@@ -364,7 +378,11 @@ TEST(MarshalTest, ManyMessages) {
       put_array(Region::kBase, 5, true);
       const iovec vector{reinterpret_cast<void*>(bad), 100};
       World::put(Region::kBase + kVectors + 2 * 32, vector);
-      world.call("recvmmsg", SYS_recvmmsg, b.get(), world.at(0), 5, 0, 0);
+      if (bad % 4096 == 0 || bad >= Region::kNothing - 50) {
+        world.call_for_result("recvmmsg", SYS_recvmmsg, b.get(), world.at(0), 5, 0, 0);
+      } else {
+        world.call("recvmmsg", SYS_recvmmsg, b.get(), world.at(0), 5, 0, 0);
+      }
       drain(world, b.get());
       put_array(Region::kBase, 5, false);
       World::put(Region::kBase + kVectors + 3 * 32, vector);
@@ -403,7 +421,7 @@ TEST(MarshalTest, SocketOptions) {
     };
     for (const auto& o : options) {
       for (const uint64_t value : World::places(8)) {
-        for (const uint64_t length : World::places(4)) {
+        for (const uint64_t length : World::other_places(4)) {
           World::put(length, 8);
           world.call("getsockopt", SYS_getsockopt, tcp.get(), o.level, o.option, value, length);
         }
@@ -478,7 +496,7 @@ TEST(MarshalTest, Ioctls) {
       }
     }
     for (const uint64_t place : World::places(16)) {
-      for (const uint64_t buffer : World::places(40)) {
+      for (const uint64_t buffer : World::other_places(40)) {
         for (const int32_t size : {0, 39, 40, 41, 400, -1}) {
           struct { int32_t size; int32_t pad; uint64_t buffer; } conf{size, 0x77, buffer};
           World::put(place, conf);
@@ -487,7 +505,7 @@ TEST(MarshalTest, Ioctls) {
       }
     }
     for (const uint64_t place : World::places(40)) {
-      for (const uint64_t data : World::places(196)) {
+      for (const uint64_t data : World::other_places(196)) {
         for (const uint32_t command : {3u, 10u, 65u, 0x7777u}) {
           ifreq request{};
           std::strcpy(request.ifr_name, "lo");
@@ -525,7 +543,7 @@ TEST(MarshalTest, Readiness) {
       const pollfd fds[3] = {{a.get(), POLLIN | POLLOUT, 0x77}, {b.get(), POLLIN, 0x77}, {-1, POLLIN, 0x77}};
       World::put(place, fds);
       world.call("poll", SYS_poll, place, 3, 0);
-      for (const uint64_t timeout : World::places(16)) {
+      for (const uint64_t timeout : World::other_places(16)) {
         World::put(timeout, timespec{0, 0});
         World::put(place, fds);
         world.call("ppoll", SYS_ppoll, place, 3, timeout, uint64_t{12345}, 8);
@@ -535,7 +553,7 @@ TEST(MarshalTest, Readiness) {
       if (count != uint64_t{1} << 20) world.call("poll", SYS_poll, world.at(0), count, 0);
     }
     for (const uint64_t place : World::places(128)) {
-      for (const uint64_t other : World::places(128)) {
+      for (const uint64_t other : World::other_places(128)) {
         fd_set set;
         FD_ZERO(&set);
         FD_SET(b.get(), &set);
@@ -567,7 +585,7 @@ TEST(MarshalTest, Readiness) {
       world.call("epoll_pwait", SYS_epoll_pwait, epoll.get(), place, 10, 0, uint64_t{999}, 8);
       World::put(Region::kBase + 400, timespec{0, 0});
       world.call("epoll_pwait2", SYS_epoll_pwait2, epoll.get(), world.at(600), 3, world.at(400), uint64_t{0}, 8);
-      world.call("epoll_pwait2", SYS_epoll_pwait2, epoll.get(), world.at(600), 3, place, uint64_t{0}, 8);
+      if (place != 0) world.call("epoll_pwait2", SYS_epoll_pwait2, epoll.get(), world.at(600), 3, place, uint64_t{0}, 8);
       world.call("epoll_ctl", SYS_epoll_ctl, epoll.get(), EPOLL_CTL_DEL, b.get(), place);
     }
     for (const int64_t count : {int64_t{0}, int64_t{-1}, int64_t{1} << 24, int64_t{1} << 30}) {
@@ -592,15 +610,14 @@ TEST(MarshalTest, Paths) {
       opened(world.call("open", SYS_open, path, O_RDONLY, 0));
       world.call("access", SYS_access, path, R_OK);
       world.call("utimensat", SYS_utimensat, AT_FDCWD, path, world.at(30000), AT_EMPTY_PATH);
-      for (const uint64_t to : World::places(144)) {
-        if (path == to && path != 0) continue;
+      for (const uint64_t to : World::other_places(144)) {
         World::put(path, file.c_str(), file.size() + 1);
         world.call("newfstatat", SYS_newfstatat, AT_FDCWD, path, to, 0);
         World::put(path, link.c_str(), link.size() + 1);
         world.call("readlinkat", SYS_readlinkat, AT_FDCWD, path, to, 50);
         world.call("readlink", SYS_readlink, path, to, 5);
       }
-      for (const uint64_t to : World::places(256)) {
+      for (const uint64_t to : World::other_places(256)) {
         World::put(path, file.c_str(), file.size() + 1);
         world.call("statx", SYS_statx, AT_FDCWD, path, 0, 0x7ff, to);
       }

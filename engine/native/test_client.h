@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -118,6 +119,8 @@ class Session {
     if (proxy == 0) {
       ::close(pair[0]);
       own_network();
+      const rlimit files{abi::kMaxFd, abi::kMaxFd};  // as minod does
+      ::setrlimit(RLIMIT_NOFILE, &files);
       stats->proxy_pid = ::getpid();
       SessionStart start;
       start.socket = Fd(pair[1]);

@@ -1,63 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// epoll with sets that mix sockets and local descriptors: how events come (level, edge, once), who
-// gets them, and what registrations survive.
+// How events come out of an epoll set that mixes sockets and local descriptors: level, edge, once;
+// in which order, to whom, and for how long one waits. The life of sets is in epoll_sets.cc.
 
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/syscall.h>
 
 #include <set>
 
 #include "children.h"
-#include "loopback.h"
+#include "epoll_sets.h"
 #include "memory.h"
-
-namespace {
-
-int add(int ep, int fd, uint32_t events, int tag = -1) {
-  epoll_event event = {events, {.u64 = static_cast<uint64_t>(tag == -1 ? fd : tag)}};
-  return epoll_ctl(ep, EPOLL_CTL_ADD, fd, &event);
-}
-
-int modify(int ep, int fd, uint32_t events) {
-  epoll_event event = {events, {.u64 = static_cast<uint64_t>(fd)}};
-  return epoll_ctl(ep, EPOLL_CTL_MOD, fd, &event);
-}
-
-// The events of the one descriptor that is ready; 0 if none, -1 if several are.
-int only_event(int ep, int fd, int timeout_ms = 0) {
-  epoll_event events[8];
-  int n = epoll_wait(ep, events, 8, timeout_ms);
-  if (n == 0) return 0;
-  if (n != 1 || events[0].data.u64 != static_cast<uint64_t>(fd)) return -1;
-  return static_cast<int>(events[0].events);
-}
-
-struct Mixed {
-  int ep = OK(epoll_create1(EPOLL_CLOEXEC));
-  Pair sockets = tcp_pair();
-  int pipes[2];
-  int counter = OK(eventfd(0, EFD_NONBLOCK));
-
-  explicit Mixed(uint32_t events = 0) {
-    OK(pipe(pipes));
-    if (events == 0) return;
-    for (int fd : {sockets.b, pipes[0], counter}) EXPECT_EQ(add(ep, fd, events), 0);
-  }
-  void wake_socket() {
-    EXPECT_EQ(write(sockets.a, "s", 1), 1);
-    EXPECT(readable(sockets.b));
-  }
-  void wake_pipe() { EXPECT_EQ(write(pipes[1], "p", 1), 1); }
-  void wake_counter() { EXPECT_EQ(eventfd_write(counter, 1), 0); }
-  void drain(int fd) {
-    char bytes[8];
-    EXPECT(read(fd, bytes, sizeof bytes) > 0);
-  }
-};
-
-}  // namespace
 
 TEST(level) {
   Mixed m(EPOLLIN);
@@ -180,45 +132,6 @@ TEST(errors) {
   EXPECT_ERR(send(m.ep, &byte, 1, 0), ENOTSOCK);
 }
 
-TEST(nested) {
-  Mixed m(EPOLLIN);
-  int outer = OK(epoll_create1(0));
-  EXPECT_EQ(add(outer, m.ep, EPOLLIN), 0);
-  EXPECT_EQ(only_event(outer, m.ep), 0);
-  EXPECT_EQ(events_of(m.ep, POLLIN, 0), 0);
-  m.wake_socket();
-  EXPECT_EQ(only_event(outer, m.ep, 5000), EPOLLIN);
-  EXPECT_EQ(events_of(m.ep, POLLIN, 0), POLLIN);
-  EXPECT_EQ(only_event(m.ep, m.sockets.b), EPOLLIN);
-  m.drain(m.sockets.b);
-  EXPECT_EQ(only_event(outer, m.ep), 0);
-  m.wake_pipe();
-  EXPECT_EQ(only_event(outer, m.ep, 5000), EPOLLIN);
-  EXPECT_ERR(add(m.ep, outer, EPOLLIN), ELOOP);
-  // A wait on the outer set is woken by a socket in the inner one.
-  m.drain(m.pipes[0]);
-  Outcome outcome;
-  epoll_event event;
-  while_blocked(
-      &outcome, [&] { return epoll_wait(outer, &event, 1, 10000); },
-      [&](pthread_t) { EXPECT_EQ(write(m.sockets.a, "s", 1), 1); });
-  EXPECT_EQ(outcome.result, 1);
-  EXPECT_EQ(event.data.u64, m.ep);
-}
-
-TEST(nested_too_deep) {
-  int sets[7];
-  for (int& ep : sets) ep = OK(epoll_create1(0));
-  Pair pair = tcp_pair();
-  EXPECT_EQ(add(sets[0], pair.a, EPOLLIN), 0);
-  int i = 1;
-  while (i < 7 && add(sets[i], sets[i - 1], EPOLLIN) == 0) i++;
-  EXPECT_EQ(errno, ELOOP);
-  check::report("sets in sets: %d", i);
-  EXPECT_EQ(write(pair.b, "x", 1), 1);
-  EXPECT_EQ(only_event(sets[i - 1], sets[i - 2], 5000), EPOLLIN);
-}
-
 TEST(one_at_a_time) {
   int ep = OK(epoll_create1(0));
   Pair pairs[6];
@@ -236,63 +149,12 @@ TEST(one_at_a_time) {
   }
   // Everybody's turn comes before anybody's second.
   std::set<uint64_t> seen;
-  for (int i = 0; i < 9; i++) {
+  for (int i = 0; i < 18; i++) {
     epoll_event event;
     EXPECT_EQ(epoll_wait(ep, &event, 1, 1000), 1);
     seen.insert(event.data.u64);
   }
   EXPECT_EQ(seen.size(), 9);
-}
-
-TEST(closing_removes) {
-  Mixed m(EPOLLIN);
-  int copy = OK(dup(m.sockets.b));
-  m.wake_socket();
-  // The registration belongs to the socket: it stays while any descriptor is open …
-  close(m.sockets.b);
-  EXPECT_EQ(only_event(m.ep, m.sockets.b), EPOLLIN);
-  epoll_event event = {};
-  EXPECT_ERR(epoll_ctl(m.ep, EPOLL_CTL_DEL, m.sockets.b, &event), EBADF);
-  EXPECT_ERR(epoll_ctl(m.ep, EPOLL_CTL_DEL, copy, &event), ENOENT);
-  EXPECT_EQ(close(copy), 0);
-  EXPECT_EQ(only_event(m.ep, m.sockets.b), 0);  // … and goes with the last one
-  int reused = OK(socket(AF_INET, SOCK_DGRAM, 0));
-  EXPECT_EQ(reused, m.sockets.b);
-  EXPECT_EQ(add(m.ep, reused, EPOLLIN), 0);
-  EXPECT_EQ(only_event(m.ep, reused), 0);
-}
-
-TEST(dups) {
-  Mixed m(EPOLLIN);
-  int copy = OK(dup(m.sockets.b)), ep2 = OK(dup(m.ep));
-  EXPECT_EQ(add(ep2, copy, EPOLLIN), 0);  // the same socket under another number
-  m.wake_socket();
-  epoll_event events[8];
-  EXPECT_EQ(epoll_wait(m.ep, events, 8, 0), 2);
-  EXPECT_EQ(epoll_ctl(m.ep, EPOLL_CTL_DEL, m.sockets.b, nullptr), 0);
-  EXPECT_EQ(only_event(ep2, copy), EPOLLIN);
-  close(m.ep);
-  m.wake_pipe();
-  EXPECT_EQ(epoll_wait(ep2, events, 8, 0), 2);
-  // dup2 of a local file over a registered socket ends its registration, too.
-  close(m.sockets.b);
-  EXPECT_EQ(dup2(m.pipes[1], copy), copy);
-  EXPECT_EQ(only_event(ep2, m.pipes[0]), EPOLLIN);
-}
-
-TEST(exclusive) {
-  int from = listener(SOCK_NONBLOCK);
-  int one = OK(epoll_create1(0)), two = OK(epoll_create1(0));
-  EXPECT_EQ(add(one, from, EPOLLIN | EPOLLEXCLUSIVE), 0);
-  EXPECT_EQ(add(two, from, EPOLLIN | EPOLLEXCLUSIVE), 0);
-  EXPECT_ERR(modify(one, from, EPOLLIN), EINVAL);
-  int third = OK(epoll_create1(0));
-  EXPECT_ERR(add(third, from, EPOLLIN | EPOLLEXCLUSIVE | EPOLLONESHOT), EINVAL);
-  EXPECT_ERR(add(third, one, EPOLLIN | EPOLLEXCLUSIVE), EINVAL);
-  int client = connected_to(from);
-  epoll_event event;
-  EXPECT(epoll_wait(one, &event, 1, 1000) == 1 || epoll_wait(two, &event, 1, 1000) == 1);
-  close(client);
 }
 
 TEST(timeouts_and_masks) {
@@ -325,42 +187,6 @@ TEST(timeouts_and_masks) {
   EXPECT_EQ(epoll_pwait(m.ep, &event, 1, -1, &open_mask), 1);
 }
 
-TEST(changed_while_waiting) {
-  Mixed m(EPOLLIN);
-  Pair late = tcp_pair();
-  epoll_event event = {};
-  Outcome outcome;
-  // Added ready, by another thread: the sleeper wakes.
-  EXPECT_EQ(write(late.a, "x", 1), 1);
-  EXPECT(readable(late.b));
-  while_blocked(
-      &outcome, [&] { return epoll_wait(m.ep, &event, 1, 10000); },
-      [&](pthread_t) { EXPECT_EQ(add(m.ep, late.b, EPOLLIN), 0); });
-  EXPECT_EQ(outcome.result, 1);
-  EXPECT_EQ(event.data.u64, late.b);
-  m.drain(late.b);
-  // A set that was all local gets its first socket while somebody waits on it.
-  int ep = OK(epoll_create1(0));
-  EXPECT_EQ(add(ep, m.pipes[0], EPOLLIN), 0);
-  Outcome second;
-  while_blocked(
-      &second, [&] { return epoll_wait(ep, &event, 1, 10000); },
-      [&](pthread_t) {
-        EXPECT_EQ(add(ep, late.b, EPOLLIN), 0);
-        EXPECT_EQ(write(late.a, "x", 1), 1);
-      });
-  EXPECT_EQ(second.result, 1);
-  EXPECT_EQ(event.data.u64, late.b);
-  // Modified to something that holds already.
-  EXPECT_EQ(modify(ep, late.b, 0), 0);
-  Outcome third;
-  while_blocked(
-      &third, [&] { return epoll_wait(ep, &event, 1, 10000); },
-      [&](pthread_t) { EXPECT_EQ(modify(ep, late.b, EPOLLOUT), 0); });
-  EXPECT_EQ(third.result, 1);
-  EXPECT_EQ(event.events, EPOLLOUT);
-}
-
 TEST(two_waiters) {
   Mixed m(EPOLLIN | EPOLLET);
   std::atomic<int> woken{0};
@@ -378,33 +204,4 @@ TEST(two_waiters) {
   one.join();
   two.join();
   EXPECT_EQ(woken, 2);
-}
-
-TEST(across_fork) {
-  Mixed m(EPOLLIN);
-  pid_t pid = child([&] {
-    EXPECT_EQ(only_event(m.ep, m.sockets.b, 5000), EPOLLIN);
-    m.drain(m.sockets.b);
-    EXPECT_EQ(only_event(m.ep, m.sockets.b), 0);
-    EXPECT_EQ(add(m.ep, m.sockets.a, EPOLLOUT), 0);  // in the set that both share
-    m.wake_pipe();
-  });
-  EXPECT_EQ(write(m.sockets.a, "s", 1), 1);
-  EXPECT_EXIT(pid, 0);
-  epoll_event events[4];
-  EXPECT_EQ(epoll_wait(m.ep, events, 4, 0), 2);
-}
-
-TEST(churn) {
-  Mixed m(EPOLLIN);
-  for (int i = 0; i < 200; i++) {
-    Pair pair = udp_pair();
-    EXPECT_EQ(add(m.ep, pair.b, EPOLLIN | EPOLLET), 0);
-    EXPECT_EQ(write(pair.a, "x", 1), 1);
-    EXPECT_EQ(only_event(m.ep, pair.b, 5000), EPOLLIN);
-    if (i % 2) EXPECT_EQ(epoll_ctl(m.ep, EPOLL_CTL_DEL, pair.b, nullptr), 0);
-    close_pair(pair);
-  }
-  m.wake_socket();
-  EXPECT_EQ(only_event(m.ep, m.sockets.b), EPOLLIN);
 }
