@@ -52,13 +52,16 @@ class Walk {
  private:
   static constexpr uint32_t kIn = 1, kOut = 2;
   static constexpr uint32_t kSockaddrMax = 128;  // sizeof(struct sockaddr_storage)
+  static constexpr uint64_t kReserved = 1u << 20, kSmall = kMaxPath;
 
   static uint64_t clip(uint64_t n, uint64_t max) { return n < max ? n : max; }
 
   int32_t emit(Piece piece) {
     if (piece.addr == 0) return -1;
     piece.asked = piece.len;
-    piece.len = clip(piece.len, kMaxCallBytes - total_);
+    // A huge buffer leaves room for the small structures that come after it.
+    const uint64_t limit = piece.len > kSmall ? kMaxCallBytes - kReserved : kMaxCallBytes;
+    piece.len = clip(piece.len, limit > total_ ? limit - total_ : 0);
     total_ += piece.len;
     return sink_.piece(piece);
   }

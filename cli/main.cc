@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "base/text.h"
 #include "cli/bench.h"
 #include "cli/bench_child.h"
 #include "cli/commands.h"
@@ -77,6 +78,19 @@ std::vector<std::string> cut_command(CLI::App& app, std::vector<std::string>& ar
   return {};
 }
 
+// CLI11 only says that a subcommand is required.
+std::string command_mistake(const CLI::App& app, const std::vector<std::string>& args) {
+  if (args.empty() || args.front().starts_with("-")) return {};
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    if (command->get_name() == args.front()) return {};
+    if (!command->get_group().empty()) names.push_back(command->get_name());
+  }
+  const std::string meant = nearest(args.front(), names);
+  return "no command " + args.front() +
+         (meant.empty() ? "; there are: " + join(names, ", ") : "; did you mean mino " + meant + "?");
+}
+
 int dispatch(const CLI::App& app, Arguments& a) {
   const auto dir = RunDir::at(a.run_dir.empty() ? RunDir::kDefault : a.run_dir);
   const CLI::App& command = *app.get_subcommands().front();
@@ -139,6 +153,7 @@ int start(int argc, char** argv) {
 
   try {
     std::vector<std::string> args(argv + 1, argv + argc);
+    if (const std::string mistake = command_mistake(app, args); !mistake.empty()) return complain(kMisused, mistake);
     a.run.command = cut_command(app, args);
     std::reverse(args.begin(), args.end());  // as CLI11 wants it
     app.parse(args);

@@ -19,7 +19,7 @@ struct Config {
   std::string engine = "native";
   std::optional<UplinkAddresses> uplink;  // nothing: "auto"
   bool nat = true;
-  int64_t mtu = 1500;
+  int64_t mtu = 0;                  // 0: that of the host's default route
   int64_t sessions = 256;           // clients at a time
   int64_t arena_bytes = abi::kMaxArenaBytes;  // largest arena that a client may ask for
   int64_t lanes = 128;              // threads of one client that may have a lane

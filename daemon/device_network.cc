@@ -51,6 +51,17 @@ std::string ipv6_text(const std::array<uint8_t, 16>& bytes) {
   return ::inet_ntop(AF_INET6, bytes.data(), text, sizeof text);
 }
 
+// What leaves the host unfragmented: larger packets would cost a round of path MTU discovery, or get lost.
+int host_mtu(Rtnetlink& host) {
+  constexpr uint32_t kLeast = 1280, kUsual = 1500;
+  const int index = host.default_route_link(AF_INET);
+  const auto links = host.links();
+  for (const Link& link : links.value_or(std::vector<Link>())) {
+    if (link.index == index) return static_cast<int>(std::max(link.mtu, kLeast));
+  }
+  return kUsual;
+}
+
 std::string boot_id() {
   auto id = read_file("/proc/sys/kernel/random/boot_id");
   return id ? std::string(trim(*id)) : "";
@@ -92,7 +103,7 @@ Result<void> DeviceNetwork::build(const Config& config) {
     if (!chosen) return std::unexpected(chosen.error());
     uplink_ = *chosen;
   }
-  const bool wants_nat = config.nat && host->has_default_route(AF_INET);
+  const bool wants_nat = config.nat && host->default_route_link(AF_INET) != 0;
   Result<std::string> former = std::string(Forwarding::kUntouched);
   if (wants_nat) former = Forwarding::former(*host, dir_);
   if (!former) return std::unexpected(former.error());
@@ -121,7 +132,7 @@ Result<void> DeviceNetwork::link_up(Rtnetlink& host, const Config& config, const
   if (!note.valid() || ::write(note.get(), text.data(), text.size()) < 0) {
     return errno_error(dir_.remains_file());
   }
-  auto done = host.add_veth(name, kDeviceLink, netns(), static_cast<int>(config.mtu));
+  auto done = host.add_veth(name, kDeviceLink, netns(), config.mtu != 0 ? static_cast<int>(config.mtu) : host_mtu(host));
   if (!done) return done;
   auto link = host.find_link(name);
   if (!link) return std::unexpected(link.error());
@@ -186,7 +197,7 @@ Result<void> DeviceNetwork::add_ipv6(Rtnetlink& host, Rtnetlink& device, int hos
   // A default route that leads nowhere would make programs wait for IPv6 timeouts, so there is one only where the
   // host forwards IPv6 already. mino does not switch that on: it would make the host ignore router advertisements.
   auto forwards = read_file("/proc/sys/net/ipv6/conf/all/forwarding");
-  forwards_ipv6_ = forwards && trim(*forwards) == "1" && host.has_default_route(AF_INET6);
+  forwards_ipv6_ = forwards && trim(*forwards) == "1" && host.default_route_link(AF_INET6) != 0;
   if (!forwards_ipv6_) {
     spdlog::info("IPv6 reaches the host only: it does not forward IPv6, or has no IPv6 default route");
     return {};

@@ -134,9 +134,10 @@ Result<std::vector<Link>> Rtnetlink::links() {
   auto done = dump(request, "cannot list the network interfaces", [&](const nlmsghdr* message) {
     if (message->nlmsg_type != RTM_NEWLINK) return;
     const auto* info = static_cast<const ifinfomsg*>(NLMSG_DATA(message));
-    Link link{info->ifi_index, {}, {}};
+    Link link{info->ifi_index, 0, {}, {}};
     auto left = static_cast<int>(IFLA_PAYLOAD(message));
     for (const rtattr* a = IFLA_RTA(info); RTA_OK(a, left); a = RTA_NEXT(a, left)) {
+      if (a->rta_type == IFLA_MTU && RTA_PAYLOAD(a) == 4) std::memcpy(&link.mtu, RTA_DATA(a), 4);
       const std::string text(static_cast<const char*>(RTA_DATA(a)),
                              ::strnlen(static_cast<const char*>(RTA_DATA(a)), RTA_PAYLOAD(a)));
       if (a->rta_type == IFLA_IFNAME) link.name = text;
@@ -178,15 +179,21 @@ Result<std::vector<Ipv4Net>> Rtnetlink::ipv4_routes() {
   return routes;
 }
 
-bool Rtnetlink::has_default_route(int family) {
+int Rtnetlink::default_route_link(int family) {
   rtmsg body{};
   body.rtm_family = static_cast<uint8_t>(family);
   Request request(RTM_GETROUTE, NLM_F_DUMP, body);
-  bool found = false;
+  int found = 0;
   (void)dump(request, "cannot list the routes", [&](const nlmsghdr* message) {
     const auto* route = static_cast<const rtmsg*>(NLMSG_DATA(message));
-    found = found || (message->nlmsg_type == RTM_NEWROUTE && route->rtm_family == family &&
-                      route->rtm_dst_len == 0 && route->rtm_type == RTN_UNICAST);
+    if (message->nlmsg_type != RTM_NEWROUTE || route->rtm_family != family || route->rtm_dst_len != 0 ||
+        route->rtm_type != RTN_UNICAST || route->rtm_table != RT_TABLE_MAIN || found != 0) {
+      return;
+    }
+    auto left = static_cast<int>(RTM_PAYLOAD(message));
+    for (const rtattr* a = RTM_RTA(route); RTA_OK(a, left); a = RTA_NEXT(a, left)) {
+      if (a->rta_type == RTA_OIF && RTA_PAYLOAD(a) == 4) std::memcpy(&found, RTA_DATA(a), 4);
+    }
   });
   return found;
 }

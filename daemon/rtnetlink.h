@@ -18,6 +18,7 @@ namespace mino {
 
 struct Link {
   int index = 0;
+  uint32_t mtu = 0;
   std::string name;
   std::string alias;  // IFLA_IFALIAS: where mino notes what is its own
 };
@@ -30,7 +31,8 @@ class Rtnetlink {
   Result<std::optional<Link>> find_link(const std::string& name);
   // The destinations of all IPv4 routes, the host's own addresses (table local) among them.
   Result<std::vector<Ipv4Net>> ipv4_routes();
-  bool has_default_route(int family);
+  // The interface of the default route: its index, or 0 if there is none.
+  int default_route_link(int family);
 
   // A veth pair: one end here, the other in the namespace `netns`.
   Result<void> add_veth(const std::string& here, const std::string& there, int netns, int mtu);

@@ -117,18 +117,18 @@ long close_range_on_host(const Process* process, u64 first, u64 last, u64 flags)
 
 long do_socket(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
-  const u32 family = static_cast<u32>(f.rdi);
-  if (family >= 32 || !(settings.families & (1u << family))) return kLocal;
+  const u32 family = static_cast<u32>(f.rdi), protocol = static_cast<u32>(f.rdx);
   constexpr u32 kNetlink = 16;
-  const u32 protocol = static_cast<u32>(f.rdx);
-  if (family == kNetlink && (protocol >= 32 || !(settings.netlinks & (1u << protocol)))) return kLocal;
+  const u32 set = family == kNetlink ? settings.netlinks : settings.families;
+  const u32 member = family == kNetlink ? protocol : family;
+  if (member >= 32 || !(set & (1u << member))) return kLocal;
   const u64 args[6] = {f.rdi, f.rsi, f.rdx};
   return offload_new_fd(ts, row, args, f.rsi & kOCloexec);
 }
 
 long do_socketpair(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
-  if (f.rdi >= 32 || !(settings.families & (1u << f.rdi)) || f.rdi == 16) return kLocal;
+  if (f.rdi >= 32 || !(settings.families & (1u << f.rdi))) return kLocal;
   constexpr u64 kFlagMask = ~0xfull, kNonblockCloexec = 0x80800;
   if (!(f.rsi & kFlagMask & ~kNonblockCloexec) && user_writable(f.r10, 8) != 8) return err::kFault;
   if (const long error = ready(ts)) return error;

@@ -368,19 +368,26 @@ uint64_t Marshal::Layout::fill(const abi::Piece& piece, uint8_t* to) {
   return sizeof peek_ + (rest == 0 ? 0 : split_.copy_in(to + sizeof peek_, piece.addr + sizeof peek_, rest));
 }
 
-// For pieces that the kernel reads, and perhaps writes.
+// For pieces that the kernel reads, and perhaps writes. The saved copy lies before the live one: should the kernel
+// write more than the table says, that hits nothing.
 Marshal::Layout::Placed Marshal::Layout::place(const abi::Piece& piece, uint32_t dir, bool save) {
   Scratch& scratch = m_.scratch_;
   const Placed bad{scratch.nowhere(piece.addr), nullptr, 0};
-  uint8_t* const saved = save ? scratch.alloc(piece.len) : nullptr;
-  uint8_t* const bytes = scratch.alloc(piece.len);
-  if (!bytes || (save && !saved)) return bad;
-  const uint64_t readable = fill(piece, bytes);
+  uint8_t* const first = scratch.alloc(piece.len);
+  if (!first) return bad;
+  const uint64_t readable = fill(piece, first);
   if (readable == 0) return bad;
   const uint64_t writable = dir & abi::kWindowOut ? split_.probe(piece.addr, readable) : readable;
-  if (saved) std::memcpy(saved, bytes, readable);
-  if (readable == piece.len && writable == readable) return {bytes, saved, readable};
-  uint8_t* const mirror = scratch.mirror(piece.addr, bytes, readable, writable);
+  uint8_t* const saved = save ? first : nullptr;
+  if (readable == piece.len && writable == readable) {
+    if (!save) return {first, nullptr, readable};
+    uint8_t* const live = scratch.alloc(readable);
+    if (!live) return bad;
+    std::memcpy(live, first, readable);
+    return {live, saved, readable};
+  }
+  scratch.trim(first + readable);
+  uint8_t* const mirror = scratch.mirror(piece.addr, first, readable, writable);
   return mirror ? Placed{mirror, saved, readable} : bad;
 }
 

@@ -21,7 +21,7 @@ namespace mino {
 class Scratch {
  public:
   static constexpr uint64_t kTableBytes = 64u << 20;
-  static constexpr uint64_t kDataBytes = abi::kMaxCallBytes + (32u << 20);  // slack: copies, alignment
+  static constexpr uint64_t kDataBytes = 2 * abi::kMaxCallBytes + (32u << 20);  // with copies, and slack for alignment
   static constexpr uint64_t kGuardBytes = abi::kMaxCallBytes + (1u << 20);
   static constexpr uint64_t kKeepBytes = 1u << 20;  // what stays resident between calls
 

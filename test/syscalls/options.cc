@@ -190,7 +190,9 @@ TEST(timeouts) {
   OK(setsockopt(from, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit));
   EXPECT_ERR(accept(from, nullptr, nullptr), EAGAIN);
   OK(setsockopt(pair.b, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit));
-  std::vector<char> data(16 << 20);
+  OK(set_option(pair.b, SOL_SOCKET, SO_SNDBUF, 100000));
+  OK(set_option(pair.a, SOL_SOCKET, SO_RCVBUF, 100000));
+  std::vector<char> data(4 << 20);
   ssize_t n = send(pair.b, data.data(), data.size(), 0);
   EXPECT(n > 0 && n < static_cast<ssize_t>(data.size()));        // what went out before the limit
   while ((n = send(pair.b, data.data(), data.size(), 0)) > 0) {  // until nothing goes at all

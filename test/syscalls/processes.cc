@@ -263,34 +263,49 @@ TEST(raw_fork_calls) {
 }
 
 namespace {
-int in_shared_memory(void* argument) {
-  auto* pair = static_cast<Pair*>(argument);
-  echo_once(pair->b);
+char clone_stack[65536];
+int echo_in_clone(void* argument) {
+  echo_once(static_cast<Pair*>(argument)->b);
   return 5;
 }
 }  // namespace
 
-// A process of its own that shares the memory, as posix_spawn makes them.
-TEST(clone_with_shared_memory) {
+TEST(clone_with_a_stack_of_its_own) {
   Pair pair = tcp_pair();
-  static char stack[65536];
-  for (int flags : {CLONE_VM | SIGCHLD, SIGCHLD}) {
-    pid_t pid = OK(clone(in_shared_memory, stack + sizeof stack, flags, &pair));
-    EXPECT(echoes(pair.a));
-    EXPECT_EXIT(pid, 5);
-  }
+  pid_t pid = OK(clone(echo_in_clone, clone_stack + sizeof clone_stack, SIGCHLD, &pair));
+  EXPECT(echoes(pair.a));
+  EXPECT_EXIT(pid, 5);
+  EXPECT(pair_works(pair));
+}
+
+// As posix_spawn makes its processes.
+TEST(clone_in_shared_memory_while_waiting) {
+  Pair pair = tcp_pair();
   EXPECT_EQ(write(pair.a, "k", 1), 1);
-  pid_t pid =
-      OK(clone(in_shared_memory, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, &pair));
+  pid_t pid = OK(clone(echo_in_clone, clone_stack + sizeof clone_stack,
+                       CLONE_VM | CLONE_VFORK | SIGCHLD, &pair));
   char byte = 0;
   EXPECT_EQ(recv(pair.a, &byte, 1, MSG_DONTWAIT), 1);  // it has ended before we go on
   EXPECT_EXIT(pid, 5);
-  // Sharing the descriptors as well: what it opens is ours.
-  pid = OK(clone([](void*) { return OK(socket(AF_INET, SOCK_DGRAM, 0)); }, stack + sizeof stack,
-                 CLONE_FILES | SIGCHLD, nullptr));
+  EXPECT(pair_works(pair));
+}
+
+// A process that shares the memory and runs beside this one, with descriptors of its own.
+TEST(clone_in_shared_memory) {
+  Pair pair = tcp_pair();
+  pid_t pid = OK(clone(echo_in_clone, clone_stack + sizeof clone_stack, CLONE_VM | SIGCHLD, &pair));
+  EXPECT(echoes(pair.a));
+  EXPECT_EXIT(pid, 5);
+  EXPECT(pair_works(pair));
+}
+
+TEST(clone_with_shared_descriptors) {
+  auto body = [](void*) { return OK(socket(AF_INET, SOCK_DGRAM, 0)); };
+  pid_t pid = OK(clone(body, clone_stack + sizeof clone_stack, CLONE_FILES | SIGCHLD, nullptr));
   int status = wait_for(pid);
   EXPECT(WIFEXITED(status));
-  EXPECT_EQ(option(WEXITSTATUS(status), SOL_SOCKET, SO_TYPE), SOCK_DGRAM);
+  EXPECT_EQ(option(WEXITSTATUS(status), SOL_SOCKET, SO_TYPE), SOCK_DGRAM);  // it is ours, too
+  EXPECT(pair_works(tcp_pair()));
 }
 
 TEST(vfork_child) {

@@ -71,7 +71,7 @@ TEST(without_restart) {
   EXPECT_INTERRUPTED(accept(idle.from, nullptr, nullptr));
   EXPECT_INTERRUPTED(accept4(idle.from, nullptr, nullptr, SOCK_CLOEXEC));
   EXPECT_INTERRUPTED(recv(udp_pair().a, &idle.byte, 1, 0));
-  std::vector<char> data(64 << 20);
+  std::vector<char> data(4 << 20);
   OK(set_option(idle.pair.a, SOL_SOCKET, SO_RCVBUF, 10000));
   fill(idle.pair.b, data);
   EXPECT_INTERRUPTED(send(idle.pair.b, data.data(), data.size(), 0));
@@ -163,7 +163,9 @@ TEST(partial_counts) {
   interrupt_until_done(&received, SIGUSR1,
                        [&] { return recv(idle.pair.a, bytes, sizeof bytes, MSG_WAITALL); });
   EXPECT_EQ(received.result, 10);
-  std::vector<char> data(64 << 20);
+  std::vector<char> data(4 << 20);
+  OK(set_option(idle.pair.a, SOL_SOCKET, SO_RCVBUF, 100000));
+  OK(set_option(idle.pair.b, SOL_SOCKET, SO_SNDBUF, 100000));
   Outcome sent;
   interrupt_until_done(&sent, SIGUSR1,
                        [&] { return send(idle.pair.b, data.data(), data.size(), 0); });
