@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// From shared slots to private, checked copies: the only place where either side reads a ring slot's content.
-// Used by the lane loop of every engine (submissions) and by hook/ (completions). Every shared field is loaded
-// exactly once (relaxed; the acquire load of `turn` by the caller comes before), so that the peer cannot change
-// what was checked. Freestanding: no libc, no exceptions.
+// From shared slots to private, checked copies: the only place where either side reads a ring
+// slot's content. Used by the lane loop of every engine (submissions) and by hook/ (completions).
+// Every shared field is loaded exactly once (relaxed; the acquire load of `turn` by the caller
+// comes before), so that the peer cannot change what was checked. Freestanding: no libc, no
+// exceptions.
 #pragma once
 
 #include <cstdint>
@@ -19,9 +20,11 @@ T load_once(const T& shared) {
 }
 }  // namespace detail
 
-// The end of what a user address can be on x86-64 and on aarch64 with 48-bit addresses and more: no range may
-// wrap around. Whether memory is there is found out by using it.
-constexpr bool range_wraps(uint64_t addr, uint64_t len) { return addr + len < addr; }
+// The end of what a user address can be on x86-64 and on aarch64 with 48-bit addresses and more: no
+// range may wrap around. Whether memory is there is found out by using it.
+constexpr bool range_wraps(uint64_t addr, uint64_t len) {
+  return addr + len < addr;
+}
 
 constexpr bool inside_arena(uint32_t arena_off, uint32_t len, uint32_t arena_bytes) {
   return uint64_t{arena_off} + len <= arena_bytes;
@@ -38,7 +41,8 @@ struct CheckedSubmission {
   Window windows[kMaxWindows];  // the first window_count are set
 };
 
-// False: the client is broken or hostile, and its session ends. `slot` may be anything, and change meanwhile.
+// False: the client is broken or hostile, and its session ends. `slot` may be anything, and change
+// meanwhile.
 inline bool decode_submission(const Submission& slot, uint32_t arena_bytes, CheckedSubmission& to) {
   using detail::load_once;
   to.nr = load_once(slot.nr);
@@ -80,8 +84,8 @@ struct CheckedCompletion {
   Extent extents[kMaxExtents];  // the first extent_count are set; an upcall has exactly one
 };
 
-// False: the device is broken or hostile. Says nothing about client addresses: those are the client's to judge
-// (a probe's arena offset means nothing and is not checked).
+// False: the device is broken or hostile. Says nothing about client addresses: those are the
+// client's to judge (a probe's arena offset means nothing and is not checked).
 inline bool decode_completion(const Completion& slot, uint32_t arena_bytes, CheckedCompletion& to) {
   using detail::load_once;
   const uint8_t kind = load_once(slot.kind);

@@ -10,7 +10,7 @@
 namespace mino::abi {
 
 enum class Kind : uint8_t {
-  kNone,
+  kNone,     // these three are no memory, and stay first
   kValue,    // a number
   kFd,       // a file descriptor; the first one of a row decides where kByFd rows run
   kPath,     // NUL-terminated string

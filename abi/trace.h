@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Trace records: what the hook tells `mino run --trace` about each offloaded call that has finished. One record
-// is one datagram on an AF_UNIX SOCK_SEQPACKET socket. Written by hook/, decoded by cli/trace.cc, which trusts
-// nothing in it: any process of the traced program may write anything there.
+// Trace records: what the hook tells `mino run --trace` about each offloaded call that has
+// finished. One record is one datagram on an AF_UNIX SOCK_SEQPACKET socket. Written by hook/,
+// decoded by cli/trace.cc, which trusts nothing in it: any process of the traced program may write
+// anything there.
 //
 //   offset        content
 //   0             TraceHeader (96 bytes)
 //   96            piece 0: TracePiece (16 bytes), then its `kept` bytes, without padding
 //   …             piece 1, and so on: header.piece_count pieces, in the order of abi/walk.h
 //
-// Numbers are the host's (the record never leaves the machine). A record ends where the last piece ends; a piece that
-// would not fit into kMaxTraceRecord is left out, with all that follow, and kTraceCut set.
+// Numbers are the host's (the record never leaves the machine). A record ends where the last piece
+// ends; a piece that would not fit into kMaxTraceRecord is left out, with all that follow, and
+// kTraceCut set.
 #pragma once
 
 #include <cstddef>
@@ -46,11 +48,11 @@ static_assert(sizeof(TraceHeader) == 96 && offsetof(TraceHeader, args) == 40 &&
 
 // A piece of client memory as it was when the call had finished.
 struct TracePiece {
-  uint64_t addr;   // 0
-  uint32_t len;    // 8: its real length
-  uint16_t kept;   // 12: bytes that follow, kMaxTraceKept at most
-  uint8_t arg;     // 14: the argument that it belongs to
-  uint8_t dir;     // 15: bits 1 the kernel reads it, 2 the kernel writes it
+  uint64_t addr;  // 0
+  uint32_t len;   // 8: its real length
+  uint16_t kept;  // 12: bytes that follow, kMaxTraceKept at most
+  uint8_t arg;    // 14: the argument that it belongs to
+  uint8_t dir;    // 15: bits 1 the kernel reads it, 2 the kernel writes it
 };
 static_assert(sizeof(TracePiece) == 16);
 

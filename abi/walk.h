@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Walks the client memory that one system call refers to, as its row describes it, and reports it piece by
-// piece. hook/ turns the pieces into windows, engine/native/ into buffers of its own. The walker reads client
-// memory only through the `Reader` it is given, never follows anything twice, and bounds every count: both
-// the registers and the memory may be hostile, or change while it runs.
+// Walks the client memory that one system call refers to, as its row describes it, and reports it
+// piece by piece. hook/ turns the pieces into windows, engine/native/ into buffers of its own. The
+// walker reads client memory only through the `Reader` it is given, never follows anything twice,
+// and bounds every count: both the registers and the memory may be hostile, or change while it
+// runs.
 //
 //   Reader:  bool read(uint64_t addr, void* to, uint32_t bytes)     exact, false on a bad address
 //            int64_t string(uint64_t addr, uint32_t max)            bytes including the NUL, or < 0
 //   Sink:    int32_t piece(const Piece&)                            a handle for `parent`, or kStop
 //
-// Order: a parent comes before its children, so that its copy exists when a child's pointer is patched in.
+// Order: a parent comes before its children, so that its copy exists when a child's pointer is
+// patched in.
 #pragma once
 
 #include <cstdint>
@@ -21,16 +23,16 @@
 namespace mino::abi {
 
 struct Piece {
-  uint64_t addr = 0;     // client address, never 0
-  uint64_t len = 0;      // bytes, already clipped; may be 0
-  uint32_t dir = 0;      // WindowDir bits: 1 the kernel reads it, 2 the kernel writes it
+  uint64_t addr = 0;  // client address, never 0
+  uint64_t len = 0;   // bytes, already clipped; may be 0
+  uint32_t dir = 0;   // WindowDir bits: 1 the kernel reads it, 2 the kernel writes it
   Wrote wrote = Wrote::kAll;
-  int32_t parent = -1;   // handle of the piece that holds the pointer, or -1: argument `slot`
-  uint32_t slot = 0;     // argument index, or byte offset of the pointer in the parent
-  uint32_t len_slot = 0; // with a parent: offset of the (8-byte) length beside it, 0 if none
-  uint8_t arg = 0;       // the argument that this piece belongs to
-  uint32_t index = 0;    // message number within an mmsghdr array
-  uint64_t asked = 0;    // the length before clipping
+  int32_t parent = -1;    // handle of the piece that holds the pointer, or -1: argument `slot`
+  uint32_t slot = 0;      // argument index, or byte offset of the pointer in the parent
+  uint32_t len_slot = 0;  // with a parent: offset of the (8-byte) length beside it, 0 if none
+  uint8_t arg = 0;        // the argument that this piece belongs to
+  uint32_t index = 0;     // message number within an mmsghdr array
+  uint64_t asked = 0;     // the length before clipping
 };
 
 template <class Reader, class Sink>
@@ -44,7 +46,8 @@ class Walk {
   // False when the sink had enough.
   bool run() {
     for (uint8_t i = 0; i < 6; i++) {
-      if (!walk_arg(i)) return false;
+      // Most arguments are numbers; they must not cost an indirect jump each.
+      if (row_.args[i].kind > Kind::kFd && !walk_arg(i)) return false;
     }
     return true;
   }
@@ -68,9 +71,13 @@ class Walk {
 
   uint32_t direction(Kind kind) const {
     switch (kind) {
-      case Kind::kIn: case Kind::kOptIn: return kIn;
-      case Kind::kOut: return kOut;
-      default: return kIn | kOut;
+      case Kind::kIn:
+      case Kind::kOptIn:
+        return kIn;
+      case Kind::kOut:
+        return kOut;
+      default:
+        return kIn | kOut;
     }
   }
 
@@ -78,22 +85,38 @@ class Walk {
     const Arg& arg = row_.args[i];
     const uint64_t addr = args_[i];
     switch (arg.kind) {
-      case Kind::kNone: case Kind::kValue: case Kind::kFd: case Kind::kSigmask: case Kind::kHost:
+      case Kind::kNone:
+      case Kind::kValue:
+      case Kind::kFd:
+      case Kind::kSigmask:
+      case Kind::kHost:
         return true;
-      case Kind::kPath: return path(i, addr);
-      case Kind::kIn: case Kind::kOut: case Kind::kInOut: return plain(i, arg, addr);
-      case Kind::kOptIn: return option(i, arg, addr);
-      case Kind::kIovIn: case Kind::kIovOut: return top_vector(i, arg, addr);
-      case Kind::kMsgIn: case Kind::kMsgOut:
+      case Kind::kPath:
+        return path(i, addr);
+      case Kind::kIn:
+      case Kind::kOut:
+      case Kind::kInOut:
+        return plain(i, arg, addr);
+      case Kind::kOptIn:
+        return option(i, arg, addr);
+      case Kind::kIovIn:
+      case Kind::kIovOut:
+        return top_vector(i, arg, addr);
+      case Kind::kMsgIn:
+      case Kind::kMsgOut:
         return addr == 0 || message(i, addr, arg.kind == Kind::kMsgOut, -1, i, 0, 0);
-      case Kind::kMmsgIn: case Kind::kMmsgOut: return messages(i, arg, addr);
+      case Kind::kMmsgIn:
+      case Kind::kMmsgOut:
+        return messages(i, arg, addr);
       case Kind::kFdSet: {
         const uint64_t bits = args_[arg.len.arg];
         if (int64_t{static_cast<int32_t>(bits)} < 0) return true;
         return top(i, addr, (clip(bits, kMaxFd) + 63) / 64 * 8, kIn | kOut, arg.wrote) != kStop;
       }
-      case Kind::kIoctl: return shaped(i, addr, ioctl_shape(static_cast<uint32_t>(args_[1])));
-      case Kind::kFcntl: return shaped(i, addr, fcntl_shape(static_cast<uint32_t>(args_[1])));
+      case Kind::kIoctl:
+        return shaped(i, addr, ioctl_shape(static_cast<uint32_t>(args_[1])));
+      case Kind::kFcntl:
+        return shaped(i, addr, fcntl_shape(static_cast<uint32_t>(args_[1])));
     }
     return true;
   }
@@ -112,7 +135,8 @@ class Walk {
   bool path(uint8_t i, uint64_t addr) {
     if (addr == 0) return true;
     int64_t len = reader_.string(addr, kMaxPath);
-    // A bad or endless string is still a piece: of one byte, or of the longest length, for the engine to fail on.
+    // A bad or endless string is still a piece: of one byte, or of the longest length, for the
+    // engine to fail on.
     if (len < 0) len = 1;
     return top(i, addr, static_cast<uint64_t>(len), kIn, Wrote::kAll) != kStop;
   }
@@ -122,7 +146,8 @@ class Walk {
     uint64_t len = arg.len.unit;
     if (arg.len.how == Len::kArg) {
       const uint64_t count = args_[arg.len.arg];
-      // Socket lengths and event counts are ints to the kernel; negative ones are its EINVAL, not memory.
+      // Socket lengths and event counts are ints to the kernel; negative ones are its EINVAL, not
+      // memory.
       const bool is_int = arg.print == Print::kSockaddr || arg.len.unit > 1;
       if (is_int && int64_t{static_cast<int32_t>(count)} < 0) return true;
       len = clip(is_int ? count & 0x7fffffff : count, kMaxCallBytes) * arg.len.unit;
@@ -157,12 +182,20 @@ class Walk {
     if (self < 0) return self != kStop;
     switch (setsockopt_nested(static_cast<uint32_t>(args_[1]), static_cast<uint32_t>(args_[2]))) {
       case Nested::kFilter: {
-        struct { uint16_t len; uint16_t pad[3]; uint64_t filter; } program{};
+        struct {
+          uint16_t len;
+          uint16_t pad[3];
+          uint64_t filter;
+        } program{};
         if (len < 16 || !reader_.read(addr, &program, sizeof program)) return true;
         return nested(i, self, program.filter, uint64_t{program.len} * 8, kIn, 8);
       }
       case Nested::kXtReplace: {
-        struct { uint32_t underflow; uint32_t count; uint64_t counters; } tail{};
+        struct {
+          uint32_t underflow;
+          uint32_t count;
+          uint64_t counters;
+        } tail{};
         if (len < 96 || !reader_.read(addr + 80, &tail, sizeof tail)) return true;
         return nested(i, self, tail.counters, uint64_t{tail.count} * 16, kOut, 88);
       }
@@ -171,28 +204,45 @@ class Walk {
     }
   }
 
-  // An ethtool command says in its first word what it is; these are the sizes of the fixed structures
-  // (linux/ethtool.h). Others get one page, and only what changed is written back.
+  // An ethtool command says in its first word what it is; these are the sizes of the fixed
+  // structures (linux/ethtool.h). Others get one page, and only what changed is written back.
   static uint64_t ethtool_bytes(uint32_t command) {
     switch (command) {
-      case 0x01: case 0x02: return 44;   // GSET, SSET
-      case 0x03: return 196;             // GDRVINFO
-      case 0x0a: return 8;               // GLINK
-      case 0x0e: case 0x0f: return 92;   // coalescing
-      case 0x10: case 0x11: return 36;   // ring parameters
-      case 0x3c: case 0x3d: return 36;   // channels
-      case 0x41: return 44;              // timestamping
-      default: return 4096;
+      case 0x01:
+      case 0x02:
+        return 44;  // GSET, SSET
+      case 0x03:
+        return 196;  // GDRVINFO
+      case 0x0a:
+        return 8;  // GLINK
+      case 0x0e:
+      case 0x0f:
+        return 92;  // coalescing
+      case 0x10:
+      case 0x11:
+        return 36;  // ring parameters
+      case 0x3c:
+      case 0x3d:
+        return 36;  // channels
+      case 0x41:
+        return 44;  // timestamping
+      default:
+        return 4096;
     }
   }
 
   bool shaped(uint8_t i, uint64_t addr, const PointerShape& shape) {
     if (!shape.pointer || addr == 0) return true;
     const uint32_t dir = (shape.reads ? kIn : 0) | (shape.writes ? kOut : 0);
-    const int32_t self = top(i, addr, shape.bytes, dir, shape.writes ? Wrote::kChanged : Wrote::kAll);
+    const int32_t self =
+        top(i, addr, shape.bytes, dir, shape.writes ? Wrote::kChanged : Wrote::kAll);
     if (self < 0) return self != kStop;
     if (shape.nested == Nested::kIfconf) {
-      struct { int32_t len; int32_t pad; uint64_t buf; } conf{};
+      struct {
+        int32_t len;
+        int32_t pad;
+        uint64_t buf;
+      } conf{};
       if (!reader_.read(addr, &conf, sizeof conf) || conf.len <= 0) return true;
       return nested(i, self, conf.buf, static_cast<uint32_t>(conf.len), kOut, 8);
     }
@@ -225,8 +275,11 @@ class Walk {
     return vector(i, addr, count, arg.kind == Kind::kIovOut ? kOut : kIn, self, 0);
   }
 
-  bool vector(uint8_t i, uint64_t addr, uint64_t count, uint32_t dir, int32_t parent, uint32_t index) {
-    struct Iov { uint64_t base, len; };
+  bool vector(uint8_t i, uint64_t addr, uint64_t count, uint32_t dir, int32_t parent,
+              uint32_t index) {
+    struct Iov {
+      uint64_t base, len;
+    };
     Iov chunk[16];
     for (uint64_t at = 0; at < count; at += 16) {
       const uint64_t n = clip(count - at, 16);
@@ -249,10 +302,16 @@ class Walk {
     return true;
   }
 
-  // struct msghdr: name 0, namelen 8, iov 16, iovlen 24, control 32, controllen 40, flags 48; 56 bytes.
+  // struct msghdr: name 0, namelen 8, iov 16, iovlen 24, control 32, controllen 40, flags 48; 56
+  // bytes.
   bool message(uint8_t i, uint64_t addr, bool receives, int32_t array, uint32_t slot, uint32_t base,
                uint32_t index) {
-    struct { uint64_t name; int32_t namelen; int32_t pad; uint64_t iov, iovlen, control, controllen; } m{};
+    struct {
+      uint64_t name;
+      int32_t namelen;
+      int32_t pad;
+      uint64_t iov, iovlen, control, controllen;
+    } m{};
     int32_t self = array;
     if (array < 0) {
       self = top(static_cast<uint8_t>(slot), addr, 56, receives ? kIn | kOut : kIn,

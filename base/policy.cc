@@ -32,7 +32,8 @@ std::string path_mistake(const std::string& path) {
   if (std::filesystem::path(path).lexically_normal().string() != path || path.back() == '/') {
     return "write it without '.', '..', '//' and a final '/'";
   }
-  if (path.find_first_of(";:\n") != std::string::npos) return "it cannot hold ';', ':' or a line break";
+  if (path.find_first_of(";:\n") != std::string::npos)
+    return "it cannot hold ';', ':' or a line break";
   return {};
 }
 

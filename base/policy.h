@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The policy: which address families and which paths are offloaded. minod holds the device's; `mino run --policy`
-// may narrow or widen it for one program. Advice to the hook, not protection: a proxy is confined in any case.
+// The policy: which address families and which paths are offloaded. minod holds the device's; `mino
+// run --policy` may narrow or widen it for one program. Advice to the hook, not protection: a proxy
+// is confined in any case.
 #pragma once
 
 #include <optional>
@@ -22,7 +23,8 @@ struct Policy {
 // The network's own files: always served by the device.
 extern const std::vector<std::string> kNetworkPaths;
 
-// Netlink protocols that are about the network: route, sock_diag, xfrm, fib_lookup, netfilter, generic.
+// Netlink protocols that are about the network: route, sock_diag, xfrm, fib_lookup, netfilter,
+// generic.
 extern const std::vector<int> kNetworkNetlinks;
 
 // AF_INET for "inet", and so on.

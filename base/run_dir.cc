@@ -15,7 +15,8 @@ Result<RunDir> RunDir::at(const std::string& path) {
   std::string whole = std::filesystem::absolute(path, failure).lexically_normal().string();
   if (failure) return error(path + ": " + failure.message());
   while (whole.size() > 1 && whole.back() == '/') whole.pop_back();
-  if (whole == "/") return error("the run directory cannot be /; choose one of its own, as /run/mino");
+  if (whole == "/")
+    return error("the run directory cannot be /; choose one of its own, as /run/mino");
   if (whole.find_first_of(";:\n") != std::string::npos) {
     return error(whole + ": a run directory's name cannot hold ';', ':' or a line break");
   }
@@ -36,9 +37,13 @@ std::string RunDir::id() const {
   return text;
 }
 
-std::string RunDir::host_link() const { return path_ == kDefault ? "mino0" : "mino-" + id(); }
+std::string RunDir::host_link() const {
+  return path_ == kDefault ? "mino0" : "mino-" + id();
+}
 
-std::string RunDir::nft_table() const { return "mino_" + id(); }
+std::string RunDir::nft_table() const {
+  return "mino_" + id();
+}
 
 std::string RunDir::option() const {
   return path_ == kDefault ? "" : "--run-dir " + path_ + " ";

@@ -65,7 +65,9 @@ SettingsTable SettingsFile::root() {
   return table;
 }
 
-const std::optional<Error>& SettingsFile::mistake() const { return document_->mistake; }
+const std::optional<Error>& SettingsFile::mistake() const {
+  return document_->mistake;
+}
 
 void SettingsTable::text(const char* key, std::string& to, const Judge& judge) {
   const toml::node* node = state_->find(key);
@@ -81,11 +83,13 @@ void SettingsTable::texts(const char* key, std::vector<std::string>& to, const J
   const toml::node* node = state_->find(key);
   if (node == nullptr) return;
   const toml::array* list = node->as_array();
-  if (list == nullptr) return state_->fail(*node, key, "must be a list of strings, as [\"…\", \"…\"]");
+  if (list == nullptr)
+    return state_->fail(*node, key, "must be a list of strings, as [\"…\", \"…\"]");
   std::vector<std::string> values;
   for (const toml::node& element : *list) {
     const auto* value = element.as_string();
-    if (value == nullptr) return state_->fail(element, key, "each element must be a string in quotes");
+    if (value == nullptr)
+      return state_->fail(element, key, "each element must be a string in quotes");
     const std::string what = judge ? judge(value->get()) : "";
     if (!what.empty()) return state_->fail(element, key, "\"" + value->get() + "\": " + what);
     values.push_back(value->get());
@@ -117,7 +121,8 @@ std::optional<SettingsTable> SettingsTable::table(const char* key) {
   const toml::node* node = state_->find(key);
   if (node == nullptr) return {};
   if (!node->is_table()) {
-    state_->fail(*node, key, std::string("must be a table: write [") + key + "] and its keys below");
+    state_->fail(*node, key,
+                 std::string("must be a table: write [") + key + "] and its keys below");
     return {};
   }
   SettingsTable inner;
@@ -131,12 +136,13 @@ std::optional<SettingsTable> SettingsTable::table(const char* key) {
 void SettingsTable::finish() {
   for (const auto& [key, node] : *state_->table) {
     const std::string name(key.str());
-    if (std::find(state_->known.begin(), state_->known.end(), name) != state_->known.end()) continue;
+    if (std::find(state_->known.begin(), state_->known.end(), name) != state_->known.end())
+      continue;
     const std::string meant = nearest(name, state_->known);
-    state_->document->fail(
-        key.source(), "unknown key " + state_->prefix + name +
-                          (meant.empty() ? "; known here: " + join(state_->known, ", ")
-                                         : "; did you mean " + state_->prefix + meant + "?"));
+    state_->document->fail(key.source(),
+                           "unknown key " + state_->prefix + name +
+                               (meant.empty() ? "; known here: " + join(state_->known, ", ")
+                                              : "; did you mean " + state_->prefix + meant + "?"));
   }
 }
 

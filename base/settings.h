@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Strict reading of TOML: every key that was not asked for, every wrong type and every bad value is a mistake
-// that names file, line and column, and what to write instead. Used by daemon/config and base/policy. The first
-// mistake wins; readers go on after it, so that callers need no checks in between.
+// Strict reading of TOML: every key that was not asked for, every wrong type and every bad value is
+// a mistake that names file, line and column, and what to write instead. Used by daemon/config and
+// base/policy. The first mistake wins; readers go on after it, so that callers need no checks in
+// between.
 #pragma once
 
 #include <cstdint>

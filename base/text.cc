@@ -18,8 +18,7 @@ Result<std::string> read_file(const std::string& path, size_t max_bytes) {
   std::string content;
   char chunk[16384];
   while (content.size() < max_bytes) {
-    const ssize_t n =
-        ::read(file.get(), chunk, std::min(sizeof chunk, max_bytes - content.size()));
+    const ssize_t n = ::read(file.get(), chunk, std::min(sizeof chunk, max_bytes - content.size()));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return errno_error(path);
     if (n == 0) break;
@@ -31,8 +30,7 @@ Result<std::string> read_file(const std::string& path, size_t max_bytes) {
 Result<void> write_file(const std::string& path, std::string_view content) {
   Fd file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
   if (!file.valid()) return errno_error(path);
-  if (::write(file.get(), content.data(), content.size()) !=
-      static_cast<ssize_t>(content.size())) {
+  if (::write(file.get(), content.data(), content.size()) != static_cast<ssize_t>(content.size())) {
     return errno_error(path);
   }
   return {};
@@ -75,10 +73,20 @@ std::optional<int64_t> parse_bytes(std::string_view text) {
   int64_t unit = 1;
   if (text.size() > 1) {
     switch (text.back()) {
-      case 'K': case 'k': unit = int64_t{1} << 10; break;
-      case 'M': case 'm': unit = int64_t{1} << 20; break;
-      case 'G': case 'g': unit = int64_t{1} << 30; break;
-      default: break;
+      case 'K':
+      case 'k':
+        unit = int64_t{1} << 10;
+        break;
+      case 'M':
+      case 'm':
+        unit = int64_t{1} << 20;
+        break;
+      case 'G':
+      case 'g':
+        unit = int64_t{1} << 30;
+        break;
+      default:
+        break;
     }
     if (unit != 1) text.remove_suffix(1);
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Small helpers for text and small files. Used by daemon/ and cli/. Whole files are read with a bound.
+// Small helpers for text and small files. Used by daemon/ and cli/. Whole files are read with a
+// bound.
 #pragma once
 
 #include <cstdint>

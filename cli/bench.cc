@@ -25,8 +25,9 @@ namespace {
 using nlohmann::json;
 
 constexpr int kPatienceMs = 60'000;
-constexpr int kNullCalls = 2000;                   // per sample
-constexpr size_t kSampleBytes = size_t{2} << 20;   // per sample of a transfer, and between 4 and 200 times
+constexpr int kNullCalls = 2000;  // per sample
+constexpr size_t kSampleBytes = size_t{2}
+                                << 20;  // per sample of a transfer, and between 4 and 200 times
 constexpr size_t kSizes[] = {64, 1024, 16384, 65536, 262144, 1048576};
 constexpr double kIdleSeconds = 2;
 
@@ -60,7 +61,8 @@ class Child {
       ::dup2(child_in.get(), 0);
       ::dup2(child_out.get(), 1);
       std::vector<char*> arguments;
-      for (const std::string& argument : argv) arguments.push_back(const_cast<char*>(argument.c_str()));
+      for (const std::string& argument : argv)
+        arguments.push_back(const_cast<char*>(argument.c_str()));
       arguments.push_back(nullptr);
       ::execv(arguments[0], arguments.data());
       ::_exit(kNotStarted);
@@ -126,8 +128,8 @@ struct Samples {
     std::vector<double> sorted = values;
     std::sort(sorted.begin(), sorted.end());
     const size_t last = sorted.size() - 1;
-    return {{"median", median(values)},       {"q1", sorted[last / 4]},     {"q3", sorted[last * 3 / 4]},
-            {"min", sorted.front()},          {"max", sorted.back()},       {"samples", sorted.size()}};
+    return {{"median", median(values)}, {"q1", sorted[last / 4]}, {"q3", sorted[last * 3 / 4]},
+            {"min", sorted.front()},    {"max", sorted.back()},   {"samples", sorted.size()}};
   }
 };
 
@@ -188,7 +190,8 @@ class Bench {
     auto native = Child::start(child);
     if (!native) return std::unexpected(native.error());
     native_.emplace(std::move(*native));
-    for (const auto& [tier, place] : {std::pair{"auto", &auto_}, {"patch", &patch_}, {"sud", &sud_}}) {
+    for (const auto& [tier, place] :
+         {std::pair{"auto", &auto_}, {"patch", &patch_}, {"sud", &sud_}}) {
       std::vector<std::string> argv{self(), "--run-dir", dir_.path(), "run", "--hook", tier, "--"};
       argv.insert(argv.end(), child.begin(), child.end());
       auto started = Child::start(argv);
@@ -198,7 +201,8 @@ class Bench {
     return {};
   }
 
-  Result<void> sample(std::optional<Child>& child, const std::string& command, Samples& to, Samples* second = nullptr) {
+  Result<void> sample(std::optional<Child>& child, const std::string& command, Samples& to,
+                      Samples* second = nullptr) {
     auto numbers = child->ask(command);
     if (!numbers) return std::unexpected(numbers.error());
     if (!keep_) return {};
@@ -218,7 +222,8 @@ class Bench {
     if (done) done = sample(auto_, fcntl, fcntl_offloaded_);
     for (size_t i = 0; i < std::size(kSizes) && done; i++) {
       const size_t times = std::clamp<size_t>(kSampleBytes / kSizes[i], 4, 200);
-      const std::string command = "transfer " + std::to_string(kSizes[i]) + " " + std::to_string(times);
+      const std::string command =
+          "transfer " + std::to_string(kSizes[i]) + " " + std::to_string(times);
       Transfer& t = transfers_[i];
       done = sample(native_, command, t.local_send, &t.local_receive);
       if (done) done = sample(auto_, command, t.offloaded_send, &t.offloaded_receive);
@@ -238,15 +243,18 @@ class Bench {
       return (*after)["counters"][key].get<double>() - (*before)["counters"][key].get<double>();
     };
     const double calls = std::max(grown("calls"), 1.0);
-    return json{{"round_trips", grown("round_trips") / calls}, {"upcalls", grown("upcalls") / calls}};
+    return json{{"round_trips", grown("round_trips") / calls},
+                {"upcalls", grown("upcalls") / calls}};
   }
 
   Result<json> measure_idle() {
     auto status = ask_device(dir_, "status");
     if (!status) return std::unexpected(status.error());
     const auto used = [&] {
-      std::array<double, 3> seconds{cpu_seconds((*status)["pid"].get<pid_t>()), 0, cpu_seconds(auto_->pid())};
-      for (const json& client : (*status)["clients"]) seconds[1] += cpu_seconds(client["proxy_pid"].get<pid_t>());
+      std::array<double, 3> seconds{cpu_seconds((*status)["pid"].get<pid_t>()), 0,
+                                    cpu_seconds(auto_->pid())};
+      for (const json& client : (*status)["clients"])
+        seconds[1] += cpu_seconds(client["proxy_pid"].get<pid_t>());
       return seconds;
     };
     // What spins after its last call has half a second to fall asleep.
@@ -273,7 +281,8 @@ class Bench {
                            {"local_receive_ns", t.local_receive.summary()},
                            {"offloaded_receive_ns", t.offloaded_receive.summary()},
                            {"ratio", median(ratio(sum(t.offloaded_send, t.offloaded_receive),
-                                                  sum(t.local_send, t.local_receive)).values)}});
+                                                  sum(t.local_send, t.local_receive))
+                                                .values)}});
     }
     return {
         {"null_ratio", median(ratio(fcntl_offloaded_, fcntl_local_).values)},
@@ -301,7 +310,8 @@ class Bench {
   const BenchOptions& options_;
   std::optional<Child> native_, auto_, patch_, sud_;
   bool keep_ = false;
-  Samples getppid_local_, getppid_patch_, getppid_sud_, getppid_auto_, fcntl_local_, fcntl_offloaded_;
+  Samples getppid_local_, getppid_patch_, getppid_sud_, getppid_auto_, fcntl_local_,
+      fcntl_offloaded_;
   Transfer transfers_[std::size(kSizes)];
 };
 
@@ -317,8 +327,9 @@ std::string time_text(double ns) {
 
 // "122 ns (118-130 ns)": median and the middle half.
 std::string figure(const json& summary) {
-  return time_text(summary["median"].get<double>()) + " (" + time_text(summary["q1"].get<double>()) + " - " +
-         time_text(summary["q3"].get<double>()) + ")";
+  return time_text(summary["median"].get<double>()) + " (" +
+         time_text(summary["q1"].get<double>()) + " - " + time_text(summary["q3"].get<double>()) +
+         ")";
 }
 
 void print_table(const json& r) {
@@ -326,17 +337,20 @@ void print_table(const json& r) {
               r["null"]["local_fcntl_ns"]["samples"].get<size_t>());
   std::printf("  local getppid        %s\n", figure(r["null"]["local_getppid_ns"]).c_str());
   std::printf("  local fcntl          %s\n", figure(r["null"]["local_fcntl_ns"]).c_str());
-  std::printf("  offloaded fcntl      %s   %.2f x local fcntl, %.2f x local getppid; %.2f round trips, %.2f upcalls\n",
-              figure(r["null"]["offloaded_fcntl_ns"]).c_str(), r["null_ratio"].get<double>(),
-              r["null_ratio_getppid"].get<double>(), r["null"]["round_trips_per_call"].get<double>(),
-              r["null"]["upcalls_per_call"].get<double>());
+  std::printf(
+      "  offloaded fcntl      %s   %.2f x local fcntl, %.2f x local getppid; %.2f round trips, "
+      "%.2f upcalls\n",
+      figure(r["null"]["offloaded_fcntl_ns"]).c_str(), r["null_ratio"].get<double>(),
+      r["null_ratio_getppid"].get<double>(), r["null"]["round_trips_per_call"].get<double>(),
+      r["null"]["upcalls_per_call"].get<double>());
   std::printf("\nTCP over loopback, one thread at both ends, per operation\n");
-  std::printf("  %9s  %-28s %-28s %-28s %-28s %s\n", "bytes", "local send", "offloaded send", "local receive",
-              "offloaded receive", "both, offloaded/local");
+  std::printf("  %9s  %-28s %-28s %-28s %-28s %s\n", "bytes", "local send", "offloaded send",
+              "local receive", "offloaded receive", "both, offloaded/local");
   for (const json& t : r["transfer"]) {
-    std::printf("  %9lu  %-28s %-28s %-28s %-28s %.2f x\n", t["bytes"].get<size_t>(), figure(t["local_send_ns"]).c_str(),
-                figure(t["offloaded_send_ns"]).c_str(), figure(t["local_receive_ns"]).c_str(),
-                figure(t["offloaded_receive_ns"]).c_str(), t["ratio"].get<double>());
+    std::printf("  %9lu  %-28s %-28s %-28s %-28s %.2f x\n", t["bytes"].get<size_t>(),
+                figure(t["local_send_ns"]).c_str(), figure(t["offloaded_send_ns"]).c_str(),
+                figure(t["local_receive_ns"]).c_str(), figure(t["offloaded_receive_ns"]).c_str(),
+                t["ratio"].get<double>());
   }
   std::printf("\na call that stays on the host (getppid)\n");
   std::printf("  unhooked             %s\n", figure(r["hook"]["unhooked_ns"]).c_str());
@@ -357,7 +371,8 @@ int bench_call(const RunDir& dir, const BenchOptions& options) {
   auto status = ask_device(dir, "status");
   if (!status) return complain(kFailed, status.error().text);
   ::signal(SIGPIPE, SIG_IGN);
-  std::fprintf(stderr, "mino: measuring, %ld interleaved samples of each figure …\n", options.iterations);
+  std::fprintf(stderr, "mino: measuring, %ld interleaved samples of each figure …\n",
+               options.iterations);
   auto measured = Bench(dir, options).measure();
   if (!measured) return complain(kFailed, measured.error().text);
   if (options.json) {

@@ -51,14 +51,16 @@ std::optional<Pair> connect_pair() {
   return pair;
 }
 
-// Moves `bytes` once. One thread does both ends, so what does not fit into the sockets' buffers goes in parts.
-// Adds the time spent in each direction. False on a broken connection.
-bool transfer(const Pair& pair, std::vector<char>& buffer, size_t bytes, double& sending, double& receiving) {
+// Moves `bytes` once. One thread does both ends, so what does not fit into the sockets' buffers
+// goes in parts. Adds the time spent in each direction. False on a broken connection.
+bool transfer(const Pair& pair, std::vector<char>& buffer, size_t bytes, double& sending,
+              double& receiving) {
   size_t sent = 0, received = 0;
   while (received < bytes) {
     const auto start = Clock::now();
     while (sent < bytes) {
-      const ssize_t n = ::send(pair.sender.get(), buffer.data() + sent, bytes - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+      const ssize_t n = ::send(pair.sender.get(), buffer.data() + sent, bytes - sent,
+                               MSG_DONTWAIT | MSG_NOSIGNAL);
       if (n < 0 && errno != EAGAIN) return false;
       if (n <= 0) break;
       sent += static_cast<size_t>(n);
@@ -104,12 +106,15 @@ int bench_child() {
     } else if (std::sscanf(line, "fcntl %ld", &count) == 1) {
       const int fd = pair->sender.get();
       std::printf("%.3f\n", per_call(count, [fd] { ::fcntl(fd, F_GETFL); }));
-    } else if (std::sscanf(line, "transfer %zu %ld", &bytes, &count) == 2 && bytes <= buffer.size()) {
+    } else if (std::sscanf(line, "transfer %zu %ld", &bytes, &count) == 2 &&
+               bytes <= buffer.size()) {
       double sending = 0, receiving = 0, warm_up = 0;
       bool whole = transfer(*pair, buffer, bytes, warm_up, warm_up);
-      for (long i = 0; i < count && whole; i++) whole = transfer(*pair, buffer, bytes, sending, receiving);
+      for (long i = 0; i < count && whole; i++)
+        whole = transfer(*pair, buffer, bytes, sending, receiving);
       if (whole) {
-        std::printf("%.3f %.3f\n", sending / static_cast<double>(count), receiving / static_cast<double>(count));
+        std::printf("%.3f %.3f\n", sending / static_cast<double>(count),
+                    receiving / static_cast<double>(count));
       } else {
         std::printf("failed: the connection broke: %s\n", std::strerror(errno));
       }

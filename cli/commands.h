@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// mino's subcommands, one function each, named as the user names them; each returns the exit status. main() parses
-// the arguments. They print results on standard output and everything else on standard error.
+// mino's subcommands, one function each, named as the user names them; each returns the exit
+// status. main() parses the arguments. They print results on standard output and everything else on
+// standard error.
 #pragma once
 
 #include <cstdint>

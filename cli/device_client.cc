@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "base/fd.h"
+#include "cli/progress.h"
 
 namespace mino {
 
@@ -21,12 +22,16 @@ Error no_device(const RunDir& dir, int code) {
   switch (code) {
     case ENOENT:
     case ECONNREFUSED:
-      return {"no device runs at " + dir.path() + "; start one with `mino " + dir.option() + "up`", code};
+      return {"no device runs at " + dir.path() + "; start one with `mino " + dir.option() + "up`",
+              code};
     case EACCES:
-      return {"no access to the device at " + dir.path() + ": Permission denied; its directory must be searchable "
-              "for you (chmod a+x)", code};
+      return {"no access to the device at " + dir.path() +
+                  ": Permission denied; its directory must be searchable "
+                  "for you (chmod a+x)",
+              code};
     case EAGAIN:
-      return {"minod at " + dir.path() + " does not answer; its log is " + dir.log_file(), ETIMEDOUT};
+      return {"minod at " + dir.path() + " does not answer; its log is " + dir.log_file(),
+              ETIMEDOUT};
     default:
       return {"cannot ask the device at " + dir.path() + ": " + std::strerror(code), code};
   }
@@ -34,7 +39,9 @@ Error no_device(const RunDir& dir, int code) {
 
 }  // namespace
 
-bool is_absent(const Error& failure) { return failure.code == ENOENT || failure.code == ECONNREFUSED; }
+bool is_absent(const Error& failure) {
+  return failure.code == ENOENT || failure.code == ECONNREFUSED;
+}
 
 Result<json> ask_device(const RunDir& dir, const std::string& command) {
   const auto fail = [&](int code) { return std::unexpected(no_device(dir, code)); };
@@ -46,9 +53,14 @@ Result<json> ask_device(const RunDir& dir, const std::string& command) {
   address.sun_family = AF_UNIX;
   const std::string path = dir.control_socket();
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);  // RunDir::at() checked the length
-  if (::connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return fail(errno);
+  if (::connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
+    return fail(errno);
   const std::string request = json{{"command", command}}.dump() + "\n";
   if (::send(socket.get(), request.data(), request.size(), MSG_NOSIGNAL) < 0) return fail(errno);
+  if (!wait_with_progress(socket.get(), std::chrono::seconds(kPatienceSeconds),
+                          "waiting for minod's answer")) {
+    return fail(EAGAIN);
+  }
   std::string answer;
   char chunk[16384];
   while (answer.empty() || answer.back() != '\n') {
@@ -59,7 +71,8 @@ Result<json> ask_device(const RunDir& dir, const std::string& command) {
     answer.append(chunk, static_cast<size_t>(n));
   }
   json parsed = json::parse(answer, nullptr, false);
-  if (!parsed.is_object()) return error("minod's answer is not JSON: mino and minod are from different builds");
+  if (!parsed.is_object())
+    return error("minod's answer is not JSON: mino and minod are from different builds");
   if (parsed.contains("error")) return error(parsed["error"].get<std::string>());
   return parsed;
 }

@@ -19,9 +19,11 @@ namespace {
 
 constexpr std::chrono::seconds kPatience{30};
 
-// What a minod that was killed has left on the host: its successor's job, or ours through `minod --clean`.
+// What a minod that was killed has left on the host: its successor's job, or ours through `minod
+// --clean`.
 void clean(const RunDir& dir) {
-  const bool crashed = ::access(dir.remains_file().c_str(), F_OK) == 0 || ::access(dir.lock_file().c_str(), F_OK) == 0;
+  const bool crashed = ::access(dir.remains_file().c_str(), F_OK) == 0 ||
+                       ::access(dir.lock_file().c_str(), F_OK) == 0;
   if (!crashed || ::geteuid() != 0) return;
   const std::string minod = program_dir() + "/minod";
   const pid_t child = ::fork();
@@ -49,7 +51,8 @@ int down(const RunDir& dir) {
   auto answer = ask_device(dir, "down");
   if (!answer && !is_absent(answer.error())) return complain(kFailed, answer.error().text);
   if (handle.valid() && !wait_with_progress(handle.get(), kPatience, "waiting for minod to end")) {
-    return complain(kFailed, "minod (pid " + std::to_string(pid) + ") has not ended after half a minute; its log is " +
+    return complain(kFailed, "minod (pid " + std::to_string(pid) +
+                                 ") has not ended after half a minute; its log is " +
                                  dir.log_file());
   }
   std::printf("device down\n");

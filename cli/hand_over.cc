@@ -24,16 +24,19 @@ std::string HandOver::text(bool user_preload) const {
   }
   return "v=1;sock=" + socket + ";hook=" + hook + ";windows=" + (windows ? "1" : "0") +
          ";arena=" + std::to_string(arena_bytes) + ";trace=" + std::to_string(trace_fd) +
-         ";families=" + join(families, ",") + ";netlinks=" + join(netlinks, ",") + ";paths=" + join(paths, ":") +
-         ";orig=" + (user_preload ? "1" : "0");
+         ";families=" + join(families, ",") + ";netlinks=" + join(netlinks, ",") +
+         ";paths=" + join(paths, ":") + ";orig=" + (user_preload ? "1" : "0");
 }
 
 Result<std::string> preload_value(const std::string& library, const char* old) {
   if (library.find_first_of(" :\t\n$;") != std::string::npos) {
-    return error(library + ": the loader cannot preload a library whose path holds blanks, ':', ';' or '$'; move mino to "
-                           "a directory with a plain name");
+    return error(library +
+                 ": the loader cannot preload a library whose path holds blanks, ':', ';' or '$'; "
+                 "move mino to "
+                 "a directory with a plain name");
   }
-  if (::access(library.c_str(), R_OK) != 0) return errno_error(library + " cannot be read; build mino whole");
+  if (::access(library.c_str(), R_OK) != 0)
+    return errno_error(library + " cannot be read; build mino whole");
   if (old == nullptr || *old == '\0') return library;
   return library + ":" + old;
 }

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What `mino run` tells the hook: two environment variables. libminoc.so takes both out of the program's
-// environment at start, and puts them back at each execve. Written here, read by hook/ only.
+// What `mino run` tells the hook: two environment variables. libminoc.so takes both out of the
+// program's environment at start, and puts them back at each execve. Written here, read by hook/
+// only.
 //
 //   LD_PRELOAD  <dir of mino>/libminoc.so[:what was there before]
-//   MINO_RUN    v=1;sock=PATH;hook=auto|patch|sud;windows=0|1;arena=BYTES;trace=FD;families=N,N;netlinks=N,N;
+//   MINO_RUN
+//   v=1;sock=PATH;hook=auto|patch|sud;windows=0|1;arena=BYTES;trace=FD;families=N,N;netlinks=N,N;
 //               paths=P:P;orig=0|1
 //     arena     0: the device's default            trace     -1: none; else where trace records go
 //     families  address families that are offloaded
-//     netlinks  … and of AF_NETLINK, only these protocols      paths     prefixes served by the device
-//     orig      1: LD_PRELOAD was set before; what follows our own entry in it is the user's
+//     netlinks  … and of AF_NETLINK, only these protocols      paths     prefixes served by the
+//     device orig      1: LD_PRELOAD was set before; what follows our own entry in it is the user's
 #pragma once
 
 #include <cstdint>
@@ -34,8 +36,8 @@ struct HandOver {
   std::string text(bool user_preload) const;
 };
 
-// The value of LD_PRELOAD, given the old one (nullptr: none). The loader splits it at blanks and colons, so a library in
-// a directory with such a name cannot be preloaded.
+// The value of LD_PRELOAD, given the old one (nullptr: none). The loader splits it at blanks and
+// colons, so a library in a directory with such a name cannot be preloaded.
 Result<std::string> preload_value(const std::string& library, const char* old);
 
 }  // namespace mino

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// mino: the command line. main() reads the arguments and calls the subcommand's function (cli/commands.h).
+// mino: the command line. main() reads the arguments and calls the subcommand's function
+// (cli/commands.h).
 
 #include <limits.h>
 #include <unistd.h>
@@ -43,15 +44,20 @@ struct Arguments {
 void add_run_options(CLI::App& command, Arguments& a) {
   command.add_option("--hook", a.run.hook, "how system calls are caught: auto, patch, sud");
   command.add_option("--device", a.run.device, "the device's URL, as shm:/run/mino/minod.sock");
-  command.add_flag("--no-windows", a.run.no_windows, "carry registers only; the device fetches all memory (slow)");
-  command.add_option("--arena", a.run.arena, "bytes of memory shared per thread (default: the device's)");
+  command.add_flag("--no-windows", a.run.no_windows,
+                   "carry registers only; the device fetches all memory (slow)");
+  command.add_option("--arena", a.run.arena,
+                     "bytes of memory shared per thread (default: the device's)");
   command.add_option("--policy", a.run.policy_file, "TOML file with [policy]: what is offloaded");
-  command.footer("The program follows, after --. Exit status: the program's own; 125 when mino could not start it, "
-                 "126 when it cannot be executed, 127 when it is not found.");
+  command.footer(
+      "The program follows, after --. Exit status: the program's own; 125 when mino could not "
+      "start it, "
+      "126 when it cannot be executed, 127 when it is not found.");
 }
 
-// Cuts a program's own command line off the arguments: what follows `ss`; what follows the options of `run` and `trace`,
-// or "--". CLI11 never sees it, so no option of the program can be taken for one of ours.
+// Cuts a program's own command line off the arguments: what follows `ss`; what follows the options
+// of `run` and `trace`, or "--". CLI11 never sees it, so no option of the program can be taken for
+// one of ours.
 std::vector<std::string> cut_command(CLI::App& app, std::vector<std::string>& args) {
   const CLI::App* command = nullptr;
   for (size_t i = 0; i < args.size(); i++) {
@@ -88,14 +94,16 @@ std::string command_mistake(const CLI::App& app, const std::vector<std::string>&
   }
   const std::string meant = nearest(args.front(), names);
   return "no command " + args.front() +
-         (meant.empty() ? "; there are: " + join(names, ", ") : "; did you mean mino " + meant + "?");
+         (meant.empty() ? "; there are: " + join(names, ", ")
+                        : "; did you mean mino " + meant + "?");
 }
 
 int dispatch(const CLI::App& app, Arguments& a) {
   const auto dir = RunDir::at(a.run_dir.empty() ? RunDir::kDefault : a.run_dir);
   const CLI::App& command = *app.get_subcommands().front();
   const std::string name = command.get_name();
-  if (!dir) return complain(name == "run" || name == "trace" ? kNotStarted : kMisused, dir.error().text);
+  if (!dir)
+    return complain(name == "run" || name == "trace" ? kNotStarted : kMisused, dir.error().text);
   if (name == "up") return up(*dir, a.up);
   if (name == "down") return down(*dir);
   if (name == "status") return status(*dir, a.json);
@@ -106,7 +114,8 @@ int dispatch(const CLI::App& app, Arguments& a) {
   if (name == "ss") a.run.command.insert(a.run.command.begin(), "ss");
   if (name == "trace") a.run.trace = true;
   if (a.run.command.empty()) {
-    return complain(kNotStarted, "mino " + name + ": no program given; write mino " + name + " -- CMD ARGS…");
+    return complain(kNotStarted,
+                    "mino " + name + ": no program given; write mino " + name + " -- CMD ARGS…");
   }
   return run(*dir, a.run);
 }
@@ -116,15 +125,21 @@ int start(int argc, char** argv) {
   CLI::App app{"mino: runs programs with their network kernel elsewhere.", "mino"};
   app.require_subcommand(1);
   app.fallthrough();
-  app.add_option("--run-dir", a.run_dir, "the device's run directory (default /run/mino)")->envname("MINO_RUN_DIR");
-  app.footer("First steps: mino up; mino run -- curl http://…; mino status; mino down. Each command has --help.");
+  app.add_option("--run-dir", a.run_dir, "the device's run directory (default /run/mino)")
+      ->envname("MINO_RUN_DIR");
+  app.footer(
+      "First steps: mino up; mino run -- curl http://…; mino status; mino down. Each command has "
+      "--help.");
 
   CLI::App* up = app.add_subcommand("up", "start a device on this machine");
-  up->add_option("--engine", a.up.engine, "what executes the calls: native (this machine's kernel)");
+  up->add_option("--engine", a.up.engine,
+                 "what executes the calls: native (this machine's kernel)");
   up->add_option("--transport", a.up.transport, "how session memory reaches the device: shm");
   up->add_option("--instances", a.up.instances, "kernel instances (native: 1)");
-  up->add_option("--config", a.up.config_file, "TOML file for minod; doc/configuration.md lists the keys");
-  up->add_option("--address", a.up.address, "the device's address on the uplink, as 10.213.0.2/30, or auto");
+  up->add_option("--config", a.up.config_file,
+                 "TOML file for minod; doc/configuration.md lists the keys");
+  up->add_option("--address", a.up.address,
+                 "the device's address on the uplink, as 10.213.0.2/30, or auto");
   up->add_flag("--no-nat", a.up.no_nat, "the device reaches this host only");
   app.add_subcommand("down", "end the device and remove all of it");
 
@@ -137,23 +152,27 @@ int start(int argc, char** argv) {
   CLI::App* status = app.add_subcommand("status", "what the device is and does");
   status->add_flag("--json", a.json, "for programs");
   CLI::App* top = app.add_subcommand("top", "the device's clients, again and again");
-  top->add_option("--interval", a.seconds, "seconds between two looks")->check(CLI::Range(0.1, 3600.0));
+  top->add_option("--interval", a.seconds, "seconds between two looks")
+      ->check(CLI::Range(0.1, 3600.0));
   top->add_option("--rounds", a.rounds, "looks, then end (default: for ever)");
   app.add_subcommand("syscalls", "the system calls that are offloaded")
       ->add_flag("--markdown", a.markdown, "as a page of the documentation");
 
   CLI::App* bench = app.add_subcommand("bench", "measure");
   bench->require_subcommand(1);
-  CLI::App* call = bench->add_subcommand("call", "offloaded calls against local ones, interleaved in one run");
+  CLI::App* call =
+      bench->add_subcommand("call", "offloaded calls against local ones, interleaved in one run");
   call->add_flag("--json", a.bench.json, "for programs");
-  call->add_option("--iterations", a.bench.iterations, "samples per figure (default 21)")->check(CLI::Range(1, 10000));
+  call->add_option("--iterations", a.bench.iterations, "samples per figure (default 21)")
+      ->check(CLI::Range(1, 10000));
   call->fallthrough();
   app.add_subcommand("bench-child", "the measured process of bench")->group("");
   for (CLI::App* command : app.get_subcommands({})) command->fallthrough();
 
   try {
     std::vector<std::string> args(argv + 1, argv + argc);
-    if (const std::string mistake = command_mistake(app, args); !mistake.empty()) return complain(kMisused, mistake);
+    if (const std::string mistake = command_mistake(app, args); !mistake.empty())
+      return complain(kMisused, mistake);
     a.run.command = cut_command(app, args);
     std::reverse(args.begin(), args.end());  // as CLI11 wants it
     app.parse(args);
@@ -161,7 +180,8 @@ int start(int argc, char** argv) {
   } catch (const CLI::ParseError& mistake) {
     const int status = app.exit(mistake);
     if (status == 0) return kOk;
-    const bool starts = app.got_subcommand("run") || app.got_subcommand("trace") || app.got_subcommand("ss");
+    const bool starts =
+        app.got_subcommand("run") || app.got_subcommand("trace") || app.got_subcommand("ss");
     return starts ? kNotStarted : kMisused;
   }
 }
@@ -169,4 +189,6 @@ int start(int argc, char** argv) {
 }  // namespace
 }  // namespace mino
 
-int main(int argc, char** argv) { return mino::start(argc, argv); }
+int main(int argc, char** argv) {
+  return mino::start(argc, argv);
+}

@@ -37,8 +37,9 @@ Program verdict(const std::string& name, const std::string& path, int code) {
   return {{}, absent ? kNotFound : kNotExecutable, name + ": " + std::strerror(code)};
 }
 
-// Only when the kernel really raises privileges does the loader ignore LD_PRELOAD (AT_SECURE; cap_bprm_creds_from_file()
-// in security/commoncap.c): not when root runs root's set-uid program, nor on a nosuid mount.
+// Only when the kernel really raises privileges does the loader ignore LD_PRELOAD (AT_SECURE;
+// cap_bprm_creds_from_file() in security/commoncap.c): not when root runs root's set-uid program,
+// nor on a nosuid mount.
 bool raises_privileges(const std::string& path, const struct stat& about) {
   struct statvfs mount;
   if (::statvfs(path.c_str(), &mount) == 0 && (mount.f_flag & ST_NOSUID) != 0) return false;
@@ -63,7 +64,8 @@ std::string elf_obstacle(int file, const Elf64_Ehdr& header) {
   if (header.e_phentsize != sizeof(Elf64_Phdr)) return {};
   std::vector<Elf64_Phdr> segments(header.e_phnum);
   const size_t bytes = segments.size() * sizeof(Elf64_Phdr);
-  if (::pread(file, segments.data(), bytes, static_cast<off_t>(header.e_phoff)) != static_cast<ssize_t>(bytes)) {
+  if (::pread(file, segments.data(), bytes, static_cast<off_t>(header.e_phoff)) !=
+      static_cast<ssize_t>(bytes)) {
     return {};
   }
   for (const Elf64_Phdr& segment : segments) {
@@ -98,8 +100,11 @@ std::string obstacle(const std::string& path) {
     char head[256]{};
     if (::stat(at.c_str(), &about) != 0) return {};
     if (raises_privileges(at, about)) {
-      return std::string("changes its privileges at start (set-uid, set-gid or file capabilities), so the loader "
-                         "ignores LD_PRELOAD: ") + kConsequence;
+      return std::string(
+                 "changes its privileges at start (set-uid, set-gid or file capabilities), so the "
+                 "loader "
+                 "ignores LD_PRELOAD: ") +
+             kConsequence;
     }
     const ssize_t n = file.valid() ? ::pread(file.get(), head, sizeof head, 0) : -1;
     if (n < static_cast<ssize_t>(sizeof(Elf64_Ehdr))) {

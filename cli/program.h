@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Finds the program that `mino run` is to start, and looks at its file: will the loader take libminoc.so in? Used
-// by cli/run. Reads files only; what it says is a forecast, the loader decides.
+// Finds the program that `mino run` is to start, and looks at its file: will the loader take
+// libminoc.so in? Used by cli/run. Reads files only; what it says is a forecast, the loader
+// decides.
 #pragma once
 
 #include <string>
@@ -17,8 +18,9 @@ struct Program {
 // As execvp(3) searches.
 Program find_program(const std::string& name);
 
-// Why system calls of this program will not be offloaded, as the end of a sentence that starts with the program's
-// name ("is statically linked: …"); "" when they will be. Follows #! to the interpreter.
+// Why system calls of this program will not be offloaded, as the end of a sentence that starts with
+// the program's name ("is statically linked: …"); "" when they will be. Follows #! to the
+// interpreter.
 std::string obstacle(const std::string& path);
 
 }  // namespace mino

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Waiting with a sign of life: a line on standard error if it takes more than a second. Used by up and down.
+// Waiting with a sign of life: a line on standard error if it takes more than a second. Used by up
+// and down.
 #pragma once
 
 #include <poll.h>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// `mino run`: checks that the device and the program are there, tells the hook what it needs through the environment, and
-// becomes the program: no process of mino's stays, so exit status, signals and job control are the program's own.
+// `mino run`: checks that the device and the program are there, tells the hook what it needs
+// through the environment, and becomes the program: no process of mino's stays, so exit status,
+// signals and job control are the program's own.
 
 #include <unistd.h>
 
@@ -25,7 +26,8 @@ using nlohmann::json;
 Result<RunDir> device_dir(const std::string& url) {
   for (const char* scheme : {"rdma:", "tcp:"}) {
     if (url.starts_with(scheme)) {
-      return error("--device " + url + ": this transport is not in this version; use shm:/run/mino/minod.sock");
+      return error("--device " + url +
+                   ": this transport is not in this version; use shm:/run/mino/minod.sock");
     }
   }
   std::string path = url.starts_with("shm:") ? url.substr(4) : url;
@@ -39,7 +41,8 @@ Result<RunDir> device_dir(const std::string& url) {
 
 std::string hook_mistake(const std::string& hook) {
   if (hook == "auto" || hook == "patch" || hook == "sud") return {};
-  if (hook == "preload") return "--hook preload: this tier is not in this version; use auto, patch or sud";
+  if (hook == "preload")
+    return "--hook preload: this tier is not in this version; use auto, patch or sud";
   return "--hook " + hook + ": no such tier; use auto, patch or sud";
 }
 
@@ -53,8 +56,8 @@ std::string device_mistake(const json& status) {
   const auto sessions = status["instances"][0]["sessions"].get<int64_t>();
   const auto limit = status["limits"]["sessions"].get<int64_t>();
   if (sessions < limit) return {};
-  return "the device is full: " + std::to_string(sessions) + " sessions, limits.sessions = " + std::to_string(limit) +
-         " in minod's configuration";
+  return "the device is full: " + std::to_string(sessions) +
+         " sessions, limits.sessions = " + std::to_string(limit) + " in minod's configuration";
 }
 
 Result<int64_t> arena_of(const std::string& text, const json& status) {
@@ -66,7 +69,8 @@ Result<int64_t> arena_of(const std::string& text, const json& status) {
                  " at least (K and M may follow the number)");
   }
   if (*bytes > limit) {
-    return error("--arena " + text + ": beyond this device's limit: limits.arena_bytes = " + std::to_string(limit));
+    return error("--arena " + text +
+                 ": beyond this device's limit: limits.arena_bytes = " + std::to_string(limit));
   }
   return *bytes;
 }
@@ -94,7 +98,8 @@ Result<HandOver> prepare(const RunDir& dir, const RunOptions& options) {
   hand_over.arena_bytes = *arena;
   hand_over.policy = std::move(*policy);
   if (hand_over.text(true).size() > HandOver::kMaxText) {
-    return error("policy.paths: too many or too long for the hook, which takes " + std::to_string(HandOver::kMaxText) +
+    return error("policy.paths: too many or too long for the hook, which takes " +
+                 std::to_string(HandOver::kMaxText) +
                  " characters in all; name directories higher up");
   }
   return hand_over;
@@ -110,14 +115,17 @@ int execute(const Program& program, const std::vector<std::string>& command) {
     argv[1] = const_cast<char*>(program.path.c_str());
     ::execv("/bin/sh", argv.data());
   }
-  return complain(errno == ENOENT ? kNotFound : kNotExecutable, program.path + ": " + std::strerror(errno));
+  return complain(errno == ENOENT ? kNotFound : kNotExecutable,
+                  program.path + ": " + std::strerror(errno));
 }
 
 }  // namespace
 
 int run(const RunDir& default_dir, const RunOptions& options) {
-  if (const std::string mistake = hook_mistake(options.hook); !mistake.empty()) return complain(kNotStarted, mistake);
-  const auto dir = options.device.empty() ? Result<RunDir>(default_dir) : device_dir(options.device);
+  if (const std::string mistake = hook_mistake(options.hook); !mistake.empty())
+    return complain(kNotStarted, mistake);
+  const auto dir =
+      options.device.empty() ? Result<RunDir>(default_dir) : device_dir(options.device);
   if (!dir) return complain(kNotStarted, dir.error().text);
   auto hand_over = prepare(*dir, options);
   if (!hand_over) return complain(kNotStarted, hand_over.error().text);
@@ -127,7 +135,8 @@ int run(const RunDir& default_dir, const RunOptions& options) {
 
   const Program program = find_program(options.command[0]);
   if (program.path.empty()) return complain(program.status, program.problem);
-  if (const std::string why = obstacle(program.path); !why.empty()) complain(kOk, options.command[0] + " " + why);
+  if (const std::string why = obstacle(program.path); !why.empty())
+    complain(kOk, options.command[0] + " " + why);
 
   std::optional<TraceRun> tracing;
   if (options.trace) {

@@ -34,24 +34,30 @@ std::string duration(double seconds) {
   return text;
 }
 
-std::string word(const json& value) { return value.get<std::string>(); }
-uint64_t number(const json& value) { return value.get<uint64_t>(); }
+std::string word(const json& value) {
+  return value.get<std::string>();
+}
+uint64_t number(const json& value) {
+  return value.get<uint64_t>();
+}
 
 void print_summary(const RunDir& dir, const json& status) {
   const json& uplink = status["uplink"];
   const json& instance = status["instances"][0];
   const json& counters = status["counters"];
   std::printf("device    %s   up %s, engine %s (Linux %s), pid %d\n", dir.path().c_str(),
-              duration(status["uptime_seconds"].get<double>()).c_str(), word(status["engine"]).c_str(),
-              word(instance["kernel"]).c_str(), status["pid"].get<int>());
-  std::printf("network   %s, host end %s%s\n", word(uplink["address"]).c_str(), word(uplink["gateway"]).c_str(),
-              uplink["nat"].get<bool>() ? ", NAT" : ", no NAT");
+              duration(status["uptime_seconds"].get<double>()).c_str(),
+              word(status["engine"]).c_str(), word(instance["kernel"]).c_str(),
+              status["pid"].get<int>());
+  std::printf("network   %s, host end %s%s\n", word(uplink["address"]).c_str(),
+              word(uplink["gateway"]).c_str(), uplink["nat"].get<bool>() ? ", NAT" : ", no NAT");
   std::printf("sessions  %lu of %lu, %lu sockets, %s\n", number(instance["sessions"]),
               number(status["limits"]["sessions"]), number(instance["sockets"]),
               human_bytes(number(instance["memory_bytes"])).c_str());
-  std::printf("so far    %lu calls, %lu round trips, %lu upcalls, %s in, %s out\n", number(counters["calls"]),
-              number(counters["round_trips"]), number(counters["upcalls"]),
-              human_bytes(number(counters["bytes_in"])).c_str(), human_bytes(number(counters["bytes_out"])).c_str());
+  std::printf("so far    %lu calls, %lu round trips, %lu upcalls, %s in, %s out\n",
+              number(counters["calls"]), number(counters["round_trips"]),
+              number(counters["upcalls"]), human_bytes(number(counters["bytes_in"])).c_str(),
+              human_bytes(number(counters["bytes_out"])).c_str());
 }
 
 // Clients, the busiest first. With an earlier status, per second since then.
@@ -72,17 +78,20 @@ void print_clients(const json& status, const json& before, double seconds) {
       const auto since = old != nullptr ? number((*old)[key]) : 0;
       return static_cast<double>(number(client[key]) - since) / seconds;
     };
-    lines.push_back({&client, rate("calls"), rate("upcalls"), rate("bytes_in") + rate("bytes_out")});
+    lines.push_back(
+        {&client, rate("calls"), rate("upcalls"), rate("bytes_in") + rate("bytes_out")});
   }
-  std::sort(lines.begin(), lines.end(), [](const Line& a, const Line& b) { return a.calls > b.calls; });
+  std::sort(lines.begin(), lines.end(),
+            [](const Line& a, const Line& b) { return a.calls > b.calls; });
   if (lines.empty()) return;
   const bool rates = before.is_object();
-  std::printf("\n%8s  %-15s %6s %12s %12s %14s\n", "PID", "NAME", "LANES", rates ? "CALLS/s" : "CALLS",
-              rates ? "UPCALLS/s" : "UPCALLS", rates ? "BYTES/s" : "BYTES");
+  std::printf("\n%8s  %-15s %6s %12s %12s %14s\n", "PID", "NAME", "LANES",
+              rates ? "CALLS/s" : "CALLS", rates ? "UPCALLS/s" : "UPCALLS",
+              rates ? "BYTES/s" : "BYTES");
   for (const Line& line : lines) {
     const json& client = *line.client;
-    std::printf("%8d  %-15s %6lu %12.0f %12.0f %14s\n", client["pid"].get<int>(), word(client["name"]).c_str(),
-                number(client["lanes"]), line.calls, line.upcalls,
+    std::printf("%8d  %-15s %6lu %12.0f %12.0f %14s\n", client["pid"].get<int>(),
+                word(client["name"]).c_str(), number(client["lanes"]), line.calls, line.upcalls,
                 human_bytes(static_cast<uint64_t>(line.bytes)).c_str());
   }
 }

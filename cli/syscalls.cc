@@ -16,29 +16,59 @@ namespace {
 const char* route_text(abi::Route route) {
   using enum abi::Route;
   switch (route) {
-    case kByFd: return "by descriptor";
-    case kSocket: case kSocketPair: return "by address family";
-    case kPath: case kPathTwo: return "by path";
-    case kCwd: return "by path; followed";
-    case kClose: case kCloseRange: case kDup: case kFcntl: case kIoctl: return "by descriptor";
-    case kEpollCreate: case kEpollCtl: case kEpollWait: case kPoll: case kSelect: return "by what is waited for";
-    case kCopy: return "by both descriptors";
-    case kMessage: return "by descriptor";
-    case kFork: case kExec: case kExit: case kSignal: return "host, device follows";
-    case kMirror: return "host, then device";
-    case kMap: return "by descriptor";
-    case kGuard: return "host, checked";
-    case kRefuse: return "refused";
+    case kByFd:
+      return "by descriptor";
+    case kSocket:
+    case kSocketPair:
+      return "by address family";
+    case kPath:
+    case kPathTwo:
+      return "by path";
+    case kCwd:
+      return "by path; followed";
+    case kClose:
+    case kCloseRange:
+    case kDup:
+    case kFcntl:
+    case kIoctl:
+      return "by descriptor";
+    case kEpollCreate:
+    case kEpollCtl:
+    case kEpollWait:
+    case kPoll:
+    case kSelect:
+      return "by what is waited for";
+    case kCopy:
+      return "by both descriptors";
+    case kMessage:
+      return "by descriptor";
+    case kFork:
+    case kExec:
+    case kExit:
+    case kSignal:
+      return "host, device follows";
+    case kMirror:
+      return "host, then device";
+    case kMap:
+      return "by descriptor";
+    case kGuard:
+      return "host, checked";
+    case kRefuse:
+      return "refused";
   }
   return "";
 }
 
 const char* support_text(abi::Support support) {
   switch (support) {
-    case abi::Support::kFull: return "full";
-    case abi::Support::kPartial: return "partial";
-    case abi::Support::kHost: return "host";
-    case abi::Support::kNone: return "none";
+    case abi::Support::kFull:
+      return "full";
+    case abi::Support::kPartial:
+      return "partial";
+    case abi::Support::kHost:
+      return "host";
+    case abi::Support::kNone:
+      return "none";
   }
   return "";
 }
@@ -50,14 +80,19 @@ int syscalls(bool as_markdown) {
   for (const abi::Row& row : abi::kSyscalls) rows.push_back(&row);
   std::sort(rows.begin(), rows.end(), [](const auto* a, const auto* b) { return a->nr < b->nr; });
   if (as_markdown) {
-    std::printf("# System calls\n\nMade by `mino syscalls --markdown` from `abi/syscalls.h`. A call that is not here runs "
-                "on the host.\n\n| number | name | where it runs | support | note |\n| ---: | --- | --- | --- | --- |\n");
+    std::printf(
+        "# System calls\n\nMade by `mino syscalls --markdown` from `abi/syscalls.h`. A call that "
+        "is not here runs "
+        "on the host.\n\n| number | name | where it runs | support | note |\n| ---: | --- | --- | "
+        "--- | --- |\n");
   } else {
     std::printf("%6s  %-18s %-22s %-8s %s\n", "NUMBER", "NAME", "WHERE IT RUNS", "SUPPORT", "NOTE");
   }
   for (const abi::Row* row : rows) {
-    const char* format = as_markdown ? "| %u | %s | %s | %s | %s |\n" : "%6u  %-18s %-22s %-8s %s\n";
-    std::printf(format, unsigned{row->nr}, row->name, route_text(row->route), support_text(row->support), row->note);
+    const char* format =
+        as_markdown ? "| %u | %s | %s | %s | %s |\n" : "%6u  %-18s %-22s %-8s %s\n";
+    std::printf(format, unsigned{row->nr}, row->name, route_text(row->route),
+                support_text(row->support), row->note);
   }
   if (!as_markdown) std::printf("%zu calls; every other one runs on the host\n", rows.size());
   return kOk;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Trace records as lines for people, in strace's manner. Used by `mino run --trace`. The record may be anything: a
-// traced program can write to the socket itself, so nothing is believed and control characters are escaped.
+// Trace records as lines for people, in strace's manner. Used by `mino run --trace`. The record may
+// be anything: a traced program can write to the socket itself, so nothing is believed and control
+// characters are escaped.
 #pragma once
 
 #include <cstdint>

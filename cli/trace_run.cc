@@ -21,7 +21,9 @@ namespace {
 constexpr int kHighFd = 900;  // where the program's end goes, if its limit allows
 
 pid_t forward_to = 0;
-void forward(int number) { ::kill(forward_to, number); }
+void forward(int number) {
+  ::kill(forward_to, number);
+}
 
 // Ends as the program ended, by the same signal if it was one.
 [[noreturn]] void end_like(int status) {
@@ -53,7 +55,8 @@ bool print_records(int socket) {
 
 Result<TraceRun> TraceRun::start() {
   int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return errno_error("socketpair");
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
+    return errno_error("socketpair");
   TraceRun run;
   run.tracer_end_ = Fd(ends[0]);
   rlimit files{};
@@ -83,7 +86,8 @@ void TraceRun::follow(pid_t program) {
   ::setvbuf(stderr, nullptr, _IOLBF, 8192);  // a line is one write
   bool more = true;
   while (more) {
-    // Until everybody has closed the socket: what the program started may outlive it, as with strace -f.
+    // Until everybody has closed the socket: what the program started may outlive it, as with
+    // strace -f.
     pollfd wait{tracer_end_.get(), POLLIN, 0};
     if (::poll(&wait, 1, -1) < 0 && errno != EINTR) break;
     more = print_records(tracer_end_.get());

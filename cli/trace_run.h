@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// `mino run --trace`: the process that stays behind, receives a record for each finished offloaded call
-// (abi/trace.h), prints a line for each, and ends as the program ends. Used by cli/run.
+// `mino run --trace`: the process that stays behind, receives a record for each finished offloaded
+// call (abi/trace.h), prints a line for each, and ends as the program ends. Used by cli/run.
 #pragma once
 
 #include <sys/types.h>
@@ -15,12 +15,12 @@ class TraceRun {
  public:
   static Result<TraceRun> start();
 
-  // Forks. Returns in the child only, which is to become the program; the parent stays in here until the
-  // program and all that it started have ended.
+  // Forks. Returns in the child only, which is to become the program; the parent stays in here
+  // until the program and all that it started have ended.
   void fork_tracer();
 
-  // The program's end of the socket: high, so that programs that count on low numbers are not surprised. Not
-  // close-on-exec: the hook passes it on.
+  // The program's end of the socket: high, so that programs that count on low numbers are not
+  // surprised. Not close-on-exec: the hook passes it on.
   int program_end() const { return program_end_; }
 
  private:

@@ -52,11 +52,21 @@ std::string quoted(Bytes bytes, uint64_t whole) {
   std::string text = "\"";
   for (const uint8_t byte : bytes) {
     switch (byte) {
-      case '\n': text += "\\n"; break;
-      case '\r': text += "\\r"; break;
-      case '\t': text += "\\t"; break;
-      case '"': text += "\\\""; break;
-      case '\\': text += "\\\\"; break;
+      case '\n':
+        text += "\\n";
+        break;
+      case '\r':
+        text += "\\r";
+        break;
+      case '\t':
+        text += "\\t";
+        break;
+      case '"':
+        text += "\\\"";
+        break;
+      case '\\':
+        text += "\\\\";
+        break;
       default:
         if (byte >= 0x20 && byte < 0x7f) {
           text += static_cast<char>(byte);
@@ -70,7 +80,9 @@ std::string quoted(Bytes bytes, uint64_t whole) {
   return text + (whole > bytes.size() ? "\"…" : "\"");
 }
 
-std::string pointer_text(uint64_t address) { return address == 0 ? "NULL" : hex(address); }
+std::string pointer_text(uint64_t address) {
+  return address == 0 ? "NULL" : hex(address);
+}
 
 std::string sockaddr_text(Bytes bytes) {
   const auto family = at<uint16_t>(bytes, 0);
@@ -90,7 +102,8 @@ std::string sockaddr_text(Bytes bytes) {
     text += ", nl_pid=" + std::to_string(address.nl_pid) + ", nl_groups=" + hex(address.nl_groups);
   } else if (*family == AF_PACKET && bytes.size() >= 12) {
     const auto index = at<int32_t>(bytes, 4);
-    text += ", sll_protocol=htons(" + hex(ntohs(*port)) + "), sll_ifindex=" + std::to_string(*index);
+    text +=
+        ", sll_protocol=htons(" + hex(ntohs(*port)) + "), sll_ifindex=" + std::to_string(*index);
   } else if (bytes.size() > 2) {
     text += ", sa_data=" + quoted(bytes.subspan(2), 0);
   }
@@ -142,12 +155,13 @@ std::string ArgumentText::option_value(uint64_t level, uint64_t option, uint64_t
   if (p == nullptr) return bare();
   const Bytes bytes = p->bytes.first(std::min<size_t>(p->bytes.size(), limit));
   if (level == SOL_SOCKET && option == SO_LINGER && bytes.size() >= 8) {
-    return "{l_onoff=" + std::to_string(*at<int32_t>(bytes, 0)) + ", l_linger=" +
-           std::to_string(*at<int32_t>(bytes, 4)) + "}";
+    return "{l_onoff=" + std::to_string(*at<int32_t>(bytes, 0)) +
+           ", l_linger=" + std::to_string(*at<int32_t>(bytes, 4)) + "}";
   }
-  if (level == SOL_SOCKET && (option == SO_RCVTIMEO || option == SO_SNDTIMEO) && bytes.size() >= 16) {
-    return "{tv_sec=" + std::to_string(*at<int64_t>(bytes, 0)) + ", tv_usec=" +
-           std::to_string(*at<int64_t>(bytes, 8)) + "}";
+  if (level == SOL_SOCKET && (option == SO_RCVTIMEO || option == SO_SNDTIMEO) &&
+      bytes.size() >= 16) {
+    return "{tv_sec=" + std::to_string(*at<int64_t>(bytes, 0)) +
+           ", tv_usec=" + std::to_string(*at<int64_t>(bytes, 8)) + "}";
   }
   const bool is_text = (level == SOL_SOCKET && option == SO_BINDTODEVICE) ||
                        (level == IPPROTO_TCP && (option == TCP_CONGESTION || option == TCP_ULP));
@@ -182,7 +196,8 @@ std::string ArgumentText::pollfds(uint64_t count) const {
   List list;
   for (size_t i = 0; i < count; i++) {
     const auto fd = at<int32_t>(p->bytes, i * 8);
-    const auto events = at<uint16_t>(p->bytes, i * 8 + 4), revents = at<uint16_t>(p->bytes, i * 8 + 6);
+    const auto events = at<uint16_t>(p->bytes, i * 8 + 4),
+               revents = at<uint16_t>(p->bytes, i * 8 + 6);
     if (!fd || !events || !revents || i == kMaxShown) return list.finish(true);
     std::string text = "{fd=" + std::to_string(*fd) + ", events=" + names::poll_events(*events);
     if (*revents != 0) text += ", revents=" + names::poll_events(*revents);
@@ -196,7 +211,8 @@ std::string ArgumentText::times(const char* fraction) const {
   const auto seconds = p == nullptr ? std::nullopt : at<int64_t>(p->bytes, 0);
   const auto rest = p == nullptr ? std::nullopt : at<int64_t>(p->bytes, 8);
   if (!seconds || !rest) return bare();
-  return "{tv_sec=" + std::to_string(*seconds) + ", " + fraction + "=" + std::to_string(*rest) + "}";
+  return "{tv_sec=" + std::to_string(*seconds) + ", " + fraction + "=" + std::to_string(*rest) +
+         "}";
 }
 
 std::string ArgumentText::fd_set(uint64_t bits) const {
@@ -222,13 +238,15 @@ std::string ArgumentText::vector_at(uint64_t address, uint64_t count, uint64_t l
   if (array == nullptr) return pointer_text(address);
   List list;
   for (size_t i = 0; i < count; i++) {
-    const auto base = at<uint64_t>(array->bytes, i * 16), length = at<uint64_t>(array->bytes, i * 16 + 8);
+    const auto base = at<uint64_t>(array->bytes, i * 16),
+               length = at<uint64_t>(array->bytes, i * 16 + 8);
     if (!base || !length || i == kMaxShown) return list.finish(true);
     const uint64_t used = std::min(*length, limit);
     limit -= used;
     const auto* buffer = piece(*base);
     std::string text = pointer_text(*base);
-    if (buffer != nullptr) text = quoted(buffer->bytes.first(std::min<size_t>(buffer->bytes.size(), used)), used);
+    if (buffer != nullptr)
+      text = quoted(buffer->bytes.first(std::min<size_t>(buffer->bytes.size(), used)), used);
     list.add("{iov_base=" + text + ", iov_len=" + std::to_string(*length) + "}");
   }
   return list.finish(false);
@@ -237,16 +255,17 @@ std::string ArgumentText::vector_at(uint64_t address, uint64_t count, uint64_t l
 // struct msghdr: name 0, namelen 8, iov 16, iovlen 24, control 32, controllen 40, flags 48.
 std::string ArgumentText::header_text(Bytes header, uint64_t limit) const {
   if (header.size() < 52) return "{…}";
-  const auto name = *at<uint64_t>(header, 0), iov = *at<uint64_t>(header, 16), count = *at<uint64_t>(header, 24),
-             control_length = *at<uint64_t>(header, 40);
+  const auto name = *at<uint64_t>(header, 0), iov = *at<uint64_t>(header, 16),
+             count = *at<uint64_t>(header, 24), control_length = *at<uint64_t>(header, 40);
   const auto name_length = *at<uint32_t>(header, 8), flags = *at<uint32_t>(header, 48);
   std::string text = "{msg_name=";
   const auto* name_piece = piece(name);
-  text += name_piece == nullptr
-              ? pointer_text(name)
-              : sockaddr_text(name_piece->bytes.first(std::min<size_t>(name_piece->bytes.size(), name_length)));
-  text += ", msg_namelen=" + std::to_string(name_length) + ", msg_iov=" + vector_at(iov, count, limit) +
-          ", msg_iovlen=" + std::to_string(count) + ", msg_controllen=" + std::to_string(control_length);
+  text += name_piece == nullptr ? pointer_text(name)
+                                : sockaddr_text(name_piece->bytes.first(
+                                      std::min<size_t>(name_piece->bytes.size(), name_length)));
+  text += ", msg_namelen=" + std::to_string(name_length) +
+          ", msg_iov=" + vector_at(iov, count, limit) + ", msg_iovlen=" + std::to_string(count) +
+          ", msg_controllen=" + std::to_string(control_length);
   return text + ", msg_flags=" + names::message_flags(flags) + "}";
 }
 
@@ -263,7 +282,8 @@ std::string ArgumentText::messages(uint64_t count, bool receives) const {
     if (p->bytes.size() < (i + 1) * 64 || i == kMaxShown) return list.finish(true);
     const auto length = *at<uint32_t>(p->bytes, i * 64 + 56);
     const uint64_t limit = receives ? length : UINT64_MAX;
-    list.add("{msg_hdr=" + header_text(p->bytes.subspan(i * 64, 56), limit) + ", msg_len=" + std::to_string(length) + "}");
+    list.add("{msg_hdr=" + header_text(p->bytes.subspan(i * 64, 56), limit) +
+             ", msg_len=" + std::to_string(length) + "}");
   }
   return list.finish(false);
 }

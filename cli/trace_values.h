@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Pieces of client memory as text: data, addresses, vectors, message headers. Used by cli/trace. A piece may hold less
-// than its length says, or nonsense; what cannot be read is shown as the pointer that it is.
+// Pieces of client memory as text: data, addresses, vectors, message headers. Used by cli/trace. A
+// piece may hold less than its length says, or nonsense; what cannot be read is shown as the
+// pointer that it is.
 #pragma once
 
 #include <cstdint>
@@ -32,13 +33,14 @@ std::optional<T> at(Bytes bytes, size_t offset) {
 // Prints what one argument of one record points to.
 class ArgumentText {
  public:
-  ArgumentText(const TraceRecord& record, uint8_t argument) : record_(record), argument_(argument) {}
+  ArgumentText(const TraceRecord& record, uint8_t argument)
+      : record_(record), argument_(argument) {}
 
   // `limit`: bytes that are of interest, as after a short read.
   std::string data(uint64_t limit) const;
   std::string path() const;
   std::string sockaddr(uint64_t limit) const;
-  std::string integer() const;                 // "[16]": an int or a 64-bit offset behind a pointer
+  std::string integer() const;  // "[16]": an int or a 64-bit offset behind a pointer
   std::string option_value(uint64_t level, uint64_t option, uint64_t limit) const;
   std::string epoll_event() const;
   std::string epoll_events(uint64_t count) const;

@@ -81,7 +81,8 @@ int conclude(const RunDir& dir, const std::string& said) {
 
 void print_device(const RunDir& dir, const nlohmann::json& status) {
   const auto& uplink = status["uplink"];
-  std::printf("device      %s   (engine %s, run directory %s)\n", uplink["address"].get<std::string>().c_str(),
+  std::printf("device      %s   (engine %s, run directory %s)\n",
+              uplink["address"].get<std::string>().c_str(),
               status["engine"].get<std::string>().c_str(), dir.path().c_str());
   std::printf("host end    %s   (what offloaded programs reach this host at%s)\n",
               uplink["gateway"].get<std::string>().c_str(),
@@ -92,8 +93,9 @@ void print_device(const RunDir& dir, const nlohmann::json& status) {
 int already_up(const RunDir& dir, const UpOptions& options, const nlohmann::json& status) {
   const std::string engine = status["engine"].get<std::string>();
   if (!options.engine.empty() && options.engine != engine) {
-    return complain(kFailed, "a device with engine " + engine + " runs at " + dir.path() + "; end it with `mino " +
-                                 dir.option() + "down`, or choose another --run-dir");
+    return complain(kFailed, "a device with engine " + engine + " runs at " + dir.path() +
+                                 "; end it with `mino " + dir.option() +
+                                 "down`, or choose another --run-dir");
   }
   std::printf("already up\n");
   print_device(dir, status);
@@ -104,21 +106,26 @@ int already_up(const RunDir& dir, const UpOptions& options, const nlohmann::json
 
 int up(const RunDir& dir, const UpOptions& options) {
   if (options.transport != "shm") {
-    return complain(kMisused, "--transport " + options.transport + " is not in this version; use shm");
+    return complain(kMisused,
+                    "--transport " + options.transport + " is not in this version; use shm");
   }
   if (options.instances != 1 && options.engine != "linux") {
-    return complain(kMisused, "--instances: the native engine is the machine's own kernel, so there is one instance");
+    return complain(
+        kMisused,
+        "--instances: the native engine is the machine's own kernel, so there is one instance");
   }
   auto running = ask_device(dir, "status");
   if (running) return already_up(dir, options, *running);
   if (!is_absent(running.error())) return complain(kFailed, running.error().text);
   if (::geteuid() != 0) {
-    return complain(kFailed, "`mino up` makes a network namespace and an interface: run it as root (sudo)");
+    return complain(kFailed,
+                    "`mino up` makes a network namespace and an interface: run it as root (sudo)");
   }
   auto log = open_log(dir);
   if (!log) return complain(kFailed, log.error().text);
   int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) return complain(kFailed, std::string("pipe: ") + std::strerror(errno));
+  if (::pipe2(ends, O_CLOEXEC) != 0)
+    return complain(kFailed, std::string("pipe: ") + std::strerror(errno));
   Fd said_fd(ends[0]), ready(::fcntl(ends[1], F_DUPFD, 3));  // without CLOEXEC
   ::close(ends[1]);
   const auto argv = minod_command(dir, options, ready.get());
@@ -129,12 +136,13 @@ int up(const RunDir& dir, const UpOptions& options) {
 
   std::string said;
   if (!wait_with_progress(said_fd.get(), kPatience, "waiting for minod to make the device")) {
-    return complain(kFailed, "minod (pid " + std::to_string(child) + ") is not ready after a minute; its log is " +
-                                 dir.log_file());
+    return complain(kFailed, "minod (pid " + std::to_string(child) +
+                                 ") is not ready after a minute; its log is " + dir.log_file());
   }
   char chunk[4096];
   ssize_t n;
-  while ((n = ::read(said_fd.get(), chunk, sizeof chunk)) > 0) said.append(chunk, static_cast<size_t>(n));
+  while ((n = ::read(said_fd.get(), chunk, sizeof chunk)) > 0)
+    said.append(chunk, static_cast<size_t>(n));
   const int result = conclude(dir, said);
   if (result != kOk) {
     ::waitpid(child, nullptr, 0);
@@ -143,8 +151,8 @@ int up(const RunDir& dir, const UpOptions& options) {
   auto status = ask_device(dir, "status");
   if (!status) return complain(kFailed, status.error().text);
   print_device(dir, *status);
-  std::printf("try         mino %srun -- curl http://…      (mino %sstatus, mino %sdown)\n", dir.option().c_str(),
-              dir.option().c_str(), dir.option().c_str());
+  std::printf("try         mino %srun -- curl http://…      (mino %sstatus, mino %sdown)\n",
+              dir.option().c_str(), dir.option().c_str(), dir.option().c_str());
   return kOk;
 }
 

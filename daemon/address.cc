@@ -19,7 +19,9 @@ std::string ipv4_text(uint32_t address) {
   return inet_ntop(AF_INET, &bytes, text, sizeof text);
 }
 
-std::string Ipv4Net::text() const { return ipv4_text(address) + "/" + std::to_string(prefix); }
+std::string Ipv4Net::text() const {
+  return ipv4_text(address) + "/" + std::to_string(prefix);
+}
 std::string Ipv4Net::network_text() const {
   return ipv4_text(network()) + "/" + std::to_string(prefix);
 }
@@ -28,23 +30,29 @@ Result<UplinkAddresses> parse_uplink(std::string_view address, std::string_view 
   const std::string shown = "\"" + std::string(address) + "\"";
   const size_t slash = address.find('/');
   if (slash == std::string_view::npos) {
-    return error(shown + ": no prefix length; write an address with one, as \"10.213.0.2/30\", or \"auto\"");
+    return error(
+        shown + ": no prefix length; write an address with one, as \"10.213.0.2/30\", or \"auto\"");
   }
   const auto number = parse_ipv4(address.substr(0, slash));
-  if (!number) return error(shown + ": not an IPv4 address; write one as \"10.213.0.2/30\", or \"auto\"");
+  if (!number)
+    return error(shown + ": not an IPv4 address; write one as \"10.213.0.2/30\", or \"auto\"");
   const auto prefix = parse_integer(address.substr(slash + 1), 8, 30);
   if (!prefix) {
-    return error(shown + ": the prefix length must be from 8 to 30, so that device and host both fit in");
+    return error(shown +
+                 ": the prefix length must be from 8 to 30, so that device and host both fit in");
   }
   UplinkAddresses uplink{{*number, static_cast<int>(*prefix)}, 0};
   const Ipv4Net& net = uplink.device;
   const uint32_t first_byte = net.address >> 24;
   if (first_byte == 0 || first_byte == 127 || first_byte >= 224) {
-    return error(shown + ": not an address that an interface can have; use a private one, as 10.213.0.2/30");
+    return error(
+        shown + ": not an address that an interface can have; use a private one, as 10.213.0.2/30");
   }
   if (net.address == net.network() || net.address == net.broadcast()) {
-    return error(shown + ": this is the network's own or its broadcast address; the device needs one between " +
-                 ipv4_text(net.network()) + " and " + ipv4_text(net.broadcast()));
+    return error(
+        shown +
+        ": this is the network's own or its broadcast address; the device needs one between " +
+        ipv4_text(net.network()) + " and " + ipv4_text(net.broadcast()));
   }
   if (gateway.empty()) {
     uplink.gateway = net.network() + 1;
@@ -53,9 +61,12 @@ Result<UplinkAddresses> parse_uplink(std::string_view address, std::string_view 
   }
   const auto host = parse_ipv4(gateway);
   const std::string host_shown = "gateway \"" + std::string(gateway) + "\"";
-  if (!host) return error(host_shown + ": not an IPv4 address; write one as \"10.213.0.1\", or leave it out");
+  if (!host)
+    return error(host_shown +
+                 ": not an IPv4 address; write one as \"10.213.0.1\", or leave it out");
   if (!net.contains(*host) || *host == net.network() || *host == net.broadcast()) {
-    return error(host_shown + ": not an address of " + net.network_text() + ", the device's network");
+    return error(host_shown + ": not an address of " + net.network_text() +
+                 ", the device's network");
   }
   if (*host == net.address) return error(host_shown + ": the device has this address itself");
   uplink.gateway = *host;
@@ -63,7 +74,8 @@ Result<UplinkAddresses> parse_uplink(std::string_view address, std::string_view 
 }
 
 Result<UplinkAddresses> choose_uplink(const std::vector<Ipv4Net>& taken) {
-  // Private ranges that are rarely in use; a virtual private network that owns 10.0.0.0/8 leaves the others.
+  // Private ranges that are rarely in use; a virtual private network that owns 10.0.0.0/8 leaves
+  // the others.
   constexpr Ipv4Net kPools[] = {{0x0ad50000, 16},   // 10.213.0.0/16
                                 {0xac1dd500, 24},   // 172.29.213.0/24
                                 {0xc0a8d500, 24}};  // 192.168.213.0/24
@@ -79,8 +91,9 @@ Result<UplinkAddresses> choose_uplink(const std::vector<Ipv4Net>& taken) {
       if (is_free) return UplinkAddresses{candidate, base + 1};
     }
   }
-  return error("no free network for the uplink in 10.213.0.0/16, 172.29.213.0/24 and 192.168.213.0/24: "
-               "this host has routes to all of them; choose one with --address or uplink.address");
+  return error(
+      "no free network for the uplink in 10.213.0.0/16, 172.29.213.0/24 and 192.168.213.0/24: "
+      "this host has routes to all of them; choose one with --address or uplink.address");
 }
 
 std::optional<Ipv4Net> collision(const Ipv4Net& wanted, const std::vector<Ipv4Net>& taken) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// IPv4 networks as the uplink needs them: reading "10.213.0.2/30", and finding a free one. Pure computation; the
-// host's routes are an argument. Used by daemon/config and daemon/device_network.
+// IPv4 networks as the uplink needs them: reading "10.213.0.2/30", and finding a free one. Pure
+// computation; the host's routes are an argument. Used by daemon/config and daemon/device_network.
 #pragma once
 
 #include <cstdint>
@@ -39,14 +39,16 @@ struct UplinkAddresses {
   uint32_t gateway = 0;
 };
 
-// A configured address; `gateway` may be empty: then it is the first other address of the network. Errors say
-// what is wrong with which of the two.
+// A configured address; `gateway` may be empty: then it is the first other address of the network.
+// Errors say what is wrong with which of the two.
 Result<UplinkAddresses> parse_uplink(std::string_view address, std::string_view gateway);
 
-// The first /30 that overlaps none of `taken` (the host's routes and addresses; default routes are ignored).
+// The first /30 that overlaps none of `taken` (the host's routes and addresses; default routes are
+// ignored).
 Result<UplinkAddresses> choose_uplink(const std::vector<Ipv4Net>& taken);
 
-// The route of `taken` that a configured network would collide with: as long a prefix or a longer one.
+// The route of `taken` that a configured network would collide with: as long a prefix or a longer
+// one.
 std::optional<Ipv4Net> collision(const Ipv4Net& wanted, const std::vector<Ipv4Net>& taken);
 
 }  // namespace mino

@@ -6,7 +6,9 @@
 namespace mino {
 namespace {
 
-Ipv4Net net(const char* address, int prefix) { return {*parse_ipv4(address), prefix}; }
+Ipv4Net net(const char* address, int prefix) {
+  return {*parse_ipv4(address), prefix};
+}
 
 TEST(Address, GatewayIsTheFirstOtherAddress) {
   EXPECT_EQ(ipv4_text(parse_uplink("10.213.0.2/30", "")->gateway), "10.213.0.1");
@@ -15,16 +17,19 @@ TEST(Address, GatewayIsTheFirstOtherAddress) {
 }
 
 TEST(Address, RefusesWhatNoInterfaceCanHave) {
-  for (const char* bad : {"10.213.0.0/30", "10.213.0.3/30", "127.0.0.2/8", "224.0.0.1/24", "0.0.0.2/30", "10.0.0.1/31",
-                          "10.0.0.1/33", "10.0.0.1/-1", "10.0.0.1/", "10.0.0.1/3x", "fd00::1/64", "/30", "", "a/b/c"}) {
+  for (const char* bad : {"10.213.0.0/30", "10.213.0.3/30", "127.0.0.2/8", "224.0.0.1/24",
+                          "0.0.0.2/30", "10.0.0.1/31", "10.0.0.1/33", "10.0.0.1/-1", "10.0.0.1/",
+                          "10.0.0.1/3x", "fd00::1/64", "/30", "", "a/b/c"}) {
     EXPECT_FALSE(parse_uplink(bad, "")) << bad;
   }
 }
 
 TEST(Address, AutoTakesTheFirstFreeNetwork) {
   EXPECT_EQ(choose_uplink({})->device.text(), "10.213.0.2/30");
-  EXPECT_EQ(choose_uplink({net("0.0.0.0", 0)})->device.text(), "10.213.0.2/30") << "default routes are everywhere";
-  EXPECT_EQ(choose_uplink({net("10.213.0.0", 30), net("10.213.0.1", 32)})->device.text(), "10.213.0.6/30");
+  EXPECT_EQ(choose_uplink({net("0.0.0.0", 0)})->device.text(), "10.213.0.2/30")
+      << "default routes are everywhere";
+  EXPECT_EQ(choose_uplink({net("10.213.0.0", 30), net("10.213.0.1", 32)})->device.text(),
+            "10.213.0.6/30");
   EXPECT_EQ(choose_uplink({net("10.213.0.7", 32)})->device.text(), "10.213.0.2/30");
   EXPECT_EQ(choose_uplink({net("10.213.0.0", 17)})->device.text(), "10.213.128.2/30");
   EXPECT_EQ(ipv4_text(choose_uplink({})->gateway), "10.213.0.1");
@@ -32,8 +37,10 @@ TEST(Address, AutoTakesTheFirstFreeNetwork) {
 
 TEST(Address, AutoAvoidsPrivateNetworksOfOthers) {
   EXPECT_EQ(choose_uplink({net("10.0.0.0", 8)})->device.text(), "172.29.213.2/30");
-  EXPECT_EQ(choose_uplink({net("10.0.0.0", 8), net("172.16.0.0", 12)})->device.text(), "192.168.213.2/30");
-  const auto none = choose_uplink({net("10.0.0.0", 8), net("172.16.0.0", 12), net("192.168.0.0", 16)});
+  EXPECT_EQ(choose_uplink({net("10.0.0.0", 8), net("172.16.0.0", 12)})->device.text(),
+            "192.168.213.2/30");
+  const auto none =
+      choose_uplink({net("10.0.0.0", 8), net("172.16.0.0", 12), net("192.168.0.0", 16)});
   ASSERT_FALSE(none);
   EXPECT_NE(none.error().text.find("--address"), std::string::npos);
 }

@@ -76,12 +76,14 @@ void Admission::accept_all() {
         // Out of descriptors or memory: the listener stays readable, so look away for a moment.
         spdlog::error("cannot accept a client: {}", std::strerror(errno));
         loop_.change(listener_.get(), 0);
-        loop_.after(std::chrono::milliseconds(200), [this] { loop_.change(listener_.get(), EPOLLIN); });
+        loop_.after(std::chrono::milliseconds(200),
+                    [this] { loop_.change(listener_.get(), EPOLLIN); });
       }
       return;
     }
     if (waiting_.size() >= kMaxWaiting) {
-      refuse(socket.get(), RefuseReason::kFull, "too many clients are being admitted at once; try again");
+      refuse(socket.get(), RefuseReason::kFull,
+             "too many clients are being admitted at once; try again");
       continue;
     }
     const int fd = socket.get();
@@ -119,7 +121,7 @@ void Admission::read_first(int fd) {
 
 void Admission::handle(Fd socket, const Message& message, Fd file) {
   const auto refuse_it = [&](RefuseReason reason, const std::string& text) {
-    spdlog::info("refused a client: {}", text);
+    if (may_log_about_peers()) spdlog::info("refused a client: {}", text);
     Exchange::close_safely(std::move(file));
     refuse(socket.get(), reason, text);
   };
@@ -127,7 +129,8 @@ void Admission::handle(Fd socket, const Message& message, Fd file) {
     return refuse_it(RefuseReason::kVersion,
                      "version mismatch: the program's libminoc.so speaks version " +
                          std::to_string(message.version) + ", minod version " +
-                         std::to_string(abi::kVersion) + "; use both from one build, and restart the device");
+                         std::to_string(abi::kVersion) +
+                         "; use both from one build, and restart the device");
   }
   auto peer = peer_of(socket.get());
   if (!peer) return refuse_it(RefuseReason::kCredentials, peer.error().text);
@@ -136,8 +139,10 @@ void Admission::handle(Fd socket, const Message& message, Fd file) {
       Exchange::close_safely(std::move(file));
       return hello(std::move(socket), *peer, message);
     case MessageType::kExport: {
-      if (!proxies_.is_proxy(peer->pid)) return refuse_it(RefuseReason::kCredentials, "only a proxy may export");
-      if (!file.valid()) return refuse_it(RefuseReason::kBadRequest, "export: no file came with the request");
+      if (!proxies_.is_proxy(peer->pid))
+        return refuse_it(RefuseReason::kCredentials, "only a proxy may export");
+      if (!file.valid())
+        return refuse_it(RefuseReason::kBadRequest, "export: no file came with the request");
       auto id = exchange_.put(std::move(file));
       if (!id) return refuse_it(RefuseReason::kFull, id.error().text);
       Message answer;
@@ -148,9 +153,11 @@ void Admission::handle(Fd socket, const Message& message, Fd file) {
     }
     case MessageType::kImport: {
       Exchange::close_safely(std::move(file));
-      if (!proxies_.is_proxy(peer->pid)) return refuse_it(RefuseReason::kCredentials, "only a proxy may import");
+      if (!proxies_.is_proxy(peer->pid))
+        return refuse_it(RefuseReason::kCredentials, "only a proxy may import");
       Fd found = exchange_.take(message.session_id);
-      if (!found.valid()) return refuse_it(RefuseReason::kBadRequest, "import: no file of that number");
+      if (!found.valid())
+        return refuse_it(RefuseReason::kBadRequest, "import: no file of that number");
       Message answer;
       answer.type = MessageType::kExchanged;
       answer.session_id = message.session_id;
@@ -179,7 +186,7 @@ void Admission::hello(Fd socket, const Peer& peer, Message message) {
               " bytes is beyond this device's limit: limits.arena_bytes = " + std::to_string(most);
   }
   if (!mistake.empty()) {
-    spdlog::info("refused pid {}: {}", peer.pid, mistake);
+    if (may_log_about_peers()) spdlog::info("refused pid {}: {}", peer.pid, mistake);
     return refuse(socket.get(), RefuseReason::kBadRequest, mistake);
   }
   constexpr uint32_t kPageMask = 4095;

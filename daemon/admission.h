@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The door: minod's session socket. Each connection must say in its first message, within a few seconds, what it
-// wants: a session (Hello), or to leave or fetch an open file (Export, Import; proxies only). Used by minod's
-// main(). Nothing is done for a peer before its message was read whole and checked.
+// The door: minod's session socket. Each connection must say in its first message, within a few
+// seconds, what it wants: a session (Hello), or to leave or fetch an open file (Export, Import;
+// proxies only). Used by minod's main(). Nothing is done for a peer before its message was read
+// whole and checked.
 #pragma once
 
 #include <cstdint>

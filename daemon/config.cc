@@ -80,7 +80,9 @@ Result<Config> read(Result<SettingsFile> file) {
 
 }  // namespace
 
-Result<Config> read_config_file(const std::string& path) { return read(SettingsFile::open(path)); }
+Result<Config> read_config_file(const std::string& path) {
+  return read(SettingsFile::open(path));
+}
 
 Result<Config> read_config(std::string_view text, const std::string& name) {
   return read(SettingsFile::parse(text, name));

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// minod's configuration: a TOML file, every key optional (doc/configuration.md lists them). Used by minod's main().
-// Reading it must never touch the system: a wrong configuration leaves nothing behind.
+// minod's configuration: a TOML file, every key optional (doc/configuration.md lists them). Used by
+// minod's main(). Reading it must never touch the system: a wrong configuration leaves nothing
+// behind.
 #pragma once
 
 #include <optional>
@@ -15,14 +16,14 @@
 namespace mino {
 
 struct Config {
-  std::string run_dir;              // empty: the default
+  std::string run_dir;  // empty: the default
   std::string engine = "native";
   std::optional<UplinkAddresses> uplink;  // nothing: "auto"
   bool nat = true;
-  int64_t mtu = 0;                  // 0: that of the host's default route
-  int64_t sessions = 256;           // clients at a time
+  int64_t mtu = 0;                            // 0: that of the host's default route
+  int64_t sessions = 256;                     // clients at a time
   int64_t arena_bytes = abi::kMaxArenaBytes;  // largest arena that a client may ask for
-  int64_t lanes = 128;              // threads of one client that may have a lane
+  int64_t lanes = 128;                        // threads of one client that may have a lane
   bool dns_relay = true;
   Policy policy;
   std::string log_level = "info";

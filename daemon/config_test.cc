@@ -40,7 +40,8 @@ families = ["inet"]
 paths = ["/srv/data"]
 [log]
 level = "debug"
-)", "minod.toml");
+)",
+                                  "minod.toml");
   ASSERT_TRUE(config) << config.error().text;
   EXPECT_EQ(config->run_dir, "/run/other");
   EXPECT_EQ(config->uplink->device.text(), "10.1.2.6/29");
@@ -56,26 +57,32 @@ level = "debug"
 }
 
 TEST(Config, MistakesNameFileLineColumnAndRemedy) {
-  EXPECT_EQ(mistake("engin = \"native\""), "minod.toml:1:1: unknown key engin; did you mean engine?");
+  EXPECT_EQ(mistake("engin = \"native\""),
+            "minod.toml:1:1: unknown key engin; did you mean engine?");
   EXPECT_EQ(mistake("\n[uplink]\n  adress = \"auto\""),
             "minod.toml:3:3: unknown key uplink.adress; did you mean uplink.address?");
-  EXPECT_EQ(mistake("[dns]\nzebra = 1"), "minod.toml:2:1: unknown key dns.zebra; known here: relay");
+  EXPECT_EQ(mistake("[dns]\nzebra = 1"),
+            "minod.toml:2:1: unknown key dns.zebra; known here: relay");
   EXPECT_EQ(mistake("engine = \"linux\""),
-            "minod.toml:1:10: engine: \"linux\": this engine is not built into this version of mino; use native");
+            "minod.toml:1:10: engine: \"linux\": this engine is not built into this version of "
+            "mino; use native");
   EXPECT_EQ(mistake("engine = 3"), "minod.toml:1:10: engine: must be a string in quotes");
-  EXPECT_EQ(mistake("uplink = 3"), "minod.toml:1:10: uplink: must be a table: write [uplink] and its keys below");
+  EXPECT_EQ(mistake("uplink = 3"),
+            "minod.toml:1:10: uplink: must be a table: write [uplink] and its keys below");
   EXPECT_EQ(mistake("[limits]\nsessions = 0"),
             "minod.toml:2:12: limits.sessions: must be a whole number from 1 to 1024");
   EXPECT_EQ(mistake("[limits]\nsessions = \"many\""),
             "minod.toml:2:12: limits.sessions: must be a whole number from 1 to 1024");
   EXPECT_EQ(mistake("[uplink]\nnat = \"no\""), "minod.toml:2:7: uplink.nat: must be true or false");
   EXPECT_EQ(mistake("[policy]\nfamilies = [\"inet\", \"unix\"]"),
-            "minod.toml:2:21: policy.families: \"unix\": not an address family that can be offloaded; use inet, inet6, "
+            "minod.toml:2:21: policy.families: \"unix\": not an address family that can be "
+            "offloaded; use inet, inet6, "
             "packet or netlink");
   EXPECT_EQ(mistake("[policy]\npaths = \"/x\""),
             "minod.toml:2:9: policy.paths: must be a list of strings, as [\"…\", \"…\"]");
   EXPECT_EQ(mistake("[policy]\npaths = [\"/\"]"),
-            "minod.toml:2:10: policy.paths: \"/\": too wide: the program's own files must stay on the host; name a "
+            "minod.toml:2:10: policy.paths: \"/\": too wide: the program's own files must stay on "
+            "the host; name a "
             "directory below it");
   EXPECT_EQ(mistake("[log]\nlevel = \"loud\""),
             "minod.toml:2:9: log.level: \"loud\": use trace, debug, info, warn, error or off");
@@ -83,21 +90,26 @@ TEST(Config, MistakesNameFileLineColumnAndRemedy) {
 
 TEST(Config, BadAddresses) {
   EXPECT_EQ(mistake("[uplink]\naddress = \"10.0.0.2\""),
-            "minod.toml:2:11: uplink.address: \"10.0.0.2\": no prefix length; write an address with one, as "
+            "minod.toml:2:11: uplink.address: \"10.0.0.2\": no prefix length; write an address "
+            "with one, as "
             "\"10.213.0.2/30\", or \"auto\"");
   EXPECT_EQ(mistake("[uplink]\naddress = \"10.0.0.300/24\""),
-            "minod.toml:2:11: uplink.address: \"10.0.0.300/24\": not an IPv4 address; write one as \"10.213.0.2/30\", or "
+            "minod.toml:2:11: uplink.address: \"10.0.0.300/24\": not an IPv4 address; write one as "
+            "\"10.213.0.2/30\", or "
             "\"auto\"");
   EXPECT_EQ(mistake("[uplink]\naddress = \"10.0.0.2/30\"\ngateway = \"10.0.0.9\""),
-            "minod.toml:3:11: uplink.gateway: gateway \"10.0.0.9\": not an address of 10.0.0.0/30, the device's network");
+            "minod.toml:3:11: uplink.gateway: gateway \"10.0.0.9\": not an address of 10.0.0.0/30, "
+            "the device's network");
   EXPECT_EQ(mistake("[uplink]\ngateway = \"10.0.0.9\""),
             "minod.toml:2:11: uplink.gateway: set uplink.address as well; \"auto\" chooses both");
 }
 
 TEST(Config, NoToml) {
   EXPECT_EQ(mistake("engine = ").substr(0, 16), "minod.toml:1:10:");
-  EXPECT_NE(mistake("[uplink\n").find("minod.toml:1:8:"), std::string::npos) << mistake("[uplink\n");
-  EXPECT_EQ(read_config_file("/nonexistent").error().text, "/nonexistent: No such file or directory");
+  EXPECT_NE(mistake("[uplink\n").find("minod.toml:1:8:"), std::string::npos)
+      << mistake("[uplink\n");
+  EXPECT_EQ(read_config_file("/nonexistent").error().text,
+            "/nonexistent: No such file or directory");
 }
 
 }  // namespace

@@ -18,10 +18,12 @@ namespace mino {
 
 namespace {
 
-// Of what a client has, this is of use on the device: its network, raw sockets, low ports, locked ring
-// buffers (AF_PACKET), and setuid() and its like, which a proxy repeats after its client.
-constexpr int kUseful[] = {CAP_CHOWN, CAP_FOWNER, CAP_DAC_OVERRIDE, CAP_NET_ADMIN, CAP_NET_RAW,  CAP_NET_BIND_SERVICE, CAP_NET_BROADCAST,
-                           CAP_IPC_LOCK,  CAP_SETUID,   CAP_SETGID};
+// Of what a client has, this is of use on the device: its network, raw sockets, low ports, locked
+// ring buffers (AF_PACKET), and setuid() and its like, which a proxy repeats after its client.
+constexpr int kUseful[] = {CAP_CHOWN,         CAP_FOWNER,   CAP_DAC_OVERRIDE,
+                           CAP_NET_ADMIN,     CAP_NET_RAW,  CAP_NET_BIND_SERVICE,
+                           CAP_NET_BROADCAST, CAP_IPC_LOCK, CAP_SETUID,
+                           CAP_SETGID};
 
 Result<void> enter_namespaces(const Confinement& to) {
   if (::setns(to.netns, CLONE_NEWNET) != 0) return errno_error("setns(network)");
@@ -96,7 +98,8 @@ Result<void> confine_proxy(const Confinement& to, const Peer& peer, std::vector<
   set_limits();
   if (auto done = take_credentials(peer); !done) return done;
   ::prctl(PR_SET_NAME, ("mino:" + to.name).c_str());
-  // Besides the pidfd that the engine watches. After the credentials, which clear it; then the parent may be gone.
+  // Besides the pidfd that the engine watches. After the credentials, which clear it; then the
+  // parent may be gone.
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != to.minod) return error("minod ended");
   return {};

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Turns a fresh child of minod into a proxy: the device's namespaces, the client's credentials, few capabilities,
-// no other descriptors. Used by daemon/proxy in the child only. It must leave nothing of minod's rights behind: whoever
-// is served by the proxy may find a mistake in an engine.
+// Turns a fresh child of minod into a proxy: the device's namespaces, the client's credentials, few
+// capabilities, no other descriptors. Used by daemon/proxy in the child only. It must leave nothing
+// of minod's rights behind: whoever is served by the proxy may find a mistake in an engine.
 #pragma once
 
 #include <string>
@@ -22,7 +22,8 @@ struct Confinement {
 // Afterwards no descriptor is open but 0, 1, 2 and `keep`.
 Result<void> confine_proxy(const Confinement& to, const Peer& peer, std::vector<int> keep);
 
-// The capabilities that a proxy may have, as a mask: those about the network, and changing credentials.
+// The capabilities that a proxy may have, as a mask: those about the network, and changing
+// credentials.
 uint64_t proxy_capabilities();
 
 // Closes every descriptor from 3 on but `keep`.

@@ -31,7 +31,8 @@ void Control::accept_all() {
       if (errno != EAGAIN) {
         spdlog::error("cannot accept on the control socket: {}", std::strerror(errno));
         loop_.change(listener_.get(), 0);
-        loop_.after(std::chrono::milliseconds(200), [this] { loop_.change(listener_.get(), EPOLLIN); });
+        loop_.after(std::chrono::milliseconds(200),
+                    [this] { loop_.change(listener_.get(), EPOLLIN); });
       }
       return;
     }
@@ -61,13 +62,15 @@ void Control::serve(int fd, uint32_t events) {
     if (n > 0) connection.in.append(chunk, static_cast<size_t>(n));
     if (connection.in.size() > kMaxRequest) return close(fd);
     size_t end;
-    while ((end = connection.in.find('\n')) != std::string::npos && connection.out.size() < kMaxRequest) {
+    while ((end = connection.in.find('\n')) != std::string::npos &&
+           connection.out.size() < kMaxRequest) {
       answer(connection, std::string_view(connection.in).substr(0, end));
       connection.in.erase(0, end + 1);
     }
   }
   if (!connection.out.empty()) {
-    const ssize_t n = ::send(fd, connection.out.data(), connection.out.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    const ssize_t n =
+        ::send(fd, connection.out.data(), connection.out.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n < 0 && errno != EAGAIN && errno != EINTR) return close(fd);
     if (n > 0) connection.out.erase(0, static_cast<size_t>(n));
   }
@@ -83,7 +86,8 @@ void Control::answer(Connection& connection, std::string_view line) {
   } else if (command == "\"down\"") {
     ucred peer{};
     socklen_t size = sizeof peer;
-    const bool known = ::getsockopt(connection.socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0;
+    const bool known =
+        ::getsockopt(connection.socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0;
     if (known && (peer.uid == 0 || peer.uid == ::geteuid())) {
       spdlog::info("pid {} asked for the end of this device", peer.pid);
       reply = {{"ok", true}};
@@ -92,7 +96,9 @@ void Control::answer(Connection& connection, std::string_view line) {
       reply = {{"error", "only root, or the user who started this device, may take it down"}};
     }
   } else {
-    reply = {{"error", R"(unknown request; send {"command":"status"} or {"command":"down"} and a line break)"}};
+    reply = {
+        {"error",
+         R"(unknown request; send {"command":"status"} or {"command":"down"} and a line break)"}};
   }
   connection.out += reply.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The control socket: one JSON object per line in, one per line out. {"command":"status"} for everyone on the host,
+// The control socket: one JSON object per line in, one per line out. {"command":"status"} for
+// everyone on the host,
 // {"command":"down"} for root and for the device's owner. Used by minod's main(); spoken by cli/.
 #pragma once
 

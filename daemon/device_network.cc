@@ -17,8 +17,9 @@ namespace {
 
 constexpr const char* kDeviceLink = "eth0";  // what programs on a machine with one interface expect
 
-// Held while the host's network is changed: devices that start or stop at the same time choose different
-// addresses and agree about ip_forward. The lock is on the namespace itself, so it leaves no file behind.
+// Held while the host's network is changed: devices that start or stop at the same time choose
+// different addresses and agree about ip_forward. The lock is on the namespace itself, so it leaves
+// no file behind.
 class HostNetworkLock {
  public:
   HostNetworkLock() : file_(::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC)) {
@@ -27,7 +28,8 @@ class HostNetworkLock {
       if (::flock(file_.get(), LOCK_EX | LOCK_NB) == 0) return;
       ::poll(nullptr, 0, 100);
     }
-    spdlog::warn("another process holds the lock on the host's network namespace; going on without it");
+    spdlog::warn(
+        "another process holds the lock on the host's network namespace; going on without it");
   }
 
  private:
@@ -39,11 +41,26 @@ std::array<uint8_t, 4> bytes_of(uint32_t address) {
           static_cast<uint8_t>(address >> 8), static_cast<uint8_t>(address)};
 }
 
-// A unique local address (RFC 4193) per device: fd6d:696e:6f00:<low half of the IPv4 network>::<host>.
+// A unique local address (RFC 4193) per device: fd6d:696e:6f00:<low half of the IPv4
+// network>::<host>.
 std::array<uint8_t, 16> ipv6_bytes(const UplinkAddresses& uplink, uint8_t host) {
   const uint32_t net = uplink.device.network();
-  return {0xfd, 0x6d, 0x69, 0x6e, 0x6f, 0, static_cast<uint8_t>(net >> 8), static_cast<uint8_t>(net),
-          0,    0,    0,    0,    0,    0, 0,                              host};
+  return {0xfd,
+          0x6d,
+          0x69,
+          0x6e,
+          0x6f,
+          0,
+          static_cast<uint8_t>(net >> 8),
+          static_cast<uint8_t>(net),
+          0,
+          0,
+          0,
+          0,
+          0,
+          0,
+          0,
+          host};
 }
 
 std::string ipv6_text(const std::array<uint8_t, 16>& bytes) {
@@ -51,7 +68,8 @@ std::string ipv6_text(const std::array<uint8_t, 16>& bytes) {
   return ::inet_ntop(AF_INET6, bytes.data(), text, sizeof text);
 }
 
-// What leaves the host unfragmented: larger packets would cost a round of path MTU discovery, or get lost.
+// What leaves the host unfragmented: larger packets would cost a round of path MTU discovery, or
+// get lost.
 int host_mtu(Rtnetlink& host) {
   constexpr uint32_t kLeast = 1280, kUsual = 1500;
   const int index = host.default_route_link(AF_INET);
@@ -94,8 +112,9 @@ Result<void> DeviceNetwork::build(const Config& config) {
   if (!taken) return std::unexpected(taken.error());
   if (config.uplink) {
     if (auto net = collision(config.uplink->device, *taken)) {
-      return error("uplink address " + config.uplink->device.text() + " collides with the route to " +
-                   net->network_text() + " that this host has; choose another one, or \"auto\"");
+      return error("uplink address " + config.uplink->device.text() +
+                   " collides with the route to " + net->network_text() +
+                   " that this host has; choose another one, or \"auto\"");
     }
     uplink_ = *config.uplink;
   } else {
@@ -111,28 +130,35 @@ Result<void> DeviceNetwork::build(const Config& config) {
   if (wants_nat) {
     go_beyond_host();
   } else if (config.nat) {
-    spdlog::warn("this host has no default route, so there is no NAT: the device reaches the host only");
+    spdlog::warn(
+        "this host has no default route, so there is no NAT: the device reaches the host only");
   } else {
     spdlog::info("NAT is off: only the host, and networks that route to it, are reached");
   }
   return {};
 }
 
-Result<void> DeviceNetwork::link_up(Rtnetlink& host, const Config& config, const std::string& former) {
+Result<void> DeviceNetwork::link_up(Rtnetlink& host, const Config& config,
+                                    const std::string& former) {
   const std::string name = dir_.host_link();
   auto existing = host.find_link(name);
   if (!existing) return std::unexpected(existing.error());
   if (existing->has_value()) {
-    return error("an interface named " + name + " exists and is not this device's; remove it "
-                 "(ip link delete " + name + ") or choose another --run-dir");
+    return error("an interface named " + name +
+                 " exists and is not this device's; remove it "
+                 "(ip link delete " +
+                 name + ") or choose another --run-dir");
   }
-  // Before ip_forward is touched, its former value is noted: with the boot, since sysctls do not outlive one.
-  Fd note(::open(dir_.remains_file().c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0644));
+  // Before ip_forward is touched, its former value is noted: with the boot, since sysctls do not
+  // outlive one.
+  Fd note(::open(dir_.remains_file().c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC | O_NOFOLLOW,
+                 0644));
   const std::string text = boot_id() + " " + former + "\n";
   if (!note.valid() || ::write(note.get(), text.data(), text.size()) < 0) {
     return errno_error(dir_.remains_file());
   }
-  auto done = host.add_veth(name, kDeviceLink, netns(), config.mtu != 0 ? static_cast<int>(config.mtu) : host_mtu(host));
+  auto done = host.add_veth(name, kDeviceLink, netns(),
+                            config.mtu != 0 ? static_cast<int>(config.mtu) : host_mtu(host));
   if (!done) return done;
   auto link = host.find_link(name);
   if (!link) return std::unexpected(link.error());
@@ -143,7 +169,8 @@ Result<void> DeviceNetwork::link_up(Rtnetlink& host, const Config& config, const
   if (done) done = host.set_up(index);
   if (!done) return done;
 
-  // Unprivileged ping and low ports are granted by the network namespace; the device grants what the host does.
+  // Unprivileged ping and low ports are granted by the network namespace; the device grants what
+  // the host does.
   constexpr const char* kPing = "/proc/sys/net/ipv4/ping_group_range";
   constexpr const char* kPorts = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
   const auto ping = read_file(kPing), ports = read_file(kPorts);
@@ -177,29 +204,34 @@ Result<void> DeviceNetwork::set_device_up(Rtnetlink& device) {
     if (!link->has_value()) return error(std::string("the device has no interface ") + name);
     const int index = (*link)->index;
     if (name == kDeviceLink) {
-      auto done = device.add_address(index, bytes_of(uplink_.device.address), uplink_.device.prefix);
+      auto done =
+          device.add_address(index, bytes_of(uplink_.device.address), uplink_.device.prefix);
       if (!done) return done;
     }
     if (auto done = device.set_up(index); !done) return done;
     if (name == kDeviceLink) {
-      if (auto done = device.add_default_route(bytes_of(uplink_.gateway), index); !done) return done;
+      if (auto done = device.add_default_route(bytes_of(uplink_.gateway), index); !done)
+        return done;
     }
   }
   return {};
 }
 
-Result<void> DeviceNetwork::add_ipv6(Rtnetlink& host, Rtnetlink& device, int host_link, int device_link) {
+Result<void> DeviceNetwork::add_ipv6(Rtnetlink& host, Rtnetlink& device, int host_link,
+                                     int device_link) {
   const auto gateway = ipv6_bytes(uplink_, 1), address = ipv6_bytes(uplink_, 2);
   auto done = host.add_address(host_link, gateway, 64);
   if (done) done = device.add_address(device_link, address, 64);
   if (!done) return done;
   ipv6_ = ipv6_text(address) + "/64";
-  // A default route that leads nowhere would make programs wait for IPv6 timeouts, so there is one only where the
-  // host forwards IPv6 already. mino does not switch that on: it would make the host ignore router advertisements.
+  // A default route that leads nowhere would make programs wait for IPv6 timeouts, so there is one
+  // only where the host forwards IPv6 already. mino does not switch that on: it would make the host
+  // ignore router advertisements.
   auto forwards = read_file("/proc/sys/net/ipv6/conf/all/forwarding");
   forwards_ipv6_ = forwards && trim(*forwards) == "1" && host.default_route_link(AF_INET6) != 0;
   if (!forwards_ipv6_) {
-    spdlog::info("IPv6 reaches the host only: it does not forward IPv6, or has no IPv6 default route");
+    spdlog::info(
+        "IPv6 reaches the host only: it does not forward IPv6, or has no IPv6 default route");
     return {};
   }
   return device.add_default_route(gateway, device_link);
@@ -211,8 +243,9 @@ void DeviceNetwork::go_beyond_host() {
   if (done) done = Forwarding::enable();
   if (!done) {
     remove_nat(dir_);
-    spdlog::warn("no NAT, the device reaches the host only: {}{}", done.error().text,
-                 done.error().code == ENOENT ? " (install nftables, then `mino down` and `mino up`)" : "");
+    spdlog::warn(
+        "no NAT, the device reaches the host only: {}{}", done.error().text,
+        done.error().code == ENOENT ? " (install nftables, then `mino down` and `mino up`)" : "");
     return;
   }
   nat_ = true;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The device's network as seen from the host: a network namespace, a veth pair as its uplink, addresses, routes,
-// NAT. Used by minod's main(). Everything made here is undone by remove(), or, after a crash, by
-// remove_remains(): each step is noted or has a name that derives from the run directory before it is taken.
+// The device's network as seen from the host: a network namespace, a veth pair as its uplink,
+// addresses, routes, NAT. Used by minod's main(). Everything made here is undone by remove(), or,
+// after a crash, by remove_remains(): each step is noted or has a name that derives from the run
+// directory before it is taken.
 #pragma once
 
 #include <array>

@@ -23,8 +23,9 @@ namespace mino {
 
 namespace {
 
-constexpr size_t kMaxQueries = 512;  // UDP, under way
-constexpr size_t kMaxStreams = 64;   // TCP connections
+// Per server, of which there are three at most: all of them fit into the usual 1024 descriptors.
+constexpr size_t kMaxQueries = 200;  // UDP, under way
+constexpr size_t kMaxStreams = 32;   // TCP connections
 constexpr std::chrono::seconds kQueryPatience{5};
 constexpr std::chrono::seconds kStreamPatience{10};  // without any byte
 constexpr uid_t kNobody = 65534;
@@ -52,8 +53,8 @@ struct Server {
   }
 };
 
-// Queries over UDP: each has a socket of its own towards the host's server, so the source port is random and an
-// answer needs no look into the packet to find who asked.
+// Queries over UDP: each has a socket of its own towards the host's server, so the source port is
+// random and an answer needs no look into the packet to find who asked.
 class Datagrams {
  public:
   Datagrams(EventLoop& loop, Fd socket, const Server& server)
@@ -77,9 +78,11 @@ class Datagrams {
       const ssize_t n = ::recvfrom(socket_.get(), packet.data(), packet.size(), MSG_DONTWAIT,
                                    reinterpret_cast<sockaddr*>(&query.client), &query.client_size);
       if (n < 0) return;
-      if (queries_.size() >= kMaxQueries) continue;  // lost, as datagrams are: the resolver asks again
+      if (queries_.size() >= kMaxQueries)
+        continue;  // lost, as datagrams are: the resolver asks again
       query.upstream = Fd(::socket(server_.family(), SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-      if (!query.upstream.valid() || ::connect(query.upstream.get(), server_.get(), server_.size) != 0 ||
+      if (!query.upstream.valid() ||
+          ::connect(query.upstream.get(), server_.get(), server_.size) != 0 ||
           ::send(query.upstream.get(), packet.data(), static_cast<size_t>(n), MSG_DONTWAIT) < 0) {
         continue;
       }
@@ -128,8 +131,8 @@ class Streams {
     Fd socket;
     std::array<char, 16384> buffer;  // read here, to be written to the other side
     size_t begin = 0, end = 0;
-    bool ended = false;              // no more will be read here
-    bool passed_end = false;         // and the other side was told
+    bool ended = false;       // no more will be read here
+    bool passed_end = false;  // and the other side was told
   };
   struct Stream {
     std::array<Side, 2> sides;  // client, host
@@ -153,11 +156,13 @@ class Streams {
     streams_[id] = std::move(stream);
   }
 
-  // Moves what can be moved now. False when the connection is broken. `moved` says whether anything was.
+  // Moves what can be moved now. False when the connection is broken. `moved` says whether anything
+  // was.
   bool move(Side& from, Side& to, bool& moved) {
     while (true) {
       if (from.begin == from.end && !from.ended) {
-        const ssize_t n = ::recv(from.socket.get(), from.buffer.data(), from.buffer.size(), MSG_DONTWAIT);
+        const ssize_t n =
+            ::recv(from.socket.get(), from.buffer.data(), from.buffer.size(), MSG_DONTWAIT);
         if (n < 0) return errno == EAGAIN || errno == EINTR || errno == ENOTCONN;
         moved = true;
         from.begin = 0;
@@ -169,8 +174,8 @@ class Streams {
         from.passed_end = true;
         return true;
       }
-      const ssize_t n = ::send(to.socket.get(), from.buffer.data() + from.begin, from.end - from.begin,
-                               MSG_DONTWAIT | MSG_NOSIGNAL);
+      const ssize_t n = ::send(to.socket.get(), from.buffer.data() + from.begin,
+                               from.end - from.begin, MSG_DONTWAIT | MSG_NOSIGNAL);
       // Not connected yet: the connection's outcome will wake us.
       if (n < 0) return errno == EAGAIN || errno == EINTR || errno == ENOTCONN;
       moved = true;
@@ -195,7 +200,8 @@ class Streams {
     watch(host, client);
   }
 
-  // A side is asked for what would help: to read if its buffer is empty, to write if the other's is not.
+  // A side is asked for what would help: to read if its buffer is empty, to write if the other's is
+  // not.
   void watch(Side& side, const Side& other) {
     uint32_t events = 0;
     if (side.begin == side.end && !side.ended) events |= EPOLLIN;
@@ -233,8 +239,9 @@ void drop_everything(std::vector<int> keep, pid_t minod) {
   ::prctl(PR_SET_NAME, "mino-dns");
   capng_clear(CAPNG_SELECT_BOTH);
   capng_apply(CAPNG_SELECT_BOUNDS);
-  const bool dropped = ::setgroups(0, nullptr) == 0 && ::setresgid(kNobody, kNobody, kNobody) == 0 &&
-                       ::setresuid(kNobody, kNobody, kNobody) == 0 && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
+  const bool dropped =
+      ::setgroups(0, nullptr) == 0 && ::setresgid(kNobody, kNobody, kNobody) == 0 &&
+      ::setresuid(kNobody, kNobody, kNobody) == 0 && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
   if (!dropped) {
     spdlog::error("the DNS relay cannot drop its privileges: {}", std::strerror(errno));
     ::_exit(1);
@@ -263,7 +270,8 @@ void run_dns_relay(const std::vector<std::string>& servers, int netns) {
       const Server server = Server::at(text);
       Fd datagrams = bound(server, SOCK_DGRAM), streams = bound(server, SOCK_STREAM);
       if (!datagrams.valid() || !streams.valid()) {
-        spdlog::warn("names: cannot listen on {} port 53 of the device: {}", text, std::strerror(errno));
+        spdlog::warn("names: cannot listen on {} port 53 of the device: {}", text,
+                     std::strerror(errno));
         continue;
       }
       keep.push_back(datagrams.get());
@@ -277,7 +285,8 @@ void run_dns_relay(const std::vector<std::string>& servers, int netns) {
   std::vector<std::unique_ptr<Datagrams>> all_datagrams;
   std::vector<std::unique_ptr<Streams>> all_streams;
   for (Pair& pair : pairs) {
-    all_datagrams.push_back(std::make_unique<Datagrams>(loop, std::move(pair.datagrams), pair.server));
+    all_datagrams.push_back(
+        std::make_unique<Datagrams>(loop, std::move(pair.datagrams), pair.server));
     all_streams.push_back(std::make_unique<Streams>(loop, std::move(pair.streams), pair.server));
   }
   loop.run();

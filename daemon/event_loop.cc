@@ -10,13 +10,16 @@
 namespace mino {
 
 namespace {
-// A descriptor number may be reused within one batch of events; the generation tells the uses apart.
+// A descriptor number may be reused within one batch of events; the generation tells the uses
+// apart.
 uint64_t tag(int fd, uint64_t generation) {
   return generation << 32 | static_cast<uint32_t>(fd);
 }
 }  // namespace
 
-EventLoop::EventLoop() : epoll_(::epoll_create1(EPOLL_CLOEXEC)) { CHECK(epoll_.valid()); }
+EventLoop::EventLoop() : epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
+  CHECK(epoll_.valid());
+}
 
 void EventLoop::add(int fd, uint32_t events, Handler handler) {
   const uint64_t generation = next_id_++ & 0xffffffff;
@@ -49,12 +52,14 @@ EventLoop::Timer EventLoop::after(std::chrono::milliseconds delay, std::function
   return timer;
 }
 
-void EventLoop::cancel(const Timer& timer) { timers_.erase(timer); }
+void EventLoop::cancel(const Timer& timer) {
+  timers_.erase(timer);
+}
 
 int EventLoop::timeout_ms() const {
   if (timers_.empty()) return -1;
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(timers_.begin()->first.first -
-                                                                 Clock::now());
+  const auto left =
+      std::chrono::ceil<std::chrono::milliseconds>(timers_.begin()->first.first - Clock::now());
   return static_cast<int>(std::clamp<int64_t>(left.count(), 0, 1 << 30));
 }
 
@@ -72,7 +77,8 @@ void EventLoop::step(std::chrono::milliseconds wait) {
   for (int i = 0; i < ready; i++) {
     const int fd = static_cast<int>(events[i].data.u64 & 0xffffffff);
     const auto entry = entries_.find(fd);
-    if (entry == entries_.end() || tag(fd, entry->second.generation) != events[i].data.u64) continue;
+    if (entry == entries_.end() || tag(fd, entry->second.generation) != events[i].data.u64)
+      continue;
     const auto handler = entry->second.handler;  // it may remove itself
     (*handler)(events[i].events);
   }

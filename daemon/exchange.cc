@@ -40,9 +40,10 @@ void Exchange::close_safely(Fd file) {
   if (!file.valid()) return;
   linger option{};
   socklen_t size = sizeof option;
-  if (::getsockopt(file.get(), SOL_SOCKET, SO_LINGER, &option, &size) != 0 || option.l_onoff == 0) return;
-  // The child's copy must be the last one: it ends only when minod's is closed, and the exit of a process does not
-  // linger (inet_release() in net/ipv4/af_inet.c looks at PF_EXITING).
+  if (::getsockopt(file.get(), SOL_SOCKET, SO_LINGER, &option, &size) != 0 || option.l_onoff == 0)
+    return;
+  // The child's copy must be the last one: it ends only when minod's is closed, and the exit of a
+  // process does not linger (inet_release() in net/ipv4/af_inet.c looks at PF_EXITING).
   int gate[2];
   if (::pipe2(gate, O_CLOEXEC) != 0) return;
   Fd wait(gate[0]), release(gate[1]);

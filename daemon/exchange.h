@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Open files on their way from one session to another (a descriptor passed over a unix socket, or kept across an
-// exec that starts a new session): a proxy leaves a file here and gets a number, the other proxy fetches it once.
-// Used by daemon/admission. The files are a client's: closing one must not be able to stop minod.
+// Open files on their way from one session to another (a descriptor passed over a unix socket, or
+// kept across an exec that starts a new session): a proxy leaves a file here and gets a number, the
+// other proxy fetches it once. Used by daemon/admission. The files are a client's: closing one must
+// not be able to stop minod.
 #pragma once
 
 #include <cstdint>
@@ -27,8 +28,8 @@ class Exchange {
   // The file, once; invalid if there is none of that number (any more).
   Fd take(uint64_t id);
 
-  // Closes a client's file. The last close of a socket with SO_LINGER may block for as long as its owner chose, so a
-  // child that ends does that one.
+  // Closes a client's file. The last close of a socket with SO_LINGER may block for as long as its
+  // owner chose, so a child that ends does that one.
   static void close_safely(Fd file);
 
  private:

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// minod: makes a device, admits clients to it, and removes it at the end. One thread, one event loop; sessions are
-// served by processes of their own. Exit status: 0 ended as asked, 1 could not serve, 2 wrong configuration.
+// minod: makes a device, admits clients to it, and removes it at the end. One thread, one event
+// loop; sessions are served by processes of their own. Exit status: 0 ended as asked, 1 could not
+// serve, 2 wrong configuration.
 
 #include <fcntl.h>
 #include <signal.h>
@@ -36,7 +37,8 @@ struct Options {
   int ready_fd = -1;
 };
 
-// Tells whoever started us how it went: `mino up` through a pipe, systemd through its socket (sd_notify(3)).
+// Tells whoever started us how it went: `mino up` through a pipe, systemd through its socket
+// (sd_notify(3)).
 void announce(const Options& options, const std::string& text) {
   if (options.ready_fd >= 0) {
     (void)!::write(options.ready_fd, text.data(), text.size());
@@ -85,28 +87,46 @@ Result<Config> configure(const Options& options) {
   if (options.no_nat) config.nat = false;
   if (!options.log_level.empty()) {
     if (!is_log_level(options.log_level)) {
-      return error("--log-level " + options.log_level + ": use trace, debug, info, warn, error or off");
+      return error("--log-level " + options.log_level +
+                   ": use trace, debug, info, warn, error or off");
     }
     config.log_level = options.log_level;
   }
   return config;
 }
 
-// One minod per run directory: a record lock, which ends with the process and which forked children do not share.
+// One minod per run directory: a record lock, which ends with the process and which forked children
+// do not share.
 Result<Fd> lock_run_dir(const RunDir& dir) {
   if (::mkdir(dir.path().c_str(), 0755) != 0 && errno != EEXIST) {
     return errno_error("cannot make the run directory " + dir.path());
   }
-  Fd file(::open(dir.lock_file().c_str(), O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0644));
-  if (!file.valid()) return errno_error("cannot open " + dir.lock_file());
-  struct flock whole {};
+  struct stat about{};
+  // Another user's directory: whoever owns it could put other sockets in place of ours.
+  if (::stat(dir.path().c_str(), &about) != 0 || about.st_uid != ::geteuid()) {
+    return error(dir.path() +
+                 " belongs to another user; choose a directory of root's, as /run/mino");
+  }
+  struct flock whole{};
   whole.l_type = F_WRLCK;
   whole.l_whence = SEEK_SET;
-  if (::fcntl(file.get(), F_SETLK, &whole) == 0) return file;
+  Fd file;
+  for (int attempt = 0; attempt < 10; attempt++) {
+    file = Fd(::open(dir.lock_file().c_str(), O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0644));
+    if (!file.valid()) return errno_error("cannot open " + dir.lock_file());
+    if (::fcntl(file.get(), F_SETLK, &whole) != 0) break;
+    // A minod that ended in between has removed the file that we locked: then there is another one,
+    // or none.
+    struct stat named{};
+    if (::fstat(file.get(), &about) == 0 && ::stat(dir.lock_file().c_str(), &named) == 0 &&
+        about.st_ino == named.st_ino && about.st_dev == named.st_dev) {
+      return file;
+    }
+  }
   struct flock holder = whole;
   ::fcntl(file.get(), F_GETLK, &holder);
-  return error("another minod (pid " + std::to_string(holder.l_pid) + ") serves " + dir.path() + "; `mino " +
-               dir.option() + "down` ends it");
+  return error("another minod (pid " + std::to_string(holder.l_pid) + ") serves " + dir.path() +
+               "; `mino " + dir.option() + "down` ends it");
 }
 
 // Whatever of the directory's content a device makes.
@@ -134,7 +154,8 @@ Fd watch_signals() {
 }
 
 // Serves until told to stop. Everything that it makes is gone when it returns, but the network.
-Result<void> serve(const Options& options, const Config& config, const RunDir& dir, const DeviceNetwork& network) {
+Result<void> serve(const Options& options, const Config& config, const RunDir& dir,
+                   const DeviceNetwork& network) {
   auto sessions = listen_at(dir.session_socket(), SOCK_SEQPACKET, 0666);
   if (!sessions) return std::unexpected(sessions.error());
   auto controls = listen_at(dir.control_socket(), SOCK_STREAM, 0666);
@@ -143,7 +164,8 @@ Result<void> serve(const Options& options, const Config& config, const RunDir& d
   const auto engine = make_native_engine();
 
   EventLoop loop;
-  Proxies proxies(*engine, network.netns(), network.mount_ns(), dir.session_socket(), config.sessions);
+  Proxies proxies(*engine, network.netns(), network.mount_ns(), dir.session_socket(),
+                  config.sessions);
   Admission admission(loop, std::move(*sessions), config, proxies);
   const Status status(config, dir, network, proxies);
   Control control(loop, std::move(*controls), status, [&loop] { loop.stop(); });
@@ -211,10 +233,12 @@ int main(int argc, char** argv) {
   app.add_option("--config", options.config_file, "TOML file; doc/configuration.md lists the keys");
   app.add_option("--run-dir", options.run_dir, "where the sockets are (default /run/mino)");
   app.add_option("--engine", options.engine, "what executes system calls: native");
-  app.add_option("--address", options.address, "the device's address on the uplink, as 10.213.0.2/30, or auto");
+  app.add_option("--address", options.address,
+                 "the device's address on the uplink, as 10.213.0.2/30, or auto");
   app.add_option("--log-level", options.log_level, "trace, debug, info, warn, error or off");
   app.add_flag("--no-nat", options.no_nat, "the device reaches the host only");
-  app.add_flag("--clean", options.clean, "remove what a crashed minod of this run directory left, and exit");
+  app.add_flag("--clean", options.clean,
+               "remove what a crashed minod of this run directory left, and exit");
   app.add_option("--ready-fd", options.ready_fd)->group("");
   try {
     app.parse(argc, argv);

@@ -21,7 +21,8 @@ namespace {
 Result<void> mount_at(const char* source, const std::string& target, const char* type,
                       unsigned long flags, const char* options = nullptr) {
   if (::mount(source, target.c_str(), type, flags, options) == 0) return {};
-  return errno_error("cannot mount " + std::string(source != nullptr ? source : "") + " at " + target);
+  return errno_error("cannot mount " + std::string(source != nullptr ? source : "") + " at " +
+                     target);
 }
 
 // A place in the new root to bind `path` on: a directory, or an empty file.
@@ -62,7 +63,8 @@ Result<void> enter_root(const std::string& root) {
 
 Result<void> build_mounts(const RunDir& dir, const std::vector<std::string>& paths) {
   const std::string root = dir.root_dir();
-  // Slave: nothing that is mounted here shows on the host; what the host unmounts goes here as well.
+  // Slave: nothing that is mounted here shows on the host; what the host unmounts goes here as
+  // well.
   if (::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0) {
     return errno_error("cannot make the mount namespace private");
   }
@@ -83,8 +85,10 @@ Result<void> build_mounts(const RunDir& dir, const std::vector<std::string>& pat
   return done ? enter_root(root) : done;
 }
 
-// In the helper: makes the namespaces, reports, and waits until the parent holds descriptors of them.
-[[noreturn]] void help(const RunDir& dir, const std::vector<std::string>& paths, int report, int release) {
+// In the helper: makes the namespaces, reports, and waits until the parent holds descriptors of
+// them.
+[[noreturn]] void help(const RunDir& dir, const std::vector<std::string>& paths, int report,
+                       int release) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   std::string text;
   if (::unshare(CLONE_NEWNET | CLONE_NEWNS) != 0) {
@@ -106,7 +110,8 @@ Result<Namespaces> make_namespaces(const RunDir& dir, const std::vector<std::str
     return errno_error("cannot make " + dir.root_dir());
   }
   int report[2], release[2];
-  if (::pipe2(report, O_CLOEXEC) != 0 || ::pipe2(release, O_CLOEXEC) != 0) return errno_error("pipe");
+  if (::pipe2(report, O_CLOEXEC) != 0 || ::pipe2(release, O_CLOEXEC) != 0)
+    return errno_error("pipe");
   Fd report_in(report[0]), report_out(report[1]), release_in(release[0]), release_out(release[1]);
   const pid_t child = ::fork();
   if (child < 0) return errno_error("fork");
@@ -133,7 +138,8 @@ Result<Namespaces> make_namespaces(const RunDir& dir, const std::vector<std::str
   ::rmdir(dir.root_dir().c_str());  // it was only a place to mount on
   errno = open_errno;
   if (said != "ok") return error(said.empty() ? "the helper that makes namespaces died" : said);
-  if (!made.network.valid() || !made.mount.valid()) return errno_error("cannot open the namespaces");
+  if (!made.network.valid() || !made.mount.valid())
+    return errno_error("cannot open the namespaces");
   return made;
 }
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The device's namespaces: a network namespace, and a mount namespace in which its proxies live. The latter
-// holds nothing but /proc, a /sys of the device's network, the run directory (for Export and Import) and the
-// directories of the policy, so that no client can reach the host's files through its proxy. Used by
-// daemon/device_network. They have no name anywhere: when the last descriptor and process is gone, so are they.
+// The device's namespaces: a network namespace, and a mount namespace in which its proxies live.
+// The latter holds nothing but /proc, a /sys of the device's network, the run directory (for Export
+// and Import) and the directories of the policy, so that no client can reach the host's files
+// through its proxy. Used by daemon/device_network. They have no name anywhere: when the last
+// descriptor and process is gone, so are they.
 #pragma once
 
 #include <functional>

@@ -13,12 +13,14 @@ namespace {
 constexpr const char* kForward = "/proc/sys/net/ipv4/ip_forward";
 constexpr std::string_view kAliasStart = "mino forward=";
 
-// One table per family, so that a kernel without IPv6 or without the inet family's NAT still has the other.
+// One table per family, so that a kernel without IPv6 or without the inet family's NAT still has
+// the other.
 std::string table_text(const std::string& family, const RunDir& dir, const std::string& network) {
   const std::string table = family + " " + dir.nft_table();
   const std::string saddr = family + " saddr " + network;
   return "add table " + table + "\ndelete table " + table + "\ntable " + table +
-         " {\n  chain postrouting {\n    type nat hook postrouting priority srcnat; policy accept;\n    " +
+         " {\n  chain postrouting {\n    type nat hook postrouting priority srcnat; policy "
+         "accept;\n    " +
          saddr + " oifname != \"" + dir.host_link() + "\" masquerade\n  }\n}\n";
 }
 
@@ -39,7 +41,8 @@ void remove_nat(const RunDir& dir) {
   for (const std::string family : {"ip", "ip6"}) {
     const std::string table = family + " " + dir.nft_table();
     // `add` first, so that deleting what is not there is no error.
-    auto done = run_command({"nft", "-f", "-"}, "add table " + table + "\ndelete table " + table + "\n");
+    auto done =
+        run_command({"nft", "-f", "-"}, "add table " + table + "\ndelete table " + table + "\n");
     if (!done && done.error().code == ENOENT) return;
     if (!done) spdlog::warn("cannot remove the NAT table {}: {}", table, done.error().text);
   }

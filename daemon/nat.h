@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The device's way beyond the host: masquerading in an nftables table of its own, and ip_forward. Used by
-// daemon/device_network. Whatever is changed on the host is noted before, and undone at the end.
+// The device's way beyond the host: masquerading in an nftables table of its own, and ip_forward.
+// Used by daemon/device_network. Whatever is changed on the host is noted before, and undone at the
+// end.
 #pragma once
 
 #include <string>
@@ -13,14 +14,16 @@ namespace mino {
 
 class Rtnetlink;
 
-// Masquerades `ipv4` (and `ipv6`, if not empty), networks like "10.213.0.0/30", where they leave the host.
+// Masquerades `ipv4` (and `ipv6`, if not empty), networks like "10.213.0.0/30", where they leave
+// the host.
 Result<void> add_nat(const RunDir& dir, const std::string& ipv4, const std::string& ipv6);
 void remove_nat(const RunDir& dir);
 
-// net.ipv4.ip_forward is shared by all devices of a host. The first one notes the value that it found; every
-// device carries the note in its link's alias; the last one to go writes it back.
+// net.ipv4.ip_forward is shared by all devices of a host. The first one notes the value that it
+// found; every device carries the note in its link's alias; the last one to go writes it back.
 struct Forwarding {
-  static constexpr const char* kUntouched = "-";  // the note of a device that leaves ip_forward alone
+  static constexpr const char* kUntouched =
+      "-";  // the note of a device that leaves ip_forward alone
   // The value to restore one day: what another device noted, else what is set now.
   static Result<std::string> former(Rtnetlink& host, const RunDir& dir);
   static Result<void> enable();

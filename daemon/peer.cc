@@ -44,9 +44,10 @@ bool in_same_user_namespace(pid_t pid) {
          own.st_dev == other.st_dev && own.st_ino == other.st_ino;
 }
 
-// What a client may do on the device with its capabilities. The peer may exec a set-uid program, or one with file
-// capabilities, after it has connected: that program's rights are not the peer's. Root has them anyway, and
-// ambient capabilities are cleared by such an exec, so those are what others are believed to have.
+// What a client may do on the device with its capabilities. The peer may exec a set-uid program, or
+// one with file capabilities, after it has connected: that program's rights are not the peer's.
+// Root has them anyway, and ambient capabilities are cleared by such an exec, so those are what
+// others are believed to have.
 uint64_t capabilities_of(int socket, const Peer& peer) {
   const Fd handle = peer_pidfd(socket, peer.pid);
   if (!handle.valid() || !in_same_user_namespace(peer.pid)) return 0;

@@ -84,7 +84,9 @@ Proxies::Proxies(Engine& engine, int netns, int mount_ns, const std::string& soc
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
 }
 
-Proxies::~Proxies() { ::munmap(table_, sizeof(StatsTable)); }
+Proxies::~Proxies() {
+  ::munmap(table_, sizeof(StatsTable));
+}
 
 void Proxies::start(Fd socket, const Peer& peer, const abi::Message& hello) {
   if (rows().size() >= static_cast<size_t>(limit_)) {
@@ -96,24 +98,28 @@ void Proxies::start(Fd socket, const Peer& peer, const abi::Message& hello) {
   if (child == 0) serve(std::move(socket), peer, hello);
   if (child < 0) {
     spdlog::error("cannot fork a proxy: {}", std::strerror(errno));
-    return refuse(socket.get(), abi::RefuseReason::kInternal, "the device cannot start a proxy; its log says why");
+    return refuse(socket.get(), abi::RefuseReason::kInternal,
+                  "the device cannot start a proxy; its log says why");
   }
-  spdlog::debug("proxy {} serves {} (pid {}, uid {})", child, printable(std::string_view(hello.text, 15)),
-                peer.pid, peer.uid);
+  spdlog::debug("proxy {} serves {} (pid {}, uid {})", child,
+                printable(std::string_view(hello.text, 15)), peer.pid, peer.uid);
 }
 
 void Proxies::serve(Fd socket, const Peer& peer, const abi::Message& hello) {
   const std::string name = printable(std::string_view(hello.text, 15));
   const pid_t minod = ::getppid();
-  auto confined = confine_proxy({netns_, mount_ns_, minod, name}, peer, {socket.get(), own_pidfd_.get()});
+  auto confined =
+      confine_proxy({netns_, mount_ns_, minod, name}, peer, {socket.get(), own_pidfd_.get()});
   if (!confined) {
     spdlog::error("cannot confine the proxy of pid {}: {}", peer.pid, confined.error().text);
-    refuse(socket.get(), abi::RefuseReason::kInternal, "the device cannot confine a proxy; its log says why");
+    refuse(socket.get(), abi::RefuseReason::kInternal,
+           "the device cannot confine a proxy; its log says why");
     ::_exit(1);
   }
   SessionStats* row = table_->claim(::getpid());
   if (row == nullptr) {
-    refuse(socket.get(), abi::RefuseReason::kFull, "the device is full: limits.sessions in minod's configuration");
+    refuse(socket.get(), abi::RefuseReason::kFull,
+           "the device is full: limits.sessions in minod's configuration");
     ::_exit(0);
   }
   SessionStart start;
@@ -147,32 +153,34 @@ bool Proxies::reap(pid_t other) {
 }
 
 void Proxies::account(pid_t pid, int status) {
+  std::string of;
   for (SessionStats& row : table_->rows) {
     if (row.proxy_pid != pid) continue;
-    if (WIFSIGNALED(status)) {
-      spdlog::error("proxy {} of {} (pid {}) died by signal {} ({})", pid,
-                    printable(std::string_view(row.name, sizeof row.name)), row.client_pid.load(),
-                    WTERMSIG(status), ::strsignal(WTERMSIG(status)));
-    } else if (WEXITSTATUS(status) != 0) {
-      spdlog::warn("proxy {} of pid {} ended with status {}", pid, row.client_pid.load(), WEXITSTATUS(status));
-    }
+    of = " of " + printable(std::string_view(row.name, sizeof row.name)) + " (pid " +
+         std::to_string(row.client_pid) + ")";
     ended_.add(row);
     clear(row);
-    return;
+    break;
   }
+  if (status == 0 || !may_log_about_peers()) return;
   if (WIFSIGNALED(status)) {
-    spdlog::error("proxy {} died by signal {} ({})", pid, WTERMSIG(status), ::strsignal(WTERMSIG(status)));
+    spdlog::error("proxy {}{} died by signal {} ({})", pid, of, WTERMSIG(status),
+                  ::strsignal(WTERMSIG(status)));
+  } else {
+    spdlog::warn("proxy {}{} ended with status {}", pid, of, WEXITSTATUS(status));
   }
 }
 
 void Proxies::stop() {
-  // The table is shared with the proxies and may be wrong; the kernel's list of our children is not.
+  // The table is shared with the proxies and may be wrong; the kernel's list of our children is
+  // not.
   const std::string list = "/proc/self/task/" + std::to_string(::getpid()) + "/children";
   for (int round = 0; round < 100; round++) {
     const auto children = read_file(list);
     if (children) {
       for (const auto word : split(trim(*children), ' ')) {
-        if (const auto pid = parse_integer(word, 1, INT32_MAX)) ::kill(static_cast<pid_t>(*pid), SIGKILL);
+        if (const auto pid = parse_integer(word, 1, INT32_MAX))
+          ::kill(static_cast<pid_t>(*pid), SIGKILL);
       }
     } else {
       for (const SessionStats* row : rows()) ::kill(row->proxy_pid, SIGKILL);
@@ -187,7 +195,9 @@ void Proxies::stop() {
   spdlog::error("some proxies did not end within a second of SIGKILL");
 }
 
-bool Proxies::is_proxy(pid_t pid) const { return pid > 0 && parent_of(pid) == ::getpid(); }
+bool Proxies::is_proxy(pid_t pid) const {
+  return pid > 0 && parent_of(pid) == ::getpid();
+}
 
 std::vector<const SessionStats*> Proxies::rows() const {
   std::vector<const SessionStats*> live;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Proxies: the processes that serve sessions. Starts one for an admitted client with the client's credentials,
-// and keeps account of all of them, also of those that a fork of a client made (they are minod's children too).
-// Used by daemon/admission, daemon/status and main(). Runs nothing of an engine in minod itself.
+// Proxies: the processes that serve sessions. Starts one for an admitted client with the client's
+// credentials, and keeps account of all of them, also of those that a fork of a client made (they
+// are minod's children too). Used by daemon/admission, daemon/status and main(). Runs nothing of an
+// engine in minod itself.
 #pragma once
 
 #include <sys/types.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Sending one control message. Used where minod itself answers a client: refusals and exchanged files.
+// Sending one control message. Used where minod itself answers a client: refusals and exchanged
+// files.
 #pragma once
 
 #include <string_view>
@@ -9,7 +10,8 @@
 
 namespace mino {
 
-// Never blocks and never raises SIGPIPE; a peer that does not read loses the answer. `fd` may be -1.
+// Never blocks and never raises SIGPIPE; a peer that does not read loses the answer. `fd` may be
+// -1.
 bool send_message(int socket, const abi::Message& message, int fd);
 
 void refuse(int socket, abi::RefuseReason reason, std::string_view text);

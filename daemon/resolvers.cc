@@ -30,9 +30,11 @@ std::vector<std::string> loopback_resolvers(std::string_view resolv_conf) {
     if (++seen > kMaxServers) break;
     in_addr v4{};
     in6_addr v6{};
-    const bool loops = (::inet_pton(AF_INET, server.c_str(), &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127) ||
-                       (::inet_pton(AF_INET6, server.c_str(), &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6));
-    if (loops && std::find(servers.begin(), servers.end(), server) == servers.end()) servers.push_back(server);
+    const bool loops =
+        (::inet_pton(AF_INET, server.c_str(), &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127) ||
+        (::inet_pton(AF_INET6, server.c_str(), &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6));
+    if (loops && std::find(servers.begin(), servers.end(), server) == servers.end())
+      servers.push_back(server);
   }
   if (seen == 0) servers.emplace_back("127.0.0.1");
   return servers;
@@ -69,14 +71,15 @@ Resolvers::~Resolvers() {
   stop();
 }
 
-// The directories of the file and of what it links to: files there are replaced rather than written. Adding a watch
-// that exists changes nothing.
+// The directories of the file and of what it links to: files there are replaced rather than
+// written. Adding a watch that exists changes nothing.
 void Resolvers::watch() {
   std::error_code failure;
   const std::filesystem::path named(path_), real = std::filesystem::canonical(named, failure);
   constexpr uint32_t kMask = IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_DELETE;
   ::inotify_add_watch(inotify_.get(), named.parent_path().c_str(), kMask);
-  if (!failure && real != named) ::inotify_add_watch(inotify_.get(), real.parent_path().c_str(), kMask);
+  if (!failure && real != named)
+    ::inotify_add_watch(inotify_.get(), real.parent_path().c_str(), kMask);
 }
 
 void Resolvers::refresh() {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Which of the host's name servers only the host itself can reach: those on loopback addresses. Offloaded programs
-// read the same /etc/resolv.conf, but 127.0.0.53 is another machine's for them, so the device relays. Keeps a relay
-// process running for the current ones. Used by minod's main(); packets are daemon/dns_relay's business.
+// Which of the host's name servers only the host itself can reach: those on loopback addresses.
+// Offloaded programs read the same /etc/resolv.conf, but 127.0.0.53 is another machine's for them,
+// so the device relays. Keeps a relay process running for the current ones. Used by minod's main();
+// packets are daemon/dns_relay's business.
 #pragma once
 
 #include <string>
@@ -14,7 +15,8 @@
 
 namespace mino {
 
-// The loopback name servers of a resolv.conf. A file that names none means 127.0.0.1 (resolv.conf(5)).
+// The loopback name servers of a resolv.conf. A file that names none means 127.0.0.1
+// (resolv.conf(5)).
 std::vector<std::string> loopback_resolvers(std::string_view resolv_conf);
 
 class Resolvers {

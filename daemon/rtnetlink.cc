@@ -115,8 +115,8 @@ Result<void> Rtnetlink::dump(Request& request, const std::string& what, Each eac
         const int code = -static_cast<const nlmsgerr*>(NLMSG_DATA(message))->error;
         if (code == 0) return {};
         const std::string text = extended_text(message);
-        return std::unexpected(
-            Error{what + ": " + std::strerror(code) + (text.empty() ? "" : " (" + text + ")"), code});
+        return std::unexpected(Error{
+            what + ": " + std::strerror(code) + (text.empty() ? "" : " (" + text + ")"), code});
       }
       each(message);
     }
@@ -186,8 +186,9 @@ int Rtnetlink::default_route_link(int family) {
   int found = 0;
   (void)dump(request, "cannot list the routes", [&](const nlmsghdr* message) {
     const auto* route = static_cast<const rtmsg*>(NLMSG_DATA(message));
-    if (message->nlmsg_type != RTM_NEWROUTE || route->rtm_family != family || route->rtm_dst_len != 0 ||
-        route->rtm_type != RTN_UNICAST || route->rtm_table != RT_TABLE_MAIN || found != 0) {
+    if (message->nlmsg_type != RTM_NEWROUTE || route->rtm_family != family ||
+        route->rtm_dst_len != 0 || route->rtm_type != RTN_UNICAST ||
+        route->rtm_table != RT_TABLE_MAIN || found != 0) {
       return;
     }
     auto left = static_cast<int>(RTM_PAYLOAD(message));

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The few rtnetlink requests that a device's uplink needs: links, addresses, routes (rtnetlink(7)). A socket
-// belongs to the network namespace in which it was opened. Used by daemon/device_network; ip(8) need not be installed.
+// The few rtnetlink requests that a device's uplink needs: links, addresses, routes (rtnetlink(7)).
+// A socket belongs to the network namespace in which it was opened. Used by daemon/device_network;
+// ip(8) need not be installed.
 #pragma once
 
 #include <cstdint>

@@ -47,7 +47,8 @@ int64_t count_sockets(const std::string& sockstat) {
   for (const auto line : split(sockstat, '\n')) {
     const auto words = split(line, ' ');
     if (words.size() < 3 || words[1] != "inuse") continue;
-    const bool counts = words[0] == "TCP:" || words[0] == "UDP:" || words[0] == "TCP6:" || words[0] == "UDP6:";
+    const bool counts =
+        words[0] == "TCP:" || words[0] == "UDP:" || words[0] == "TCP6:" || words[0] == "UDP6:";
     if (counts) sum += parse_integer(words[2], 0, INT32_MAX).value_or(0);
   }
   return sum;
@@ -61,7 +62,8 @@ int64_t process_memory(pid_t pid) {
   return std::strtoll(rollup->c_str() + at + 5, nullptr, 10) * 1024;
 }
 
-Status::Status(const Config& config, const RunDir& dir, const DeviceNetwork& network, const Proxies& proxies)
+Status::Status(const Config& config, const RunDir& dir, const DeviceNetwork& network,
+               const Proxies& proxies)
     : config_(config), dir_(dir), network_(network), proxies_(proxies) {
   (void)in_network(network.netns(), [this]() -> Result<void> {
     // The files belong to the network namespace of whoever opens them.
@@ -111,7 +113,9 @@ json Status::report() const {
       {"counters", counters_json(proxies_.counters())},
       {"clients", clients},
       {"limits",
-       {{"sessions", config_.sessions}, {"arena_bytes", config_.arena_bytes}, {"lanes", config_.lanes}}},
+       {{"sessions", config_.sessions},
+        {"arena_bytes", config_.arena_bytes},
+        {"lanes", config_.lanes}}},
       {"policy", {{"families", config_.policy.families}, {"paths", paths}}},
       {"uptime_seconds", std::chrono::duration_cast<std::chrono::duration<double>>(uptime).count()},
   };

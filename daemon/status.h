@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What `mino status --json` prints. minod gathers it; the shape is fixed in doc/configuration.md and checked by
-// programs outside the project. Used by daemon/control. Names in it were chosen by clients: printable() first.
+// What `mino status --json` prints. minod gathers it; the shape is fixed in doc/configuration.md
+// and checked by programs outside the project. Used by daemon/control. Names in it were chosen by
+// clients: printable() first.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -17,7 +18,8 @@ namespace mino {
 
 class Status {
  public:
-  Status(const Config& config, const RunDir& dir, const DeviceNetwork& network, const Proxies& proxies);
+  Status(const Config& config, const RunDir& dir, const DeviceNetwork& network,
+         const Proxies& proxies);
 
   nlohmann::json report() const;
 

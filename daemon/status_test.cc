@@ -34,13 +34,18 @@ TEST(Status, NamesThatPeersChoose) {
 
 TEST(Resolvers, LoopbackServersOnly) {
   using List = std::vector<std::string>;
-  EXPECT_EQ(loopback_resolvers("nameserver 127.0.0.53\noptions edns0\nnameserver 9.9.9.9\n"), List{"127.0.0.53"});
+  EXPECT_EQ(loopback_resolvers("nameserver 127.0.0.53\noptions edns0\nnameserver 9.9.9.9\n"),
+            List{"127.0.0.53"});
   EXPECT_EQ(loopback_resolvers("  nameserver\t::1 # mine\n"), List{"::1"});
   EXPECT_EQ(loopback_resolvers("nameserver 10.0.0.1\n"), List{});
-  EXPECT_EQ(loopback_resolvers("#nameserver 10.0.0.1\n"), List{"127.0.0.1"}) << "none named: the local one";
+  EXPECT_EQ(loopback_resolvers("#nameserver 10.0.0.1\n"), List{"127.0.0.1"})
+      << "none named: the local one";
   EXPECT_EQ(loopback_resolvers("nameserver 127.0.0.1\nnameserver 127.0.0.1\n"), List{"127.0.0.1"});
-  EXPECT_EQ(loopback_resolvers("nameserver 1.1.1.1\nnameserver 1.1.1.2\nnameserver 1.1.1.3\nnameserver 127.0.0.1\n"),
-            List{}) << "the resolver takes three";
+  EXPECT_EQ(
+      loopback_resolvers(
+          "nameserver 1.1.1.1\nnameserver 1.1.1.2\nnameserver 1.1.1.3\nnameserver 127.0.0.1\n"),
+      List{})
+      << "the resolver takes three";
   EXPECT_EQ(loopback_resolvers("nameserverx 127.0.0.1\nnameserver nonsense\n"), List{});
 }
 

@@ -24,7 +24,8 @@ Split::Hit Split::find(uint64_t addr, uint64_t n, uint32_t dir) const {
   for (uint8_t i = 0; i < submission_.window_count; i++) {
     const abi::Window& window = submission_.windows[i];
     if ((window.dir() & dir) != dir) continue;
-    const uint64_t into = addr - window.addr;  // wraps to something huge when addr lies before the window
+    const uint64_t into =
+        addr - window.addr;  // wraps to something huge when addr lies before the window
     if (into < window.len) {
       const uint64_t covered = window.len - into;
       return {arena_ + window.arena_off() + into, covered < n ? covered : n};
@@ -75,7 +76,8 @@ uint64_t Split::store(uint64_t addr, const uint8_t* from, uint64_t n) {
   while (done < n && room_bytes_ != 0) {
     const uint32_t chunk = n - done < room_bytes_ ? static_cast<uint32_t>(n - done) : room_bytes_;
     std::memcpy(arena_ + room_off_, from + done, chunk);
-    const uint64_t served = upcall(abi::CompletionKind::kUpcallWrite, addr + done, chunk, room_off_);
+    const uint64_t served =
+        upcall(abi::CompletionKind::kUpcallWrite, addr + done, chunk, room_off_);
     done += served;
     if (served < chunk) break;
   }
@@ -106,7 +108,8 @@ uint64_t Split::copy_out(uint64_t addr, const void* from, uint64_t n) {
   const uint8_t* const bytes = static_cast<const uint8_t*>(from);
   uint64_t done = 0;
   while (done < n) {
-    const Hit hit = ordered_ ? Hit{nullptr, n - done} : find(addr + done, n - done, abi::kWindowOut);
+    const Hit hit =
+        ordered_ ? Hit{nullptr, n - done} : find(addr + done, n - done, abi::kWindowOut);
     if (hit.place) {
       std::memcpy(hit.place, bytes + done, hit.bytes);
       if (!wrote_in_place(addr + done, hit.place, hit.bytes)) break;
@@ -134,7 +137,8 @@ int64_t Split::string(uint64_t addr, char* to, uint32_t max) {
       if (room_bytes_ == 0) return -EFAULT;
       if (got > room_bytes_) got = room_bytes_;
       const uint32_t asked = got;
-      got = static_cast<uint32_t>(upcall(abi::CompletionKind::kUpcallString, addr + done, asked, room_off_));
+      got = static_cast<uint32_t>(
+          upcall(abi::CompletionKind::kUpcallString, addr + done, asked, room_off_));
       std::memcpy(to + done, arena_ + room_off_, got);
       if (got < asked && std::memchr(to + done, 0, got) == nullptr) return -EFAULT;
     }
@@ -156,7 +160,8 @@ uint64_t Split::probe(uint64_t addr, uint64_t n) {
     uint64_t good = hit.bytes;  // the client makes windows only of memory that it found writable
     if (!hit.place) {
       const uint64_t chunk = hit.bytes < kMaxProbe ? hit.bytes : kMaxProbe;
-      good = upcall(abi::CompletionKind::kUpcallProbe, addr + done, static_cast<uint32_t>(chunk), 0);
+      good =
+          upcall(abi::CompletionKind::kUpcallProbe, addr + done, static_cast<uint32_t>(chunk), 0);
       if (good < chunk) return done + good;
     }
     done += good;

@@ -161,29 +161,57 @@ void Image::find_eh_frame() {
   eh_header_ = header;
 }
 
-u64 Image::find_islet(u64 site) const {
-  if (!eh_header_ || function_count_ == 0) return 0;
-  const auto start_of = [&](u32 i) {
-    return ptr(eh_header_) + static_cast<u64>(static_cast<i64>(peek<int>(eh_header_ + 12 + i * 8)));
-  };
-  const auto end_of = [&](u32 i) -> u64 {
-    const u8* fde =
-        eh_header_ + static_cast<i64>(peek<int>(eh_header_ + 12 + i * 8 + 4));
-    const u8* cie = fde + 4 - peek<u32>(fde + 4);
-    // The augmentation must be "zR" with pcrel|sdata4 pointers, or we do not know what we read.
-    if (cie[9] != 'z' || cie[10] != 'R' || cie[11] != 0) return ~0ull;
-    return start_of(i) + peek<u32>(fde + 12);
-  };
-  // The last function that starts at or before the site.
+u64 Image::function_start(u32 i) const {
+  return ptr(eh_header_) + static_cast<u64>(static_cast<i64>(peek<int>(eh_header_ + 12 + i * 8)));
+}
+
+u64 Image::function_end(u32 i) const {
+  const u8* fde = eh_header_ + static_cast<i64>(peek<int>(eh_header_ + 12 + i * 8 + 4));
+  const u8* cie = fde + 4 - peek<u32>(fde + 4);
+  // The augmentation must be "zR" with pcrel|sdata4 pointers, or we do not know what we read.
+  if (cie[9] != 'z' || cie[10] != 'R' || cie[11] != 0) return ~0ull;
+  return function_start(i) + peek<u32>(fde + 12);
+}
+
+// The last function that starts at or before the address.
+bool Image::find_function(u64 address, u32& index) const {
+  if (!eh_header_ || function_count_ == 0) return false;
   u32 low = 0, high = function_count_;
   while (high - low > 1) {
     const u32 middle = (low + high) / 2;
-    (start_of(middle) <= site ? low : high) = middle;
+    (function_start(middle) <= address ? low : high) = middle;
   }
+  index = low;
+  return function_start(low) <= address;
+}
+
+bool Image::no_branch_into(u64 from, u64 to) const {
+  u32 index;
+  if (!find_function(from, index)) return false;
+  const u64 start = function_start(index), end = function_end(index);
+  if (end == ~0ull || from < start || to >= end || end - start > 4096 || end > end_) return false;
+  for (u64 at = start; at + 6 < end; at++) {
+    const u8* p = reinterpret_cast<const u8*>(at);
+    u64 target = 0;
+    if (p[0] == 0xeb || (p[0] & 0xf0) == 0x70 || (p[0] >= 0xe0 && p[0] <= 0xe3)) {
+      target = at + 2 + static_cast<u64>(static_cast<i64>(static_cast<signed char>(p[1])));
+    } else if (p[0] == 0xe9 || p[0] == 0xe8) {
+      target = at + 5 + static_cast<u64>(static_cast<i64>(peek<int>(p + 1)));
+    } else if (p[0] == 0x0f && (p[1] & 0xf0) == 0x80) {
+      target = at + 6 + static_cast<u64>(static_cast<i64>(peek<int>(p + 2)));
+    }
+    if (target >= from && target <= to) return false;
+  }
+  return true;
+}
+
+u64 Image::find_islet(u64 site) const {
+  u32 low;
+  if (!find_function(site, low)) return 0;
   // The gaps before, after, and one further in both directions.
   for (const u32 i : {low - 1, low, low - 2, low + 1}) {
     if (i >= function_count_ || i + 1 >= function_count_) continue;
-    const u64 gap = end_of(i), gap_end = start_of(i + 1);
+    const u64 gap = function_end(i), gap_end = function_start(i + 1);
     if (gap == ~0ull || gap >= gap_end || gap_end - gap > 64 || gap < begin_ || gap_end > end_) continue;
     // Part of the gap may hold an islet already: take the untouched tail.
     for (u64 at = gap; at + 7 <= gap_end; at++) {

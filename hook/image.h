@@ -23,7 +23,14 @@ class Image {
   // The address of 7 bytes of padding within reach of a two-byte jump at `site`, or 0.
   u64 find_islet(u64 site) const;
 
+ // No direct branch in the function around `from` leads to an address in [from, to]. Every byte is taken for
+  // the start of a branch, so that the answer can only err towards "there may be one".
+  bool no_branch_into(u64 from, u64 to) const;
+
  private:
+  bool find_function(u64 address, u32& index) const;
+  u64 function_start(u32 index) const;
+  u64 function_end(u32 index) const;  // ~0 if its record is of a kind we do not read
   bool scan_maps(u64 from, u64 containing);
   void find_eh_frame();
 

@@ -133,7 +133,10 @@ long clone_sharing(ThreadState* ts, const Request& request) {
       return err::kNoMem;
     }
   }
-  ThreadState* child = make_thread(child_process);
+  // A thread that ended unseen (its exit is a site that `patch` cannot prove) leaves its state to whoever gets
+  // its TCB, with the lane.
+  ThreadState* child = same_process && !same_fs_base ? inherit_thread(a.tls, process) : nullptr;
+  if (!child) child = make_thread(child_process);
   if (!child) return err::kNoMem;
   child->frame = ts->frame;
   child->frame.rax = 0;

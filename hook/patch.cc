@@ -25,6 +25,7 @@ constexpr u32 kSlotBytes = 32;
 constexpr u64 kProtRead = 1, kProtWrite = 2, kProtExec = 4;
 
 u64* table;
+u8 head_bytes_of[kSites];
 u8* slots;  // kSites * 32 bytes, readable and executable
 volatile u64 site_in_progress;
 
@@ -41,6 +42,7 @@ void protect(u64 begin, u64 bytes, u64 prot) {
 bool make_slot(const u8* head, u32 head_bytes, u64 ret, u32 restart, u8 jump[7]) {
   if (patched_sites >= kSites) return false;
   const u32 index = patched_sites++;
+  head_bytes_of[index] = static_cast<u8>(head_bytes);
   u8* slot = slots + index * kSlotBytes;
   protect(ptr(slot), kSlotBytes, kProtRead | kProtWrite | kProtExec);
   u8* p = slot;
@@ -66,18 +68,23 @@ bool make_slot(const u8* head, u32 head_bytes, u64 ret, u32 restart, u8 jump[7])
 
 bool is_known_number(u32 number) { return number < 512 && mino_interest[number]; }
 
-// Is the instruction before `syscall` one that can be displaced with it?
-bool seven_byte_head(const u8* site) {
-  if (site[0] == 0xb8) {
-    u32 number;
-    copy(&number, site + 1, 4);
-    return number < 512;
-  }
-  constexpr u8 kLoadSixth[5] = {0x4c, 0x8b, 0x4c, 0x24, 0x08};  // mov 8(%rsp),%r9
-  for (int i = 0; i < 5; i++) {
-    if (site[i] != kLoadSixth[i]) return false;
-  }
-  return true;
+// Instructions that can be displaced: they neither jump nor address by %rip, and doing them twice is harmless.
+bool is_load_number(const u8* p) {  // mov $imm32,%eax
+  u32 number;
+  copy(&number, p + 1, 4);
+  return p[0] == 0xb8 && number < 512;
+}
+bool is_load_from_stack(const u8* p) {  // mov disp8(%rsp),%r64: REX.W 8b /r 24 disp8
+  return (p[0] == 0x48 || p[0] == 0x4c) && p[1] == 0x8b && (p[2] & 0xc7) == 0x44 && p[3] == 0x24;
+}
+bool is_load_edi(const u8* p) { return p[0] == 0x8b && p[1] == 0x7c && p[2] == 0x24; }  // mov disp8(%rsp),%edi
+
+// What can be rewritten before the `syscall` at `site`: the bytes displaced besides it, or 0.
+u32 head_length(const u8* site) {
+  if (is_load_number(site - 5) || is_load_from_stack(site - 5)) return 5;
+  if (is_load_edi(site - 4) && (is_load_number(site - 9) || is_load_from_stack(site - 9))) return 9;
+  if (is_load_edi(site - 6) && site[-2] == 0x31 && site[-1] == 0xc0) return 6;
+  return 0;
 }
 
 // Cross-modifying code: what other cores have fetched must be refetched (SDM 8.1.3, membarrier(2)).
@@ -91,10 +98,12 @@ void store16(u8* to, u16 value) { __atomic_store_n(reinterpret_cast<u16*>(to), v
 // Both forms assume writable text. With other threads running (`live`) nobody may ever execute half of a
 // jump: first byte to an invalid instruction (who comes now waits in SIGILL), then the old `syscall` (who was
 // past the first instruction enters by SIGILL with the right number), then the rest, then the first byte.
-bool patch_seven(u8* site, bool live) {
+// `site` is the first displaced byte, `head` the number of bytes before the `syscall`.
+bool patch_seven(u8* site, u32 head, bool live) {
   u8 jump[7];
-  if (live && (ptr(site + 5) & 63) == 63) return false;  // the two bytes must be stored as one
-  if (!make_slot(site, 5, ptr(site) + 7, 7, jump)) return false;
+  // The two bytes must be stored as one; and nobody may stand between two displaced instructions without 06.
+  if (live && ((ptr(site + 5) & 63) == 63 || head == 6)) return false;
+  if (!make_slot(site, head, ptr(site) + head + 2, head + 2, jump)) return false;
   u16 tail;
   copy(&tail, jump + 5, 2);
   if (live) {
@@ -131,14 +140,19 @@ bool is_bare_site(const u8* p) {
 }
 
 void scan(u64 begin, u64 end, const Image& image) {
-  for (const u8* p = reinterpret_cast<const u8*>(begin) + 8; ptr(p) + 8 <= end; p++) {
+  for (const u8* p = reinterpret_cast<const u8*>(begin) + 16; ptr(p) + 8 <= end; p++) {
     if (p[0] != 0x0f || p[1] != 0x05) continue;
     u8* site = const_cast<u8*>(p);
-    if (seven_byte_head(site - 5)) {
-      u32 number;
-      copy(&number, site - 4, 4);
-      if (site[-5] != 0xb8 || is_known_number(number)) patch_seven(site - 5, false);
-    } else if (is_bare_site(p)) {
+    const u32 head = head_length(p);
+    const bool trusted = is_bare_site(p);
+    u32 number = 0;
+    copy(&number, p - 4, 4);
+    if (head == 5 && p[-5] == 0xb8) {
+      if (is_known_number(number)) patch_seven(site - 5, head, false);
+    } else if (head && (trusted || (head == 5 && p[-1] == 8 && p[-3] == 0x4c)) &&
+               (head != 6 || image.no_branch_into(ptr(p) - 5, ptr(p)))) {
+      patch_seven(site - head, head, false);
+    } else if (trusted) {
       if (const u64 islet = image.find_islet(ptr(p))) patch_two(site, islet, false);
     }
   }
@@ -192,18 +206,18 @@ void patch_running_site(u64 site, u64 number) {
   if (__atomic_exchange_n(&patch_lock, 1u, __ATOMIC_ACQUIRE)) return;  // somebody patches; next time
   Image image;
   if (p[0] == 0x0f && p[1] == 0x05 && image.find(site) && image.patchable()) {
-    u8* head = p - 5;
+    const u32 displaced = site >= image.begin() + 16 ? head_length(p) : 0;
+    u8* head = p - displaced;
     u32 loaded = 0;
     copy(&loaded, head + 1, 4);
-    const bool seven =
-        site - 5 >= image.begin() && seven_byte_head(head) && (head[0] != 0xb8 || loaded == number);
+    const bool seven = displaced == 9 || (displaced == 5 && (head[0] != 0xb8 || loaded == number));
     const u64 islet = seven ? 0 : image.find_islet(site);
     if (seven || islet) {
       const u64 first = (seven ? ptr(head) : (islet < site ? islet : site)) & ~4095ull;
       const u64 last = (site > islet + 7 ? site : islet + 7) + 8;
       protect(first, last - first, kProtRead | kProtWrite | kProtExec);
       if (seven) {
-        patch_seven(head, true);
+        patch_seven(head, displaced, true);
       } else {
         patch_two(p, islet, true);
       }
@@ -218,6 +232,15 @@ bool on_illegal_instruction(UContext* uc) {
   if (uc->rip == site_in_progress) return true;  // again, until the patch is complete
   if (p[0] != 0x06) return p[0] == 0xff && p[1] == 0x24;  // completed meanwhile: retry
   if (p[1] != 0x00 || p[-5] != 0xff || p[-4] != 0x24 || p[-3] != 0x25) return false;
+  // With one displaced instruction this is the old `syscall`; with two, the second of them.
+  u32 address;
+  copy(&address, p - 2, 4);
+  const u32 index = (address - static_cast<u32>(kTable)) / 8;
+  if (index >= patched_sites) return false;
+  if (head_bytes_of[index] == 9) {
+    uc->rip = table[index] + 5;
+    return true;
+  }
   uc->rcx = uc->rip + 2;
   uc->r11 = 2;
   uc->rip = ptr(mino_entry);

@@ -77,6 +77,15 @@ ThreadState* make_thread(Process* process) {
   return ts;
 }
 
+ThreadState* inherit_thread(u64 base, const Process* process) {
+  ThreadState* ts = find_thread(base);
+  if (!ts || ts->process != process || ts->exiting) return nullptr;
+  ts->deferred = 0;
+  ts->suspended = nullptr;
+  ts->birth_session = nullptr;
+  return ts;
+}
+
 bool enter_thread(ThreadState* ts, u64 base) {
   ts->fs_base = base;
   if (ThreadSlot* old = find_slot(base)) {  // a thread that ended unseen left its entry behind

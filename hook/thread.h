@@ -89,6 +89,7 @@ inline u64 fs_base() {
 ThreadState* find_thread(u64 base);            // nullptr if unknown
 inline ThreadState* this_thread() { return find_thread(fs_base()); }
 ThreadState* make_thread(Process* process);    // not yet in the table; nullptr when out of memory
+ThreadState* inherit_thread(u64 base, const Process* process);  // a dead thread's state, lane kept, or nullptr
 bool enter_thread(ThreadState* ts, u64 base);  // puts it there; false when the table is full
 void replace_thread(u64 base, ThreadState* ts);
 void leave_thread(ThreadState* ts);            // takes it out; the state is reused when it has left the hook

@@ -364,11 +364,11 @@ TEST_F(Hostile, WrongAnswersToUpcalls) {
 }
 
 TEST_F(Hostile, ScribblesWhileItRuns) {
-  std::atomic<bool> stop{false};
   LaneClient victim(session, 1);
-  std::thread scribbler([&] {
-    uint32_t x = 12345;
-    while (!stop) {
+  const pid_t scribbler = ::fork();
+  if (scribbler == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (uint32_t x = 12345;;) {
       x = x * 1664525 + 1013904223;
       victim.view.arena[x >> 12] = static_cast<uint8_t>(x);
       abi::Submission& slot = victim.view.submissions[x % abi::kRingSlots];
@@ -377,15 +377,15 @@ TEST_F(Hostile, ScribblesWhileItRuns) {
       victim.view.control->completion_position = x;
       victim.view.control->submission_position = x;
     }
-  });
+  }
   char text[64];
   for (int i = 0; i < 2000; i++) {
     victim.submit(abi::SubmissionKind::kCall, i % 2 ? SYS_write : SYS_recvfrom,
                   {10, ptr(text), sizeof text, MSG_DONTWAIT, 0, 0}, -1, true);
     if (victim.wait() == LaneClient::kDied) break;
   }
-  stop = true;
-  scribbler.join();
+  ::kill(scribbler, SIGKILL);
+  ::waitpid(scribbler, nullptr, 0);
 }
 
 TEST_F(Hostile, ManyCancelsAndBells) {

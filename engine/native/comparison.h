@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// For tests: runs a scenario of system calls directly and through Split and Marshal, and compares what each call
-// answered and every byte that it left in the client's memory. Scenarios keep all memory in a Region at a fixed
-// address, so that two runs can be compared literally.
+// For tests: runs a scenario of system calls directly and through Split and Marshal, and compares
+// what each call answered and every byte that it left in the client's memory. Scenarios keep all
+// memory in the Region, so that two runs can be compared literally. Never linked into a program.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <functional>
 #include <string>
 #include <thread>
@@ -31,76 +32,86 @@ namespace mino {
 //   152 KiB  4 KiB nothing
 class Region {
  public:
-  static constexpr uint64_t kBase = 0x200000000000;
   static constexpr uint64_t kOpen = 128 << 10;
-  static constexpr uint64_t kReadOnly = kBase + kOpen;
-  static constexpr uint64_t kNothing = kReadOnly + 4096;
-  static constexpr uint64_t kIsland = kNothing + 4096;
-  static constexpr uint64_t kIslandEnd = kIsland + 8192;
-  static constexpr uint64_t kSecond = kIslandEnd + 4096;
-  static constexpr uint64_t kSecondEnd = kSecond + 4096;
+  static constexpr uint64_t kBytes = kOpen + 7 * 4096;
   static constexpr uint8_t kFill = 0xa5;
+  // Reserved once, so that addresses are the same in every run.
+  inline static const uint64_t kBase = reinterpret_cast<uint64_t>(
+      ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  inline static const uint64_t kReadOnly = kBase + kOpen;
+  inline static const uint64_t kNothing = kReadOnly + 4096;
+  inline static const uint64_t kIsland = kNothing + 4096;
+  inline static const uint64_t kIslandEnd = kIsland + 8192;
+  inline static const uint64_t kSecond = kIslandEnd + 4096;
+  inline static const uint64_t kSecondEnd = kSecond + 4096;
 
-  Region() {
-    void* at = ::mmap(reinterpret_cast<void*>(kBase), kSecondEnd + 4096 - kBase, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-    if (at == MAP_FAILED) std::abort();
-    std::memset(at, kFill, kSecondEnd - kBase);
-    ::mprotect(reinterpret_cast<void*>(kReadOnly), 4096, PROT_READ);
-    ::mprotect(reinterpret_cast<void*>(kNothing), 4096, PROT_NONE);
-    ::mprotect(reinterpret_cast<void*>(kIslandEnd), 4096, PROT_NONE);
-    ::mprotect(reinterpret_cast<void*>(kSecondEnd), 4096, PROT_NONE);
+  using Content = std::vector<uint8_t>;
+
+  // As a program finds it.
+  static void reset() {
+    protect(kBase, kBytes, PROT_READ | PROT_WRITE);
+    std::memset(reinterpret_cast<void*>(kBase), kFill, kBytes);
+    protect(kReadOnly, 4096, PROT_READ);
+    for (const uint64_t hole : {kNothing, kIslandEnd, kSecondEnd}) protect(hole, 4096, PROT_NONE);
   }
-  ~Region() { ::munmap(reinterpret_cast<void*>(kBase), kSecondEnd + 4096 - kBase); }
 
   // Changes of a read-only page, as a program makes them before the call.
   static void open_read_only(bool open) {
-    ::mprotect(reinterpret_cast<void*>(kReadOnly), 4096, PROT_READ | (open ? PROT_WRITE : 0));
+    protect(kReadOnly, 4096, PROT_READ | (open ? PROT_WRITE : 0));
   }
 
-  // "offset:bytes" of every run of bytes that are not what they were, long runs shortened.
-  static std::string differences(const std::string& before) {
+  static void save(Content& to) {
+    to.resize(kBytes);
+    for (const Part& part : parts()) std::memcpy(to.data() + part.offset, part.bytes(), part.len);
+  }
+  static void restore(const Content& from) {
+    open_read_only(true);
+    for (const Part& part : parts()) std::memcpy(part.bytes(), from.data() + part.offset, part.len);
+    open_read_only(false);
+  }
+
+  // " offset+length:bytes" of every run of bytes that are not what they were, the rest of long runs
+  // as a hash.
+  static std::string differences(const Content& before) {
     std::string text;
-    const std::string now = snapshot();
-    if (now == before) return text;
-    for (size_t i = 0; i < now.size();) {
-      if (now[i] == before[i]) {
-        i++;
-        continue;
+    for (const Part& part : parts()) {
+      const uint8_t* const was = before.data() + part.offset;
+      const uint8_t* const is = part.bytes();
+      if (std::memcmp(was, is, part.len) == 0) continue;
+      for (size_t i = 0; i < part.len; i++) {
+        if (was[i] == is[i]) continue;
+        size_t end = i;
+        while (end < part.len && was[end] != is[end]) end++;
+        describe(text, part.offset + i, is + i, end - i);
+        i = end;
       }
-      size_t end = i;
-      uint64_t hash = 1469598103934665603u;
-      for (; end < now.size() && now[end] != before[end]; end++) {
-        hash = (hash ^ static_cast<uint8_t>(now[end])) * 1099511628211u;
-      }
-      char head[64];
-      std::snprintf(head, sizeof head, " %zx+%zu:", i, end - i);
-      text += head;
-      for (size_t k = i; k < end && k < i + 32; k++) {
-        std::snprintf(head, sizeof head, "%02x", static_cast<uint8_t>(now[k]));
-        text += head;
-      }
-      std::snprintf(head, sizeof head, "#%llx", static_cast<unsigned long long>(hash));
-      if (end - i > 32) text += head;
-      i = end;
     }
     return text;
   }
 
-  static std::string snapshot() {
-    std::string all(reinterpret_cast<const char*>(kBase), kOpen + 4096);
-    all.append(reinterpret_cast<const char*>(kIsland), kIslandEnd - kIsland);
-    all.append(reinterpret_cast<const char*>(kSecond), kSecondEnd - kSecond);
-    return all;
+ private:
+  struct Part {
+    uint64_t offset;
+    size_t len;
+    uint8_t* bytes() const { return reinterpret_cast<uint8_t*>(kBase + offset); }
+  };
+  static std::array<Part, 3> parts() {
+    return {{{0, kOpen + 4096}, {kIsland - kBase, kIslandEnd - kIsland}, {kSecond - kBase, 4096}}};
   }
-
-  static void restore(const std::string& before) {
-    open_read_only(true);
-    const char* from = before.data();
-    std::memcpy(reinterpret_cast<void*>(kBase), from, kOpen + 4096);
-    std::memcpy(reinterpret_cast<void*>(kIsland), from + kOpen + 4096, kIslandEnd - kIsland);
-    std::memcpy(reinterpret_cast<void*>(kSecond), from + kOpen + 4096 + (kIslandEnd - kIsland), 4096);
-    open_read_only(false);
+  static void protect(uint64_t addr, uint64_t bytes, int protection) {
+    if (::mprotect(reinterpret_cast<void*>(addr), bytes, protection) != 0) std::abort();
+  }
+  static void describe(std::string& text, uint64_t offset, const uint8_t* bytes, size_t n) {
+    char word[64];
+    std::snprintf(word, sizeof word, " %llx+%zu:", static_cast<unsigned long long>(offset), n);
+    text += word;
+    uint32_t hash = 17;
+    for (size_t i = 0; i < n; i++) {
+      hash = hash * 31 + bytes[i];
+      std::snprintf(word, sizeof word, "%02x", bytes[i]);
+      if (i < 32) text += word;
+    }
+    if (n > 32) text += "#" + std::to_string(hash);
   }
 };
 
@@ -118,23 +129,25 @@ class World {
     return reinterpret_cast<uint64_t>(p);
   }
 
-  // Like the call, and logs it. What a call that ended in EFAULT left behind is up to the kernel: undone.
+  // Like the call, and logs it. What a call that ended in EFAULT left behind is up to the kernel:
+  // undone.
   template <class... Args>
   int64_t call(const char* label, uint64_t nr, Args... arguments) {
     const uint64_t args[6] = {to_register(arguments)...};
-    const std::string before = Region::snapshot();
+    Region::save(before_);
     const int64_t result = client_ ? client_->call(nr, args) : FakeClient::raw(nr, args);
-    if (result == -EFAULT) Region::restore(before);
-    log.push_back(std::string(label) + " = " + std::to_string(result) + Region::differences(before));
+    if (result == -EFAULT) Region::restore(before_);
+    log.push_back(std::string(label) + " = " + std::to_string(result) +
+                  Region::differences(before_));
     return result;
   }
 
-  // The result alone counts: the kernel has begun to write what then failed, and whatever that left is undone.
+  // The result alone counts: the kernel has begun to write what then failed, and whatever that left
+  // is undone.
   template <class... Args>
   int64_t call_for_result(const char* label, uint64_t nr, Args... arguments) {
-    const std::string before = Region::snapshot();
     const int64_t result = call(label, nr, arguments...);
-    Region::restore(before);
+    Region::restore(before_);
     log.back() = std::string(label) + " = " + std::to_string(result);
     return result;
   }
@@ -145,17 +158,21 @@ class World {
             Region::kIslandEnd - n,      // good to its end
             Region::kIslandEnd - n / 2,  // the first half is good
             Region::kIslandEnd - 1,
-            Region::kReadOnly + 8,       // cannot be written
-            Region::kReadOnly - n / 2,   // only the first half can be written
-            Region::kNothing - n / 2,    // half read-only, half nothing
-            Region::kNothing + 16,
-            0, 1, 0x7fffffffe000, ~uint64_t{0}, 0xffff888000000000};
+            Region::kReadOnly + 8,      // cannot be written
+            Region::kReadOnly - n / 2,  // only the first half can be written
+            Region::kNothing - n / 2,   // half read-only, half nothing
+            Region::kNothing + 16,      0, 1, 0x7fffffffe000, ~uint64_t{0}, 0xffff888000000000};
   }
 
   // The same for another pointer of the same call: nothing of it overlaps.
   static std::vector<uint64_t> other_places(uint64_t n) {
-    return {Region::kBase + 65536, Region::kSecondEnd - n, Region::kSecondEnd - n / 2, Region::kReadOnly + 2048,
-            Region::kNothing + 2048, 0, ~uint64_t{0}};
+    return {Region::kBase + 65536,
+            Region::kSecondEnd - n,
+            Region::kSecondEnd - n / 2,
+            Region::kReadOnly + 2048,
+            Region::kNothing + 2048,
+            0,
+            ~uint64_t{0}};
   }
 
   // Writes content wherever memory is, as the program would have before.
@@ -181,11 +198,13 @@ class World {
     }
   }
   FakeClient* client_;
+  Region::Content before_;
 };
 
 using Scenario = std::function<void(World&)>;
 
-// In a network namespace of its own, with the loopback up, so that port numbers and interfaces are the same each time.
+// In a network namespace of its own, with the loopback up, so that port numbers and interfaces are
+// the same each time.
 inline bool in_own_network(const std::function<void()>& body) {
   bool done = false;
   std::thread([&] {
@@ -203,7 +222,7 @@ inline bool in_own_network(const std::function<void()>& body) {
 }
 
 inline std::vector<std::string> run_scenario(const Scenario& scenario, FakeClient* client) {
-  Region region;
+  Region::reset();
   World world(client);
   scenario(world);
   return world.log;
@@ -230,7 +249,8 @@ inline void compare_ways(const Scenario& scenario) {
       ASSERT_EQ(got.size(), expected.size()) << way.name;
       int shown = 0;
       for (size_t i = 0; i < got.size() && shown < 8; i++) {
-        EXPECT_EQ(got[i], expected[i]) << way.name << ", call " << i << ", after " << (i ? got[i - 1] : "");
+        EXPECT_EQ(got[i], expected[i])
+            << way.name << ", call " << i << ", after " << (i ? got[i - 1] : "");
         shown += got[i] != expected[i];
       }
     }

@@ -25,8 +25,9 @@ class FakeMinod {
         ::listen(listener_.get(), 8) != 0) {
       std::abort();
     }
-    thread_ = std::thread([this] { serve(); });
   }
+  // After every fork of the test: ThreadSanitizer's children of a process with threads are limited.
+  void start() { thread_ = std::thread([this] { serve(); }); }
   ~FakeMinod() {
     ::shutdown(listener_.get(), SHUT_RDWR);
     thread_.join();
@@ -70,6 +71,7 @@ class FakeMinod {
 TEST(Exchange, AFileMovesBetweenSessions) {
   FakeMinod minod;
   Session one({.exchange = minod.path()}), two({.exchange = minod.path()});
+  minod.start();
   LaneClient first(one, 0), second(two, 0);
   ASSERT_EQ(first.call(SYS_socket, {AF_INET, SOCK_DGRAM, 0}, 10), 10);
   sockaddr_in address{};

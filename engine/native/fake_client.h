@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A client for tests and fuzz targets: it plays the part of hook/ with this process's own memory as the client's,
-// so that a marshalled system call can be compared with the direct one. Never linked into a program.
+// A client for tests and fuzz targets: it plays the part of hook/ with this process's own memory as
+// the client's, so that a marshalled system call can be compared with the direct one. Never linked
+// into a program.
 #pragma once
 
 #include <sys/syscall.h>
@@ -103,28 +104,39 @@ class FakeClient final : public Upcaller {
     return result == -1 ? -errno : result;
   }
 
-  int64_t upcall(abi::CompletionKind kind, uint64_t addr, uint32_t len, uint32_t arena_off) override {
+  int64_t upcall(abi::CompletionKind kind, uint64_t addr, uint32_t len,
+                 uint32_t arena_off) override {
     upcalls_++;
-    if (kind != abi::CompletionKind::kUpcallProbe && !abi::inside_arena(arena_off, len, arena_bytes_)) {
+    if (kind != abi::CompletionKind::kUpcallProbe &&
+        !abi::inside_arena(arena_off, len, arena_bytes_)) {
       std::abort();
     }
     uint8_t* const at = arena_ + arena_off;
     int64_t served = -EINVAL;
     switch (kind) {
-      case abi::CompletionKind::kUpcallRead: served = static_cast<int64_t>(OwnMemory::in(at, addr, len)); break;
-      case abi::CompletionKind::kUpcallWrite: served = static_cast<int64_t>(OwnMemory::out(addr, at, len)); break;
+      case abi::CompletionKind::kUpcallRead:
+        served = static_cast<int64_t>(OwnMemory::in(at, addr, len));
+        break;
+      case abi::CompletionKind::kUpcallWrite:
+        served = static_cast<int64_t>(OwnMemory::out(addr, at, len));
+        break;
       case abi::CompletionKind::kUpcallString:
         served = OwnMemory::string(addr, reinterpret_cast<char*>(at), len);
         break;
-      case abi::CompletionKind::kUpcallProbe: served = static_cast<int64_t>(OwnMemory::writable(addr, len)); break;
-      default: std::abort();
+      case abi::CompletionKind::kUpcallProbe:
+        served = static_cast<int64_t>(OwnMemory::writable(addr, len));
+        break;
+      default:
+        std::abort();
     }
     return served == 0 ? -EFAULT : served;
   }
 
  private:
   struct Reader {
-    bool read(uint64_t addr, void* to, uint32_t bytes) { return OwnMemory::in(to, addr, bytes) == bytes; }
+    bool read(uint64_t addr, void* to, uint32_t bytes) {
+      return OwnMemory::in(to, addr, bytes) == bytes;
+    }
     int64_t string(uint64_t addr, uint32_t max) {
       auto buffer = std::make_unique<char[]>(max);
       return OwnMemory::string(addr, buffer.get(), max);
@@ -176,7 +188,8 @@ class FakeClient final : public Upcaller {
     if (!abi::decode_completion(*completion_, arena_bytes_, *checked)) std::abort();
     for (uint16_t i = 0; i < checked->extent_count; i++) {
       const abi::Extent& extent = checked->extents[i];
-      if (OwnMemory::out(extent.addr, arena_ + extent.arena_off, extent.len) != extent.len) result = -EFAULT;
+      if (OwnMemory::out(extent.addr, arena_ + extent.arena_off, extent.len) != extent.len)
+        result = -EFAULT;
     }
     return result;
   }

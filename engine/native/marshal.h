@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Marshalling by the table: turns a call's six registers into six that are good in this process, and carries what
-// the kernel wrote back to the client. Used by the native engine's lane threads, one Marshal each. It is all there
-// is between a client's pointers and this process's memory, hence:
+// Marshalling by the table: turns a call's six registers into six that are good in this process,
+// and carries what the kernel wrote back to the client. Used by the native engine's lane threads,
+// one Marshal each. It is all there is between a client's pointers and this process's memory,
+// hence:
 //
-//   - No client address ever reaches the kernel. Every pointer is NULL, or a buffer of ours, or an address that faults
-//     (Scratch::nowhere), or one that no process has (at or above kUserEnd).
-//   - Structures that hold pointers or lengths are private copies, and what is decided from them is read from
-//     those copies; only plain data may lie in the arena, where the client can change it.
-//   - The kernel decides what fails and in which order: bad client memory becomes equally bad memory here.
+//   - No client address ever reaches the kernel. Every pointer is NULL, or a buffer of ours, or an
+//     address that faults (Scratch::nowhere), or one in the kernel's half of the address space.
+//   - Structures that hold pointers or lengths are private copies, and what is decided from them
+//     is read from those copies; only plain data lies in the arena, where the client can change it.
+//   - The kernel decides what fails and in which order: bad client memory becomes equally bad
+//     memory here.
 #pragma once
 
 #include <cstdint>
@@ -26,11 +28,12 @@ class Marshal {
   Marshal(const Marshal&) = delete;
   Marshal& operator=(const Marshal&) = delete;
 
-  // Before the call. `local` gets the registers to call with; what they point to lives until the next prepare().
+  // Before the call. `local` gets the registers to call with; what they point to lives until the
+  // next prepare().
   void prepare(const abi::Row& row, const uint64_t args[6], Split& split, uint64_t local[6]);
 
-  // After the call: copies out, exact to the byte. Returns the result for the client: -EFAULT where its memory has
-  // become bad, else `result`. A restarted call is finished and prepared anew.
+  // After the call: copies out, exact to the byte. Returns the result for the client: -EFAULT where
+  // its memory has become bad, else `result`. A restarted call is finished and prepared anew.
   int64_t finish(int64_t result, Split& split);
 
  private:
@@ -38,7 +41,16 @@ class Marshal {
 
   // How much of a piece goes back to the client.
   enum class Give : uint8_t {
-    kNothing, kAll, kResult, kUnits, kVector, kSockLen, kChanged, kIfconf, kName, kControl,
+    kNothing,
+    kAll,
+    kResult,
+    kUnits,
+    kVector,
+    kSockLen,
+    kChanged,
+    kIfconf,
+    kName,
+    kControl,
     kStructure,  // as kChanged, but never a pointer of ours
     kHeader,     // struct msghdr of recvmsg
     kHeaders,    // struct mmsghdr[]
@@ -47,12 +59,12 @@ class Marshal {
   struct Note {
     uint64_t client;  // address
     uint64_t len;
-    uint8_t* local;   // where the kernel reads and writes
-    uint8_t* saved;   // the client's bytes as they were, or nullptr
-    uint32_t index;   // message number
+    uint8_t* local;  // where the kernel reads and writes
+    uint8_t* saved;  // the client's bytes as they were, or nullptr
+    uint32_t index;  // message number
     Give give;
     uint8_t arg;
-    bool in_place;    // `local` is in the arena
+    bool in_place;  // `local` is in the arena
   };
   static constexpr uint32_t kMaxNotes = Scratch::kTableBytes / sizeof(Note);
 
@@ -67,7 +79,8 @@ class Marshal {
   bool give(const Note& note, int64_t result, Split& split);
 
   Scratch& scratch_;
-  Note* const notes_;  // in scratch: grows without clearing, and without a bound that a call could meet
+  Note* const
+      notes_;  // in scratch: grows without clearing, and without a bound that a call could meet
   uint32_t count_ = 0;
   const abi::Row* row_ = nullptr;
   const uint8_t* header_ = nullptr;  // the first struct msghdr or mmsghdr, as the kernel has it
@@ -76,7 +89,7 @@ class Marshal {
   uint64_t replaced_[3]{};           // what stands there for the kernel
   uint64_t left_ = 0;                // of the current message's bytes, not yet given to a buffer
   uint32_t left_index_ = 0;
-  uint64_t low_ = 0, high_ = 0;      // addresses of the vectors' output buffers so far
+  uint64_t low_ = 0, high_ = 0;  // addresses of the vectors' output buffers so far
   bool overlap_ = false;
 };
 

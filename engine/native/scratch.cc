@@ -12,8 +12,8 @@ namespace mino {
 
 Scratch::Scratch() : page_(static_cast<uint64_t>(::sysconf(_SC_PAGESIZE))), owner_(::getpid()) {
   constexpr uint64_t kUsable = kTableBytes + kDataBytes;
-  void* all = ::mmap(nullptr, kUsable + kGuardBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                     -1, 0);
+  void* all = ::mmap(nullptr, kUsable + kGuardBytes, PROT_NONE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   CHECK(all != MAP_FAILED);
   CHECK(::mprotect(all, kUsable, PROT_READ | PROT_WRITE) == 0);
   // Most calls touch a page or two; a huge page per lane would be 2 MiB cleared for nothing.

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The private memory in which one lane thread lays out what the kernel gets to see of a call: bump-allocated,
-// forgotten at the next call. Pages appear when they are touched. Behind it lies a zone that is never mapped, for
-// pointers which must fault as the client's own would. Used by engine/native/marshal only. It is not inherited
-// by a forked process (MADV_DONTFORK): a new session makes its own.
+// The private memory in which one lane thread lays out what the kernel gets to see of a call:
+// bump-allocated, forgotten at the next call. Pages appear when they are touched. Behind it lies a
+// zone that is never mapped, for pointers which must fault as the client's own would. Used by
+// engine/native/marshal only. It is not inherited by a forked process (MADV_DONTFORK): a new
+// session makes its own.
 //
-//   base                                kTableBytes: the marshal's notes about pieces, an array it indexes itself
+//   base                                kTableBytes: the marshal's notes about pieces, an array it
+//   indexes itself
 //   + kTableBytes                       kDataBytes: buffers
 //   + kTableBytes + kDataBytes          kGuardBytes: PROT_NONE
 #pragma once
@@ -21,7 +23,8 @@ namespace mino {
 class Scratch {
  public:
   static constexpr uint64_t kTableBytes = 64u << 20;
-  static constexpr uint64_t kDataBytes = 2 * abi::kMaxCallBytes + (32u << 20);  // with copies, and slack for alignment
+  static constexpr uint64_t kDataBytes =
+      2 * abi::kMaxCallBytes + (32u << 20);  // with copies, and slack for alignment
   static constexpr uint64_t kGuardBytes = abi::kMaxCallBytes + (1u << 20);
   static constexpr uint64_t kKeepBytes = 1u << 20;  // what stays resident between calls
 
@@ -49,9 +52,10 @@ class Scratch {
   // Gives back what the last alloc() has behind `end`.
   void trim(const uint8_t* end) { used_ = static_cast<uint64_t>(end - data_); }
 
-  // A stand-in for client memory that is partly bad: of `readable` bytes, copied from `from`, with the client's
-  // offset in its page, so that both fault at the same byte. After seal(), pages behind the first
-  // `writable` bytes are read-only, and behind the readable ones nothing is mapped. nullptr: no room.
+  // A stand-in for client memory that is partly bad: of `readable` bytes, copied from `from`, with
+  // the client's offset in its page, so that both fault at the same byte. After seal(), pages
+  // behind the first `writable` bytes are read-only, and behind the readable ones nothing is
+  // mapped. nullptr: no room.
   uint8_t* mirror(uint64_t addr, const uint8_t* from, uint64_t readable, uint64_t writable);
 
   // Makes the protections of mirrors real. Call once, when everything is written.
