@@ -20,8 +20,7 @@ T load_once(const T& shared) {
 }
 }  // namespace detail
 
-// The end of what a user address can be on x86-64 and on aarch64 with 48-bit addresses and more: no
-// range may wrap around. Whether memory is there is found out by using it.
+// No range may wrap around. Whether memory is there is found out by using it.
 constexpr bool range_wraps(uint64_t addr, uint64_t len) {
   return addr + len < addr;
 }

@@ -30,6 +30,8 @@
 #define F_RESTART 144
 #define TS_WINDOW_MASK 152
 #define TS_RESUME_MASK 160
+#define TS_TWIN 168
+#define TS_TID 176
 
 #define TABLE_BITS 13
 
@@ -79,6 +81,9 @@ mino_entry:
         jmp     .Lprobe
 .Lfound:
         mov     8(%r11), %rdx
+        cmpq    $0, TS_TWIN(%rdx)
+        jne     .Ltwins
+.Lthread:
         cmpl    $0, TS_IN_HOOK(%rdx)
         jne     .Lnested
         movl    $1, TS_IN_HOOK(%rdx)
@@ -113,6 +118,31 @@ mino_entry:
         test    %eax, %eax
         jne     .Lexit_local
         jmp     .Lexit_handled
+        .cfi_endproc
+
+        // Several states have this %fs base: the thread id decides.
+        .type mino_twins, @function
+mino_twins:
+        .cfi_startproc
+        .cfi_def_cfa rsp, 152
+        .cfi_offset rip, -136
+.Ltwins:
+        push    %rax
+        .cfi_def_cfa_offset 160
+        mov     $186, %eax              // gettid
+        syscall
+.Lnext_twin:
+        cmp     TS_TID(%rdx), %eax
+        je      .Ltwin_found
+        mov     TS_TWIN(%rdx), %rdx
+        test    %rdx, %rdx
+        jne     .Lnext_twin
+        pop     %rax
+        .cfi_def_cfa_offset 152
+        jmp     .Lnested                // nobody we know: stay on the host
+.Ltwin_found:
+        pop     %rax
+        jmp     .Lthread
         .cfi_endproc
 
         // The number is not in the table, or no thread state: an ordinary system call on the application's stack.

@@ -132,6 +132,8 @@ long clone_sharing(ThreadState* ts, const Request& request) {
       finish_fork_in_parent(process, session);
       return err::kNoMem;
     }
+    child_process->newborn = session.present;
+    child_process->birth = session.session;
   }
   // A thread that ended unseen (its exit is a site that `patch` cannot prove) leaves its state to whoever gets
   // its TCB, with the lane.
@@ -145,9 +147,8 @@ long clone_sharing(ThreadState* ts, const Request& request) {
   child->window_mask = ts->window_mask;
   child->resume_mask = ts->resume_mask;
   child->in_hook = kInside;
-  child->suspended = same_fs_base ? ts : nullptr;
-  ForkedSession* handed = session.present ? &session : nullptr;
-  child->birth_session = handed;
+  const bool vfork = a.flags & kCloneVfork;
+  child->suspended = same_fs_base && vfork ? ts : nullptr;
   child->clear_handlers = a.flags & kCloneClearSighand;
   if (!user_write(stack - 136, &child, 8)) {
     leave_thread(child);
@@ -155,12 +156,13 @@ long clone_sharing(ThreadState* ts, const Request& request) {
     return err::kFault;
   }
   if (!same_fs_base) enter_thread(child, a.tls);
+  else if (!vfork) add_twin(ts, child);
   const long pid = kernel_clone(request, stack, true);
   // The parent. With CLONE_VFORK the child has exec'ed or exited by now.
-  if (same_fs_base) replace_thread(ts->fs_base, ts);
-  if (is_error(pid) || (a.flags & kCloneVfork)) {
+  if (same_fs_base && vfork) replace_thread(ts->fs_base, ts);
+  if (is_error(pid) || vfork) {
     child->in_hook = kOutside;
-    if (same_fs_base) child->fs_base = 0;
+    if (same_fs_base && vfork) child->fs_base = 0;
     leave_thread(child);
   }
   if (!same_process) {
@@ -197,7 +199,11 @@ long do_exec(ThreadState* ts, const abi::Row& row) {
 }
 
 long do_exit(ThreadState* ts, const abi::Row& row) {
-  if (row.nr == nr::kExitGroup) return kLocal;
+  if (row.nr == nr::kExitGroup) {
+    // A process that shares its parent's memory must not leave its state there.
+    if (ts->process->shares_memory && !ts->suspended) leave_thread(ts);
+    return kLocal;
+  }
   release_lane(ts);
   leave_thread(ts);
   return kLocal;
@@ -242,11 +248,12 @@ long do_guard(ThreadState* ts, const abi::Row& row) {
 // The first thing a child with shared memory does, on its own hook stack.
 extern "C" __attribute__((visibility("hidden"))) void mino_child_start(mino::hook::ThreadState* ts) {
   using namespace mino::hook;
+  ts->tid = static_cast<u32>(raw(nr::kGettid));
   if (ts->suspended) replace_thread(ts->suspended->fs_base, ts);
-  if (ts->process->shares_memory) {
-    ForkedSession none;
-    ForkedSession* session = static_cast<ForkedSession*>(ts->birth_session);
-    finish_fork_in_child(ts, session ? *session : none);
+  if (ts->process->shares_memory && !ts->process->started) {
+    ts->process->started = true;
+    ForkedSession session{ts->process->newborn, ts->process->birth};
+    finish_fork_in_child(ts, session);
   }
   if (ts->clear_handlers) clear_handlers(ts->process);
   if (settings.sud) arm_dispatch();

@@ -39,6 +39,7 @@ Process* copy_process(const Process& parent) {
   copy(child->fds, parent.fds, parent.fd_limit);
   child->shares_memory = true;
   child->fork_lock = 0;
+  child->started = false;
   child->exec_memory = nullptr;
   return child;
 }

@@ -67,7 +67,10 @@ struct Process {
   bool cwd_offloaded;
   bool cwd_near;     // an offloaded prefix lies below (or at) cwd
   u32 fork_lock;     // one fork at a time talks on the control socket
-  bool shares_memory;  // a vfork child
+  bool shares_memory;  // a vfork child, or another that has our memory but not our descriptors
+  bool newborn;        // … whose session waits in `birth` until it starts
+  bool started;        // … and has taken it
+  Session birth;
   void* exec_memory;   // … and what its exec needed, for the parent to unmap
   u64 exec_bytes;
 

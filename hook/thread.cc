@@ -51,7 +51,11 @@ void reset(ThreadState* ts, Process* process) {
 
 ThreadState* find_thread(u64 base) {
   const ThreadSlot* slot = find_slot(base);
-  return slot ? load(slot->state) : nullptr;
+  ThreadState* ts = slot ? load(slot->state) : nullptr;
+  if (!ts || !load(ts->twin)) return ts;
+  const u32 tid = static_cast<u32>(raw(nr::kGettid));
+  while (ts && load(ts->tid) != tid) ts = load(ts->twin);
+  return ts;
 }
 
 ThreadState* make_thread(Process* process) {
@@ -82,7 +86,6 @@ ThreadState* inherit_thread(u64 base, const Process* process) {
   if (!ts || ts->process != process || ts->exiting) return nullptr;
   ts->deferred = 0;
   ts->suspended = nullptr;
-  ts->birth_session = nullptr;
   return ts;
 }
 
@@ -107,14 +110,29 @@ bool enter_thread(ThreadState* ts, u64 base) {
   return false;
 }
 
+void add_twin(ThreadState* parent, ThreadState* child) {
+  parent->tid = static_cast<u32>(raw(nr::kGettid));
+  child->fs_base = parent->fs_base;
+  child->twin = load(parent->twin);
+  __atomic_store_n(&parent->twin, child, __ATOMIC_RELEASE);
+}
+
 void replace_thread(u64 base, ThreadState* ts) {
   if (ThreadSlot* slot = find_slot(base)) __atomic_store_n(&slot->state, ts, __ATOMIC_RELEASE);
   ts->fs_base = base;
 }
 
 void leave_thread(ThreadState* ts) {
-  if (ThreadSlot* slot = find_slot(ts->fs_base); slot && slot->state == ts) {
-    __atomic_store_n(&slot->fs_base, kUsed, __ATOMIC_RELEASE);
+  if (ThreadSlot* slot = find_slot(ts->fs_base)) {
+    if (slot->state == ts && !ts->twin) {
+      __atomic_store_n(&slot->fs_base, kUsed, __ATOMIC_RELEASE);
+    } else if (slot->state == ts) {
+      __atomic_store_n(&slot->state, ts->twin, __ATOMIC_RELEASE);
+    } else {
+      for (ThreadState* at = slot->state; at; at = load(at->twin)) {
+        if (load(at->twin) == ts) __atomic_store_n(&at->twin, ts->twin, __ATOMIC_RELEASE);
+      }
+    }
   }
   __atomic_store_n(&ts->exiting, 1u, __ATOMIC_RELEASE);
 }
@@ -123,6 +141,7 @@ void forget_other_threads(ThreadState* self) {
   for (ThreadSlot& slot : mino_threads) {
     if (slot.fs_base > kUsed && slot.state != self) slot.fs_base = kUsed;
   }
+  self->twin = nullptr;
   for (ThreadState* ts = all_threads; ts; ts = ts->next) {
     if (ts == self) continue;
     if (ts->bell >= 0 && !ts->exiting) {

@@ -33,6 +33,8 @@ struct ThreadState {
   Frame frame;       // 16
   u64 window_mask;   // 152: the signal mask under which deferred signals are delivered
   u64 resume_mask;   // the mask the application goes on with after them
+  ThreadState* twin; // 168: next state with the same %fs base (clone with CLONE_VM and no new TLS)
+  u32 tid;           // 176: tells twins apart; 0 until there are any
   u32 restartable;   // all deferred signals' handlers have SA_RESTART
   u32 exiting;       // free for reuse once in_hook is 0
   u64 fs_base;       // key in the thread table
@@ -42,7 +44,6 @@ struct ThreadState {
   ThreadState* suspended; // vfork: the parent's state, which has our place in the table meanwhile
   u8* stack_base;
   bool clear_handlers;    // born with CLONE_CLEAR_SIGHAND
-  void* birth_session;    // a vfork child's ForkedSession, in its parent's frame
 
   // The lane, once the thread has one.
   bool has_lane;
@@ -73,6 +74,7 @@ static_assert(offsetof(ThreadState, frame) + offsetof(Frame, r12) == 104);
 static_assert(offsetof(ThreadState, frame) + offsetof(Frame, rip) == 136);
 static_assert(offsetof(ThreadState, frame) + offsetof(Frame, restart) == 144);
 static_assert(offsetof(ThreadState, window_mask) == 152 && offsetof(ThreadState, resume_mask) == 160);
+static_assert(offsetof(ThreadState, twin) == 168 && offsetof(ThreadState, tid) == 176);
 
 struct ThreadSlot {
   u64 fs_base;  // 0: never used; 1: was used
@@ -91,6 +93,7 @@ inline ThreadState* this_thread() { return find_thread(fs_base()); }
 ThreadState* make_thread(Process* process);    // not yet in the table; nullptr when out of memory
 ThreadState* inherit_thread(u64 base, const Process* process);  // a dead thread's state, lane kept, or nullptr
 bool enter_thread(ThreadState* ts, u64 base);  // puts it there; false when the table is full
+void add_twin(ThreadState* parent, ThreadState* child);  // before the child runs; it sets its tid itself
 void replace_thread(u64 base, ThreadState* ts);
 void leave_thread(ThreadState* ts);            // takes it out; the state is reused when it has left the hook
 void forget_other_threads(ThreadState* self);  // in a forked child, where only this thread lives

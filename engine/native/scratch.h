@@ -6,10 +6,9 @@
 // engine/native/marshal only. It is not inherited by a forked process (MADV_DONTFORK): a new
 // session makes its own.
 //
-//   base                                kTableBytes: the marshal's notes about pieces, an array it
-//   indexes itself
-//   + kTableBytes                       kDataBytes: buffers
-//   + kTableBytes + kDataBytes          kGuardBytes: PROT_NONE
+//   base                          kTableBytes: the marshal's notes, an array that it indexes itself
+//   + kTableBytes                 kDataBytes: buffers
+//   + kTableBytes + kDataBytes    kGuardBytes: PROT_NONE
 #pragma once
 
 #include <sys/types.h>
