@@ -56,7 +56,7 @@ enum class Op : uint32_t {
   kListFds = 2,   // args: buffer, bytes. Fills a bitmap of installed fds; result = bytes that matter
   kLaneExit = 3,  // the client thread ends: the lane thread drops per-thread state and waits for the next owner
   kExport = 4,    // args: fd. Result: an id under which any session of this device can import the open file
-  kImport = 5,    // args: id. Installs the exported file at install_fd
+  kImport = 5,    // args: id, keep. Installs the exported file at install_fd; keep: others may import it too
   kNull = 6,      // result 0; measures the channel
 };
 

@@ -37,7 +37,7 @@ struct Message {
   uint32_t magic = kMessageMagic;
   MessageType type{};
   uint32_t version = kVersion;
-  uint32_t lane = 0;         // AttachLane, Bell, Cancel
+  uint32_t lane = 0;         // AttachLane, Bell, Cancel; Import: 1 = keep the export for others
   uint32_t turn = 0;         // Cancel
   uint32_t lane_count = 0;   // Hello (wish, 0 = default), Welcome, Child
   uint32_t arena_bytes = 0;  // Hello (wish, 0 = default), Welcome, Child

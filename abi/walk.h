@@ -249,7 +249,8 @@ class Walk {
     if (shape.nested == Nested::kEthtool) {
       uint64_t data = 0;
       uint32_t command = 0;
-      if (!reader_.read(addr + 16, &data, 8) || !reader_.read(data, &command, 4)) return true;
+      if (!reader_.read(addr + 16, &data, 8) || data == 0) return true;
+      if (!reader_.read(data, &command, 4)) return true;
       return nested(i, self, data, ethtool_bytes(command), kIn | kOut, 16);
     }
     if (shape.nested == Nested::kIfrData) {

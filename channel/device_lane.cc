@@ -22,7 +22,8 @@ abi::Sleeping DeviceLane::complete(abi::CompletionKind kind, int64_t result,
   view_.control->completion_position.store(completion_, std::memory_order_relaxed);
   // Pairs with the client's acquire load of `turn`.
   slot.turn.store(completion_, std::memory_order_release);
-  // Pairs with the fence between the client's store of client_sleeping and its second look at the slot.
+  // Pairs with the fence between the client's store of client_sleeping and its second look at the
+  // slot.
   std::atomic_thread_fence(std::memory_order_seq_cst);
   switch (view_.control->client_sleeping.load(std::memory_order_relaxed)) {
     case abi::kAwake:

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The device's side of one lane: consumes submissions, produces completions, waits and wakes as abi/layout.h says.
-// Used by engine/native/ (one thread per lane). Nothing read here is trusted: positions are private and only told
-// to the client; a slot is ready when its turn says so, and whatever else it holds is checked by abi/decode.h.
+// The device's side of one lane: consumes submissions, produces completions, waits and wakes as
+// abi/layout.h says. Used by engine/native/ (one thread per lane). Nothing read here is trusted:
+// positions are private and only told to the client; a slot is ready when its turn says so, and
+// whatever else it holds is checked by abi/decode.h.
 #pragma once
 
 #include <sched.h>
@@ -23,8 +24,9 @@ class DeviceLane {
 
   const abi::LaneView& view() const { return view_; }
 
-  // Waits for the next submission. False when `stop` became non-zero first: whoever sets it calls wake() until the
-  // waiter has noticed. `idle` is called once when the wait grows longer than a glance.
+  // Waits for the next submission. False when `stop` became non-zero first: whoever sets it calls
+  // wake() until the waiter has noticed. `idle` is called once when the wait grows longer than a
+  // glance.
   template <class Idle>
   bool wait(const std::atomic<uint32_t>& stop, Idle&& idle);
 
@@ -47,7 +49,8 @@ class DeviceLane {
  private:
   static constexpr uint32_t kMask = abi::kRingSlots - 1;
 
-  // Pairs with the client's release store of `turn`: the rest of the slot is there when this says yes.
+  // Pairs with the client's release store of `turn`: the rest of the slot is there when this says
+  // yes.
   bool ready() const {
     return submission().turn.load(std::memory_order_acquire) == submission_ + 1;
   }

@@ -36,12 +36,14 @@ Result<SessionMemory> SessionMemory::map(Fd object, uint64_t session_id, uint32_
   memory.lane_count_ = lanes;
   memory.arena_bytes_ = arena_bytes;
   auto* header = static_cast<abi::SessionHeader*>(base);
-  *header = {abi::kMagic, abi::kVersion, lanes, abi::lane_stride(arena_bytes),
+  *header = {abi::kMagic, abi::kVersion, lanes,        abi::lane_stride(arena_bytes),
              arena_bytes, session_id,    memory.bytes_};
   return memory;
 }
 
-SessionMemory::SessionMemory(SessionMemory&& other) noexcept { *this = std::move(other); }
+SessionMemory::SessionMemory(SessionMemory&& other) noexcept {
+  *this = std::move(other);
+}
 
 SessionMemory& SessionMemory::operator=(SessionMemory&& other) noexcept {
   if (this == &other) return *this;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The device's side of one session's memory (abi/layout.h): a memory object whose size is sealed, so that neither
-// side can make the other fault by shrinking it. Used by engine/native/ and tests. Never inherited by a forked
-// proxy: a child serves memory of its own.
+// The device's side of one session's memory (abi/layout.h): a memory object whose size is sealed,
+// so that neither side can make the other fault by shrinking it. Used by engine/native/ and tests.
+// Never inherited by a forked proxy: a child serves memory of its own.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,8 @@ namespace mino {
 
 class SessionMemory {
  public:
-  // `lanes` and `arena_bytes` were checked against abi/limits.h; the arena is a multiple of the page size.
+  // `lanes` and `arena_bytes` were checked against abi/limits.h; the arena is a multiple of the
+  // page size.
   static Result<SessionMemory> create(uint64_t session_id, uint32_t lanes, uint32_t arena_bytes);
 
   // Maps an object that create() made in another process of ours.
@@ -27,7 +28,8 @@ class SessionMemory {
   SessionMemory& operator=(SessionMemory&& other) noexcept;
   ~SessionMemory();
 
-  // The process was forked: the mapping did not come along, and nothing may be unmapped at its address.
+  // The process was forked: the mapping did not come along, and nothing may be unmapped at its
+  // address.
   void forget();
 
   int object() const { return object_.get(); }

@@ -13,7 +13,8 @@ namespace mino {
 namespace {
 
 constexpr size_t kMaxFiles = 2;
-// Room for more than we want, so that a sender cannot make the kernel drop what we must close ourselves.
+// Room for more than we want, so that a sender cannot make the kernel drop what we must close
+// ourselves.
 constexpr size_t kControlBytes = CMSG_SPACE(4 * sizeof(int)) + CMSG_SPACE(sizeof(ucred));
 
 void take_files(const cmsghdr* c, Incoming& incoming, bool& excess) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Control messages on a session's socket: one datagram, at most a few descriptors, the sender's pid where the
-// kernel reports it. Used by the control thread of a proxy and by tests. Never blocks: a peer that does not read
-// or sends something else loses its session.
+// Control messages on a session's socket: one datagram, at most a few descriptors, the sender's pid
+// where the kernel reports it. Used by the control thread of a proxy and by tests. Never blocks: a
+// peer that does not read or sends something else loses its session.
 #pragma once
 
 #include <initializer_list>

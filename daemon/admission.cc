@@ -155,7 +155,8 @@ void Admission::handle(Fd socket, const Message& message, Fd file) {
       Exchange::close_safely(std::move(file));
       if (!proxies_.is_proxy(peer->pid))
         return refuse_it(RefuseReason::kCredentials, "only a proxy may import");
-      Fd found = exchange_.take(message.session_id);
+      const bool keep = message.lane != 0;
+      Fd found = keep ? exchange_.copy(message.session_id) : exchange_.take(message.session_id);
       if (!found.valid())
         return refuse_it(RefuseReason::kBadRequest, "import: no file of that number");
       Message answer;

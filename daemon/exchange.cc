@@ -36,6 +36,11 @@ Fd Exchange::take(uint64_t id) {
   return file;
 }
 
+Fd Exchange::copy(uint64_t id) const {
+  const auto found = files_.find(id);
+  return found == files_.end() ? Fd() : Fd(::fcntl(found->second.file.get(), F_DUPFD_CLOEXEC, 0));
+}
+
 void Exchange::close_safely(Fd file) {
   if (!file.valid()) return;
   linger option{};

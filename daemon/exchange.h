@@ -27,6 +27,8 @@ class Exchange {
   Result<uint64_t> put(Fd file);
   // The file, once; invalid if there is none of that number (any more).
   Fd take(uint64_t id);
+  // A copy of it; the file stays for the next who asks (a message received with MSG_PEEK).
+  Fd copy(uint64_t id) const;
 
   // Closes a client's file. The last close of a socket with SO_LINGER may block for as long as its
   // owner chose, so a child that ends does that one.

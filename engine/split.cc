@@ -12,6 +12,12 @@ namespace {
 
 constexpr uint64_t kMaxProbe = 1u << 30;  // bytes asked about in one upcall
 
+// Of n bytes from addr, those before the end of all addresses (whose last byte no process has).
+uint64_t until_the_end(uint64_t addr, uint64_t n) {
+  const uint64_t room = UINT64_MAX - addr;
+  return n < room ? n : room;
+}
+
 }  // namespace
 
 Split::~Split() {
@@ -85,7 +91,7 @@ uint64_t Split::store(uint64_t addr, const uint8_t* from, uint64_t n) {
 }
 
 uint64_t Split::copy_in(void* to, uint64_t addr, uint64_t n) {
-  if (abi::range_wraps(addr, n)) n = 0 - addr;
+  n = until_the_end(addr, n);
   uint8_t* const bytes = static_cast<uint8_t*>(to);
   uint64_t done = 0;
   while (done < n) {
@@ -104,7 +110,7 @@ uint64_t Split::copy_in(void* to, uint64_t addr, uint64_t n) {
 }
 
 uint64_t Split::copy_out(uint64_t addr, const void* from, uint64_t n) {
-  if (abi::range_wraps(addr, n)) n = 0 - addr;
+  n = until_the_end(addr, n);
   const uint8_t* const bytes = static_cast<const uint8_t*>(from);
   uint64_t done = 0;
   while (done < n) {
@@ -125,10 +131,10 @@ uint64_t Split::copy_out(uint64_t addr, const void* from, uint64_t n) {
 }
 
 int64_t Split::string(uint64_t addr, char* to, uint32_t max) {
+  const uint32_t most = static_cast<uint32_t>(until_the_end(addr, max));
   uint32_t done = 0;
-  while (done < max) {
-    if (abi::range_wraps(addr, uint64_t{done} + 1)) return -EFAULT;
-    const Hit hit = find(addr + done, max - done, abi::kWindowIn);
+  while (done < most) {
+    const Hit hit = find(addr + done, most - done, abi::kWindowIn);
     uint32_t got = static_cast<uint32_t>(hit.bytes);
     if (hit.place) {
       std::memcpy(to + done, hit.place, got);
@@ -149,11 +155,11 @@ int64_t Split::string(uint64_t addr, char* to, uint32_t max) {
     }
     done += got;
   }
-  return -ENAMETOOLONG;
+  return most < max ? -EFAULT : -ENAMETOOLONG;
 }
 
 uint64_t Split::probe(uint64_t addr, uint64_t n) {
-  if (abi::range_wraps(addr, n)) n = 0 - addr;
+  n = until_the_end(addr, n);
   uint64_t done = 0;
   while (done < n) {
     const Hit hit = find(addr + done, n - done, abi::kWindowOut);

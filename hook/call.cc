@@ -17,10 +17,10 @@ namespace {
 
 constexpr u32 kSlotMask = abi::kRingSlots - 1;
 
-// Cycles, at the 2 to 4 GHz of today's machines: a spin of 1 µs, and the longest one (about 50 µs: what a wake-up
-// across cores costs on a virtual machine, so that spinning longer could not pay).
+// Cycles, at the 2 to 4 GHz of today's machines: a spin of 1 µs, and the longest one (about 100 µs: a wake-up
+// across cores on a virtual machine, which a sleeping device needs before it can answer).
 constexpr u64 kShortSpin = 3'000;
-constexpr u64 kLongSpin = 150'000;
+constexpr u64 kLongSpin = 300'000;
 
 // Client memory for the walker.
 struct UserReader {
@@ -199,17 +199,20 @@ bool device_alive(const ThreadState* ts) {
   return alive != 0 && !(alive & kOwnerDied);
 }
 
-u64 spin_budget(const ThreadState* ts, u32 index) {
+// Every eighth wait is patient whatever was learnt: two sides that have both learnt to sleep would otherwise keep
+// each other asleep, because each then measures the other's wake-up.
+u64 spin_budget(ThreadState* ts, u32 index) {
   const u64 usual = ts->wait_cycles[index];
-  if (usual >= kLongSpin) return kShortSpin;
-  return min(kShortSpin + 2 * usual, kLongSpin);
+  if (usual < kLongSpin) return min(kShortSpin + 2 * usual, kLongSpin);
+  return ++ts->impatient % 8 == 0 ? kLongSpin : kShortSpin;
 }
 
 void learn_wait(ThreadState* ts, u32 index, u64 took) {
-  // A moving average over about eight waits; one very long wait must not count for more than a sleep.
-  const u64 sample = min(took, 2 * kLongSpin);
-  ts->wait_cycles[index] =
-      static_cast<u32>((u64{ts->wait_cycles[index]} * 7 + sample) / 8);
+  // A moving average: down at once when spinning has paid, up over about eight waits; one very long wait counts no
+  // more than two sleeps.
+  const u64 usual = ts->wait_cycles[index];
+  const u64 now = took < usual / 2 ? (usual + took) / 2 : (usual * 7 + min(took, 2 * kLongSpin)) / 8;
+  ts->wait_cycles[index] = static_cast<u32>(now);
 }
 
 long offload_start(ThreadState* ts, const abi::Row& row, const u64 args[6], u8 submission_flags) {

@@ -24,7 +24,7 @@ void offload_cancel(ThreadState* ts);
 long offload_wait(ThreadState* ts, u32 row_index, u32 call_flags);
 
 // How long to spin for this row before sleeping, in cycles; and what it really took.
-u64 spin_budget(const ThreadState* ts, u32 row_index);
+u64 spin_budget(ThreadState* ts, u32 row_index);
 void learn_wait(ThreadState* ts, u32 row_index, u64 took);
 bool device_alive(const ThreadState* ts);
 

@@ -143,6 +143,7 @@ long dead_wait(ThreadState* ts, u64 epfd, u64 events, u64 max) {
   const u32 count = shadow_report(ts->process, static_cast<u32>(epfd), reported,
                                   static_cast<u32>(min(max, 64)));
   if (count == 0) return kLocal;
+  slow_down_dead(ts);
   return user_write(events, reported, count * sizeof(EpollEvent)) ? static_cast<long>(count) : err::kFault;
 }
 

@@ -58,6 +58,13 @@ bool prepare_bell(ThreadState* ts) {
   return ts->bell_sent;
 }
 
+void slow_down_dead(ThreadState* ts) {
+  if (__atomic_fetch_add(&ts->process->dead_reports, 1u, __ATOMIC_RELAXED) < 64) return;
+  const i64 pause_time[2] = {0, 50'000'000};
+  const u64 args[6] = {0, 0, ptr(pause_time), 0, 8, 0};
+  mino_interruptible(ts, nr::kPpoll, args);
+}
+
 void wait_mixed(ThreadState* ts, u32 index, MixedWait& wait) {
   const u64 start = cycles();
   const u64 budget = spin_budget(ts, index);

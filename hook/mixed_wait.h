@@ -26,6 +26,10 @@ struct MixedWait {
 // The device's half must have been started with kFlagBell.
 void wait_mixed(ThreadState* ts, u32 row_index, MixedWait& wait);
 
+// With the device dead, its files are ready for ever, and some programs would spin on that: the second and later
+// reports in a process come no faster than this lets them.
+void slow_down_dead(ThreadState* ts);
+
 // The thread's bell exists and the device has it.
 bool prepare_bell(ThreadState* ts);
 

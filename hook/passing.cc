@@ -90,10 +90,10 @@ bool is_parcel(u64 fd, u64& id) {
 }
 
 // Turns a received parcel at number fd into the file that it stands for.
-void unpack(ThreadState* ts, u64 fd) {
+void unpack(ThreadState* ts, u64 fd, bool peeked) {
   u64 id;
   if (!is_parcel(fd, id) || ready(ts) != 0) return;
-  if (offload_op(ts, abi::Op::kImport, id, 0, static_cast<int>(fd)) < 0) return;  // stays a parcel
+  if (offload_op(ts, abi::Op::kImport, id, peeked, static_cast<int>(fd)) < 0) return;  // stays a parcel
   constexpr u64 kFGetFd = 1;
   const long cloexec = raw(nr::kFcntl, fd, kFGetFd);
   raw(nr::kDup3, static_cast<u64>(ts->process->session.placeholder), fd, cloexec == 1 ? 0x80000 : 0);
@@ -170,7 +170,7 @@ long send_local_vector(ThreadState* ts, const u64 args[6]) {
   return sent;
 }
 
-void unpack_message(ThreadState* ts, u64 message) {
+void unpack_message(ThreadState* ts, u64 message, bool peeked) {
   MsgHdr header;
   u8 control[kMaxControl];
   if (!user_read(message, &header, sizeof header) || header.controllen < sizeof(CmsgHdr)) return;
@@ -178,7 +178,7 @@ void unpack_message(ThreadState* ts, u64 message) {
   if (!user_read(header.control, control, bytes)) return;
   each_right(control, bytes, [&](u64 at) {
     const int fd = get_fd(control, at);
-    if (fd >= 0) unpack(ts, static_cast<u64>(fd));
+    if (fd >= 0) unpack(ts, static_cast<u64>(fd), peeked);
   });
 }
 
@@ -198,8 +198,10 @@ long do_message(ThreadState* ts, const abi::Row& row) {
   if (row.nr == nr::kRecvmsg && (header.control == 0 || header.controllen < sizeof(CmsgHdr) + 4)) return kLocal;
   const long result = mino_interruptible(ts, row.nr, args);
   if (result < 0) return result;
+  constexpr u64 kMsgPeek = 2;
+  const u64 flags = row.nr == kRecvmmsg ? f.r10 : f.rdx;
   const u64 messages = row.nr == kRecvmmsg ? static_cast<u64>(result) : 1;
-  for (u64 i = 0; i < messages; i++) unpack_message(ts, f.rsi + i * 64);
+  for (u64 i = 0; i < messages; i++) unpack_message(ts, f.rsi + i * 64, flags & kMsgPeek);
   return result;
 }
 

@@ -81,6 +81,7 @@ long wait_both(ThreadState* ts, Entries& entries, u64 count, bool host_any, Time
   const abi::Row& row = *abi::find_row(nr::kPpoll);
   const u64 args[6] = {ptr(device), count, ptr(timeout), 0, 0, 0};
   if (ready(ts) != 0) {
+    slow_down_dead(ts);
     show_dead(device, count);
     if (host_any) raw(nr::kPoll, ptr(entries.host()), count, 0);
     return 0;

@@ -66,6 +66,7 @@ struct Process {
   char cwd[4096];    // where relative paths start, or "" when not known
   bool cwd_offloaded;
   bool cwd_near;     // an offloaded prefix lies below (or at) cwd
+  u32 dead_reports;  // hook/mixed_wait.h
   u32 fork_lock;     // one fork at a time talks on the control socket
   bool shares_memory;  // a vfork child, or another that has our memory but not our descriptors
   bool newborn;        // … whose session waits in `birth` until it starts

@@ -63,6 +63,7 @@ struct ThreadState {
   u64 call_start_ns;
 
   // What waiting for each row took lately, in cycles (moving average): the spin budget follows it.
+  u32 impatient;
   u32 wait_cycles[abi::kSyscalls.size() + 1];
 };
 

@@ -81,22 +81,25 @@ TEST_P(Basic, Epoll) {
 
 TEST_P(Basic, ProcFiles) {
   const char* path = "/proc/sys/net/core/somaxconn";
-  ASSERT_EQ(lane.call(SYS_openat, {static_cast<uint64_t>(AT_FDCWD), ptr(path), O_RDONLY, 0}, 30), 30);
+  ASSERT_EQ(lane.call(SYS_openat, {static_cast<uint64_t>(AT_FDCWD), ptr(path), O_RDONLY, 0}, 30),
+            30);
   char text[32]{};
   EXPECT_GT(lane.call(SYS_read, {30, ptr(text), sizeof text}), 1);
   EXPECT_GE(std::atoi(text), 128);
-  EXPECT_EQ(lane.call(SYS_openat, {static_cast<uint64_t>(AT_FDCWD), ptr("/nonexistent"), O_RDONLY, 0}, 31), -ENOENT);
+  EXPECT_EQ(lane.call(SYS_openat,
+                      {static_cast<uint64_t>(AT_FDCWD), ptr("/nonexistent"), O_RDONLY, 0}, 31),
+            -ENOENT);
   EXPECT_EQ(lane.call(SYS_openat, {77, ptr("relative"), O_RDONLY, 0}, 31), -EBADF);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    All, Basic,
-    ::testing::Values(Options{}, Options{.windows = false}, Options{.arena_bytes = 4096},
-                      Options{.arena_bytes = 4096, .windows = false}),
-    [](const auto& info) {
-      return std::string(info.param.windows ? "Windows" : "NoWindows") +
-             (info.param.arena_bytes == 4096 ? "SmallArena" : "");
-    });
+INSTANTIATE_TEST_SUITE_P(All, Basic,
+                         ::testing::Values(Options{}, Options{.windows = false},
+                                           Options{.arena_bytes = 4096},
+                                           Options{.arena_bytes = 4096, .windows = false}),
+                         [](const auto& info) {
+                           return std::string(info.param.windows ? "Windows" : "NoWindows") +
+                                  (info.param.arena_bytes == 4096 ? "SmallArena" : "");
+                         });
 
 }  // namespace
 }  // namespace mino::test

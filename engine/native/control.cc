@@ -77,7 +77,8 @@ int Control::run() {
       const Arrival arrival = receive_message(fd, incoming);
       if (arrival == Arrival::kBroken) return kClientGone;
       if (arrival == Arrival::kMessage && !handle(incoming)) return kBrokenClient;
-      if (arrival == Arrival::kNothing && (events[i].events & (EPOLLHUP | EPOLLRDHUP | EPOLLERR)) != 0) {
+      if (arrival == Arrival::kNothing &&
+          (events[i].events & (EPOLLHUP | EPOLLRDHUP | EPOLLERR)) != 0) {
         return kClientGone;
       }
     }
@@ -112,7 +113,8 @@ bool Control::attach(uint32_t lane) {
 
 bool Control::bell(uint32_t lane, Fd file) {
   if (lane >= proxy_.memory.lane_count()) return false;
-  // The root thread may still be fetching the old one by its number; it then rings the new one instead.
+  // The root thread may still be fetching the old one by its number; it then rings the new one
+  // instead.
   const int number = file.get();
   bells_[lane] = std::move(file);
   proxy_.root.set_bell(lane, number);
@@ -127,10 +129,10 @@ bool Control::cancel(uint32_t lane, uint32_t turn) {
 
 // The session's client is now whoever sent this: the kernel says who that was.
 bool Control::adopt(const Incoming& incoming) {
-  if (incoming.sender <= 0) return false;
   Fd client(static_cast<int>(::syscall(SYS_pidfd_open, incoming.sender, 0)));
-  if (!client.valid() || !watch(client.get())) return false;
-  client_ = std::move(client);  // closing the old one takes it out of the set
+  // It may be gone, or not be visible from here; then the socket tells when the session is over.
+  if (client.valid() && watch(client.get()))
+    client_ = std::move(client);  // the old one leaves the set
   proxy_.stats->client_pid.store(incoming.sender, std::memory_order_relaxed);
   if (incoming.message.text[0] != '\0') set_name(*proxy_.stats, incoming.message.text);
   return true;
@@ -139,6 +141,7 @@ bool Control::adopt(const Incoming& incoming) {
 bool Control::begin_reattach(const Incoming& incoming) {
   if (reattaching_) return false;
   reattaching_ = true;
+  if (++round_ == 0) round_ = 1;
   if (incoming.message.text[0] != '\0') set_name(*proxy_.stats, incoming.message.text);
   return true;
 }
@@ -150,8 +153,8 @@ bool Control::continue_reattach() {
   for (uint32_t i = 0; i < count; i++) {
     Lane* lane = proxy_.existing_lane(i);
     if (lane == nullptr) continue;
-    lane->stop();
-    all_idle = lane->idle() && all_idle;
+    lane->stop(round_);
+    all_idle = lane->idle(round_) && all_idle;
   }
   if (!all_idle) return true;
   for (uint32_t i = 0; i < count; i++) {

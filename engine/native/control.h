@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The control thread: the proxy's leader. Reads control messages, watches for the end of the client and of minod, and
-// keeps signalling cancelled calls until they have ended. Used by native_engine.cc and fork.cc. It never blocks on
-// anything but its epoll set, so that nothing a client does can keep a proxy alive.
+// The control thread: the proxy's leader. Reads control messages, watches for the end of the client
+// and of minod, and keeps signalling cancelled calls until they have ended. Used by
+// native_engine.cc and fork.cc. It never blocks on anything but its epoll set, so that nothing a
+// client does can keep a proxy alive.
 #pragma once
 
 #include <vector>
@@ -37,6 +38,7 @@ class Control {
   Proxy& proxy_;
   Fd socket_, minod_, client_, nudge_, epoll_;
   std::vector<Fd> bells_;
+  uint32_t round_ = 0;  // of exec
   bool reattaching_ = false;
 };
 

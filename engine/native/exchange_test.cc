@@ -27,7 +27,9 @@ class FakeMinod {
     }
   }
   // After every fork of the test: ThreadSanitizer's children of a process with threads are limited.
-  void start() { thread_ = std::thread([this] { serve(); }); }
+  void start() {
+    thread_ = std::thread([this] { serve(); });
+  }
   ~FakeMinod() {
     ::shutdown(listener_.get(), SHUT_RDWR);
     thread_.join();

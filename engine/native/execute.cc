@@ -22,7 +22,8 @@ using abi::Print;
 using abi::Route;
 using abi::Row;
 
-// Which arguments are descriptors, by row: bit i for argument i. epoll_ctl's second one is a value to the hook.
+// Which arguments are descriptors, by row: bit i for argument i. epoll_ctl's second one is a value
+// to the hook.
 constexpr auto kFdArguments = [] {
   std::array<uint8_t, abi::kSyscalls.size()> masks{};
   for (size_t row = 0; row < masks.size(); row++) {
@@ -38,8 +39,13 @@ constexpr auto kFdArguments = [] {
 
 constexpr bool runs_here(Route route) {
   switch (route) {
-    case Route::kFork: case Route::kExec: case Route::kExit: case Route::kSignal: case Route::kMap:
-    case Route::kGuard: case Route::kRefuse:
+    case Route::kFork:
+    case Route::kExec:
+    case Route::kExit:
+    case Route::kSignal:
+    case Route::kMap:
+    case Route::kGuard:
+    case Route::kRefuse:
       return false;
     default:
       return true;
@@ -51,7 +57,9 @@ constexpr bool never_restarts(Route route) {
   return route == Route::kPoll || route == Route::kSelect || route == Route::kEpollWait;
 }
 
-int fd_of(uint64_t argument) { return static_cast<int>(static_cast<uint32_t>(argument)); }
+int fd_of(uint64_t argument) {
+  return static_cast<int>(static_cast<uint32_t>(argument));
+}
 
 // Requests whose result or memory would be a descriptor of this process, which no row describes.
 bool makes_hidden_file(const Row& row, const uint64_t args[6]) {
@@ -66,9 +74,10 @@ int64_t Executor::execute(const abi::CheckedSubmission& submission, uint32_t tur
   if (row == nullptr || !runs_here(row->route)) return -ENOSYS;
   switch (row->route) {
     case Route::kClose:
-      return proxy_.files.close(fd_of(submission.args[0]));
+      return close(fd_of(submission.args[0]), turn);
     case Route::kCloseRange:
-      if (static_cast<uint32_t>(submission.args[0]) > static_cast<uint32_t>(submission.args[1])) return -EINVAL;
+      if (static_cast<uint32_t>(submission.args[0]) > static_cast<uint32_t>(submission.args[1]))
+        return -EINVAL;
       if ((submission.args[2] & CLOSE_RANGE_CLOEXEC) == 0) {
         proxy_.files.close_range(static_cast<uint32_t>(submission.args[0]),
                                  static_cast<uint32_t>(submission.args[1]));
@@ -100,8 +109,8 @@ int64_t Executor::execute(const abi::CheckedSubmission& submission, uint32_t tur
 
 namespace {
 
-// A number that holds no file of the client's becomes one that holds none at all: the kernel then says EBADF where
-// it would have, and nowhere else (an absolute path does not need its directory).
+// A number that holds no file of the client's becomes one that holds none at all: the kernel then
+// says EBADF where it would have, and nowhere else (an absolute path does not need its directory).
 void hide_our_descriptors(const Row& row, const FileTable& files, uint64_t args[6]) {
   const uint8_t mask = kFdArguments[static_cast<size_t>(&row - abi::kSyscalls.data())];
   for (int i = 0; i < 6; i++) {
@@ -158,7 +167,8 @@ int64_t Executor::duplicate(const Row& row, const abi::CheckedSubmission& submis
   return result;
 }
 
-// Credentials belong to threads. This thread's owner changed them, and lanes that begin later must start from there.
+// Credentials belong to threads. This thread's owner changed them, and lanes that begin later must
+// start from there.
 int64_t Executor::mirror(const Row& row, const abi::CheckedSubmission& submission, Split& split) {
   constexpr uint16_t kUmask = 95;  // shared by all threads of the proxy
   uint64_t local[6];
@@ -172,6 +182,14 @@ int64_t Executor::mirror(const Row& row, const abi::CheckedSubmission& submissio
   return marshal.finish(result, split);
 }
 
+// May wait for a lingering socket, which a signal cuts short as it does on any Linux.
+int64_t Executor::close(int number, uint32_t turn) {
+  if (running_.begin(turn, RunningCall::Holds::kLingering)) proxy_.nudge_control();
+  const int64_t result = proxy_.files.close(number);
+  running_.end();
+  return result;
+}
+
 int64_t Executor::invoke(const Row& row, const uint64_t local[6], uint32_t turn, bool makes_file) {
   if ((row.flags & abi::kMayBlock) == 0) {
     int64_t result;
@@ -179,14 +197,15 @@ int64_t Executor::invoke(const Row& row, const uint64_t local[6], uint32_t turn,
     while (result == kUndone);
     return result;
   }
-  if (running_.begin(turn, makes_file)) proxy_.nudge_control();
+  if (running_.begin(turn, makes_file ? RunningCall::Holds::kFile : RunningCall::Holds::kNothing))
+    proxy_.nudge_control();
   int64_t result;
   bool cancelled;
   for (;;) {
     result = mino_gadget(row.nr, local);
     cancelled = running_.cancelled();
-    // Nobody wants the call to end: it was kicked. What the kernel did not restart itself (a socket with a timeout)
-    // has had no effect either.
+    // Nobody wants the call to end: it was kicked. What the kernel did not restart itself (a socket
+    // with a timeout) has had no effect either.
     if (cancelled || (result != kUndone && result != -EINTR)) break;
     if (makes_file) {
       proxy_.files.leave();

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Executes one forwarded system call on this kernel: looks at its row, has the arguments marshalled, keeps the
-// client's descriptor numbers, and tells apart what an interruption meant. Used by lane.cc. Results are the kernel's
-// own; nothing here invents an error that Linux would not give.
+// Executes one forwarded system call on this kernel: looks at its row, has the arguments
+// marshalled, keeps the client's descriptor numbers, and tells apart what an interruption meant.
+// Used by lane.cc. Results are the kernel's own; nothing here invents an error that Linux would not
+// give.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +25,8 @@ class Executor {
   // The result as the client's kernel would return it, restart codes included (abi/layout.h).
   int64_t execute(const abi::CheckedSubmission& submission, uint32_t turn, Split& split);
 
+  // A new thread, with the credentials of all new lanes, serves from here on.
+  void start_thread() { changed_credentials_ = false; }
   // The thread's credentials are no longer those with which new lanes start.
   bool changed_credentials() const { return changed_credentials_; }
 
@@ -34,6 +37,7 @@ class Executor {
                     Split& split);
   int64_t duplicate(const abi::Row& row, const abi::CheckedSubmission& submission);
   int64_t mirror(const abi::Row& row, const abi::CheckedSubmission& submission, Split& split);
+  int64_t close(int number, uint32_t turn);
   int64_t invoke(const abi::Row& row, const uint64_t local[6], uint32_t turn, bool makes_file);
 
   Proxy& proxy_;

@@ -41,7 +41,9 @@ FileTable::FileTable(Kicker& kicker, const FileTable& parent)
   for (auto& fd : internal_) fd.store(-1, std::memory_order_relaxed);
 }
 
-FileTable::~FileTable() { ::munmap(used_, kUsedBytes); }
+FileTable::~FileTable() {
+  ::munmap(used_, kUsedBytes);
+}
 
 bool FileTable::establish() {
   const int path = ::open("/", O_PATH | O_CLOEXEC);
@@ -156,7 +158,9 @@ int64_t FileTable::install(int temporary, int number) {
   return result;
 }
 
-void FileTable::drop(int temporary) { ::close(temporary); }
+void FileTable::drop(int temporary) {
+  ::close(temporary);
+}
 
 int64_t FileTable::duplicate(int number, int target) {
   if (!installed(number)) return -EBADF;

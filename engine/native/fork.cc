@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Op::kFork: the kernel copies the lane file table together with the process, and the copy becomes a proxy of its
-// own for the client's child. Its leader was a lane thread of the parent; it becomes the control thread, a new root
-// thread takes the file table.
+// Op::kFork: the kernel copies the lane file table together with the process, and the copy becomes
+// a proxy of its own for the client's child. Its leader was a lane thread of the parent; it becomes
+// the control thread, a new root thread takes the file table.
 //
-// A proxy must be minod's child, so that minod reaps it: a process in between forks once more and ends, and minod,
-// the reaper of its descendants (PR_SET_CHILD_SUBREAPER), inherits the grandchild. Rejected: clone(CLONE_PARENT),
-// which bypasses what libc and the sanitizers do around a fork of a process with threads.
+// A proxy must be minod's child, so that minod reaps it: a process in between forks once more and
+// ends, and minod, the reaper of its descendants (PR_SET_CHILD_SUBREAPER), inherits the grandchild.
+// Rejected: clone(CLONE_PARENT), which bypasses what libc and the sanitizers do around a fork of a
+// process with threads.
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/prctl.h>
@@ -34,8 +35,8 @@ namespace {
 
 // What the new proxy starts with; all of it temporaries of the parent's lane file table.
 struct Heritage {
-  Fd socket;        // the new session's, device's end
-  Fd client_end;    // goes to the client
+  Fd socket;      // the new session's, device's end
+  Fd client_end;  // goes to the client
   Fd minod;
   SessionMemory memory;
   Fd report, answer;  // pipe: the child's errno, or 0, in one byte
@@ -59,7 +60,8 @@ bool prepare(const Proxy& proxy, Heritage& to) {
   to.report = Fd(pipe[1]);
   to.minod = Fd(proxy.pull(proxy.control.minod));
   if (!to.minod.valid() || !report_senders(to.socket.get())) return false;
-  auto memory = SessionMemory::create(random_id(), proxy.memory.lane_count(), proxy.memory.arena_bytes());
+  auto memory =
+      SessionMemory::create(random_id(), proxy.memory.lane_count(), proxy.memory.arena_bytes());
   if (!memory) return false;
   to.memory = std::move(*memory);
   return true;
@@ -89,8 +91,8 @@ SessionStats* claim_row(const Proxy& proxy, uint64_t id) {
   return row;
 }
 
-// The child. `parent` is this process's copy of its parent's Proxy; the objects that make sense only there stay
-// where they are, unused.
+// The child. `parent` is this process's copy of its parent's Proxy; the objects that make sense
+// only there stay where they are, unused.
 [[noreturn]] void become_proxy(Proxy& parent, Heritage& heritage) {
   const auto report = [&heritage](int error) {
     const char byte = static_cast<char>(error);
@@ -104,7 +106,8 @@ SessionStats* claim_row(const Proxy& proxy, uint64_t id) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   // The mapping did not come along (session_memory.h).
   const SessionMemory& made = heritage.memory;
-  auto memory = SessionMemory::map(Fd(made.object()), made.session_id(), made.lane_count(), made.arena_bytes());
+  auto memory = SessionMemory::map(Fd(made.object()), made.session_id(), made.lane_count(),
+                                   made.arena_bytes());
   heritage.memory.forget();
   SessionStats* row = claim_row(parent, made.session_id());
   if (!memory || row == nullptr) fail(EAGAIN);
@@ -114,8 +117,8 @@ SessionStats* claim_row(const Proxy& proxy, uint64_t id) {
   proxy.stats_table = parent.stats_table;
   proxy.socket_path = parent.socket_path;
   if (!proxy.root.start(true)) fail(EAGAIN);
-  close_all_but({heritage.socket.get(), heritage.minod.get(), heritage.report.get(),
-                 proxy.memory.object()});
+  close_all_but(
+      {heritage.socket.get(), heritage.minod.get(), heritage.report.get(), proxy.memory.object()});
   heritage.client_end.release();
   heritage.answer.release();
   auto& control = *new Control(proxy, std::move(heritage.socket), std::move(heritage.minod), Fd());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The handler is installed with a bare system call: a sanitizer's or libc's wrapper would delay the signal or hand
-// the handler a copy of the registers.
+// The handler is installed with a bare system call: a sanitizer's or libc's wrapper would delay the
+// signal or hand the handler a copy of the registers.
 #include "engine/native/gadget.h"
 
 #include <sys/syscall.h>
@@ -34,9 +34,8 @@ MINO_BARE void on_interrupt(int, siginfo_t*, void* context) {
 
 #elif defined(__aarch64__)
 
-// x8 holds the number before the kernel was entered and after it stepped back alike; x7, which the kernel leaves
-// alone, is cleared before the instruction and cannot tell them apart. So both count as undone: a call that had not
-// begun has done nothing either.
+// No register tells whether the kernel was entered. A call that had not begun counts as undone,
+// too: it has done nothing either.
 MINO_BARE void on_interrupt(int, siginfo_t*, void* context) {
   auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext;
   if (registers.pc == reinterpret_cast<uint64_t>(mino_gadget_syscall)) {
@@ -56,7 +55,9 @@ struct KernelAction {
 
 }  // namespace
 
-int interrupt_signal() { return SIGRTMIN + 7; }
+int interrupt_signal() {
+  return SIGRTMIN + 7;
+}
 
 bool install_interrupt_handler() {
   constexpr uint64_t kRestorer = 0x04000000;  // SA_RESTORER

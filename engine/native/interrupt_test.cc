@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Interrupted calls: cancellation and what the kernel says about restarting, growth of the file table around blocked
-// calls, bells.
+// Interrupted calls: cancellation and what the kernel says about restarting, growth of the file
+// table around blocked calls, bells.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -30,7 +30,8 @@ class Interrupt : public ::testing::Test {
   }
 
   // Starts a call, lets it block for `ms`, and cancels it.
-  int64_t cancelled(uint32_t nr, std::initializer_list<uint64_t> args, int install_fd = -1, int ms = 10) {
+  int64_t cancelled(uint32_t nr, std::initializer_list<uint64_t> args, int install_fd = -1,
+                    int ms = 10) {
     const uint32_t turn = lane.submit(abi::SubmissionKind::kCall, nr, args, install_fd, true);
     if (ms > 0) ::usleep(static_cast<useconds_t>(ms) * 1000);
     session.send(abi::MessageType::kCancel, lane.index, turn);
@@ -69,9 +70,11 @@ TEST_F(Interrupt, WaitingCallsAreNot) {
 
 TEST_F(Interrupt, TimeoutsMakeIt_EINTR) {
   const timeval timeout{30, 0};
-  ASSERT_EQ(lane.call(SYS_setsockopt, {10, SOL_SOCKET, SO_RCVTIMEO, ptr(&timeout), sizeof timeout}), 0);
+  ASSERT_EQ(lane.call(SYS_setsockopt, {10, SOL_SOCKET, SO_RCVTIMEO, ptr(&timeout), sizeof timeout}),
+            0);
   EXPECT_EQ(cancelled(SYS_recvfrom, {10, ptr(bytes), 8, 0, 0, 0}), -EINTR);
-  ASSERT_EQ(lane.call(SYS_setsockopt, {11, SOL_SOCKET, SO_RCVTIMEO, ptr(&timeout), sizeof timeout}), 0);
+  ASSERT_EQ(lane.call(SYS_setsockopt, {11, SOL_SOCKET, SO_RCVTIMEO, ptr(&timeout), sizeof timeout}),
+            0);
   EXPECT_EQ(cancelled(SYS_accept, {11, 0, 0}, 20), -EINTR);
 }
 
@@ -121,7 +124,8 @@ TEST_F(Interrupt, GrowthDoesNotDisturbABlockedAccept) {
   ASSERT_EQ(lane.call(SYS_socket, {AF_INET, SOCK_STREAM, 0}, 12), 12);
   ASSERT_EQ(lane.call(SYS_listen, {12, 8}), 0);
   const timeval timeout{30, 0};
-  ASSERT_EQ(lane.call(SYS_setsockopt, {12, SOL_SOCKET, SO_RCVTIMEO, ptr(&timeout), sizeof timeout}), 0);
+  ASSERT_EQ(lane.call(SYS_setsockopt, {12, SOL_SOCKET, SO_RCVTIMEO, ptr(&timeout), sizeof timeout}),
+            0);
   timed.submit(abi::SubmissionKind::kCall, SYS_accept, {12, 0, 0}, 301, true);
   ::usleep(20'000);
   // Numbers that the blocked accepts may have reserved, and far ones.
@@ -163,6 +167,39 @@ TEST_F(Interrupt, GrowthUnderLoad) {
   }
   stop = true;
   for (std::thread& thread : threads) thread.join();
+}
+
+TEST_F(Interrupt, GrowthDoesNotWaitForALingeringClose) {
+  // A peer that takes nothing: with data unsent, close() lingers.
+  ASSERT_EQ(lane.call(SYS_socket, {AF_INET, SOCK_STREAM, 0}, 12), 12);
+  ASSERT_EQ(lane.call(SYS_connect, {12, ptr(&listener), sizeof listener}), 0);
+  ASSERT_EQ(lane.call(SYS_accept, {11, 0, 0}, 13), 13);
+  const linger patient{1, 60};
+  ASSERT_EQ(lane.call(SYS_setsockopt, {12, SOL_SOCKET, SO_LINGER, ptr(&patient), sizeof patient}),
+            0);
+  std::string big(16 << 20, 'x');
+  ASSERT_GT(lane.call(SYS_sendto, {12, ptr(big.data()), big.size(), MSG_DONTWAIT, 0, 0}), 0);
+  LaneClient closing(session, 1);
+  closing.submit(abi::SubmissionKind::kCall, SYS_close, {12}, -1, true);
+  ::usleep(30'000);
+  int64_t result;
+  ASSERT_FALSE(closing.poll_once(result));
+  EXPECT_EQ(lane.call(SYS_socket, {AF_INET, SOCK_STREAM, 0}, 12),
+            12);  // the number is free already
+  EXPECT_EQ(lane.call(SYS_socket, {AF_INET, SOCK_STREAM, 0}, 700), 700);
+  EXPECT_EQ(closing.wait(), 0);
+}
+
+TEST_F(Interrupt, ALingeringCloseCanBeCancelled) {
+  ASSERT_EQ(lane.call(SYS_socket, {AF_INET, SOCK_STREAM, 0}, 12), 12);
+  ASSERT_EQ(lane.call(SYS_connect, {12, ptr(&listener), sizeof listener}), 0);
+  const linger patient{1, 60};
+  ASSERT_EQ(lane.call(SYS_setsockopt, {12, SOL_SOCKET, SO_LINGER, ptr(&patient), sizeof patient}),
+            0);
+  std::string big(16 << 20, 'x');
+  ASSERT_GT(lane.call(SYS_sendto, {12, ptr(big.data()), big.size(), MSG_DONTWAIT, 0, 0}), 0);
+  EXPECT_EQ(cancelled(SYS_close, {12}), 0);
+  EXPECT_EQ(lane.call(SYS_fcntl, {12, F_GETFL}), -EBADF);
 }
 
 TEST_F(Interrupt, NumbersEndSomewhere) {
@@ -216,7 +253,8 @@ TEST_F(Interrupt, SleepersAreIdle) {
     (void)!::read(fd, text, sizeof text - 1);
     ::close(fd);
     unsigned long user = 0, system = 0;
-    std::sscanf(std::strrchr(text, ')'), ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system);
+    std::sscanf(std::strrchr(text, ')'), ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
+                &user, &system);
     return user + system;
   };
   const unsigned long before = cpu();

@@ -41,6 +41,7 @@ bool Lane::start() {
   started_ = false;
   serving_.store(1, std::memory_order_release);
   ended_ = false;
+  executor_.start_thread();
   pthread_attr_t attributes;
   ::pthread_attr_init(&attributes);
   ::pthread_attr_setstacksize(&attributes, kStackBytes);
@@ -82,7 +83,8 @@ void Lane::attach() {
   robust_entry_.next = &robust_.list;
   robust_.list.next = &robust_entry_;
   robust_.pending = nullptr;
-  robust_.futex_offset = reinterpret_cast<char*>(&control.liveness) - reinterpret_cast<char*>(&robust_entry_);
+  robust_.futex_offset =
+      reinterpret_cast<char*>(&control.liveness) - reinterpret_cast<char*>(&robust_entry_);
   ::syscall(SYS_set_robust_list, &robust_, sizeof robust_);
   control.liveness.store(tid | FUTEX_WAITERS, std::memory_order_seq_cst);
   control.attached.store(1, std::memory_order_seq_cst);
@@ -91,7 +93,8 @@ void Lane::attach() {
 
 void Lane::serve_next() {
   const uint32_t turn = channel_.turn();
-  if (!abi::decode_submission(channel_.submission(), channel_.view().arena_bytes, submission_)) end_session();
+  if (!abi::decode_submission(channel_.submission(), channel_.view().arena_bytes, submission_))
+    end_session();
   channel_.consume();
   Split split(submission_, channel_.view().arena, channel_.view().arena_bytes, *this, counted_);
   switch (submission_.kind) {
@@ -129,18 +132,21 @@ int64_t Lane::operation(Split& split) {
     case abi::Op::kExport:
       return export_file(proxy_, static_cast<int>(submission_.args[0]));
     case abi::Op::kImport:
-      return import_file(proxy_, submission_.args[0], submission_.install_fd);
+      return import_file(proxy_, submission_.args[0], submission_.args[1] != 0,
+                         submission_.install_fd);
   }
   return -ENOSYS;
 }
 
 void Lane::finish(int64_t result, const Split& split) {
   count(counted_.round_trips);
-  if (ended_ || counted_.round_trips.load(std::memory_order_relaxed) >= kPublishEvery) publish_counts();
+  if (ended_ || counted_.round_trips.load(std::memory_order_relaxed) >= kPublishEvery)
+    publish_counts();
   complete(abi::CompletionKind::kDone, result, {split.extents(), split.extent_count()});
 }
 
-void Lane::complete(abi::CompletionKind kind, int64_t result, std::span<const abi::Extent> extents) {
+void Lane::complete(abi::CompletionKind kind, int64_t result,
+                    std::span<const abi::Extent> extents) {
   if (channel_.complete(kind, result, extents) == abi::kOnBell) ring_bell();
 }
 
@@ -156,7 +162,8 @@ int64_t Lane::upcall(abi::CompletionKind kind, uint64_t addr, uint32_t len, uint
   return static_cast<int64_t>(served);
 }
 
-// The client thread ends. Its bell goes; so does this thread if its credentials became its owner's own.
+// The client thread ends. Its bell goes; so does this thread if its credentials became its owner's
+// own.
 void Lane::retire() {
   drop_bell();
   running_.forget_cancellation();
@@ -175,19 +182,21 @@ void Lane::park() {
     retire();
     return;
   }
-  parked_.store(1, std::memory_order_release);
-  while (stopping_.load(std::memory_order_acquire) != 0) futex_wait(stopping_, 1);
-  parked_.store(0, std::memory_order_release);
+  while (const uint32_t round = stopping_.load(std::memory_order_acquire)) {
+    parked_.store(round, std::memory_order_release);
+    futex_wait(stopping_, round);
+  }
 }
 
-void Lane::stop() {
-  stopping_.store(1, std::memory_order_release);
+void Lane::stop(uint32_t round) {
+  stopping_.store(round, std::memory_order_release);
   running_.cancel_any();
   channel_.wake();
 }
 
-bool Lane::idle() const {
-  return serving_.load(std::memory_order_acquire) == 0 || parked_.load(std::memory_order_acquire) != 0;
+bool Lane::idle(uint32_t round) const {
+  return serving_.load(std::memory_order_acquire) == 0 ||
+         parked_.load(std::memory_order_acquire) == round;
 }
 
 void Lane::reset() {
@@ -200,7 +209,8 @@ void Lane::resume() {
   futex_wake(stopping_);
 }
 
-// The write may block if the bell is not what it should be: then this session's lanes wait, and nobody else.
+// The write may block if the bell is not what it should be: then this session's lanes wait, and
+// nobody else.
 void Lane::set_bell(int number) {
   std::lock_guard lock(bell_mutex_);
   proxy_.files.enter();
@@ -245,6 +255,8 @@ void Lane::publish_counts() {
   move(counted_.bytes_out, row.bytes_out);
 }
 
-void Lane::end_session() { ::_exit(kBrokenClient); }
+void Lane::end_session() {
+  ::_exit(kBrokenClient);
+}
 
 }  // namespace mino

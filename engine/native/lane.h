@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One lane: the thread that executes the calls of one client thread, one after the other. Made by root.cc when the
-// client asks for it; cancelled, reset and signalled by control.cc. A lane outlives its client thread and serves
-// the next one. Whatever the client puts into the ring, the lane only ever ends the session.
+// One lane: the thread that executes the calls of one client thread, one after the other. Made by
+// root.cc when the client asks for it; cancelled, reset and signalled by control.cc. A lane
+// outlives its client thread and serves the next one. Whatever the client puts into the ring, the
+// lane only ever ends the session.
 #pragma once
 
 #include <pthread.h>
@@ -31,20 +32,22 @@ class Lane final : public Upcaller {
 
   // By the root thread: starts the thread unless it serves already. False when the kernel refuses.
   bool start();
-  // By the root thread: fetches the bell from the control thread's table, and rings it once, because the lane may
-  // have wanted to while it was on its way.
+  // By the root thread: fetches the bell from the control thread's table, and rings it once,
+  // because the lane may have wanted to while it was on its way.
   void set_bell(int number);
 
   RunningCall& running() { return running_; }
 
-  // By the control thread, for exec: stop() asks the lane to be idle and is repeated until idle() says so; reset()
-  // empties it; resume() lets it serve again.
-  void stop();
-  bool idle() const;
+  // By the control thread, for exec: stop() asks the lane to be idle and is repeated until idle()
+  // says so; reset() empties it; resume() lets it serve again. `round` is not 0 and another one for
+  // every exec.
+  void stop(uint32_t round);
+  bool idle(uint32_t round) const;
   void reset();
   void resume();
 
-  int64_t upcall(abi::CompletionKind kind, uint64_t addr, uint32_t len, uint32_t arena_off) override;
+  int64_t upcall(abi::CompletionKind kind, uint64_t addr, uint32_t len,
+                 uint32_t arena_off) override;
 
  private:
   friend class LaneOperations;
@@ -74,10 +77,10 @@ class Lane final : public Upcaller {
   bool ended_ = false;      // the client thread is gone and so shall this one
 
   pthread_t thread_{};
-  bool started_ = false;                // root's: thread_ must be joined
-  std::atomic<uint32_t> serving_{0};    // a thread is there and will look at stopping_
-  std::atomic<uint32_t> stopping_{0};   // futex
-  std::atomic<uint32_t> parked_{0};
+  bool started_ = false;               // root's: thread_ must be joined
+  std::atomic<uint32_t> serving_{0};   // a thread is there and will look at stopping_
+  std::atomic<uint32_t> stopping_{0};  // futex: the round in which the lane shall be idle, or 0
+  std::atomic<uint32_t> parked_{0};    // the round in which it is
   std::mutex bell_mutex_;
 
   struct RobustEntry {

@@ -23,6 +23,7 @@ void Marshal::prepare(const abi::Row& row, const uint64_t args[6], Split& split,
   count_ = 0;
   row_ = &row;
   header_ = nullptr;
+  header_bytes_ = 0;
   many_ = false;
   fields_.count = 0;
   low_ = high_ = 0;
@@ -50,12 +51,20 @@ int64_t Marshal::finish(int64_t result, Split& split) {
   return good ? result : -EFAULT;
 }
 
+// A field of a message's header as the kernel left it; 0 where the client's memory had ended
+// before.
+template <class T>
+T Marshal::header_field(uint32_t index, uint32_t at) const {
+  const uint64_t offset = uint64_t{index} * kMmsghdrBytes + at;
+  return offset + sizeof(T) <= header_bytes_ ? load<T>(header_ + offset) : T{};
+}
+
 // Of the message's bytes, or of the call's, those that lie in this buffer. Called in the buffers'
 // order.
 uint64_t Marshal::vector_bytes(const Note& note) {
   if (many_ && note.index != left_index_) {
     left_index_ = note.index;
-    left_ = load<uint32_t>(header_ + note.index * kMmsghdrBytes + kMsgLenAt);
+    left_ = header_field<uint32_t>(note.index, kMsgLenAt);
   }
   const uint64_t bytes = lesser(left_, note.len);
   left_ -= bytes;
@@ -106,12 +115,12 @@ bool Marshal::give(const Note& note, int64_t result, Split& split) {
       bytes = socklen_bytes(note);
       break;
     case Give::kIfconf: {
-      const int32_t length = load<int32_t>(notes_[0].local);
+      const int32_t length = notes_[0].len < 4 ? 0 : load<int32_t>(notes_[0].local);
       bytes = length < 0 ? 0 : lesser(note.len, static_cast<uint32_t>(length));
       break;
     }
     case Give::kName: {
-      const int32_t length = load<int32_t>(header_ + note.index * kMmsghdrBytes + kNamelenAt);
+      const int32_t length = header_field<int32_t>(note.index, kNamelenAt);
       bytes = length < 0 ? 0 : lesser(note.len, static_cast<uint32_t>(length));
       break;
     }
@@ -151,8 +160,7 @@ bool Marshal::give_structure(const Note& note, Split& split) {
 // Control messages without the padding between them, which the kernel leaves as it was.
 bool Marshal::give_control(const Note& note, Split& split) {
   constexpr uint64_t kCmsgHeader = 16;
-  const uint64_t end =
-      lesser(note.len, load<uint64_t>(header_ + note.index * kMmsghdrBytes + kControllenAt));
+  const uint64_t end = lesser(note.len, header_field<uint64_t>(note.index, kControllenAt));
   uint64_t from = 0, at = 0;
   bool good = true;
   while (end - at >= kCmsgHeader) {
@@ -170,6 +178,7 @@ bool Marshal::give_control(const Note& note, Split& split) {
 }
 
 bool Marshal::give_header(const Note& note, Split& split) {
+  if (note.len < kMsghdrBytes) return true;
   bool good = true;
   if (load<uint64_t>(note.saved + kNameAt) != 0)
     good = give_range(note, kNamelenAt, kNamelenAt + 4, split);

@@ -68,6 +68,8 @@ class Marshal {
   };
   static constexpr uint32_t kMaxNotes = Scratch::kTableBytes / sizeof(Note);
 
+  template <class T>
+  T header_field(uint32_t index, uint32_t at) const;
   uint64_t vector_bytes(const Note& note);
   uint64_t socklen_bytes(const Note& note) const;
   bool give_range(const Note& note, uint64_t from, uint64_t to, Split& split);
@@ -84,10 +86,11 @@ class Marshal {
   uint32_t count_ = 0;
   const abi::Row* row_ = nullptr;
   const uint8_t* header_ = nullptr;  // the first struct msghdr or mmsghdr, as the kernel has it
-  bool many_ = false;                // mmsghdr
-  PointerFields fields_{};           // of the structure that is given back as kStructure
-  uint64_t replaced_[3]{};           // what stands there for the kernel
-  uint64_t left_ = 0;                // of the current message's bytes, not yet given to a buffer
+  uint64_t header_bytes_ = 0;
+  bool many_ = false;       // mmsghdr
+  PointerFields fields_{};  // of the structure that is given back as kStructure
+  uint64_t replaced_[3]{};  // what stands there for the kernel
+  uint64_t left_ = 0;       // of the current message's bytes, not yet given to a buffer
   uint32_t left_index_ = 0;
   uint64_t low_ = 0, high_ = 0;  // addresses of the vectors' output buffers so far
   bool overlap_ = false;

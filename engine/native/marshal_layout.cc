@@ -20,6 +20,9 @@ constexpr uint64_t kKernelAddress = 0xffff800000000000;
 constexpr uint64_t kMaxRw = 0x7ffff000;   // MAX_RW_COUNT
 constexpr uint64_t kSmallValue = 0xffff;  // below mmap_min_addr: cannot be a pointer
 constexpr uint64_t kMsgTrunc = 0x20;
+// Zeros behind a structure that holds pointers: a kernel that reads more of it than it was given
+// finds none.
+constexpr uint32_t kStructureTail = 128;
 
 template <class T>
 void store(uint8_t* at, T value) {
@@ -214,20 +217,23 @@ int32_t Marshal::Layout::structure(const abi::Piece& piece, const Repeated& poin
   // Cut structures are not shown to the kernel at all: it would read on into other buffers.
   const Placed placed = piece.len < piece.asked
                             ? Placed{m_.scratch_.nowhere(piece.addr), nullptr, 0}
-                            : place(piece, piece.dir, true);
+                            : place(piece, piece.dir, true, kStructureTail);
   point(piece, placed.bytes);
   if (placed.valid == 0) return -1;
   const uint64_t stride = pointers.stride == 0 ? piece.len : pointers.stride;
   for (uint64_t at = 0; at < placed.valid; at += stride) {
     for (uint32_t i = 0; i < pointers.fields.count; i++) {
       const uint64_t field = at + pointers.fields.offset[i];
-      if (field + 8 > placed.valid) break;
-      store(placed.bytes + field, harmless_value(load<uint64_t>(placed.bytes + field)));
+      if (field >= placed.valid) break;
+      // Half a pointer at the end is none.
+      const uint64_t value = field + 8 <= placed.valid ? load<uint64_t>(placed.bytes + field) : 0;
+      store(placed.bytes + field, harmless_value(value));
     }
   }
   shadows_[piece.parent < 0 ? 0 : 1] = {piece.addr, piece.len, placed.valid, placed.saved};
   if (piece.parent < 0 && stride_of_message(piece) != 0) {
     m_.header_ = placed.bytes;
+    m_.header_bytes_ = placed.valid;
     m_.many_ = stride_of_message(piece) == kMmsghdrBytes;
   }
   Give give = give_of(piece);
@@ -244,7 +250,7 @@ int32_t Marshal::Layout::input(const abi::Piece& piece) {
     return -1;
   }
   const uint8_t* bytes = split_.in_place(piece.addr, piece.len, abi::kWindowIn);
-  point(piece, bytes ? bytes : place(piece, abi::kWindowIn, false).bytes);
+  point(piece, bytes ? bytes : place(piece, abi::kWindowIn, false, 0).bytes);
   return -1;
 }
 
@@ -253,9 +259,9 @@ int32_t Marshal::Layout::output(const abi::Piece& piece) {
   Placed placed{};
   bool in_place = false;
   if (piece.dir & abi::kWindowIn) {
-    placed = place(piece, piece.dir, give == Give::kChanged);
+    placed = place(piece, piece.dir, give == Give::kChanged, 0);
   } else if (truncates_ && (give == Give::kResult || give == Give::kVector)) {
-    placed = place(piece, abi::kWindowInOut, true);
+    placed = place(piece, abi::kWindowInOut, true, 0);
   } else {
     // What an ioctl writes is known only by its number, so that it may be less: then zeros, never
     // leftovers.
@@ -328,7 +334,8 @@ uint64_t Marshal::Layout::fill(const abi::Piece& piece, uint8_t* to) {
 
 // For pieces that the kernel reads, and perhaps writes. The saved copy lies before the live one:
 // should the kernel write more than the table says, that hits nothing.
-Marshal::Layout::Placed Marshal::Layout::place(const abi::Piece& piece, uint32_t dir, bool save) {
+Marshal::Layout::Placed Marshal::Layout::place(const abi::Piece& piece, uint32_t dir, bool save,
+                                               uint32_t tail) {
   Scratch& scratch = m_.scratch_;
   const Placed bad{scratch.nowhere(piece.addr), nullptr, 0};
   uint8_t* const first = scratch.alloc(piece.len);
@@ -339,9 +346,10 @@ Marshal::Layout::Placed Marshal::Layout::place(const abi::Piece& piece, uint32_t
   uint8_t* const saved = save ? first : nullptr;
   if (readable == piece.len && writable == readable) {
     if (!save) return {first, nullptr, readable};
-    uint8_t* const live = scratch.alloc(readable);
+    uint8_t* const live = scratch.alloc(readable + tail);
     if (!live) return bad;
     std::memcpy(live, first, readable);
+    std::memset(live + readable, 0, tail);
     return {live, saved, readable};
   }
   scratch.trim(first + readable);

@@ -74,7 +74,7 @@ class Marshal::Layout {
   int32_t structure(const abi::Piece& piece, const Repeated& pointers);
   int32_t input(const abi::Piece& piece);
   int32_t output(const abi::Piece& piece);
-  Placed place(const abi::Piece& piece, uint32_t dir, bool save);
+  Placed place(const abi::Piece& piece, uint32_t dir, bool save, uint32_t tail);
   Placed place_output(const abi::Piece& piece, bool clear);
   uint64_t fill(const abi::Piece& piece, uint8_t* to);
   int32_t note(const abi::Piece& piece, const Placed& placed, Give give, bool in_place);

@@ -62,13 +62,16 @@ int NativeEngine::serve(SessionStart start) {
   if (!report_senders(start.socket.get()) || !proxy.root.start(false)) {
     return refuse(start.socket.get(), {"the lane file table could not be set up", 0});
   }
-  auto& control = *new Control(proxy, std::move(start.socket), std::move(start.minod), std::move(client));
+  auto& control =
+      *new Control(proxy, std::move(start.socket), std::move(start.minod), std::move(client));
   if (!control.valid() || !control.welcome()) return kClientGone;
   return control.run();
 }
 
 }  // namespace
 
-std::unique_ptr<Engine> make_native_engine() { return std::make_unique<NativeEngine>(); }
+std::unique_ptr<Engine> make_native_engine() {
+  return std::make_unique<NativeEngine>();
+}
 
 }  // namespace mino

@@ -29,8 +29,10 @@ bool ask_minod(const std::string& path, const abi::Message& question, int file, 
   if (!socket.valid()) return false;
   ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &kPatience, sizeof kPatience);
   ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &kPatience, sizeof kPatience);
-  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return false;
-  if (file >= 0 ? !post_message(socket.get(), question, {file}) : !post_message(socket.get(), question)) {
+  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+    return false;
+  if (file >= 0 ? !post_message(socket.get(), question, {file})
+                : !post_message(socket.get(), question)) {
     return false;
   }
   char byte;  // waits; the message itself is received without blocking
@@ -70,12 +72,13 @@ int64_t export_file(Proxy& proxy, int number) {
   return static_cast<int64_t>(answer.message.session_id);
 }
 
-int64_t import_file(Proxy& proxy, uint64_t id, int install_at) {
+int64_t import_file(Proxy& proxy, uint64_t id, bool keep, int install_at) {
   if (install_at < 0) return -EINVAL;
   if (const int64_t room = proxy.files.reserve(install_at); room < 0) return room;
   abi::Message question;
   question.type = abi::MessageType::kImport;
   question.session_id = id;
+  question.lane = keep;
   Undisturbed undisturbed;
   proxy.files.enter();
   Incoming answer;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// mino's own operations (abi::Op) that are more than a line. Called by a lane's thread, inside the client's call.
-// Results are as a system call's: a value, or -errno.
+// mino's own operations (abi::Op) that are more than a line. Called by a lane's thread, inside the
+// client's call. Results are as a system call's: a value, or -errno.
 #pragma once
 
 #include <cstdint>
@@ -17,9 +17,10 @@ int64_t list_files(Proxy& proxy, uint64_t addr, uint64_t bytes, Split& split);
 
 // Op::kExport and Op::kImport: hands an open file to minod for another session, or fetches one.
 int64_t export_file(Proxy& proxy, int number);
-int64_t import_file(Proxy& proxy, uint64_t id, int install_at);
+int64_t import_file(Proxy& proxy, uint64_t id, bool keep, int install_at);
 
-// Op::kFork: makes a proxy for the client's child and tells the client about it on the control socket.
+// Op::kFork: makes a proxy for the client's child and tells the client about it on the control
+// socket.
 int64_t fork_proxy(Proxy& proxy);
 
 }  // namespace mino

@@ -11,7 +11,9 @@
 namespace mino::test {
 namespace {
 
-bool exists(pid_t pid) { return ::kill(pid, 0) == 0; }
+bool exists(pid_t pid) {
+  return ::kill(pid, 0) == 0;
+}
 
 // Waits until a proxy that is not our child by fork(), or is a zombie by now, has ended.
 bool ends(pid_t pid, int within_ms = 5000) {
@@ -36,9 +38,11 @@ class Process : public ::testing::Test {
     Forked forked;
     if (by.op(abi::Op::kFork) != 0) return forked;
     Incoming incoming = session.receive();
-    if (incoming.message.type != abi::MessageType::kChild || incoming.file_count != 2) return forked;
-    forked.session = std::make_unique<Session>(session.options, std::move(incoming.files[0]),
-                                               std::move(incoming.files[1]), incoming.message.session_id);
+    if (incoming.message.type != abi::MessageType::kChild || incoming.file_count != 2)
+      return forked;
+    forked.session =
+        std::make_unique<Session>(session.options, std::move(incoming.files[0]),
+                                  std::move(incoming.files[1]), incoming.message.session_id);
     for (SessionStats& row : session.stats_table->rows) {
       if (row.session_id == incoming.message.session_id) forked.stats = &row;
     }
@@ -139,7 +143,8 @@ TEST_F(Process, ForksOfForksAndManyAtOnce) {
     ASSERT_EQ(other.op(abi::Op::kFork), 0);
     Incoming incoming = children.back().session->receive();
     ASSERT_EQ(incoming.message.type, abi::MessageType::kChild);
-    Session grandchild(session.options, std::move(incoming.files[0]), std::move(incoming.files[1]), 0);
+    Session grandchild(session.options, std::move(incoming.files[0]), std::move(incoming.files[1]),
+                       0);
     LaneClient third(grandchild, 0);
     EXPECT_EQ(third.call(SYS_fcntl, {10, F_GETFL}), O_RDWR);
   }
@@ -190,7 +195,8 @@ TEST(ProcessDeath, DeadClientEndsItsProxyAlthoughTheSocketLivesOn) {
   }
   pid_t proxy = 0;
   ASSERT_EQ(::read(pair[0], &proxy, sizeof proxy), static_cast<ssize_t>(sizeof proxy));
-  const std::string children = "/proc/" + std::to_string(client) + "/task/" + std::to_string(client) + "/children";
+  const std::string children =
+      "/proc/" + std::to_string(client) + "/task/" + std::to_string(client) + "/children";
   char list[128]{};
   const int fd = ::open(children.c_str(), O_RDONLY);
   (void)!::read(fd, list, sizeof list - 1);
@@ -207,6 +213,44 @@ TEST(ProcessDeath, DeadClientEndsItsProxyAlthoughTheSocketLivesOn) {
   }
   ::close(pair[0]);
   ::close(pair[1]);
+}
+
+// Clients with threads in blocked and in busy calls, killed at any moment, forks of theirs
+// included.
+TEST(ProcessDeath, KilledClientsLeaveNoProxy) {
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+  for (int round = 0; round < 25; round++) {
+    const pid_t client = ::fork();
+    if (client == 0) {
+      Session session;
+      LaneClient lane(session, 0);
+      lane.call(SYS_socket, {AF_INET, SOCK_DGRAM, 0}, 10);
+      lane.submit(abi::SubmissionKind::kCall, SYS_recvfrom, {10, 0, 0, 0, 0, 0}, -1, true);
+      LaneClient busy(session, 1);
+      for (int i = 0;; i++) {
+        busy.call(SYS_socket, {AF_INET, SOCK_STREAM, 0}, 20 + i % 500);
+        if (i % 50 == 0) busy.op(abi::Op::kFork);
+      }
+    }
+    ::usleep(static_cast<useconds_t>(round * 997 % 20'000));
+    ::kill(client, SIGKILL);
+    int status;
+    ::waitpid(client, &status, 0);
+    // The proxies are ours now.
+    for (int i = 0; ::waitpid(-1, &status, WNOHANG) >= 0; i++) {
+      ASSERT_LT(i, 5000) << "a proxy outlived its client by seconds";
+      ::usleep(1000);
+    }
+  }
+}
+
+TEST_F(Process, ExecAfterExec) {
+  for (int i = 0; i < 50; i++) {
+    LaneClient mine(session, static_cast<uint32_t>(i) % 3);
+    ASSERT_EQ(mine.op(abi::Op::kNull), 0);
+    ASSERT_TRUE(session.send(abi::MessageType::kReattach));
+    session.welcome();
+  }
 }
 
 TEST_F(Process, ReattachKeepsFilesAndResetsLanes) {
@@ -251,7 +295,8 @@ TEST_F(Process, CredentialsFollowTheClient) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root";
   LaneClient privileged(session, 1);
   ASSERT_EQ(lane.call(SYS_setresuid, {1000, 1000, 1000}), 0);
-  // A raw socket needs CAP_NET_RAW: gone for this thread and for threads that come later, not for the other one.
+  // A raw socket needs CAP_NET_RAW: gone for this thread and for threads that come later, not for
+  // the other one.
   constexpr int kIcmp = 1;
   EXPECT_EQ(lane.call(SYS_socket, {AF_INET, SOCK_RAW, kIcmp}, 10), -EPERM);
   LaneClient later(session, 2);

@@ -15,7 +15,8 @@ Lane& Proxy::lane(uint32_t index) {
   return *lane;
 }
 
-// The control thread leads the thread group, so its table is the one that a pidfd of this process refers to.
+// The control thread leads the thread group, so its table is the one that a pidfd of this process
+// refers to.
 int Proxy::pull(int number) const {
   const long self = ::syscall(SYS_pidfd_open, ::getpid(), 0);
   if (self < 0) return -1;
@@ -35,9 +36,9 @@ void Proxy::nudge_control() {
   files.leave();
 }
 
-void Proxy::kick(bool all) {
+void Proxy::kick(bool lingering) {
   for (auto& slot : lanes) {
-    if (Lane* lane = slot.load(std::memory_order_acquire)) lane->running().kick(all);
+    if (Lane* lane = slot.load(std::memory_order_acquire)) lane->running().kick(lingering);
   }
 }
 

@@ -7,7 +7,8 @@
 //   root      lanes'       makes lane threads
 //   lanes     lanes'       execute calls
 //
-// Everything here lives as long as the process, which ends by _exit() in whichever thread finds a reason.
+// Everything here lives as long as the process, which ends by _exit() in whichever thread finds a
+// reason.
 #pragma once
 
 #include <array>
@@ -53,13 +54,14 @@ struct Proxy final : Kicker {
   Lane& lane(uint32_t index);
   Lane* existing_lane(uint32_t index) const { return lanes[index].load(std::memory_order_acquire); }
 
-  // In a thread of the lane table, between enter() and leave(): a temporary for one of the control thread's files.
+  // In a thread of the lane table, between enter() and leave(): a temporary for one of the control
+  // thread's files.
   int pull(int number) const;
 
   // By a lane: the call that it is about to enter is cancelled already.
   void nudge_control();
 
-  void kick(bool all) override;
+  void kick(bool lingering) override;
 };
 
 }  // namespace mino

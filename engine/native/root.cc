@@ -58,7 +58,8 @@ void Root::run() {
   changed_.notify_all();
   if (!good) return;
   for (;;) {
-    changed_.wait(lock, [this] { return to_mirror_ != nullptr || to_attach_.any() || to_bell_.any(); });
+    changed_.wait(lock,
+                  [this] { return to_mirror_ != nullptr || to_attach_.any() || to_bell_.any(); });
     if (to_mirror_ != nullptr) {
       mino_gadget(mirror_nr_, to_mirror_);
       to_mirror_ = nullptr;

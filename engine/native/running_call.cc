@@ -15,8 +15,10 @@ constexpr uint64_t kTurnSet = uint64_t{1} << 32;
 
 }  // namespace
 
-bool RunningCall::begin(uint32_t turn, bool makes_file) {
-  const uint64_t flags = kRunning | (makes_file ? kMakesFile : 0);
+bool RunningCall::begin(uint32_t turn, Holds holds) {
+  uint64_t flags = kRunning;
+  if (holds == Holds::kFile) flags |= kHoldsFile;
+  if (holds == Holds::kLingering) flags |= kLingers;
   // Sequentially consistent with cancel(): either it sees this turn, or this sees the cancellation.
   word_.store(uint64_t{turn} << 32 | flags, std::memory_order_seq_cst);
   if (cancelled_turn_.load(std::memory_order_seq_cst) != (kTurnSet | turn)) return false;
@@ -59,8 +61,9 @@ bool RunningCall::signal_cancelled() {
   return signal(0, [](uint64_t word) { return (word & kCancelled) != 0; });
 }
 
-void RunningCall::kick(bool any) {
-  signal(0, [any](uint64_t word) { return any || (word & kMakesFile) != 0; });
+void RunningCall::kick(bool lingering) {
+  const uint64_t wanted = kHoldsFile | (lingering ? kLingers : 0);
+  signal(0, [wanted](uint64_t word) { return (word & wanted) != 0; });
 }
 
 void RunningCall::cancel_any() {

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The call that a lane thread is blocked in, as other threads see it: the control thread cancels it, growth of the
-// file table kicks it. Used by lane.cc (owner), control.cc and proxy.cc (others). A signal meant for one call must never
-// reach the next: end() waits for a sender at work and takes the signal before it returns.
+// The call that a lane thread is blocked in, as other threads see it: the control thread cancels
+// it, growth of the file table kicks it. Used by lane.cc (owner), control.cc and proxy.cc (others).
+// A signal meant for one call must never reach the next: end() waits for a sender at work and takes
+// the signal before it returns.
 //
 //   word:  turn (32) | signallers (16) | flags (16)
 //
-// A signal may come while the thread is not yet in the kernel, and do nothing. Therefore whoever wants a call to end
-// repeats the signal until it has; the result is then the kernel's own, as if the signal had come during the call.
+// A signal may come while the thread is not yet in the kernel, and do nothing. Therefore whoever
+// wants a call to end repeats the signal until it has; the result is then the kernel's own, as if
+// the signal had come during the call.
 #pragma once
 
 #include <sys/types.h>
@@ -21,8 +23,12 @@ class RunningCall {
  public:
   void set_thread(pid_t tid) { tid_.store(tid, std::memory_order_relaxed); }
 
-  // By the owner. begin() is true when this turn was cancelled before it began: somebody must be asked to signal.
-  bool begin(uint32_t turn, bool makes_file);
+  // What the call keeps growth of the file table waiting for.
+  enum class Holds : uint8_t { kNothing, kFile, kLingering };
+
+  // By the owner. begin() is true when this turn was cancelled before it began: somebody must be
+  // asked to signal.
+  bool begin(uint32_t turn, Holds holds);
   void end();
   bool cancelled() const { return (word_.load(std::memory_order_acquire) & kCancelled) != 0; }
   void forget_cancellation() { cancelled_turn_.store(0, std::memory_order_relaxed); }
@@ -31,14 +37,16 @@ class RunningCall {
   void cancel(uint32_t turn);
   // Signals the call again if it is cancelled and still runs; false if there is none.
   bool signal_cancelled();
-  // Makes a call that runs be executed again: one that makes a file, or any.
-  void kick(bool any);
+  // Makes a call that makes a file be executed again; with `lingering`, also ends a close() that
+  // waits.
+  void kick(bool lingering);
   // Cancels whatever runs.
   void cancel_any();
 
  private:
-  static constexpr uint64_t kRunning = 1, kMakesFile = 2, kCancelled = 4, kSignalled = 8;
-  static constexpr uint64_t kFlags = 0xffff, kSignaller = 0x10000, kSignallers = 0xffff0000;
+  static constexpr uint64_t kRunning = 1, kHoldsFile = 2, kLingers = 4, kCancelled = 8,
+                            kSignalled = 16;
+  static constexpr uint64_t kSignaller = 0x10000, kSignallers = 0xffff0000;
 
   // Adds `flags` and signals if `wanted` says so of the current word.
   template <class Wanted>

@@ -61,7 +61,12 @@ uint8_t* Scratch::mirror(uint64_t addr, const uint8_t* from, uint64_t readable, 
   if (!note_seal(first + pages, page_, PROT_NONE)) return nullptr;
   if (!note_seal(first + open, pages - open, PROT_READ)) return nullptr;
   used_ = start + pages + page_;
-  if (from) std::memcpy(first + into, from, readable);
+  if (from) {
+    std::memcpy(first + into, from, readable);
+    // Only a client that lies ends within a page; what follows must not be what an earlier call
+    // left.
+    std::memset(first + into + readable, 0, pages - into - readable);
+  }
   return first + into;
 }
 

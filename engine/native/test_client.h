@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A client for tests of the native engine: speaks session memory and control messages as hook/ does, without hooking
-// anything, so that every request can be made by hand, wrong ones included. The proxy is a forked child in a network
-// namespace of its own.
+// A client for tests of the native engine: speaks session memory and control messages as hook/
+// does, without hooking anything, so that every request can be made by hand, wrong ones included.
+// The proxy is a forked child in a network namespace of its own.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -67,7 +67,9 @@ uint64_t by_page(uint64_t addr, uint64_t n, Copy copy) {
   return done;
 }
 
-inline uint64_t ptr(const void* p) { return reinterpret_cast<uint64_t>(p); }
+inline uint64_t ptr(const void* p) {
+  return reinterpret_cast<uint64_t>(p);
+}
 
 class Session;
 
@@ -111,8 +113,8 @@ class Session {
   explicit Session(Options options = {}) : options(options) {
     int pair[2];
     if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) std::abort();
-    stats_table = static_cast<StatsTable*>(::mmap(nullptr, sizeof(StatsTable), PROT_READ | PROT_WRITE,
-                                                  MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+    stats_table = static_cast<StatsTable*>(::mmap(
+        nullptr, sizeof(StatsTable), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
     stats = stats_table->claim(1);
     Fd self(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
     const int client = ::getpid();
@@ -198,7 +200,8 @@ class Session {
     message.type = type;
     message.lane = lane;
     message.turn = turn;
-    return file >= 0 ? post_message(socket.get(), message, {file}) : post_message(socket.get(), message);
+    return file >= 0 ? post_message(socket.get(), message, {file})
+                     : post_message(socket.get(), message);
   }
 
   Options options;
@@ -228,7 +231,8 @@ inline LaneClient::LaneClient(Session& session, uint32_t lane)
   view.control->state = static_cast<uint32_t>(abi::LaneState::kOwned);
   if (view.control->attached.load() == 0) session.send(abi::MessageType::kAttachLane, lane);
   const timespec beat{0, 100'000'000};
-  for (int i = 0; view.control->attached.load() == 0 && i < 100; i++) futex_wait(view.control->attached, 0, &beat);
+  for (int i = 0; view.control->attached.load() == 0 && i < 100; i++)
+    futex_wait(view.control->attached, 0, &beat);
   submitted = view.control->submission_position;
   completed = view.control->completion_position;
 }
@@ -238,11 +242,13 @@ inline void LaneClient::publish() {
   submitted++;
   slot.turn.store(submitted, std::memory_order_release);
   std::atomic_thread_fence(std::memory_order_seq_cst);
-  if (view.control->device_sleeping.load(std::memory_order_relaxed) != abi::kAwake) futex_wake(slot.turn);
+  if (view.control->device_sleeping.load(std::memory_order_relaxed) != abi::kAwake)
+    futex_wake(slot.turn);
 }
 
-inline uint32_t LaneClient::submit(abi::SubmissionKind kind, uint32_t nr, std::initializer_list<uint64_t> args,
-                                   int install_fd, bool windows) {
+inline uint32_t LaneClient::submit(abi::SubmissionKind kind, uint32_t nr,
+                                   std::initializer_list<uint64_t> args, int install_fd,
+                                   bool windows) {
   abi::Submission& slot = next();
   slot.nr = nr;
   slot.install_fd = install_fd;
@@ -274,10 +280,13 @@ inline uint32_t LaneClient::submit(abi::SubmissionKind kind, uint32_t nr, std::i
         uint64_t len = std::min(piece.len, limit - used);
         uint8_t* at = lane.view.arena + used;
         if (piece.dir & abi::kWindowIn) {
-          len = by_page(piece.addr, len, [&](uint64_t off, uint64_t n) { return peek(at + off, piece.addr + off, n); });
+          len = by_page(piece.addr, len, [&](uint64_t off, uint64_t n) {
+            return peek(at + off, piece.addr + off, n);
+          });
         } else {  // writable? writes back what is there
           len = by_page(piece.addr, len, [&](uint64_t off, uint64_t n) {
-            return peek(at + off, piece.addr + off, n) == n ? poke(piece.addr + off, at + off, n) : 0;
+            return peek(at + off, piece.addr + off, n) == n ? poke(piece.addr + off, at + off, n)
+                                                            : 0;
           });
         }
         if (len == 0) return 0;
@@ -286,7 +295,8 @@ inline uint32_t LaneClient::submit(abi::SubmissionKind kind, uint32_t nr, std::i
         used = std::min(limit, (used + len + 7) & ~uint64_t{7});
         return 0;
       }
-    } sink{*this, slot, session_.options.arena_bytes - abi::upcall_reserve(session_.options.arena_bytes)};
+    } sink{*this, slot,
+           session_.options.arena_bytes - abi::upcall_reserve(session_.options.arena_bytes)};
     abi::walk(*row, slot.args, reader, sink);
   }
   publish();
@@ -299,12 +309,14 @@ inline void LaneClient::serve(abi::CompletionKind kind, const abi::Extent& e) {
   uint8_t* at = view.arena + e.arena_off;
   switch (kind) {
     case abi::CompletionKind::kUpcallRead:
-      served = static_cast<int64_t>(
-          by_page(e.addr, e.len, [&](uint64_t off, uint64_t n) { return peek(at + off, e.addr + off, n); }));
+      served = static_cast<int64_t>(by_page(e.addr, e.len, [&](uint64_t off, uint64_t n) {
+        return peek(at + off, e.addr + off, n);
+      }));
       break;
     case abi::CompletionKind::kUpcallWrite:
-      served = static_cast<int64_t>(
-          by_page(e.addr, e.len, [&](uint64_t off, uint64_t n) { return poke(e.addr + off, at + off, n); }));
+      served = static_cast<int64_t>(by_page(e.addr, e.len, [&](uint64_t off, uint64_t n) {
+        return poke(e.addr + off, at + off, n);
+      }));
       break;
     case abi::CompletionKind::kUpcallString:
       while (served < e.len && peek(at + served, e.addr + static_cast<uint64_t>(served), 1) == 1) {
@@ -312,10 +324,11 @@ inline void LaneClient::serve(abi::CompletionKind kind, const abi::Extent& e) {
       }
       break;
     case abi::CompletionKind::kUpcallProbe:
-      served = static_cast<int64_t>(by_page(e.addr, e.len, [&](uint64_t off, uint64_t n) -> uint64_t {
-        char page[4096];
-        return peek(page, e.addr + off, n) == n ? poke(e.addr + off, page, n) : 0;
-      }));
+      served =
+          static_cast<int64_t>(by_page(e.addr, e.len, [&](uint64_t off, uint64_t n) -> uint64_t {
+            char page[4096];
+            return peek(page, e.addr + off, n) == n ? poke(e.addr + off, page, n) : 0;
+          }));
       break;
     default:
       break;
