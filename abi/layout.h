@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Session memory: the pages that a client and its proxy share. One sealed memory object per session holds a
-// header and `lane_count` lanes; a lane belongs to one client thread and one proxy thread. Used by hook/, by
-// channel/ and by every engine. Nothing here may be trusted after it was written by the other side: read a
-// field once into private memory, check it, then use the copy.
+// Session memory: the pages that a client and its proxy share. One sealed memory object per session
+// holds a header and `lane_count` lanes; a lane belongs to one client thread and one proxy thread.
+// Used by hook/, by channel/ and by every engine. Nothing here may be trusted after it was written
+// by the other side: read a field once into private memory, check it, then use the copy.
 //
 //   offset                         content
 //   0                              SessionHeader (one page)
@@ -13,16 +13,17 @@
 //      + 4096 +  8 KiB               completion ring, kRingSlots x Completion (1024 B)
 //      + 4096 + 16 KiB               arena, arena_bytes
 //
-// A slot is published by its `turn`: position p (counting from 0) lives in slot p % kRingSlots and is
-// ready when turn == p + 1 (mod 2^32). Publication is one release store of `turn` after the rest of the
-// slot; it pairs with the acquire load of the consumer, which therefore finds request and signal in the same cache
-// line: a null call costs two line transfers. Rejected: separate head and tail indexes (two more lines
-// per call) and one mailbox per lane (asynchronous calls need order and depth).
+// A slot is published by its `turn`: position p (counting from 0) lives in slot p % kRingSlots and
+// is ready when turn == p + 1 (mod 2^32). Publication is one release store of `turn` after the rest
+// of the slot; it pairs with the acquire load of the consumer, which therefore finds request and
+// signal in the same cache line: a null call costs two line transfers. Rejected: separate head and
+// tail indexes (two more lines per call) and one mailbox per lane (asynchronous calls need order
+// and depth).
 //
-// Sleeping: a consumer that stops spinning stores its `*_sleeping` word (seq_cst), looks at the slot once
-// more, and then waits with FUTEX_WAIT on the slot's `turn`. A producer publishes, executes a full fence, and
-// wakes the futex only if the word says so. The two fences pair (store-buffer pattern): one of the two sides
-// sees the other, so no wake-up is lost.
+// Sleeping: a consumer that stops spinning stores its `*_sleeping` word (seq_cst), looks at the
+// slot once more, and then waits with FUTEX_WAIT on the slot's `turn`. A producer publishes,
+// executes a full fence, and wakes the futex only if the word says so. The two fences pair
+// (store-buffer pattern): one of the two sides sees the other, so no wake-up is lost.
 #pragma once
 
 #include <atomic>
@@ -38,8 +39,9 @@ inline constexpr uint32_t kPage = 4096;
 
 enum class Arch : uint8_t { kX86_64 = 1, kAarch64 = 2 };
 
-// What a submission is. kCall carries a system call; kOp one of mino's own operations (Op, in `nr`);
-// kUpcallReply answers the upcall that the device posted last: args[0] = bytes served or -errno.
+// What a submission is. kCall carries a system call; kOp one of mino's own operations (Op, in
+// `nr`); kUpcallReply answers the upcall that the device posted last: args[0] = bytes served or
+// -errno.
 enum class SubmissionKind : uint8_t { kCall = 1, kOp = 2, kUpcallReply = 3 };
 
 enum class CompletionKind : uint8_t {
@@ -52,22 +54,26 @@ enum class CompletionKind : uint8_t {
 
 // Operations of mino's own (SubmissionKind::kOp).
 enum class Op : uint32_t {
-  kFork = 1,      // fork this proxy; the new session's socket and memory arrive on the control socket
-  kListFds = 2,   // args: buffer, bytes. Fills a bitmap of installed fds; result = bytes that matter
-  kLaneExit = 3,  // the client thread ends: the lane thread drops per-thread state and waits for the next owner
-  kExport = 4,    // args: fd. Result: an id under which any session of this device can import the open file
-  kImport = 5,    // args: id, keep. Installs the exported file at install_fd; keep: others may import it too
-  kNull = 6,      // result 0; measures the channel
+  kFork = 1,  // fork this proxy; the new session's socket and memory arrive on the control socket
+  kListFds = 2,  // args: buffer, bytes. Fills a bitmap of installed fds; result = bytes that matter
+  kLaneExit = 3,  // the client thread ends: the lane thread drops per-thread state and waits for
+                  // the next owner
+  kExport =
+      4,  // args: fd. Result: an id under which any session of this device can import the open file
+  kImport = 5,  // args: id, keep. Installs the exported file at install_fd; keep: others may import
+                // it too
+  kNull = 6,    // result 0; measures the channel
 };
 
 enum SubmissionFlags : uint8_t {
-  kFlagBell = 1,  // this call is part of a mixed wait: the client may sleep on its bell (an eventfd)
+  kFlagBell =
+      1,  // this call is part of a mixed wait: the client may sleep on its bell (an eventfd)
 };
 
 enum WindowDir : uint32_t { kWindowIn = 1, kWindowOut = 2, kWindowInOut = 3 };
 
-// A piece of client memory that travels with the request. Arena offsets are 8-byte aligned; the low three bits
-// of `place` hold the direction.
+// A piece of client memory that travels with the request. Arena offsets are 8-byte aligned; the low
+// three bits of `place` hold the direction.
 struct Window {
   uint64_t addr;
   uint32_t len;
@@ -79,15 +85,15 @@ struct Window {
 static_assert(sizeof(Window) == 16);
 
 struct Submission {
-  std::atomic<uint32_t> turn;  // offset 0
-  uint32_t nr;                 // 4: system-call number of `arch`, or Op
-  int32_t install_fd;          // 8: where a new file goes, or -1
-  uint8_t kind;                // 12: SubmissionKind
-  uint8_t flags;               // 13: SubmissionFlags
-  uint8_t window_count;        // 14
-  uint8_t arch;                // 15: Arch
-  uint64_t args[6];            // 16
-  Window windows[kMaxWindows]; // 64
+  std::atomic<uint32_t> turn;   // offset 0
+  uint32_t nr;                  // 4: system-call number of `arch`, or Op
+  int32_t install_fd;           // 8: where a new file goes, or -1
+  uint8_t kind;                 // 12: SubmissionKind
+  uint8_t flags;                // 13: SubmissionFlags
+  uint8_t window_count;         // 14
+  uint8_t arch;                 // 15: Arch
+  uint64_t args[6];             // 16
+  Window windows[kMaxWindows];  // 64
 };
 static_assert(sizeof(Submission) == 1024 && offsetof(Submission, args) == 16 &&
               offsetof(Submission, windows) == 64);
@@ -101,11 +107,11 @@ struct Extent {
 static_assert(sizeof(Extent) == 16);
 
 struct Completion {
-  std::atomic<uint32_t> turn;   // offset 0
-  uint8_t kind;                 // 4: CompletionKind
-  uint8_t reserved;             // 5
-  uint16_t extent_count;        // 6
-  int64_t result;               // 8: the system call's result; -512…-516 are the kernel's ERESTART codes
+  std::atomic<uint32_t> turn;  // offset 0
+  uint8_t kind;                // 4: CompletionKind
+  uint8_t reserved;            // 5
+  uint16_t extent_count;       // 6
+  int64_t result;  // 8: the system call's result; -512…-516 are the kernel's ERESTART codes
   Extent extents[kMaxExtents];  // 16
 };
 static_assert(sizeof(Completion) == 1024 && offsetof(Completion, extents) == 16);
@@ -121,16 +127,18 @@ enum Sleeping : uint32_t { kAwake = 0, kOnFutex = 1, kOnBell = 2 };
 
 struct alignas(64) LaneControl {
   // Written by the client.
-  alignas(64) std::atomic<uint32_t> state;            // 0: LaneState; claimed by compare-exchange
-  std::atomic<uint32_t> client_sleeping;              // 4: Sleeping
-  std::atomic<uint32_t> cancel_turn;                  // 8: turn of the submission to interrupt, or 0
+  alignas(64) std::atomic<uint32_t> state;  // 0: LaneState; claimed by compare-exchange
+  std::atomic<uint32_t> client_sleeping;    // 4: Sleeping
+  std::atomic<uint32_t> cancel_turn;        // 8: turn of the submission to interrupt, or 0
   // Written by the device.
   alignas(64) std::atomic<uint32_t> device_sleeping;  // 64: Sleeping
-  std::atomic<uint32_t> attached;                     // 68: futex; 1 when a lane thread serves this lane
-  // The lane thread's tid | FUTEX_WAITERS, entered in its robust list: when the thread dies, however
-  // violently, the kernel sets FUTEX_OWNER_DIED here and wakes the client (Documentation/locking/robust-futexes).
-  alignas(64) std::atomic<uint32_t> liveness;         // 128
-  // Where the device reads next / writes next; the client starts from these when it takes a lane over.
+  std::atomic<uint32_t> attached;  // 68: futex; 1 when a lane thread serves this lane
+  // The lane thread's tid | FUTEX_WAITERS, entered in its robust list: when the thread dies,
+  // however violently, the kernel sets FUTEX_OWNER_DIED here and wakes the client
+  // (Documentation/locking/robust-futexes).
+  alignas(64) std::atomic<uint32_t> liveness;  // 128
+  // Where the device reads next / writes next; the client starts from these when it takes a lane
+  // over.
   alignas(64) std::atomic<uint32_t> submission_position;  // 192
   std::atomic<uint32_t> completion_position;              // 196
 };
@@ -139,13 +147,13 @@ static_assert(sizeof(LaneControl) == 256 && offsetof(LaneControl, device_sleepin
               offsetof(LaneControl, submission_position) == 192);
 
 struct SessionHeader {
-  uint64_t magic;          // 0
-  uint32_t version;        // 8
-  uint32_t lane_count;     // 12
-  uint32_t lane_stride;    // 16
-  uint32_t arena_bytes;    // 20
-  uint64_t session_id;     // 24
-  uint64_t total_bytes;    // 32
+  uint64_t magic;        // 0
+  uint32_t version;      // 8
+  uint32_t lane_count;   // 12
+  uint32_t lane_stride;  // 16
+  uint32_t arena_bytes;  // 20
+  uint64_t session_id;   // 24
+  uint64_t total_bytes;  // 32
 };
 static_assert(sizeof(SessionHeader) == 40);
 
@@ -160,7 +168,8 @@ constexpr uint64_t session_bytes(uint32_t lanes, uint32_t arena_bytes) {
   return kPage + uint64_t{lanes} * lane_stride(arena_bytes);
 }
 
-// One lane as seen by either side: plain pointers into the mapping, computed once from checked numbers.
+// One lane as seen by either side: plain pointers into the mapping, computed once from checked
+// numbers.
 struct LaneView {
   LaneControl* control = nullptr;
   Submission* submissions = nullptr;
@@ -169,10 +178,12 @@ struct LaneView {
   uint32_t arena_bytes = 0;
 
   static LaneView at(void* session, uint32_t lane, uint32_t arena_bytes) {
-    uint8_t* base = static_cast<uint8_t*>(session) + kPage + uint64_t{lane} * lane_stride(arena_bytes);
+    uint8_t* base =
+        static_cast<uint8_t*>(session) + kPage + uint64_t{lane} * lane_stride(arena_bytes);
     return {reinterpret_cast<LaneControl*>(base),
             reinterpret_cast<Submission*>(base + kSubmissionsOffset),
-            reinterpret_cast<Completion*>(base + kCompletionsOffset), base + kArenaOffset, arena_bytes};
+            reinterpret_cast<Completion*>(base + kCompletionsOffset), base + kArenaOffset,
+            arena_bytes};
   }
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Every bound of the contract between host and device, in one place. Used by both sides; a peer that exceeds
-// one of these is hostile or broken, and its session ends.
+// Every bound of the contract between host and device, in one place. Used by both sides; a peer
+// that exceeds one of these is hostile or broken, and its session ends.
 #pragma once
 
 #include <cstdint>
@@ -16,11 +16,11 @@ inline constexpr uint32_t kMaxLanes = 512;        // threads of one client that 
 inline constexpr uint32_t kMinArenaBytes = 4096;  // one page
 inline constexpr uint32_t kMaxArenaBytes = 16u << 20;
 inline constexpr uint32_t kDefaultArenaBytes = 1u << 20;
-inline constexpr uint32_t kMaxFd = 1u << 20;      // fd numbers at and above this are never offloaded
-inline constexpr uint32_t kMaxPath = 4096;        // PATH_MAX, with its NUL
-inline constexpr uint32_t kMaxIov = 1024;         // UIO_MAXIOV
+inline constexpr uint32_t kMaxFd = 1u << 20;  // fd numbers at and above this are never offloaded
+inline constexpr uint32_t kMaxPath = 4096;    // PATH_MAX, with its NUL
+inline constexpr uint32_t kMaxIov = 1024;     // UIO_MAXIOV
 inline constexpr uint64_t kMaxCallBytes = 64u << 20;  // bytes of client memory one call may move
-inline constexpr uint32_t kMaxSessions = 1024;    // per device
+inline constexpr uint32_t kMaxSessions = 1024;        // per device
 
 // Of an arena of `arena_bytes`, windows may use all but this much: the rest serves upcalls.
 constexpr uint32_t upcall_reserve(uint32_t arena_bytes) {

@@ -1,21 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Control messages: what travels beside session memory, on one AF_UNIX SOCK_SEQPACKET connection per session
-// (shm transport). A message is one fixed-size datagram, file descriptors ride along as SCM_RIGHTS. The client
-// connects to minod's socket; the same connection then belongs to the session's proxy, so that holding
-// the descriptor is the authority over the session: it survives exec, and a fork hands out a new one.
+// Control messages: what travels beside session memory, on one AF_UNIX SOCK_SEQPACKET connection
+// per session (shm transport). A message is one fixed-size datagram, file descriptors ride along as
+// SCM_RIGHTS. The client connects to minod's socket; the same connection then belongs to the
+// session's proxy, so that holding the descriptor is the authority over the session: it survives
+// exec, and a fork hands out a new one.
 //
 //   client                                       device
 //   Hello {version, arena, lanes}         ->     minod: peer credentials, quota, forks the proxy
-//                                         <-     Welcome {id, lanes, arena} + memfd   or   Refuse {text}
-//   AttachLane {lane}                     ->     proxy starts (or finds) the lane's thread; sets `attached`
-//   Bell {lane} + eventfd                 ->     where to wake this lane's client in a mixed wait
-//   Cancel {lane, turn}                   ->     interrupt that call, if it still runs
+//                                         <-     Welcome {id, lanes, arena} + memfd   or   Refuse
+//                                         {text}
+//   AttachLane {lane}                     ->     proxy starts (or finds) the lane's thread; sets
+//   `attached` Bell {lane} + eventfd                 ->     where to wake this lane's client in a
+//   mixed wait Cancel {lane, turn}                   ->     interrupt that call, if it still runs
 //   (Op::kFork on a ring)                 <-     Child {id} + its socket + its memfd
-//   Adopt {}              on the child's  ->     sender's pid (SCM_CREDENTIALS) is now this session's client
-//   Reattach {}           after exec      ->     lanes are stopped and reset
+//   Adopt {}              on the child's  ->     sender's pid (SCM_CREDENTIALS) is now this
+//   session's client Reattach {}           after exec      ->     lanes are stopped and reset
 //                                         <-     Welcome + memfd
-//   Export {} + fd, Import {id}           (a proxy to minod, on a connection of its own)  ->  Exchanged {id} [+ fd]
+//   Export {} + fd, Import {id}           (a proxy to minod, on a connection of its own)  ->
+//   Exchanged {id} [+ fd]
 // Rejected: tokens in the environment (they leak, and a socket path is out of reach after chroot).
 #pragma once
 
@@ -26,8 +29,18 @@
 namespace mino::abi {
 
 enum class MessageType : uint32_t {
-  kHello = 1, kWelcome, kRefuse, kAttachLane, kBell, kCancel, kChild, kAdopt, kReattach,
-  kExport, kImport, kExchanged,  // between a proxy and minod: open files on their way to another session
+  kHello = 1,
+  kWelcome,
+  kRefuse,
+  kAttachLane,
+  kBell,
+  kCancel,
+  kChild,
+  kAdopt,
+  kReattach,
+  kExport,
+  kImport,
+  kExchanged,  // between a proxy and minod: open files on their way to another session
 };
 
 // Why a client was not admitted; the text in the message names the limit or the remedy.

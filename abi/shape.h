@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The vocabulary in which abi/syscalls.h describes a system call: what each argument is, how long the memory
-// behind it is, how much of it the kernel writes, and how the call is routed. Pure data: hook/ derives windows
-// from it, engine/native/ marshals by it, cli/ prints by it. A new kind of argument is added here and in walk.h.
+// The vocabulary in which abi/syscalls.h describes a system call: what each argument is, how long
+// the memory behind it is, how much of it the kernel writes, and how the call is routed. Pure data:
+// hook/ derives windows from it, engine/native/ marshals by it, cli/ prints by it. A new kind of
+// argument is added here and in walk.h.
 #pragma once
 
 #include <cstdint>
@@ -10,18 +11,18 @@
 namespace mino::abi {
 
 enum class Kind : uint8_t {
-  kNone,     // these three are no memory, and stay first
-  kValue,    // a number
-  kFd,       // a file descriptor; the first one of a row decides where kByFd rows run
-  kPath,     // NUL-terminated string
-  kIn,       // memory the kernel reads; `len` says how much
-  kOut,      // memory the kernel writes
-  kInOut,    // both
-  kIovIn,    // struct iovec[], element count in argument `len.arg`; the kernel reads the buffers
-  kIovOut,   //   … writes the buffers
-  kMsgIn,    // struct msghdr of sendmsg
-  kMsgOut,   //   … of recvmsg
-  kMmsgIn,   // struct mmsghdr[], count in argument `len.arg`
+  kNone,    // these three are no memory, and stay first
+  kValue,   // a number
+  kFd,      // a file descriptor; the first one of a row decides where kByFd rows run
+  kPath,    // NUL-terminated string
+  kIn,      // memory the kernel reads; `len` says how much
+  kOut,     // memory the kernel writes
+  kInOut,   // both
+  kIovIn,   // struct iovec[], element count in argument `len.arg`; the kernel reads the buffers
+  kIovOut,  //   … writes the buffers
+  kMsgIn,   // struct msghdr of sendmsg
+  kMsgOut,  //   … of recvmsg
+  kMmsgIn,  // struct mmsghdr[], count in argument `len.arg`
   kMmsgOut,
   kFdSet,    // fd_set read and written, number of bits in argument `len.arg`
   kIoctl,    // value or pointer, as the request in argument 1 says (abi/ioctl.h)
@@ -34,7 +35,8 @@ enum class Kind : uint8_t {
 // How many bytes stand behind a pointer.
 struct Len {
   enum How : uint8_t { kFixed, kArg, kSockLen } how = kFixed;
-  uint8_t arg = 0;    // kArg: which argument counts; kSockLen: which argument points to the int length
+  uint8_t arg =
+      0;  // kArg: which argument counts; kSockLen: which argument points to the int length
   uint16_t unit = 0;  // kFixed: bytes; kArg: bytes per count
 };
 
@@ -51,9 +53,39 @@ enum class Wrote : uint8_t {
 
 // How `mino trace` shows a value.
 enum class Print : uint8_t {
-  kDec, kHex, kFd, kPointer, kData, kString, kSockaddr, kFamily, kSockType, kProtocol, kMsgFlags, kOpenFlags,
-  kMode, kAtFlags, kLevel, kOptName, kOptValue, kEpollOp, kEpollEvent, kEpollEvents, kPollfds, kTimespec,
-  kTimeval, kIov, kMsg, kMmsg, kFdSet, kIoctl, kFcntlCmd, kHow, kWhence, kSpliceFlags, kStruct,
+  kDec,
+  kHex,
+  kFd,
+  kPointer,
+  kData,
+  kString,
+  kSockaddr,
+  kFamily,
+  kSockType,
+  kProtocol,
+  kMsgFlags,
+  kOpenFlags,
+  kMode,
+  kAtFlags,
+  kLevel,
+  kOptName,
+  kOptValue,
+  kEpollOp,
+  kEpollEvent,
+  kEpollEvents,
+  kPollfds,
+  kTimespec,
+  kTimeval,
+  kIov,
+  kMsg,
+  kMmsg,
+  kFdSet,
+  kIoctl,
+  kFcntlCmd,
+  kHow,
+  kWhence,
+  kSpliceFlags,
+  kStruct,
 };
 
 struct Arg {
@@ -65,30 +97,40 @@ struct Arg {
 
 // Who decides where a call runs, and how. hook/ has one handler per route.
 enum class Route : uint8_t {
-  kByFd,        // offloaded if the row's first kFd is
-  kSocket,      // by address family (and netlink protocol)
+  kByFd,    // offloaded if the row's first kFd is
+  kSocket,  // by address family (and netlink protocol)
   kSocketPair,
-  kPath,        // by path prefix, or by dirfd for a relative path
-  kPathTwo,     // two paths; both sides must agree, else EXDEV
-  kCwd,         // chdir, fchdir, getcwd
-  kClose, kCloseRange, kDup, kFcntl, kIoctl,
-  kEpollCreate, kEpollCtl, kEpollWait, kPoll, kSelect,
-  kCopy,        // sendfile, splice, tee, copy_file_range: may cross the border
-  kMessage,     // sendmsg/recvmsg families: by fd; a local one may pass descriptors
-  kFork, kExec, kExit,
-  kSignal,      // rt_sigaction, rt_sigprocmask, …: emulated on the host
-  kMirror,      // credentials: done on the host, then repeated on the device
-  kMap,         // mmap: by fd; an offloaded file cannot be mapped (ENODEV)
-  kGuard,       // prctl, arch_prctl and the like: checked, then done on the host
-  kRefuse,      // ENOSYS, so that programs fall back (io_uring)
+  kPath,     // by path prefix, or by dirfd for a relative path
+  kPathTwo,  // two paths; both sides must agree, else EXDEV
+  kCwd,      // chdir, fchdir, getcwd
+  kClose,
+  kCloseRange,
+  kDup,
+  kFcntl,
+  kIoctl,
+  kEpollCreate,
+  kEpollCtl,
+  kEpollWait,
+  kPoll,
+  kSelect,
+  kCopy,     // sendfile, splice, tee, copy_file_range: may cross the border
+  kMessage,  // sendmsg/recvmsg families: by fd; a local one may pass descriptors
+  kFork,
+  kExec,
+  kExit,
+  kSignal,  // rt_sigaction, rt_sigprocmask, …: emulated on the host
+  kMirror,  // credentials: done on the host, then repeated on the device
+  kMap,     // mmap: by fd; an offloaded file cannot be mapped (ENODEV)
+  kGuard,   // prctl, arch_prctl and the like: checked, then done on the host
+  kRefuse,  // ENOSYS, so that programs fall back (io_uring)
 };
 
 enum RowFlags : uint16_t {
   kMayBlock = 1,
-  kMakesFd = 2,       // the result is a new file descriptor (install_fd)
-  kMakesTwoFds = 4,   // writes two descriptors (socketpair)
-  kRaisesSigpipe = 8, // EPIPE raises SIGPIPE in the client, unless MSG_NOSIGNAL
-  kFdMayBePath = 16,  // AT_EMPTY_PATH and the like: the path may be empty or NULL
+  kMakesFd = 2,        // the result is a new file descriptor (install_fd)
+  kMakesTwoFds = 4,    // writes two descriptors (socketpair)
+  kRaisesSigpipe = 8,  // EPIPE raises SIGPIPE in the client, unless MSG_NOSIGNAL
+  kFdMayBePath = 16,   // AT_EMPTY_PATH and the like: the path may be empty or NULL
 };
 
 enum class Support : uint8_t { kFull, kPartial, kHost, kNone };

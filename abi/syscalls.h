@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The one table of system calls (x86-64 numbers). A row says what the arguments are; windows, the native
-// engine's marshalling, `mino trace`, the coverage page and the tests are all derived from it. Calls without
-// a row run on the host. Adding a call is adding a row: see doc/add-a-syscall.md.
-// Argument meaning follows the man pages (section 2) and, where those are silent, Linux 6.12's SYSCALL_DEFINEs.
+// The one table of system calls (x86-64 numbers). A row says what the arguments are; windows, the
+// native engine's marshalling, `mino trace`, the coverage page and the tests are all derived from
+// it. Calls without a row run on the host. Adding a call is adding a row: see doc/add-a-syscall.md.
+// Argument meaning follows the man pages (section 2) and, where those are silent, Linux 6.12's
+// SYSCALL_DEFINEs.
 #pragma once
 
 #include <array>
@@ -16,10 +17,18 @@ namespace mino::abi {
 
 namespace shorthand {  // Only to keep the rows readable.
 
-constexpr Arg fd() { return {Kind::kFd, Print::kFd, {}, {}}; }
-constexpr Arg val(Print print = Print::kDec) { return {Kind::kValue, print, {}, {}}; }
-constexpr Arg hex() { return val(Print::kHex); }
-constexpr Arg path() { return {Kind::kPath, Print::kString, {}, {}}; }
+constexpr Arg fd() {
+  return {Kind::kFd, Print::kFd, {}, {}};
+}
+constexpr Arg val(Print print = Print::kDec) {
+  return {Kind::kValue, print, {}, {}};
+}
+constexpr Arg hex() {
+  return val(Print::kHex);
+}
+constexpr Arg path() {
+  return {Kind::kPath, Print::kString, {}, {}};
+}
 constexpr Arg in(uint8_t count_arg, uint16_t unit = 1, Print print = Print::kData) {
   return {Kind::kIn, print, {Len::kArg, count_arg, unit}, {}};
 }
@@ -43,20 +52,42 @@ constexpr Arg inout(uint8_t count_arg, uint16_t unit, Print print) {
 constexpr Arg out_socklen(uint8_t len_arg, Print print) {
   return {Kind::kOut, print, {Len::kSockLen, len_arg, 1}, Wrote::kSockLen};
 }
-constexpr Arg socklen() { return inout_fixed(4, Print::kStruct); }
-constexpr Arg iov_in(uint8_t count_arg) { return {Kind::kIovIn, Print::kIov, {Len::kArg, count_arg, 16}, {}}; }
+constexpr Arg socklen() {
+  return inout_fixed(4, Print::kStruct);
+}
+constexpr Arg iov_in(uint8_t count_arg) {
+  return {Kind::kIovIn, Print::kIov, {Len::kArg, count_arg, 16}, {}};
+}
 constexpr Arg iov_out(uint8_t count_arg) {
   return {Kind::kIovOut, Print::kIov, {Len::kArg, count_arg, 16}, Wrote::kVector};
 }
-constexpr Arg msg_in() { return {Kind::kMsgIn, Print::kMsg, {}, {}}; }
-constexpr Arg msg_out() { return {Kind::kMsgOut, Print::kMsg, {}, Wrote::kMsg}; }
-constexpr Arg mmsg_in(uint8_t n) { return {Kind::kMmsgIn, Print::kMmsg, {Len::kArg, n, 64}, Wrote::kMsg}; }
-constexpr Arg mmsg_out(uint8_t n) { return {Kind::kMmsgOut, Print::kMmsg, {Len::kArg, n, 64}, Wrote::kMsg}; }
-constexpr Arg fdset(uint8_t n) { return {Kind::kFdSet, Print::kFdSet, {Len::kArg, n, 1}, Wrote::kChanged}; }
-constexpr Arg host() { return {Kind::kHost, Print::kPointer, {}, {}}; }
-constexpr Arg sockaddr_in(uint8_t n) { return in(n, 1, Print::kSockaddr); }
-constexpr Arg sockaddr_out(uint8_t n) { return out_socklen(n, Print::kSockaddr); }
-constexpr Arg timespec() { return in_fixed(16, Print::kTimespec); }
+constexpr Arg msg_in() {
+  return {Kind::kMsgIn, Print::kMsg, {}, {}};
+}
+constexpr Arg msg_out() {
+  return {Kind::kMsgOut, Print::kMsg, {}, Wrote::kMsg};
+}
+constexpr Arg mmsg_in(uint8_t n) {
+  return {Kind::kMmsgIn, Print::kMmsg, {Len::kArg, n, 64}, Wrote::kMsg};
+}
+constexpr Arg mmsg_out(uint8_t n) {
+  return {Kind::kMmsgOut, Print::kMmsg, {Len::kArg, n, 64}, Wrote::kMsg};
+}
+constexpr Arg fdset(uint8_t n) {
+  return {Kind::kFdSet, Print::kFdSet, {Len::kArg, n, 1}, Wrote::kChanged};
+}
+constexpr Arg host() {
+  return {Kind::kHost, Print::kPointer, {}, {}};
+}
+constexpr Arg sockaddr_in(uint8_t n) {
+  return in(n, 1, Print::kSockaddr);
+}
+constexpr Arg sockaddr_out(uint8_t n) {
+  return out_socklen(n, Print::kSockaddr);
+}
+constexpr Arg timespec() {
+  return in_fixed(16, Print::kTimespec);
+}
 
 }  // namespace shorthand
 
@@ -81,76 +112,150 @@ inline constexpr auto kSyscalls = [] {
       {328, "pwritev2", kByFd, kSend, {fd(), iov_in(2), val(), val(), val(), hex()}},
       // Sockets.
       {41, "socket", kSocket, kMakesFd, {val(P::kFamily), val(P::kSockType), val(P::kProtocol)}},
-      {53, "socketpair", kSocketPair, kMakesTwoFds,
+      {53,
+       "socketpair",
+       kSocketPair,
+       kMakesTwoFds,
        {val(P::kFamily), val(P::kSockType), val(P::kProtocol), out_fixed(8)}},
       {42, "connect", kByFd, kBlock, {fd(), sockaddr_in(2), val()}},
       {43, "accept", kByFd, kBlock | kMakesFd, {fd(), sockaddr_out(2), socklen()}},
-      {288, "accept4", kByFd, kBlock | kMakesFd,
+      {288,
+       "accept4",
+       kByFd,
+       kBlock | kMakesFd,
        {fd(), sockaddr_out(2), socklen(), val(P::kSockType)}},
-      {44, "sendto", kByFd, kSend,
-       {fd(), in(2), val(), val(P::kMsgFlags), sockaddr_in(5), val()}},
-      {45, "recvfrom", kByFd, kBlock,
+      {44, "sendto", kByFd, kSend, {fd(), in(2), val(), val(P::kMsgFlags), sockaddr_in(5), val()}},
+      {45,
+       "recvfrom",
+       kByFd,
+       kBlock,
        {fd(), out(2), val(), val(P::kMsgFlags), sockaddr_out(5), socklen()}},
       {46, "sendmsg", kMessage, kSend, {fd(), msg_in(), val(P::kMsgFlags)}},
       {47, "recvmsg", kMessage, kBlock, {fd(), msg_out(), val(P::kMsgFlags)}},
       {307, "sendmmsg", kMessage, kSend, {fd(), mmsg_in(2), val(), val(P::kMsgFlags)}},
-      {299, "recvmmsg", kMessage, kBlock,
+      {299,
+       "recvmmsg",
+       kMessage,
+       kBlock,
        {fd(), mmsg_out(2), val(), val(P::kMsgFlags), inout_fixed(16, P::kTimespec)}},
       {48, "shutdown", kByFd, 0, {fd(), val(P::kHow)}},
       {49, "bind", kByFd, 0, {fd(), sockaddr_in(2), val()}},
       {50, "listen", kByFd, 0, {fd(), val()}},
       {51, "getsockname", kByFd, 0, {fd(), sockaddr_out(2), socklen()}},
       {52, "getpeername", kByFd, 0, {fd(), sockaddr_out(2), socklen()}},
-      {54, "setsockopt", kByFd, kBlock,
-       {fd(), val(P::kLevel), val(P::kOptName),
-        {Kind::kOptIn, P::kOptValue, {Len::kArg, 4, 1}, {}}, val()}},
-      {55, "getsockopt", kByFd, 0,
-       {fd(), val(P::kLevel), val(P::kOptName),
-        {Kind::kInOut, P::kOptValue, {Len::kSockLen, 4, 1}, Wrote::kChanged}, socklen()}},
+      {54,
+       "setsockopt",
+       kByFd,
+       kBlock,
+       {fd(),
+        val(P::kLevel),
+        val(P::kOptName),
+        {Kind::kOptIn, P::kOptValue, {Len::kArg, 4, 1}, {}},
+        val()}},
+      {55,
+       "getsockopt",
+       kByFd,
+       0,
+       {fd(),
+        val(P::kLevel),
+        val(P::kOptName),
+        {Kind::kInOut, P::kOptValue, {Len::kSockLen, 4, 1}, Wrote::kChanged},
+        socklen()}},
       // Descriptors.
       {3, "close", kClose, kBlock, {fd()}},
       {436, "close_range", kCloseRange, 0, {val(), val(), hex()}},
       {32, "dup", kDup, kMakesFd, {fd()}},
       {33, "dup2", kDup, kMakesFd, {fd(), val()}},
       {292, "dup3", kDup, kMakesFd, {fd(), val(), val(P::kOpenFlags)}},
-      {72, "fcntl", kFcntl, kBlock,
+      {72,
+       "fcntl",
+       kFcntl,
+       kBlock,
        {fd(), val(P::kFcntlCmd), {Kind::kFcntl, P::kHex, {}, Wrote::kChanged}}},
-      {16, "ioctl", kIoctl, kBlock,
+      {16,
+       "ioctl",
+       kIoctl,
+       kBlock,
        {fd(), val(P::kIoctl), {Kind::kIoctl, P::kPointer, {}, Wrote::kChanged}}},
-      {9, "mmap", kMap, 0, {val(P::kPointer), val(), hex(), hex(), fd(), val()}, kPartial,
+      {9,
+       "mmap",
+       kMap,
+       0,
+       {val(P::kPointer), val(), hex(), hex(), fd(), val()},
+       kPartial,
        "mapping an offloaded file answers ENODEV"},
       // Readiness.
       {7, "poll", kPoll, kBlock, {inout(1, 8, P::kPollfds), val(), val()}},
-      {271, "ppoll", kPoll, kBlock,
+      {271,
+       "ppoll",
+       kPoll,
+       kBlock,
        {inout(1, 8, P::kPollfds), val(), inout_fixed(16, P::kTimespec), host(), val()}},
-      {23, "select", kSelect, kBlock,
+      {23,
+       "select",
+       kSelect,
+       kBlock,
        {val(), fdset(0), fdset(0), fdset(0), inout_fixed(16, P::kTimeval)}},
-      {270, "pselect6", kSelect, kBlock,
-       {val(), fdset(0), fdset(0), fdset(0), inout_fixed(16, P::kTimespec),
+      {270,
+       "pselect6",
+       kSelect,
+       kBlock,
+       {val(),
+        fdset(0),
+        fdset(0),
+        fdset(0),
+        inout_fixed(16, P::kTimespec),
         {Kind::kSigmask, P::kPointer, {}, {}}}},
       {213, "epoll_create", kEpollCreate, kMakesFd, {val()}},
       {291, "epoll_create1", kEpollCreate, kMakesFd, {val(P::kOpenFlags)}},
-      {233, "epoll_ctl", kEpollCtl, 0,
+      {233,
+       "epoll_ctl",
+       kEpollCtl,
+       0,
        {fd(), val(P::kEpollOp), val(P::kFd), in_fixed(12, P::kEpollEvent)}},
-      {232, "epoll_wait", kEpollWait, kBlock,
+      {232,
+       "epoll_wait",
+       kEpollWait,
+       kBlock,
        {fd(), out(2, Wrote::kUnits, 12, P::kEpollEvents), val(), val()}},
-      {281, "epoll_pwait", kEpollWait, kBlock,
+      {281,
+       "epoll_pwait",
+       kEpollWait,
+       kBlock,
        {fd(), out(2, Wrote::kUnits, 12, P::kEpollEvents), val(), val(), host(), val()}},
-      {441, "epoll_pwait2", kEpollWait, kBlock,
+      {441,
+       "epoll_pwait2",
+       kEpollWait,
+       kBlock,
        {fd(), out(2, Wrote::kUnits, 12, P::kEpollEvents), val(), timespec(), host(), val()}},
       // Copies between files: one side may be local.
       {40, "sendfile", kCopy, kSend, {fd(), fd(), inout_fixed(8), val()}},
-      {275, "splice", kCopy, kSend,
+      {275,
+       "splice",
+       kCopy,
+       kSend,
        {fd(), inout_fixed(8), fd(), inout_fixed(8), val(), val(P::kSpliceFlags)}},
       {276, "tee", kCopy, kBlock, {fd(), fd(), val(), val(P::kSpliceFlags)}},
-      {278, "vmsplice", kByFd, kBlock, {fd(), iov_in(2), val(), val(P::kSpliceFlags)}, kPartial,
+      {278,
+       "vmsplice",
+       kByFd,
+       kBlock,
+       {fd(), iov_in(2), val(), val(P::kSpliceFlags)},
+       kPartial,
        "pipes are local; on an offloaded file it answers EBADF as Linux does"},
-      {326, "copy_file_range", kCopy, kBlock,
+      {326,
+       "copy_file_range",
+       kCopy,
+       kBlock,
        {fd(), inout_fixed(8), fd(), inout_fixed(8), val(), hex()}},
       // Files, and paths under offloaded prefixes.
       {2, "open", kPath, kMakesFd | kMayBlock, {path(), val(P::kOpenFlags), val(P::kMode)}},
       {85, "creat", kPath, kMakesFd | kMayBlock, {path(), val(P::kMode)}},
-      {257, "openat", kPath, kMakesFd | kMayBlock, {fd(), path(), val(P::kOpenFlags), val(P::kMode)}},
+      {257,
+       "openat",
+       kPath,
+       kMakesFd | kMayBlock,
+       {fd(), path(), val(P::kOpenFlags), val(P::kMode)}},
       {437, "openat2", kPath, kMakesFd | kMayBlock, {fd(), path(), in(3, 1, P::kStruct), val()}},
       {4, "stat", kPath, 0, {path(), out_fixed(144)}},
       {5, "fstat", kByFd, 0, {fd(), out_fixed(144)}},
@@ -220,7 +325,12 @@ inline constexpr auto kSyscalls = [] {
       {126, "capset", kMirror, 0, {in_fixed(8), in_fixed(24)}},
       {95, "umask", kMirror, 0, {val(P::kMode)}},
       // Process life and signals: the host's own, with the device kept in step.
-      {56, "clone", kFork, 0, {hex(), val(P::kPointer), val(P::kPointer), val(P::kPointer), hex()}, kHost},
+      {56,
+       "clone",
+       kFork,
+       0,
+       {hex(), val(P::kPointer), val(P::kPointer), val(P::kPointer), hex()},
+       kHost},
       {57, "fork", kFork, 0, {}, kHost},
       {58, "vfork", kFork, 0, {}, kHost},
       {435, "clone3", kFork, 0, {val(P::kPointer), val()}, kHost},
@@ -240,7 +350,12 @@ inline constexpr auto kSyscalls = [] {
       {302, "prlimit64", kGuard, 0, {val(), val(), val(P::kPointer), val(P::kPointer)}, kHost},
       {308, "setns", kGuard, 0, {fd(), hex()}, kHost},
       // Not carried.
-      {425, "io_uring_setup", kRefuse, 0, {val(), val(P::kPointer)}, Support::kNone,
+      {425,
+       "io_uring_setup",
+       kRefuse,
+       0,
+       {val(), val(P::kPointer)},
+       Support::kNone,
        "ENOSYS, so that programs fall back to epoll"},
   });
 }();

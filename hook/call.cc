@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The call path. What is shared is written once and read once; what comes back is checked before it is used.
+// The call path. What is shared is written once and read once; what comes back is checked before it
+// is used.
 #include "hook/call.h"
 
 #include "abi/walk.h"
@@ -17,8 +18,8 @@ namespace {
 
 constexpr u32 kSlotMask = abi::kRingSlots - 1;
 
-// Cycles, at the 2 to 4 GHz of today's machines: a spin of 1 µs, and the longest one (about 100 µs: a wake-up
-// across cores on a virtual machine, which a sleeping device needs before it can answer).
+// Cycles, at the 2 to 4 GHz of today's machines: a spin of 1 µs, and the longest one (about 100 µs:
+// a wake-up across cores on a virtual machine, which a sleeping device needs before it can answer).
 constexpr u64 kShortSpin = 3'000;
 constexpr u64 kLongSpin = 300'000;
 
@@ -45,7 +46,9 @@ struct UserReader {
 class WindowSink {
  public:
   WindowSink(const abi::LaneView& lane, abi::Submission& slot)
-      : lane_(lane), slot_(slot), limit_(lane.arena_bytes - abi::upcall_reserve(lane.arena_bytes)) {}
+      : lane_(lane),
+        slot_(slot),
+        limit_(lane.arena_bytes - abi::upcall_reserve(lane.arena_bytes)) {}
 
   i64 count() const { return count_; }
 
@@ -82,8 +85,9 @@ abi::Submission& next_submission(ThreadState* ts) {
   return ts->lane.submissions[ts->submit_position & kSlotMask];
 }
 
-// Publishes the slot and wakes the device if it sleeps. The release store pairs with the device's acquire load
-// of `turn`; the fence with the one the device executes between storing device_sleeping and looking again.
+// Publishes the slot and wakes the device if it sleeps. The release store pairs with the device's
+// acquire load of `turn`; the fence with the one the device executes between storing
+// device_sleeping and looking again.
 void publish(ThreadState* ts, abi::Submission& slot) {
   ts->submit_position++;
   slot.turn.store(ts->submit_position, std::memory_order_release);
@@ -94,8 +98,8 @@ void publish(ThreadState* ts, abi::Submission& slot) {
   }
 }
 
-void submit(ThreadState* ts, abi::SubmissionKind kind, u32 number, const u64 args[6], int install_fd,
-            u8 flags, const abi::Row* row) {
+void submit(ThreadState* ts, abi::SubmissionKind kind, u32 number, const u64 args[6],
+            int install_fd, u8 flags, const abi::Row* row) {
   abi::Submission& slot = next_submission(ts);
   slot.nr = number;
   slot.install_fd = install_fd;
@@ -123,7 +127,8 @@ void reply(ThreadState* ts, i64 served) {
 void serve_upcall(ThreadState* ts, abi::CompletionKind kind, const abi::Extent& e) {
   const u64 addr = e.addr;
   ts->call_upcalls++;
-  if (u64{e.arena_off} + e.len > ts->lane.arena_bytes && kind != abi::CompletionKind::kUpcallProbe) {
+  if (u64{e.arena_off} + e.len > ts->lane.arena_bytes &&
+      kind != abi::CompletionKind::kUpcallProbe) {
     reply(ts, err::kFault);
     return;
   }
@@ -150,8 +155,8 @@ void serve_upcall(ThreadState* ts, abi::CompletionKind kind, const abi::Extent& 
   reply(ts, served);
 }
 
-// Applies what the device copied out into windows. A bad address here means that the memory went away
-// during the call: EFAULT, as from the kernel.
+// Applies what the device copied out into windows. A bad address here means that the memory went
+// away during the call: EFAULT, as from the kernel.
 long apply(ThreadState* ts, const abi::Completion& slot) {
   const u16 count = slot.extent_count;
   long result = slot.result;
@@ -164,7 +169,8 @@ long apply(ThreadState* ts, const abi::Completion& slot) {
   return result;
 }
 
-// Sleeps until the next completion slot is published, the lane thread dies, or a signal is deferred.
+// Sleeps until the next completion slot is published, the lane thread dies, or a signal is
+// deferred.
 void sleep_on_lane(ThreadState* ts, bool interruptible) {
   abi::LaneControl* control = ts->lane.control;
   abi::Completion& slot = ts->lane.completions[ts->complete_position & kSlotMask];
@@ -172,10 +178,14 @@ void sleep_on_lane(ThreadState* ts, bool interruptible) {
   const u32 alive = control->liveness.load(std::memory_order_relaxed);
   constexpr u32 kOwnerDied = 0x40000000;
   control->client_sleeping.store(abi::kOnFutex, std::memory_order_seq_cst);
-  std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with the fence after the device's publication
-  if (slot.turn.load(std::memory_order_acquire) != ts->complete_position + 1 && !(alive & kOwnerDied) &&
-      alive != 0) {
-    struct Waiter { u64 value, address; u32 flags, reserved; };
+  std::atomic_thread_fence(
+      std::memory_order_seq_cst);  // pairs with the fence after the device's publication
+  if (slot.turn.load(std::memory_order_acquire) != ts->complete_position + 1 &&
+      !(alive & kOwnerDied) && alive != 0) {
+    struct Waiter {
+      u64 value, address;
+      u32 flags, reserved;
+    };
     constexpr u32 kSize32 = 2;
     const Waiter waiters[2] = {{expected, ptr(&slot.turn), kSize32, 0},
                                {alive, ptr(&control->liveness), kSize32, 0}};
@@ -191,7 +201,9 @@ void sleep_on_lane(ThreadState* ts, bool interruptible) {
 
 }  // namespace
 
-u32 row_index(const abi::Row& row) { return static_cast<u32>(&row - abi::kSyscalls.data()); }
+u32 row_index(const abi::Row& row) {
+  return static_cast<u32>(&row - abi::kSyscalls.data());
+}
 
 bool device_alive(const ThreadState* ts) {
   constexpr u32 kOwnerDied = 0x40000000;
@@ -199,8 +211,8 @@ bool device_alive(const ThreadState* ts) {
   return alive != 0 && !(alive & kOwnerDied);
 }
 
-// Every eighth wait is patient whatever was learnt: two sides that have both learnt to sleep would otherwise keep
-// each other asleep, because each then measures the other's wake-up.
+// Every eighth wait is patient whatever was learnt: two sides that have both learnt to sleep would
+// otherwise keep each other asleep, because each then measures the other's wake-up.
 u64 spin_budget(ThreadState* ts, u32 index) {
   const u64 usual = ts->wait_cycles[index];
   if (usual < kLongSpin) return min(kShortSpin + 2 * usual, kLongSpin);
@@ -208,10 +220,11 @@ u64 spin_budget(ThreadState* ts, u32 index) {
 }
 
 void learn_wait(ThreadState* ts, u32 index, u64 took) {
-  // A moving average: down at once when spinning has paid, up over about eight waits; one very long wait counts no
-  // more than two sleeps.
+  // A moving average: down at once when spinning has paid, up over about eight waits; one very long
+  // wait counts no more than two sleeps.
   const u64 usual = ts->wait_cycles[index];
-  const u64 now = took < usual / 2 ? (usual + took) / 2 : (usual * 7 + min(took, 2 * kLongSpin)) / 8;
+  const u64 now =
+      took < usual / 2 ? (usual + took) / 2 : (usual * 7 + min(took, 2 * kLongSpin)) / 8;
   ts->wait_cycles[index] = static_cast<u32>(now);
 }
 
@@ -263,30 +276,33 @@ long offload_wait(ThreadState* ts, u32 index, u32 call_flags) {
       session_died(ts->process->session);
       return err::kNetDown;
     }
-    if (__atomic_load_n(&ts->deferred, __ATOMIC_RELAXED) && !cancelled && !(call_flags & kNoCancel)) {
+    if (__atomic_load_n(&ts->deferred, __ATOMIC_RELAXED) && !cancelled &&
+        !(call_flags & kNoCancel)) {
       offload_cancel(ts);
       cancelled = true;
     }
     now = cycles();
     if (now - start < kShortSpin) continue;
     if (now - start < budget) {
-      raw(nr::kSchedYield);  // costs little when the core has nothing else; lets the proxy run when it has
+      raw(nr::kSchedYield);  // costs little when the core has nothing else; lets the proxy run when
+                             // it has
       continue;
     }
     sleep_on_lane(ts, !cancelled && !(call_flags & kNoCancel));
   }
 }
 
-long offload(ThreadState* ts, const abi::Row& row, const u64 args[6], int install_fd, u8 submission_flags,
-             u32 call_flags) {
+long offload(ThreadState* ts, const abi::Row& row, const u64 args[6], int install_fd,
+             u8 submission_flags, u32 call_flags) {
   for (;;) {
     submit(ts, abi::SubmissionKind::kCall, row.nr, args, install_fd, submission_flags, &row);
     ts->call_trips++;
     const long result = offload_wait(ts, row_index(row), call_flags);
     if (ts->process->session.status == SessionStatus::kDead) return dead_result(row, args);
-    // A cancellation that came too late for its call can hit nothing; but a restart code without a signal of ours
-    // means only: again.
-    if (result <= abi::kErestartsys && result >= abi::kErestartRestartblock && !ts->deferred) continue;
+    // A cancellation that came too late for its call can hit nothing; but a restart code without a
+    // signal of ours means only: again.
+    if (result <= abi::kErestartsys && result >= abi::kErestartRestartblock && !ts->deferred)
+      continue;
     return result;
   }
 }
@@ -300,19 +316,40 @@ long offload_op(ThreadState* ts, abi::Op op, u64 a, u64 b, int install_fd, u32 c
 long dead_result(const abi::Row& row, const u64 args[6]) {
   constexpr u64 kSoError = 4, kSolSocket = 1, kFGetFl = 3;
   switch (row.nr) {
-    case 0: case 1: case 17: case 18: case 19: case 20: case 295: case 296: case 327: case 328:
-    case 44: case 45: case 46: case 47: case 299: case 307: case 40: case 275:
+    case 0:
+    case 1:
+    case 17:
+    case 18:
+    case 19:
+    case 20:
+    case 295:
+    case 296:
+    case 327:
+    case 328:
+    case 44:
+    case 45:
+    case 46:
+    case 47:
+    case 299:
+    case 307:
+    case 40:
+    case 275:
       return err::kConnReset;
-    case 3: return 0;
-    case 48: case 52: return err::kNotConn;
+    case 3:
+      return 0;
+    case 48:
+    case 52:
+      return err::kNotConn;
     case 55:
       if (args[1] == kSolSocket && args[2] == kSoError) {
         const int reset = 104;
         return user_write(args[3], &reset, 4) ? 0 : err::kFault;
       }
       return err::kNetDown;
-    case 72: return args[1] == kFGetFl ? 2 : 0;
-    default: return err::kNetDown;
+    case 72:
+      return args[1] == kFGetFl ? 2 : 0;
+    default:
+      return err::kNetDown;
   }
 }
 

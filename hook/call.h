@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One call to the device: windows, submission, waiting, upcalls, completion. The caller has a lane (ready()).
+// One call to the device: windows, submission, waiting, upcalls, completion. The caller has a lane
+// (ready()).
 #pragma once
 
 #include "hook/session.h"
@@ -8,14 +9,16 @@
 namespace mino::hook {
 
 enum CallFlags : u32 {
-  kNoCancel = 1,   // a signal does not interrupt it (it is short, and must not happen twice or half)
+  kNoCancel = 1,  // a signal does not interrupt it (it is short, and must not happen twice or half)
   kNoWindows = 2,  // bare registers
 };
 
-// The whole of it: submit, wait, apply. Restart codes (-512…) come back only if a signal was deferred.
+// The whole of it: submit, wait, apply. Restart codes (-512…) come back only if a signal was
+// deferred.
 long offload(ThreadState* ts, const abi::Row& row, const u64 args[6], int install_fd = -1,
              u8 submission_flags = 0, u32 call_flags = 0);
-long offload_op(ThreadState* ts, abi::Op op, u64 a, u64 b, int install_fd, u32 call_flags = kNoCancel);
+long offload_op(ThreadState* ts, abi::Op op, u64 a, u64 b, int install_fd,
+                u32 call_flags = kNoCancel);
 
 // The same in pieces, for waits that also watch the host: start, then poll until it is done.
 long offload_start(ThreadState* ts, const abi::Row& row, const u64 args[6], u8 submission_flags);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// sendfile, splice, tee and copy_file_range when one file is local and the other offloaded: the hook is the
-// copier. Bytes that come from a local file are read straight into the arena and leave as a window of
-// the device's write, so the client's memory is never touched. Nothing may be lost when the receiver takes
-// less than was read: files are re-read by offset, pipes are looked at with tee before they are consumed,
-// sockets with MSG_PEEK.
+// sendfile, splice, tee and copy_file_range when one file is local and the other offloaded: the
+// hook is the copier. Bytes that come from a local file are read straight into the arena and leave
+// as a window of the device's write, so the client's memory is never touched. Nothing may be lost
+// when the receiver takes less than was read: files are re-read by offset, pipes are looked at with
+// tee before they are consumed, sockets with MSG_PEEK.
 #include "hook/dispatch.h"
 #include "hook/user.h"
 
@@ -17,8 +17,9 @@ namespace {
 
 constexpr long kStat = 5;
 constexpr u32 kModeMask = 0170000, kRegular = 0100000, kPipe = 0010000;
-// Where the bytes of one step lie: in the lane's arena, so that they travel without another copy (hook/call.cc
-// recognises windows that are there already); or, with --no-windows, in memory of the thread's own.
+// Where the bytes of one step lie: in the lane's arena, so that they travel without another copy
+// (hook/call.cc recognises windows that are there already); or, with --no-windows, in memory of the
+// thread's own.
 struct Step {
   u8* buffer = nullptr;
   u64 bytes = 0;
@@ -46,10 +47,22 @@ u32 device_mode(ThreadState* ts, u64 fd) {
   return offload(ts, *abi::find_row(kStat), args) == 0 ? stat[6] : 0;
 }
 
+// Files of /proc and /sys take and give no splices (no splice_read or splice_write in their
+// operations).
+bool has_splice(ThreadState* ts, u64 fd) {
+  constexpr int kFstatfs = 138;
+  constexpr u64 kProc = 0x9fa0, kSysfs = 0x62656572;
+  u64 statfs[15];
+  const u64 args[6] = {fd, ptr(statfs)};
+  return offload(ts, *abi::find_row(kFstatfs), args) == 0 && statfs[0] != kProc &&
+         statfs[0] != kSysfs;
+}
+
 long device_write(ThreadState* ts, u64 fd, const u8* data, u64 bytes, u64 flags) {
   // A socket takes MSG_MORE/MSG_DONTWAIT; another file a plain write.
   const u64 args[6] = {fd, ptr(data), bytes, flags, 0, 0};
   long result = offload(ts, *abi::find_row(nr::kSendto), args);
+  if (result == err::kNotSock && !has_splice(ts, fd)) return err::kInval;
   if (result == err::kNotSock) result = offload(ts, *abi::find_row(nr::kWrite), args);
   return result;
 }
@@ -60,7 +73,9 @@ long device_read(ThreadState* ts, u64 fd, u8* data, u64 bytes, u64 flags) {
 }
 
 // Partial progress wins over an error, as in the kernel.
-long outcome(u64 done, long last) { return done ? static_cast<long>(done) : last; }
+long outcome(u64 done, long last) {
+  return done ? static_cast<long>(done) : last;
+}
 
 // sendfile from a local file to an offloaded one.
 long send_local_file(ThreadState* ts, u64 out, u64 in, u64 offset_pointer, u64 count) {
@@ -73,7 +88,8 @@ long send_local_file(ThreadState* ts, u64 out, u64 in, u64 offset_pointer, u64 c
     if (is_error(at)) return at == err::kSPipe ? err::kInval : at;
     offset = at;
   }
-  if ((file_mode(in) & kModeMask) != kRegular && (file_mode(in) & kModeMask) != 0060000) return err::kInval;
+  if ((file_mode(in) & kModeMask) != kRegular && (file_mode(in) & kModeMask) != 0060000)
+    return err::kInval;
   Step step(ts);
   if (!step.buffer) return err::kNoMem;
   constexpr u64 kMaxRw = 0x7ffff000, kMsgMore = 0x8000;
@@ -107,7 +123,7 @@ long send_local_file(ThreadState* ts, u64 out, u64 in, u64 offset_pointer, u64 c
 long send_device_file(ThreadState* ts, u64 out, u64 in, u64 offset_pointer, u64 count) {
   i64 offset = -1;
   if (offset_pointer && !user_read(offset_pointer, &offset, 8)) return err::kFault;
-  if ((device_mode(ts, in) & kModeMask) != kRegular) return err::kInval;
+  if ((device_mode(ts, in) & kModeMask) != kRegular || !has_splice(ts, in)) return err::kInval;
   Step step(ts);
   if (!step.buffer) return err::kNoMem;
   if (offset < 0) {
@@ -118,7 +134,8 @@ long send_device_file(ThreadState* ts, u64 out, u64 in, u64 offset_pointer, u64 
   u64 done = 0;
   long last = 0;
   while (done < count) {
-    const u64 args[6] = {in, ptr(step.buffer), min(count - done, step.bytes), static_cast<u64>(offset) + done};
+    const u64 args[6] = {in, ptr(step.buffer), min(count - done, step.bytes),
+                         static_cast<u64>(offset) + done};
     const long got = offload(ts, *abi::find_row(nr::kPread64), args);
     if (got <= 0) {
       last = got;
@@ -142,7 +159,10 @@ long send_device_file(ThreadState* ts, u64 out, u64 in, u64 offset_pointer, u64 
 }
 
 long wait_for(ThreadState* ts, u64 fd, short events) {
-  struct { int fd; short events, revents; } p{static_cast<int>(fd), events, 0};
+  struct {
+    int fd;
+    short events, revents;
+  } p{static_cast<int>(fd), events, 0};
   const u64 args[6] = {ptr(&p), 1, 0, 0, 8, 0};
   return mino_interruptible(ts, nr::kPpoll, args);
 }
@@ -162,7 +182,8 @@ long splice_out(ThreadState* ts, u64 pipe, u64 out, u64 count, u64 flags) {
   const long pipe_flags = raw(nr::kFcntl, pipe, 3);
   const bool nonblock = (flags & kSpliceNonblock) || (pipe_flags >= 0 && (pipe_flags & kONonblock));
   while (done < count) {
-    u64 tee[6] = {pipe, write_end, min(count - done, min(65536, step.bytes)), kSpliceNonblock, 0, 0};
+    u64 tee[6] = {pipe, write_end, min(count - done, min(65536, step.bytes)), kSpliceNonblock,
+                  0,    0};
     last = raw(nr::kTee, tee[0], tee[1], tee[2], tee[3]);
     if (last == err::kAgain && done == 0 && !nonblock) {
       last = wait_for(ts, pipe, 1);
@@ -187,7 +208,8 @@ long splice_out(ThreadState* ts, u64 pipe, u64 out, u64 count, u64 flags) {
   return outcome(done, last);
 }
 
-// splice from an offloaded socket to a local pipe: peek, put what the pipe takes, then consume exactly that.
+// splice from an offloaded socket to a local pipe: peek, put what the pipe takes, then consume
+// exactly that.
 long splice_in(ThreadState* ts, u64 in, u64 pipe, u64 count, u64 flags) {
   Step step(ts);
   if (!step.buffer) return err::kNoMem;
@@ -195,9 +217,13 @@ long splice_in(ThreadState* ts, u64 in, u64 pipe, u64 count, u64 flags) {
   long last = 0;
   const long pipe_flags = raw(nr::kFcntl, pipe, 3);
   const bool nonblock = (flags & kSpliceNonblock) || (pipe_flags >= 0 && (pipe_flags & kONonblock));
-  const u64 atomic = min(4096, step.bytes);  // a pipe that polls writable takes this much without blocking
+  const u64 atomic =
+      min(4096, step.bytes);  // a pipe that polls writable takes this much without blocking
   while (done < count) {
-    struct { int fd; short events, revents; } p{static_cast<int>(pipe), 4, 0};
+    struct {
+      int fd;
+      short events, revents;
+    } p{static_cast<int>(pipe), 4, 0};
     last = raw(nr::kPoll, ptr(&p), 1, 0);
     if (last == 0) {
       if (done) break;
@@ -210,7 +236,8 @@ long splice_in(ThreadState* ts, u64 in, u64 pipe, u64 count, u64 flags) {
       continue;
     }
     const u64 dontwait = done || (flags & kSpliceNonblock) ? kMsgDontwait : 0;
-    const long got = device_read(ts, in, step.buffer, min(count - done, atomic), kMsgPeek | dontwait);
+    const long got =
+        device_read(ts, in, step.buffer, min(count - done, atomic), kMsgPeek | dontwait);
     if (got <= 0) {
       last = got;
       break;
@@ -244,8 +271,10 @@ long do_splice(ThreadState* ts, const abi::Row& row, bool in_device, bool out_de
 long do_copy(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   const bool is_splice = row.nr == nr::kSplice, is_range = row.nr == nr::kCopyFileRange;
-  const u64 first = static_cast<u32>(f.rdi), second = static_cast<u32>(is_splice || is_range ? f.rdx : f.rsi);
-  const bool first_device = ts->process->offloaded(first), second_device = ts->process->offloaded(second);
+  const u64 first = static_cast<u32>(f.rdi),
+            second = static_cast<u32>(is_splice || is_range ? f.rdx : f.rsi);
+  const bool first_device = ts->process->offloaded(first),
+             second_device = ts->process->offloaded(second);
   if (!first_device && !second_device) return kLocal;
   if (ready(ts) != 0) return err::kConnReset;
   if (is_splice) return do_splice(ts, row, first_device, second_device);
@@ -253,13 +282,17 @@ long do_copy(ThreadState* ts, const abi::Row& row) {
   if (row.nr == nr::kTee) return err::kInval;  // not two pipes
   if (is_range) {
     constexpr u64 kFGetFd = 1;
-    if (is_error(raw(nr::kFcntl, first, kFGetFd)) || is_error(raw(nr::kFcntl, second, kFGetFd))) return err::kBadF;
-    const u32 here = file_mode(first_device ? second : first), there = device_mode(ts, first_device ? first : second);
-    return f.r9 || (here & kModeMask) != kRegular || (there & kModeMask) != kRegular ? err::kInval : err::kXdev;
+    if (is_error(raw(nr::kFcntl, first, kFGetFd)) || is_error(raw(nr::kFcntl, second, kFGetFd)))
+      return err::kBadF;
+    const u32 here = file_mode(first_device ? second : first),
+              there = device_mode(ts, first_device ? first : second);
+    return f.r9 || (here & kModeMask) != kRegular || (there & kModeMask) != kRegular ? err::kInval
+                                                                                     : err::kXdev;
   }
   // sendfile(out, in, offset, count)
   constexpr u64 kFGetFd = 1;
-  if (is_error(raw(nr::kFcntl, first, kFGetFd)) || is_error(raw(nr::kFcntl, second, kFGetFd))) return err::kBadF;
+  if (is_error(raw(nr::kFcntl, first, kFGetFd)) || is_error(raw(nr::kFcntl, second, kFGetFd)))
+    return err::kBadF;
   const long result = first_device ? send_local_file(ts, first, second, f.rdx, f.r10)
                                    : send_device_file(ts, first, second, f.rdx, f.r10);
   return result;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Calls that make, copy and close descriptors. The rules: one number on both sides; the placeholder comes first
-// and goes last; a number is flagged offloaded exactly while the device has it.
+// Calls that make, copy and close descriptors. The rules: one number on both sides; the placeholder
+// comes first and goes last; a number is flagged offloaded exactly while the device has it.
 #include "hook/dispatch.h"
 #include "hook/epoll_shadow.h"
 #include "hook/patch.h"
@@ -13,11 +13,16 @@ namespace {
 
 constexpr u64 kOCloexec = 0x80000;
 
-const abi::Row& close_row() { return *abi::find_row(nr::kClose); }
+const abi::Row& close_row() {
+  return *abi::find_row(nr::kClose);
+}
 
-bool on_device(u8 flags) { return flags & (kOffloaded | kCompanion); }
+bool on_device(u8 flags) {
+  return flags & (kOffloaded | kCompanion);
+}
 
-// The device's half of a close. It always happens: neither signals nor errors leave the number open.
+// The device's half of a close. It always happens: neither signals nor errors leave the number
+// open.
 long close_on_device(ThreadState* ts, u64 fd) {
   const u64 args[6] = {fd};
   if (ready(ts) != 0) return 0;
@@ -26,7 +31,8 @@ long close_on_device(ThreadState* ts, u64 fd) {
 }
 
 void forget(ThreadState* ts, u64 fd) {
-  if (ts->process->flags(fd) & (kOffloaded | kEpoll)) shadow_forget_fd(ts->process, static_cast<u32>(fd));
+  if (ts->process->flags(fd) & (kOffloaded | kEpoll))
+    shadow_forget_fd(ts->process, static_cast<u32>(fd));
   ts->process->set_flags(fd, 0);
 }
 
@@ -48,7 +54,8 @@ long dup_to(ThreadState* ts, u64 from, u64 to, u64 flags) {
   Process* process = ts->process;
   const u8 from_flags = process->flags(from);
   const u8 to_flags = process->flags(to);
-  if (!on_device(from_flags) && !on_device(to_flags) && !((from_flags | to_flags) & (kPrivate | kEpoll))) {
+  if (!on_device(from_flags) && !on_device(to_flags) &&
+      !((from_flags | to_flags) & (kPrivate | kEpoll))) {
     if (to_flags) process->set_flags(to, 0);
     return kLocal;
   }
@@ -90,7 +97,8 @@ long dup_from(ThreadState* ts, u64 from, u64 lowest, bool cloexec) {
   const long fd = raw(nr::kFcntl, from, cloexec ? kFDupFdCloexec : kFDupFd, lowest);
   if (is_error(fd)) return fd;
   const u64 args[6] = {from, static_cast<u64>(fd), 0};
-  const long result = offload(ts, *abi::find_row(nr::kDup3), args, static_cast<int>(fd), 0, kNoCancel);
+  const long result =
+      offload(ts, *abi::find_row(nr::kDup3), args, static_cast<int>(fd), 0, kNoCancel);
   if (result < 0) {
     raw(nr::kClose, static_cast<u64>(fd));
     return result;
@@ -191,12 +199,21 @@ long do_fcntl(ThreadState* ts, const abi::Row& row) {
   constexpr u64 kFDupFd = 0, kFGetFd = 1, kFSetFd = 2, kFSetOwn = 8, kFGetOwn = 9, kFSetSig = 10,
                 kFGetSig = 11, kFSetOwnEx = 15, kFGetOwnEx = 16, kFDupFdCloexec = 1030;
   switch (f.rsi) {
-    case kFDupFd: case kFDupFdCloexec: return dup_from(ts, fd, f.rdx, f.rsi == kFDupFdCloexec);
+    case kFDupFd:
+    case kFDupFdCloexec:
+      return dup_from(ts, fd, f.rdx, f.rsi == kFDupFdCloexec);
     // Properties of the descriptor, and signals to processes of this host.
-    case kFGetFd: case kFSetFd: case kFSetOwn: case kFGetOwn: case kFSetSig: case kFGetSig:
-    case kFSetOwnEx: case kFGetOwnEx:
+    case kFGetFd:
+    case kFSetFd:
+    case kFSetOwn:
+    case kFGetOwn:
+    case kFSetSig:
+    case kFGetSig:
+    case kFSetOwnEx:
+    case kFGetOwnEx:
       return kLocal;
-    default: return flags & kOffloaded ? offload_frame(ts, row) : kLocal;
+    default:
+      return flags & kOffloaded ? offload_frame(ts, row) : kLocal;
   }
 }
 
@@ -215,7 +232,12 @@ long do_map(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   constexpr u64 kMapAnonymous = 0x20, kProtExec = 4;
   if (f.r10 & kMapAnonymous) return kLocal;
-  if (ts->process->offloaded(f.r8)) return err::kNoDev;
+  if (ts->process->offloaded(f.r8)) {
+    constexpr u64 kMapType = 0xf;
+    const u64 type = f.r10 & kMapType;
+    const bool sane = f.rsi != 0 && (f.r9 & 4095) == 0 && type >= 1 && type <= 3;
+    return sane ? err::kNoDev : err::kInval;
+  }
   if (ts->process->flags(static_cast<u32>(f.r8)) & kPrivate) return err::kBadF;
   if (!(f.rdx & kProtExec) || !settings.patch) return kLocal;
   const long at = raw(row.nr, f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9);

@@ -31,32 +31,58 @@ long do_signal(ThreadState* ts, const abi::Row& row) {
 long route(ThreadState* ts, const abi::Row& row) {
   using enum abi::Route;
   switch (row.route) {
-    case kByFd: return ts->process->offloaded(ts->frame.rdi) ? offload_frame(ts, row) : kLocal;
-    case kSocket: return do_socket(ts, row);
-    case kSocketPair: return do_socketpair(ts, row);
-    case kPath: return do_path(ts, row);
-    case kPathTwo: return do_path_two(ts, row);
-    case kCwd: return do_cwd(ts, row);
-    case kClose: return do_close(ts, row);
-    case kCloseRange: return do_close_range(ts, row);
-    case kDup: return do_dup(ts, row);
-    case kFcntl: return do_fcntl(ts, row);
-    case kIoctl: return do_ioctl(ts, row);
-    case kEpollCreate: return do_epoll_create(ts, row);
-    case kEpollCtl: return do_epoll_ctl(ts, row);
-    case kEpollWait: return do_epoll_wait(ts, row);
-    case kPoll: return do_poll(ts, row);
-    case kSelect: return do_select(ts, row);
-    case kCopy: return do_copy(ts, row);
-    case kMessage: return do_message(ts, row);
-    case kFork: return do_fork(ts, row);
-    case kExec: return do_exec(ts, row);
-    case kExit: return do_exit(ts, row);
-    case kSignal: return do_signal(ts, row);
-    case kMirror: return do_mirror(ts, row);
-    case kMap: return do_map(ts, row);
-    case kGuard: return do_guard(ts, row);
-    case kRefuse: return err::kNoSys;
+    case kByFd:
+      return ts->process->offloaded(ts->frame.rdi) ? offload_frame(ts, row) : kLocal;
+    case kSocket:
+      return do_socket(ts, row);
+    case kSocketPair:
+      return do_socketpair(ts, row);
+    case kPath:
+      return do_path(ts, row);
+    case kPathTwo:
+      return do_path_two(ts, row);
+    case kCwd:
+      return do_cwd(ts, row);
+    case kClose:
+      return do_close(ts, row);
+    case kCloseRange:
+      return do_close_range(ts, row);
+    case kDup:
+      return do_dup(ts, row);
+    case kFcntl:
+      return do_fcntl(ts, row);
+    case kIoctl:
+      return do_ioctl(ts, row);
+    case kEpollCreate:
+      return do_epoll_create(ts, row);
+    case kEpollCtl:
+      return do_epoll_ctl(ts, row);
+    case kEpollWait:
+      return do_epoll_wait(ts, row);
+    case kPoll:
+      return do_poll(ts, row);
+    case kSelect:
+      return do_select(ts, row);
+    case kCopy:
+      return do_copy(ts, row);
+    case kMessage:
+      return do_message(ts, row);
+    case kFork:
+      return do_fork(ts, row);
+    case kExec:
+      return do_exec(ts, row);
+    case kExit:
+      return do_exit(ts, row);
+    case kSignal:
+      return do_signal(ts, row);
+    case kMirror:
+      return do_mirror(ts, row);
+    case kMap:
+      return do_map(ts, row);
+    case kGuard:
+      return do_guard(ts, row);
+    case kRefuse:
+      return err::kNoSys;
   }
   return kLocal;
 }

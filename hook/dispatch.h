@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Handlers: one per Route (abi/shape.h). A handler decides where the call in ts->frame runs. It answers kLocal
-// (execute it on the host, with the application's registers and stack), or the result.
+// Handlers: one per Route (abi/shape.h). A handler decides where the call in ts->frame runs. It
+// answers kLocal (execute it on the host, with the application's registers and stack), or the
+// result.
 #pragma once
 
 #include "hook/call.h"
@@ -11,7 +12,7 @@ namespace mino::hook {
 // A result that no kernel call has: "not for me".
 inline constexpr long kLocal = -0x10000;
 
-long offload_frame(ThreadState* ts, const abi::Row& row);           // the frame's own arguments
+long offload_frame(ThreadState* ts, const abi::Row& row);  // the frame's own arguments
 long offload_new_fd(ThreadState* ts, const abi::Row& row, const u64 args[6], bool cloexec);
 
 // descriptors.cc

@@ -87,24 +87,36 @@ bool read_environment(char** envp, int* socket, int* placeholder) {
       while (*value && *value != '=' && *value != ';') value++;
       const char* number = value + 1;
       const u64 key_bytes = static_cast<u64>(value - s);
-      const auto is = [&](const char* key) { return length(key) == key_bytes && starts_with(s, key); };
+      const auto is = [&](const char* key) {
+        return length(key) == key_bytes && starts_with(s, key);
+      };
       bool own = false;
       if (*value == '=') {
-        if (is("v")) settings.active = parse_number(number) == 1;
-        else if (is("sock")) copy_until(settings.socket_path, sizeof settings.socket_path, number, ';');
+        if (is("v"))
+          settings.active = parse_number(number) == 1;
+        else if (is("sock"))
+          copy_until(settings.socket_path, sizeof settings.socket_path, number, ';');
         else if (is("hook")) {
           settings.patch = !starts_with(number, "sud");
           settings.sud = !starts_with(number, "patch");
-        }
-        else if (is("windows")) settings.windows = *number != '0';
-        else if (is("arena")) settings.arena_bytes = static_cast<u32>(parse_number(number));
-        else if (is("trace")) settings.trace_fd = *number == '-' ? -1 : static_cast<int>(parse_number(number));
-        else if (is("families")) settings.families = parse_bits(number);
-        else if (is("netlinks")) settings.netlinks = parse_bits(number);
-        else if (is("paths")) parse_paths(number);
-        else if (is("orig")) settings.preload_was_set = *number == '1';
-        else if (is("s")) own = true, *socket = static_cast<int>(parse_number(number));
-        else if (is("p")) own = true, *placeholder = static_cast<int>(parse_number(number));
+        } else if (is("windows"))
+          settings.windows = *number != '0';
+        else if (is("arena"))
+          settings.arena_bytes = static_cast<u32>(parse_number(number));
+        else if (is("trace"))
+          settings.trace_fd = *number == '-' ? -1 : static_cast<int>(parse_number(number));
+        else if (is("families"))
+          settings.families = parse_bits(number);
+        else if (is("netlinks"))
+          settings.netlinks = parse_bits(number);
+        else if (is("paths"))
+          parse_paths(number);
+        else if (is("orig"))
+          settings.preload_was_set = *number == '1';
+        else if (is("s"))
+          own = true, *socket = static_cast<int>(parse_number(number));
+        else if (is("p"))
+          own = true, *placeholder = static_cast<int>(parse_number(number));
       }
       const char* next = s;
       while (*next && *next != ';') next++;

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The environment across exec. The program never sees LD_PRELOAD=libminoc.so and MINO_RUN: they are taken out at
-// start. At every execve they are put back, whatever environment the program passes.
+// The environment across exec. The program never sees LD_PRELOAD=libminoc.so and MINO_RUN: they are
+// taken out at start. At every execve they are put back, whatever environment the program passes.
 #pragma once
 
 #include "hook/process.h"
 
 namespace mino::hook {
 
-// Reads MINO_RUN into `settings`, and removes the hook's traces from envp (in place). Answers whether we run
-// under mino; `socket` and `placeholder` are the inherited session's, or -1.
+// Reads MINO_RUN into `settings`, and removes the hook's traces from envp (in place). Answers
+// whether we run under mino; `socket` and `placeholder` are the inherited session's, or -1.
 bool read_environment(char** envp, int* socket, int* placeholder);
 
 class ExecEnvironment {

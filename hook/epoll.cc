@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// epoll over local and offloaded files. A set is a real epoll file of the host; when the first offloaded file is
-// added it gets a companion of the same number on the device, so that level, edge, oneshot, exclusive and
-// nested behaviour are Linux's own on either side. A wait asks both (hook/mixed_wait.h).
+// epoll over local and offloaded files. A set is a real epoll file of the host; when the first
+// offloaded file is added it gets a companion of the same number on the device, so that level,
+// edge, oneshot, exclusive and nested behaviour are Linux's own on either side. A wait asks both
+// (hook/mixed_wait.h).
 //
-// A thread may sit in the host's epoll_wait when another makes the companion. The kick, an always readable
-// eventfd registered once with EPOLLONESHOT and a value that only we know, fetches it out; who was fetched
-// arms it again for the next sleeper.
+// A thread may sit in the host's epoll_wait when another makes the companion. The kick, an always
+// readable eventfd registered with EPOLLONESHOT and a value that only we know, fetches it out; who
+// was fetched arms it again if others still sleep there.
 #include "hook/dispatch.h"
 #include "hook/epoll_shadow.h"
 #include "hook/mixed_wait.h"
@@ -15,6 +16,8 @@
 
 extern "C" long mino_interruptible(mino::hook::ThreadState*, long nr, const mino::hook::u64* args)
     __attribute__((visibility("hidden")));
+
+#include <atomic>
 
 namespace mino::hook {
 
@@ -27,9 +30,15 @@ constexpr u32 kEpollIn = 1, kOneshot = 1u << 30;
 
 int kick_fd = -1;
 
-u64 kick_value() { return ptr(&kick_fd); }
+u64 kick_value() {
+  return ptr(&kick_fd);
+}
 
-void arm_kick(ThreadState* ts, u64 epfd, u64 operation) {
+u16 waiters(const Process* process, u64 epfd) {
+  return __atomic_load_n(&process->epoll_waiters[epfd], __ATOMIC_SEQ_CST);
+}
+
+void arm_kick(ThreadState* ts, u64 epfd) {
   lock(kick_lock);
   if (kick_fd < 0) {
     constexpr u64 kNonblockCloexec = 0x80800;
@@ -38,15 +47,19 @@ void arm_kick(ThreadState* ts, u64 epfd, u64 operation) {
   }
   unlock(kick_lock);
   EpollEvent event{kEpollIn | kOneshot, kick_value()};
-  raw(nr::kEpollCtl, epfd, operation, static_cast<u64>(kick_fd), ptr(&event));
+  if (raw(nr::kEpollCtl, epfd, kAdd, static_cast<u64>(kick_fd), ptr(&event)) == err::kExist) {
+    raw(nr::kEpollCtl, epfd, kMod, static_cast<u64>(kick_fd), ptr(&event));
+  }
 }
 
-// Is `fd` an epoll file? Asks with a deletion that cannot succeed: the answer differs by what fd is.
+// Is `fd` an epoll file? Asks with a deletion that cannot succeed: the answer differs by what fd
+// is.
 bool is_epoll(const Process* process, u64 fd) {
   if (process->flags(fd) & kEpoll) return true;
   if (process->session.socket < 0) return false;
   EpollEvent event{};
-  return raw(nr::kEpollCtl, fd, kDel, static_cast<u64>(process->session.socket), ptr(&event)) == err::kNoEnt;
+  return raw(nr::kEpollCtl, fd, kDel, static_cast<u64>(process->session.socket), ptr(&event)) ==
+         err::kNoEnt;
 }
 
 long make_companion(ThreadState* ts, u64 epfd) {
@@ -55,14 +68,18 @@ long make_companion(ThreadState* ts, u64 epfd) {
   if (const long error = ready(ts)) return error;
   if (!is_epoll(process, epfd)) return kLocal;
   const u64 args[6] = {0};
-  const long result = offload(ts, *abi::find_row(nr::kEpollCreate1), args, static_cast<int>(epfd), 0, kNoCancel);
+  const long result =
+      offload(ts, *abi::find_row(nr::kEpollCreate1), args, static_cast<int>(epfd), 0, kNoCancel);
   if (result < 0) return result;
   process->set_flags(epfd, static_cast<u8>(process->flags(epfd) | kEpoll | kCompanion));
-  arm_kick(ts, epfd, kAdd);
+  // Pairs with the sleeper, which counts itself and then looks at the flag.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (waiters(process, epfd)) arm_kick(ts, epfd);
   return 0;
 }
 
-// Events of the host half, without the kick. Restores the count; `rearm` for sleepers that were fetched by it.
+// Events of the host half, without the kick. Restores the count; `rearm` for sleepers that were
+// fetched by it.
 long host_events(ThreadState* ts, u64 epfd, u64 events, u64 max, bool rearm, long got) {
   (void)max;
   if (got <= 0) return got;
@@ -75,10 +92,30 @@ long host_events(ThreadState* ts, u64 epfd, u64 events, u64 max, bool rearm, lon
       user_read(events + static_cast<u64>(k) * sizeof event, &event, sizeof event);
       user_write(events + static_cast<u64>(k - 1) * sizeof event, &event, sizeof event);
     }
-    if (rearm) arm_kick(ts, epfd, kMod);
+    if (rearm && waiters(ts->process, epfd)) arm_kick(ts, epfd);
     return got - 1;
   }
   return got;
+}
+
+// A nested set may be ready on both sides: one registration, one event. Answers how many host
+// events remain.
+u64 merge_nested(u64 device_events, u64 device_count, u64 host_events_at, u64 host_count) {
+  u64 kept = 0;
+  for (u64 i = 0; i < host_count; i++) {
+    EpollEvent event, other;
+    if (!user_read(host_events_at + i * sizeof event, &event, sizeof event)) return host_count;
+    bool merged = false;
+    for (u64 k = 0; k < device_count && !merged; k++) {
+      const u64 at = device_events + k * sizeof other;
+      if (!user_read(at, &other, sizeof other) || other.data != event.data) continue;
+      other.events |= event.events;
+      user_write(at, &other, sizeof other);
+      merged = true;
+    }
+    if (!merged) user_write(host_events_at + kept++ * sizeof event, &event, sizeof event);
+  }
+  return kept;
 }
 
 i64 now_ns() {
@@ -111,28 +148,36 @@ long wait_once(ThreadState* ts, u64 epfd, u64 events, u64 max, i64 timeout_ns) {
   const bool host_first = ts->flip && (process->flags(epfd) & kLocalMembers);
   ts->flip = false;
   if (host_first) {
-    const long got = host_events(ts, epfd, events, max, false, raw(nr::kEpollWait, epfd, events, max, 0));
+    const long got =
+        host_events(ts, epfd, events, max, false, raw(nr::kEpollWait, epfd, events, max, 0));
     if (got < 0) return got;
     found = static_cast<u64>(got);
     if (found == max) return got;
     if (found) timeout_ns = 0;
   }
   const i64 timespec[2] = {timeout_ns / 1'000'000'000, timeout_ns % 1'000'000'000};
-  const u64 args[6] = {epfd, events + found * sizeof(EpollEvent), max - found,
-                       timeout_ns < 0 ? 0 : ptr(timespec), 0, 0};
+  const u64 args[6] = {epfd,        events + found * sizeof(EpollEvent),
+                       max - found, timeout_ns < 0 ? 0 : ptr(timespec),
+                       0,           0};
   PollFd host[3] = {{static_cast<int>(epfd), 1, 0}};
   MixedWait wait{host, 1, !host_first && (process->flags(epfd) & kLocalMembers)};
   if (!prepare_bell(ts)) return err::kNoMem;
   offload_start(ts, row, args, abi::kFlagBell);
   wait_mixed(ts, row_index(row), wait);
-  if (process->session.status == SessionStatus::kDead || wait.device < 0) return found ? static_cast<long>(found) : wait.device;
+  if (process->session.status == SessionStatus::kDead || wait.device < 0)
+    return found ? static_cast<long>(found) : wait.device;
   const u64 from_device = static_cast<u64>(wait.device);
   found += from_device;
   if (found == max && (process->flags(epfd) & kLocalMembers)) ts->flip = true;
   if (wait.host_ready && found < max) {
     const u64 at = events + found * sizeof(EpollEvent);
-    const long got = host_events(ts, epfd, at, max - found, false, raw(nr::kEpollWait, epfd, at, max - found, 0));
-    if (got > 0) found += static_cast<u64>(got);
+    const long got = host_events(ts, epfd, at, max - found, false,
+                                 raw(nr::kEpollWait, epfd, at, max - found, 0));
+    if (got > 0) {
+      found += process->flags(epfd) & kNestedMembers
+                   ? merge_nested(events, from_device, at, static_cast<u64>(got))
+                   : static_cast<u64>(got);
+    }
     if (got < 0 && found == 0) return got;
   }
   return static_cast<long>(found);
@@ -140,11 +185,12 @@ long wait_once(ThreadState* ts, u64 epfd, u64 events, u64 max, i64 timeout_ns) {
 
 long dead_wait(ThreadState* ts, u64 epfd, u64 events, u64 max) {
   EpollEvent reported[64];
-  const u32 count = shadow_report(ts->process, static_cast<u32>(epfd), reported,
-                                  static_cast<u32>(min(max, 64)));
+  const u32 count =
+      shadow_report(ts->process, static_cast<u32>(epfd), reported, static_cast<u32>(min(max, 64)));
   if (count == 0) return kLocal;
   slow_down_dead(ts);
-  return user_write(events, reported, count * sizeof(EpollEvent)) ? static_cast<long>(count) : err::kFault;
+  return user_write(events, reported, count * sizeof(EpollEvent)) ? static_cast<long>(count)
+                                                                  : err::kFault;
 }
 
 // Rounds until there is an event, the time is over, or a signal came.
@@ -154,7 +200,8 @@ long wait_rounds(ThreadState* ts, u64 epfd, u64 max, i64 timeout_ns) {
   for (;;) {
     long result;
     const bool companion = ts->process->flags(epfd) & kCompanion;
-    const bool dead = companion && (ts->process->session.status == SessionStatus::kDead || ready(ts) != 0);
+    const bool dead =
+        companion && (ts->process->session.status == SessionStatus::kDead || ready(ts) != 0);
     if (dead) {
       result = dead_wait(ts, epfd, f.rsi, max);
       if (result != kLocal) return result;
@@ -162,7 +209,13 @@ long wait_rounds(ThreadState* ts, u64 epfd, u64 max, i64 timeout_ns) {
     if (!companion || dead) {
       const i64 timespec[2] = {timeout_ns / 1'000'000'000, timeout_ns % 1'000'000'000};
       const u64 args[6] = {epfd, f.rsi, max, timeout_ns < 0 ? 0 : ptr(timespec), 0, 8};
-      result = mino_interruptible(ts, nr::kEpollPwait2, args);
+      u16* const count = &ts->process->epoll_waiters[epfd];
+      __atomic_fetch_add(count, u16{1}, __ATOMIC_SEQ_CST);
+      const bool late =
+          !dead && (__atomic_load_n(&ts->process->fds[epfd], __ATOMIC_SEQ_CST) & kCompanion);
+      result = late ? 0 : mino_interruptible(ts, nr::kEpollPwait2, args);
+      __atomic_fetch_sub(count, u16{1}, __ATOMIC_SEQ_CST);
+      if (late) continue;
       if (result == abi::kErestartsys) result = abi::kErestartnohand;
       if (result > 0) {
         const long kept = host_events(ts, epfd, f.rsi, max, true, result);
@@ -176,7 +229,8 @@ long wait_rounds(ThreadState* ts, u64 epfd, u64 max, i64 timeout_ns) {
       if (result != 0) return result;
     }
     if (ts->deferred) {
-      // What is ready counts for more than the signal: the kernel looks before it looks for signals.
+      // What is ready counts for more than the signal: the kernel looks before it looks for
+      // signals.
       if (!companion || dead) return abi::kErestartnohand;
       const i64 now[2] = {0, 0};
       const u64 args[6] = {epfd, f.rsi, max, ptr(now), 0, 0};
@@ -206,7 +260,11 @@ long do_epoll_ctl(ThreadState* ts, const abi::Row& row) {
   const u64 operation = static_cast<u32>(f.rsi);
   const u8 target = process->flags(fd);
   if (target & kPrivate) return err::kBadF;
-  if (process->offloaded(epfd)) return fd == epfd || !(target & kOffloaded) ? err::kInval : err::kInval;
+  if (process->offloaded(epfd)) {
+    // Not an epoll set: the error is the kernel's, from whichever side knows the target.
+    if (target & kOffloaded) return offload_frame(ts, row);
+    return raw(nr::kEpollCtl, static_cast<u64>(process->session.socket), f.rsi, f.rdx, f.r10);
+  }
   const bool nested = (target & kEpoll) && epfd != fd;
   if (!(target & kOffloaded) && !nested) {
     const long result = raw(nr::kEpollCtl, f.rdi, f.rsi, f.rdx, f.r10);
@@ -220,7 +278,8 @@ long do_epoll_ctl(ThreadState* ts, const abi::Row& row) {
     const long local = raw(nr::kEpollCtl, f.rdi, f.rsi, f.rdx, f.r10);
     if (local != 0) return local;
     if (operation == kAdd) {
-      process->set_flags(epfd, static_cast<u8>(process->flags(epfd) | kEpoll | kLocalMembers));
+      process->set_flags(
+          epfd, static_cast<u8>(process->flags(epfd) | kEpoll | kLocalMembers | kNestedMembers));
     }
     if (make_companion(ts, fd) != 0 || make_companion(ts, epfd) != 0) return 0;  // stays local
     offload_frame(ts, row);
@@ -235,7 +294,8 @@ long do_epoll_ctl(ThreadState* ts, const abi::Row& row) {
   const long result = offload_frame(ts, row);
   if (result == 0) {
     EpollEvent event{};
-    if (operation == kDel) shadow_remove(process, static_cast<u32>(epfd), static_cast<u32>(fd));
+    if (operation == kDel)
+      shadow_remove(process, static_cast<u32>(epfd), static_cast<u32>(fd));
     else if (user_read(f.r10, &event, sizeof event)) {
       shadow_set(process, static_cast<u32>(epfd), static_cast<u32>(fd), event);
     }
@@ -248,13 +308,14 @@ long do_epoll_wait(ThreadState* ts, const abi::Row& row) {
   const u64 epfd = static_cast<u32>(f.rdi);
   const u8 flags = ts->process->flags(epfd);
   const int max = static_cast<int>(f.rdx);
-  if (ts->process->offloaded(epfd)) return err::kInval;
-  if (!(flags & kEpoll) || max <= 0) return kLocal;
+  const bool is_other = ts->process->offloaded(epfd);
+  if (!is_other && (!(flags & kEpoll) || max <= 0)) return kLocal;
   const bool has_mask = row.nr == nr::kEpollPwait || row.nr == nr::kEpollPwait2;
   i64 timeout_ns;
   if (const long error = read_timeout(row, f, timeout_ns)) return error;
   TemporaryMask mask(ts, has_mask ? f.r8 : 0, f.r9);
   if (mask.error()) return mask.error();
+  if (is_other) return err::kInval;
   return mask.finish(wait_rounds(ts, epfd, static_cast<u64>(max), timeout_ns));
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A flat, growing array under a short lock. Registrations are rare next to waits, and reports happen once in
-// a device's life, so that simplicity wins over look-up speed. Removal by fd walks only live entries.
+// A flat, growing array under a short lock. Registrations are rare next to waits, and reports
+// happen once in a device's life, so that simplicity wins over look-up speed. Removal by fd walks
+// only live entries.
 #include "hook/epoll_shadow.h"
 
 #include "hook/mem.h"
@@ -99,7 +100,8 @@ u32 shadow_report(Process*, u32 epfd, EpollEvent* events, u32 max) {
   lock(shadow_lock);
   for (u32 i = 0; entries && i < used && count < max; i++) {
     if (entries[i].epfd != epfd) continue;
-    events[count++] = {(entries[i].event.events & 0x2005) | kEpollErr | kEpollHup, entries[i].event.data};
+    events[count++] = {(entries[i].event.events & 0x2005) | kEpollErr | kEpollHup,
+                       entries[i].event.data};
   }
   unlock(shadow_lock);
   return count;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A copy of what was registered in companion epoll sets: {epoll fd, fd} -> {events, data}. Never consulted while the
-// device lives; when it has died, epoll_wait tells every registered socket's owner EPOLLERR|EPOLLHUP, as Linux
-// does for connections that were reset.
+// A copy of what was registered in companion epoll sets: {epoll fd, fd} -> {events, data}. Never
+// consulted while the device lives; when it has died, epoll_wait tells every registered socket's
+// owner EPOLLERR|EPOLLHUP, as Linux does for connections that were reset.
 #pragma once
 
 #include "hook/process.h"

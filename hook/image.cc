@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reading /proc/self/maps and .eh_frame_hdr (LSB core, "Exception Frames"). Only encodings that GNU ld and lld
-// emit are understood; anything else means "no islet".
+// Reading /proc/self/maps and .eh_frame_hdr (LSB core, "Exception Frames"). Only encodings that GNU
+// ld and lld emit are understood; anything else means "no islet".
 #include "hook/image.h"
 
 #include <initializer_list>
@@ -22,9 +22,12 @@ struct Line {
 u64 parse_hex(const char*& s) {
   u64 n = 0;
   for (;; s++) {
-    if (*s >= '0' && *s <= '9') n = n * 16 + static_cast<u64>(*s - '0');
-    else if (*s >= 'a' && *s <= 'f') n = n * 16 + static_cast<u64>(*s - 'a' + 10);
-    else return n;
+    if (*s >= '0' && *s <= '9')
+      n = n * 16 + static_cast<u64>(*s - '0');
+    else if (*s >= 'a' && *s <= 'f')
+      n = n * 16 + static_cast<u64>(*s - 'a' + 10);
+    else
+      return n;
   }
 }
 
@@ -62,12 +65,23 @@ u32 padding_length(const u8* p, const u8* end) {
   if (end - q < 3 || q[0] != 0x0f || q[1] != 0x1f) return 0;
   u32 tail;
   switch (q[2]) {
-    case 0x00: tail = 3; break;
-    case 0x40: tail = 4; break;
-    case 0x44: tail = 5; break;
-    case 0x80: tail = 7; break;
-    case 0x84: tail = 8; break;
-    default: return 0;
+    case 0x00:
+      tail = 3;
+      break;
+    case 0x40:
+      tail = 4;
+      break;
+    case 0x44:
+      tail = 5;
+      break;
+    case 0x80:
+      tail = 7;
+      break;
+    case 0x84:
+      tail = 8;
+      break;
+    default:
+      return 0;
   }
   return q + tail > end ? 0 : static_cast<u32>(q + tail - p);
 }
@@ -124,8 +138,12 @@ bool Image::scan_maps(u64 from, u64 containing) {
   return found;
 }
 
-bool Image::next_executable(u64 from) { return scan_maps(from, 0); }
-bool Image::find(u64 address) { return scan_maps(0, address); }
+bool Image::next_executable(u64 from) {
+  return scan_maps(from, 0);
+}
+bool Image::find(u64 address) {
+  return scan_maps(0, address);
+}
 
 void Image::find_eh_frame() {
   const u8* elf = reinterpret_cast<const u8*>(file_begin_);
@@ -212,7 +230,8 @@ u64 Image::find_islet(u64 site) const {
   for (const u32 i : {low - 1, low, low - 2, low + 1}) {
     if (i >= function_count_ || i + 1 >= function_count_) continue;
     const u64 gap = function_end(i), gap_end = function_start(i + 1);
-    if (gap == ~0ull || gap >= gap_end || gap_end - gap > 64 || gap < begin_ || gap_end > end_) continue;
+    if (gap == ~0ull || gap >= gap_end || gap_end - gap > 64 || gap < begin_ || gap_end > end_)
+      continue;
     // Part of the gap may hold an islet already: take the untouched tail.
     for (u64 at = gap; at + 7 <= gap_end; at++) {
       const i64 distance = static_cast<i64>(at) - static_cast<i64>(site + 2);

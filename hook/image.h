@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One executable mapping of a file, as /proc/self/maps and the file's own program headers describe it: where it
-// lies, which functions it has (.eh_frame_hdr), and where padding between them can take an islet.
+// One executable mapping of a file, as /proc/self/maps and the file's own program headers describe
+// it: where it lies, which functions it has (.eh_frame_hdr), and where padding between them can
+// take an islet.
 #pragma once
 
 #include "hook/raw.h"
@@ -16,15 +17,15 @@ class Image {
   u64 begin() const { return begin_; }
   u64 end() const { return end_; }
   u64 file_begin() const { return file_begin_; }  // first mapping of the same file
-  // Private, file-backed, r-x exactly: the only kind whose permissions we can put back and whose content
-  // nobody else writes.
+  // Private, file-backed, r-x exactly: the only kind whose permissions we can put back and whose
+  // content nobody else writes.
   bool patchable() const { return patchable_; }
 
   // The address of 7 bytes of padding within reach of a two-byte jump at `site`, or 0.
   u64 find_islet(u64 site) const;
 
- // No direct branch in the function around `from` leads to an address in [from, to]. Every byte is taken for
-  // the start of a branch, so that the answer can only err towards "there may be one".
+  // No direct branch in the function around `from` leads to an address in [from, to]. Every byte is
+  // taken for the start of a branch, so that the answer can only err towards "there may be one".
   bool no_branch_into(u64 from, u64 to) const;
 
  private:

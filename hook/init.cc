@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The constructor: runs when ld.so has loaded everything, before main. Without MINO_RUN the library does nothing.
+// The constructor: runs when ld.so has loaded everything, before main. Without MINO_RUN the library
+// does nothing.
 #include "hook/call.h"
 #include "hook/environment.h"
 #include "hook/mem.h"
@@ -11,7 +12,9 @@ namespace mino::hook {
 
 namespace {
 
-void say(const char* text) { raw(nr::kWrite, 2, ptr(text), length(text)); }
+void say(const char* text) {
+  raw(nr::kWrite, 2, ptr(text), length(text));
+}
 
 // FSGSBASE (kernel 5.9, AT_HWCAP2 bit 1): the hook finds its thread with rdfsbase.
 bool has_fsgsbase(char** envp) {

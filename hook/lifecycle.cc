@@ -2,10 +2,12 @@
 //
 // fork, vfork, clone, clone3, exec and exit, and the calls that change who the process is.
 //
-// A new process gets its session before it exists: the device forks the proxy (whose descriptors are
-// copied by the device's kernel), then the host forks. What the child is, decides how it starts:
+// A new process gets its session before it exists: the device forks the proxy (whose descriptors
+// are copied by the device's kernel), then the host forks. What the child is, decides how it
+// starts:
 //   own memory       runs on in this C++ code, on its own copy of the hook's stack;
-//   shared memory    (threads, vfork, posix_spawn) begins at mino_clone_vm with a ThreadState of its own, on the stack
+//   shared memory    (threads, vfork, posix_spawn) begins at mino_clone_vm with a ThreadState of
+//   its own, on the stack
 //                    that the caller gave or, for vfork, on the caller's own; see entry.S.
 #include "hook/dispatch.h"
 #include "hook/environment.h"
@@ -29,13 +31,14 @@ constexpr u64 kCloneVm = 0x100, kCloneFiles = 0x400, kCloneVfork = 0x4000, kClon
               kCloneSettls = 0x80000, kCloneClearSighand = 0x100000000, kSigChld = 17;
 
 struct CloneArgs {  // include/uapi/linux/sched.h
-  u64 flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
+  u64 flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
+      set_tid_size, cgroup;
 };
 
 // fork, vfork, clone and clone3 in one form.
 struct Request {
   CloneArgs args{};
-  u64 size = 0;     // clone3: of the caller's structure
+  u64 size = 0;  // clone3: of the caller's structure
   bool clone3 = false;
 };
 
@@ -77,8 +80,9 @@ long kernel_clone(const Request& request, u64 stack, bool into_shared_memory) {
   }
   const CloneArgs& a = request.args;
   const u64 flags = a.flags | a.exit_signal;
-  return into_shared_memory ? mino_clone_vm(nr::kClone, flags, stack, a.parent_tid, a.child_tid, a.tls)
-                            : raw(nr::kClone, flags, stack, a.parent_tid, a.child_tid, a.tls);
+  return into_shared_memory
+             ? mino_clone_vm(nr::kClone, flags, stack, a.parent_tid, a.child_tid, a.tls)
+             : raw(nr::kClone, flags, stack, a.parent_tid, a.child_tid, a.tls);
 }
 
 // CLONE_CLEAR_SIGHAND took the hook's handlers too.
@@ -97,8 +101,9 @@ long fork_process(ThreadState* ts, const Request& request) {
   Process* process = ts->process;
   ForkedSession session;
   if (const long error = prepare_fork(ts, session)) return error;
-  const u64 stack = request.clone3 && request.args.stack ? request.args.stack + request.args.stack_size
-                                                         : request.args.stack;
+  const u64 stack = request.clone3 && request.args.stack
+                        ? request.args.stack + request.args.stack_size
+                        : request.args.stack;
   const long pid = kernel_clone(request, 0, false);
   if (pid != 0) {
     finish_fork_in_parent(process, session);
@@ -135,15 +140,16 @@ long clone_sharing(ThreadState* ts, const Request& request) {
     child_process->newborn = session.present;
     child_process->birth = session.session;
   }
-  // A thread that ended unseen (its exit is a site that `patch` cannot prove) leaves its state to whoever gets
-  // its TCB, with the lane.
+  // A thread that ended unseen (its exit is a site that `patch` cannot prove) leaves its state to
+  // whoever gets its TCB, with the lane.
   ThreadState* child = same_process && !same_fs_base ? inherit_thread(a.tls, process) : nullptr;
   if (!child) child = make_thread(child_process);
   if (!child) return err::kNoMem;
   child->frame = ts->frame;
   child->frame.rax = 0;
   child->hidden_mask = ts->hidden_mask;
-  child->deferred = ts->deferred;  // if so, it inherits the mask of that state, and leaves by the window too
+  child->deferred =
+      ts->deferred;  // if so, it inherits the mask of that state, and leaves by the window too
   child->window_mask = ts->window_mask;
   child->resume_mask = ts->resume_mask;
   child->in_hook = kInside;
@@ -155,8 +161,10 @@ long clone_sharing(ThreadState* ts, const Request& request) {
     finish_fork_in_parent(process, session);
     return err::kFault;
   }
-  if (!same_fs_base) enter_thread(child, a.tls);
-  else if (!vfork) add_twin(ts, child);
+  if (!same_fs_base)
+    enter_thread(child, a.tls);
+  else if (!vfork)
+    add_twin(ts, child);
   const long pid = kernel_clone(request, stack, true);
   // The parent. With CLONE_VFORK the child has exec'ed or exited by now.
   if (same_fs_base && vfork) replace_thread(ts->fs_base, ts);
@@ -190,7 +198,8 @@ long do_exec(ThreadState* ts, const abi::Row& row) {
   ExecEnvironment environment(ts->process, at ? f.r10 : f.rdx);
   if (!environment.valid()) return kLocal;
   keep_across_exec(ts->process, true);
-  const u64 args[6] = {f.rdi, f.rsi, at ? f.rdx : environment.pointer(), environment.pointer(), f.r8};
+  const u64 args[6] = {f.rdi, f.rsi, at ? f.rdx : environment.pointer(), environment.pointer(),
+                       f.r8};
   long result = mino_interruptible(ts, row.nr, args);
   keep_across_exec(ts->process, false);
   // A signal was deferred: its handler runs first, and the new image must not inherit our mask.
@@ -209,13 +218,14 @@ long do_exit(ThreadState* ts, const abi::Row& row) {
   return kLocal;
 }
 
-// Credentials: the host decides; the proxy's lane thread then becomes what the client has become. A device that
-// refuses keeps its older, as far as it goes lower, rights: it can only be stricter.
+// Credentials: the host decides; the proxy's lane thread then becomes what the client has become. A
+// device that refuses keeps its older, as far as it goes lower, rights: it can only be stricter.
 long do_mirror(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   u64 args[6];
   for (int i = 0; i < 6; i++) args[i] = f.arg(i);
-  if (settings.active && ts->process->session.status == SessionStatus::kNone) ready(ts);  // while we still may
+  if (settings.active && ts->process->session.status == SessionStatus::kNone)
+    ready(ts);  // while we still may
   const long result = raw(row.nr, args[0], args[1], args[2]);
   if (is_error(result) || ts->process->session.status != SessionStatus::kLive) return result;
   if (ready(ts) == 0) offload(ts, row, args, -1, 0, kNoCancel);
@@ -225,12 +235,14 @@ long do_mirror(ThreadState* ts, const abi::Row& row) {
 long do_guard(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   constexpr u64 kPrSetSyscallUserDispatch = 59;
-  if (row.nr == nr::kPrctl) return f.rdi == kPrSetSyscallUserDispatch && settings.sud ? err::kInval : kLocal;
+  if (row.nr == nr::kPrctl)
+    return f.rdi == kPrSetSyscallUserDispatch && settings.sud ? err::kInval : kLocal;
   constexpr int kSetrlimit = 160;
   if (row.nr == kSetrlimit || row.nr == nr::kPrlimit64) {
     // The hook's own descriptors go above the old limit while that is possible.
     constexpr u64 kRlimitNofile = 7;
-    const u64 resource = row.nr == kSetrlimit ? f.rdi : f.rsi, wanted = row.nr == kSetrlimit ? f.rsi : f.rdx;
+    const u64 resource = row.nr == kSetrlimit ? f.rdi : f.rsi,
+              wanted = row.nr == kSetrlimit ? f.rsi : f.rdx;
     if (resource != kRlimitNofile || !wanted) return kLocal;
     if (settings.active && ts->process->session.status == SessionStatus::kNone) ready(ts);
     const long result = raw(row.nr, f.rdi, f.rsi, f.rdx, f.r10);
@@ -246,7 +258,8 @@ long do_guard(ThreadState* ts, const abi::Row& row) {
 }  // namespace mino::hook
 
 // The first thing a child with shared memory does, on its own hook stack.
-extern "C" __attribute__((visibility("hidden"))) void mino_child_start(mino::hook::ThreadState* ts) {
+extern "C" __attribute__((visibility("hidden"))) void mino_child_start(
+    mino::hook::ThreadState* ts) {
   using namespace mino::hook;
   ts->tid = static_cast<u32>(raw(nr::kGettid));
   if (ts->suspended) replace_thread(ts->suspended->fs_base, ts);

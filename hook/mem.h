@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The few memory and string functions of a program without libc. For the hook's own memory only; the
-// client's memory goes through hook/user.h.
+// The few memory and string functions of a program without libc. For the hook's own memory only;
+// the client's memory goes through hook/user.h.
 #pragma once
 
 #include "hook/raw.h"
@@ -29,7 +29,9 @@ inline bool equal(const char* a, const char* b) {
   while (*a && *a == *b) a++, b++;
   return *a == *b;
 }
-inline u64 min(u64 a, u64 b) { return a < b ? a : b; }
+inline u64 min(u64 a, u64 b) {
+  return a < b ? a : b;
+}
 
 // Decimal digits at `s`; moves s past them.
 inline u64 parse_number(const char*& s) {

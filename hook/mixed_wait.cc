@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The wait loop of hook/mixed_wait.h: spin a little on the completion ring, then sleep on bell and host together.
+// The wait loop of hook/mixed_wait.h: spin a little on the completion ring, then sleep on bell and
+// host together.
 #include "hook/mixed_wait.h"
 
 extern "C" long mino_interruptible(mino::hook::ThreadState*, long nr, const mino::hook::u64* args)
@@ -24,7 +25,8 @@ void sleep_on_bell(ThreadState* ts, MixedWait& wait) {
   PollFd& death = wait.host[wait.count + 1];
   death = {ts->process->session.socket, 0, 0};  // POLLHUP when the proxy is gone
   control->client_sleeping.store(abi::kOnBell, std::memory_order_seq_cst);
-  std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with the device's fence after publication
+  std::atomic_thread_fence(
+      std::memory_order_seq_cst);  // pairs with the device's fence after publication
   if (slot.turn.load(std::memory_order_acquire) != ts->complete_position + 1 && device_alive(ts)) {
     const u64 args[6] = {ptr(wait.host), wait.count + 2, 0, 0, 8, 0};
     mino_interruptible(ts, nr::kPpoll, args);
@@ -68,7 +70,8 @@ void slow_down_dead(ThreadState* ts) {
 void wait_mixed(ThreadState* ts, u32 index, MixedWait& wait) {
   const u64 start = cycles();
   const u64 budget = spin_budget(ts, index);
-  constexpr u64 kQuiet = 3'000;  // cycles without an answer before anything costlier than a load is done
+  constexpr u64 kQuiet =
+      3'000;  // cycles without an answer before anything costlier than a load is done
   if (wait.eager) wait.host_ready = host_is_ready(wait);
   for (;;) {
     for (int i = 0; i < 32; i++) {
@@ -93,7 +96,8 @@ void wait_mixed(ThreadState* ts, u32 index, MixedWait& wait) {
   }
   offload_cancel(ts);
   wait.device = offload_wait(ts, index, kNoCancel);
-  const bool restart = wait.device <= abi::kErestartsys && wait.device >= abi::kErestartRestartblock;
+  const bool restart =
+      wait.device <= abi::kErestartsys && wait.device >= abi::kErestartRestartblock;
   if (restart || wait.device == err::kIntr) wait.device = 0;
 }
 

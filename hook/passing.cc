@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// sendmsg and recvmsg. On offloaded sockets they are calls like any other. On local AF_UNIX sockets they may pass
-// descriptors (SCM_RIGHTS): an offloaded file travels as a sealed memfd that says under which id the
-// device keeps the file for whoever receives it; the receiver's hook imports it in its place. A receiver
-// without mino gets that memfd, which reads as one line of explanation.
+// sendmsg and recvmsg. On offloaded sockets they are calls like any other. On local AF_UNIX sockets
+// they may pass descriptors (SCM_RIGHTS): an offloaded file travels as a sealed memfd that says
+// under which id the device keeps the file for whoever receives it; the receiver's hook imports it
+// in its place. A receiver without mino gets that memfd, which reads as one line of explanation.
 #include "hook/dispatch.h"
 #include "hook/user.h"
 
@@ -67,7 +67,8 @@ long make_parcel(ThreadState* ts, u64 fd) {
   if (is_error(memfd)) return memfd;
   Parcel parcel;
   copy(parcel.magic, kMagic, kMagicBytes);
-  for (int i = 0; i < 16; i++) parcel.id[i] = "0123456789abcdef"[static_cast<u64>(id) >> (60 - 4 * i) & 15];
+  for (int i = 0; i < 16; i++)
+    parcel.id[i] = "0123456789abcdef"[static_cast<u64>(id) >> (60 - 4 * i) & 15];
   parcel.id[16] = '\n';
   raw(nr::kWrite, static_cast<u64>(memfd), ptr(&parcel), sizeof parcel);
   raw(nr::kFcntl, static_cast<u64>(memfd), kFAddSeals, kAllSeals);
@@ -93,10 +94,12 @@ bool is_parcel(u64 fd, u64& id) {
 void unpack(ThreadState* ts, u64 fd, bool peeked) {
   u64 id;
   if (!is_parcel(fd, id) || ready(ts) != 0) return;
-  if (offload_op(ts, abi::Op::kImport, id, peeked, static_cast<int>(fd)) < 0) return;  // stays a parcel
+  if (offload_op(ts, abi::Op::kImport, id, peeked, static_cast<int>(fd)) < 0)
+    return;  // stays a parcel
   constexpr u64 kFGetFd = 1;
   const long cloexec = raw(nr::kFcntl, fd, kFGetFd);
-  raw(nr::kDup3, static_cast<u64>(ts->process->session.placeholder), fd, cloexec == 1 ? 0x80000 : 0);
+  raw(nr::kDup3, static_cast<u64>(ts->process->session.placeholder), fd,
+      cloexec == 1 ? 0x80000 : 0);
   ts->process->set_flags(fd, kOffloaded);
 }
 
@@ -111,12 +114,14 @@ struct Outgoing {
 };
 
 long pack(ThreadState* ts, const MsgHdr& header, Outgoing& out) {
-  if (header.control == 0 || header.controllen < sizeof(CmsgHdr) || header.controllen > kMaxControl) return 0;
+  if (header.control == 0 || header.controllen < sizeof(CmsgHdr) || header.controllen > kMaxControl)
+    return 0;
   if (!user_read(header.control, out.control, header.controllen)) return 0;
   long error = 0;
   each_right(out.control, header.controllen, [&](u64 at) {
     const int fd = get_fd(out.control, at);
-    if (fd < 0 || !ts->process->offloaded(static_cast<u32>(fd)) || error || out.count == 256) return;
+    if (fd < 0 || !ts->process->offloaded(static_cast<u32>(fd)) || error || out.count == 256)
+      return;
     const long parcel = make_parcel(ts, static_cast<u64>(fd));
     if (is_error(parcel)) {
       error = parcel;
@@ -195,7 +200,8 @@ long do_message(ThreadState* ts, const abi::Row& row) {
   // Receiving: only messages with room for descriptors concern us.
   MsgHdr header;
   if (!user_read(f.rsi, &header, sizeof header)) return kLocal;
-  if (row.nr == nr::kRecvmsg && (header.control == 0 || header.controllen < sizeof(CmsgHdr) + 4)) return kLocal;
+  if (row.nr == nr::kRecvmsg && (header.control == 0 || header.controllen < sizeof(CmsgHdr) + 4))
+    return kLocal;
   const long result = mino_interruptible(ts, row.nr, args);
   if (result < 0) return result;
   constexpr u64 kMsgPeek = 2;

@@ -29,16 +29,20 @@ u8 head_bytes_of[kSites];
 u8* slots;  // kSites * 32 bytes, readable and executable
 volatile u64 site_in_progress;
 
-void put32(u8* to, u32 value) { copy(to, &value, 4); }
-void put64(u8* to, u64 value) { copy(to, &value, 8); }
+void put32(u8* to, u32 value) {
+  copy(to, &value, 4);
+}
+void put64(u8* to, u64 value) {
+  copy(to, &value, 8);
+}
 
 void protect(u64 begin, u64 bytes, u64 prot) {
   const u64 page = begin & ~4095ull;
   raw(nr::kMprotect, page, (begin + bytes - page + 4095) & ~4095ull, prot);
 }
 
-// Writes a slot that (after `head`, the displaced instruction) enters the hook for the call that returns to
-// `ret`. Answers the seven bytes of the jump to it, or false when the table is full.
+// Writes a slot that (after `head`, the displaced instruction) enters the hook for the call that
+// returns to `ret`. Answers the seven bytes of the jump to it, or false when the table is full.
 bool make_slot(const u8* head, u32 head_bytes, u64 ret, u32 restart, u8 jump[7]) {
   if (patched_sites >= kSites) return false;
   const u32 index = patched_sites++;
@@ -66,9 +70,12 @@ bool make_slot(const u8* head, u32 head_bytes, u64 ret, u32 restart, u8 jump[7])
   return true;
 }
 
-bool is_known_number(u32 number) { return number < 512 && mino_interest[number]; }
+bool is_known_number(u32 number) {
+  return number < 512 && mino_interest[number];
+}
 
-// Instructions that can be displaced: they neither jump nor address by %rip, and doing them twice is harmless.
+// Instructions that can be displaced: they neither jump nor address by %rip, and doing them twice
+// is harmless.
 bool is_load_number(const u8* p) {  // mov $imm32,%eax
   u32 number;
   copy(&number, p + 1, 4);
@@ -77,7 +84,9 @@ bool is_load_number(const u8* p) {  // mov $imm32,%eax
 bool is_load_from_stack(const u8* p) {  // mov disp8(%rsp),%r64: REX.W 8b /r 24 disp8
   return (p[0] == 0x48 || p[0] == 0x4c) && p[1] == 0x8b && (p[2] & 0xc7) == 0x44 && p[3] == 0x24;
 }
-bool is_load_edi(const u8* p) { return p[0] == 0x8b && p[1] == 0x7c && p[2] == 0x24; }  // mov disp8(%rsp),%edi
+bool is_load_edi(const u8* p) {
+  return p[0] == 0x8b && p[1] == 0x7c && p[2] == 0x24;
+}  // mov disp8(%rsp),%edi
 
 // What can be rewritten before the `syscall` at `site`: the bytes displaced besides it, or 0.
 u32 head_length(const u8* site) {
@@ -93,15 +102,19 @@ void sync_cores(bool live) {
   if (live) raw(nr::kMembarrier, kPrivateExpeditedSyncCore, 0, 0);
 }
 
-void store16(u8* to, u16 value) { __atomic_store_n(reinterpret_cast<u16*>(to), value, __ATOMIC_RELEASE); }
+void store16(u8* to, u16 value) {
+  __atomic_store_n(reinterpret_cast<u16*>(to), value, __ATOMIC_RELEASE);
+}
 
-// Both forms assume writable text. With other threads running (`live`) nobody may ever execute half of a
-// jump: first byte to an invalid instruction (who comes now waits in SIGILL), then the old `syscall` (who was
-// past the first instruction enters by SIGILL with the right number), then the rest, then the first byte.
-// `site` is the first displaced byte, `head` the number of bytes before the `syscall`.
+// Both forms assume writable text. With other threads running (`live`) nobody may ever execute half
+// of a jump: first byte to an invalid instruction (who comes now waits in SIGILL), then the old
+// `syscall` (who was past the first instruction enters by SIGILL with the right number), then the
+// rest, then the first byte. `site` is the first displaced byte, `head` the number of bytes before
+// the `syscall`.
 bool patch_seven(u8* site, u32 head, bool live) {
   u8 jump[7];
-  // The two bytes must be stored as one; and nobody may stand between two displaced instructions without 06.
+  // The two bytes must be stored as one; and nobody may stand between two displaced instructions
+  // without 06.
   if (live && ((ptr(site + 5) & 63) == 63 || head == 6)) return false;
   if (!make_slot(site, head, ptr(site) + head + 2, head + 2, jump)) return false;
   u16 tail;
@@ -135,7 +148,8 @@ bool patch_two(u8* site, u64 islet, bool live) {
 
 bool is_bare_site(const u8* p) {
   // syscall; cmp $-4096 (or -4095),%rax
-  if (p[2] == 0x48 && p[3] == 0x3d && p[4] <= 1 && p[5] == 0xf0 && p[6] == 0xff && p[7] == 0xff) return true;
+  if (p[2] == 0x48 && p[3] == 0x3d && p[4] <= 1 && p[5] == 0xf0 && p[6] == 0xff && p[7] == 0xff)
+    return true;
   return p[-2] == 0x31 && p[-1] == 0xc0;  // xor %eax,%eax; syscall: read
 }
 
@@ -194,7 +208,8 @@ void patch_loaded_images() {
   u64 at = 0;
   while (image.next_executable(at)) {
     at = image.end();
-    if (image.patchable() && !(ptr(__ehdr_start) >= image.file_begin() && ptr(__ehdr_start) < image.end())) {
+    if (image.patchable() &&
+        !(ptr(__ehdr_start) >= image.file_begin() && ptr(__ehdr_start) < image.end())) {
       patch_range(image.begin(), image.end());
     }
   }
@@ -203,7 +218,8 @@ void patch_loaded_images() {
 void patch_running_site(u64 site, u64 number) {
   u8* p = reinterpret_cast<u8*>(site);
   if (number >= 512 || p[0] != 0x0f || p[1] != 0x05) return;
-  if (__atomic_exchange_n(&patch_lock, 1u, __ATOMIC_ACQUIRE)) return;  // somebody patches; next time
+  if (__atomic_exchange_n(&patch_lock, 1u, __ATOMIC_ACQUIRE))
+    return;  // somebody patches; next time
   Image image;
   if (p[0] == 0x0f && p[1] == 0x05 && image.find(site) && image.patchable()) {
     const u32 displaced = site >= image.begin() + 16 ? head_length(p) : 0;
@@ -229,7 +245,7 @@ void patch_running_site(u64 site, u64 number) {
 
 bool on_illegal_instruction(UContext* uc) {
   const u8* p = reinterpret_cast<const u8*>(uc->rip);
-  if (uc->rip == site_in_progress) return true;  // again, until the patch is complete
+  if (uc->rip == site_in_progress) return true;           // again, until the patch is complete
   if (p[0] != 0x06) return p[0] == 0xff && p[1] == 0x24;  // completed meanwhile: retry
   if (p[1] != 0x00 || p[-5] != 0xff || p[-4] != 0x24 || p[-3] != 0x25) return false;
   // With one displaced instruction this is the old `syscall`; with two, the second of them.

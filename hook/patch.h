@@ -1,24 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Rewriting system-call sites into jumps. Two forms, neither of which touches a stack, page 0, or an instruction
-// that could be a jump target of its own:
+// Rewriting system-call sites into jumps. Two forms, neither of which touches a stack, page 0, or
+// an instruction that could be a jump target of its own:
 //
 //   seven bytes   b8 nr nr nr nr 0f 05      mov $nr,%eax; syscall
 //             ->  ff 24 25 lo hi 06 00      jmp *0x6hilo                   pointer table at 0x60000
-//                 A jump to the old `syscall` finds 06, an invalid instruction: SIGILL enters the hook with %eax as
-//                 it is. (The form is gVisor's.) Variants, for what compilers put between number and `syscall`:
+//                 A jump to the old `syscall` finds 06, an invalid instruction: SIGILL enters the
+//                 hook with %eax as it is. (The form is gVisor's.) Variants, for what compilers put
+//                 between number and `syscall`:
 //                   48 8b 74 24 08 0f 05                mov 8(%rsp),%rsi; syscall
-//                   b8 nr nr nr nr 8b 7c 24 04 0f 05    … mov 4(%rsp),%edi; syscall   (06 stands before the mov)
-//                   8b 7c 24 08 31 c0 0f 05             mov 8(%rsp),%edi; xor %eax,%eax; syscall: glibc's read;
-//                                                       only if no branch of its function leads inside
+//                   b8 nr nr nr nr 8b 7c 24 04 0f 05    … mov 4(%rsp),%edi; syscall   (06 stands
+//                   before the mov) 8b 7c 24 08 31 c0 0f 05             mov 8(%rsp),%edi; xor
+//                   %eax,%eax; syscall: glibc's read;
+//                                                       only if no branch of its function leads
+//                                                       inside
 //   two bytes     0f 05                     syscall
-//             ->  eb rel8                   jmp to an islet: seven bytes of the padding between two functions,
-//                 which .eh_frame proves to belong to none, holding  jmp *0x6hilo. Same length, so nothing
-//                 around it changes.
+//             ->  eb rel8                   jmp to an islet: seven bytes of the padding between two
+//             functions,
+//                 which .eh_frame proves to belong to none, holding  jmp *0x6hilo. Same length, so
+//                 nothing around it changes.
 //
-// What is proven: a site that Syscall User Dispatch has just trapped is an instruction. Without a trap (the patch
-// tier, and before main) only three byte sequences are taken: the seven-byte form with a number of the
-// table, and `syscall` followed by glibc's own compare or preceded by `xor %eax,%eax`.
+// What is proven: a site that Syscall User Dispatch has just trapped is an instruction. Without a
+// trap (the patch tier, and before main) only three byte sequences are taken: the seven-byte form
+// with a number of the table, and `syscall` followed by glibc's own compare or preceded by `xor
+// %eax,%eax`.
 #pragma once
 
 #include "hook/signals.h"

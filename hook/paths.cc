@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Calls with paths: which of them lie under an offloaded prefix. Decided by the text of the path, made absolute
-// and free of "." and "..", against the policy's prefixes; symbolic links elsewhere that point into a
-// prefix are not followed (the host resolves them). The device is sent the absolute path.
+// Calls with paths: which of them lie under an offloaded prefix. Decided by the text of the path,
+// made absolute and free of "." and "..", against the policy's prefixes; symbolic links elsewhere
+// that point into a prefix are not followed (the host resolves them). The device is sent the
+// absolute path.
 #include "hook/dispatch.h"
 #include "hook/user.h"
 
@@ -52,7 +53,8 @@ Relation relation(const char* path) {
 
 bool has_dotdot(const char* path) {
   for (const char* p = path; *p; p++) {
-    if (p[0] == '.' && p[1] == '.' && (p == path || p[-1] == '/') && (p[2] == 0 || p[2] == '/')) return true;
+    if (p[0] == '.' && p[1] == '.' && (p == path || p[-1] == '/') && (p[2] == 0 || p[2] == '/'))
+      return true;
   }
   return false;
 }
@@ -72,7 +74,9 @@ bool start_directory(Process* process, int dirfd, const char* path, char* to, u6
   used = 0;
   if (dirfd == kAtFdCwd) {
     learn_cwd(process);
-    if (process->cwd[0] != '/' || (!process->cwd_near && !process->cwd_offloaded && !has_dotdot(path))) return false;
+    if (process->cwd[0] != '/' ||
+        (!process->cwd_near && !process->cwd_offloaded && !has_dotdot(path)))
+      return false;
     return normalise(to, used, process->cwd);
   }
   const u8 flags = process->flags(static_cast<u32>(dirfd));
@@ -93,29 +97,35 @@ bool start_directory(Process* process, int dirfd, const char* path, char* to, u6
   return true;
 }
 
-// Names of the process itself that mean another on the device: /proc/PID/net with our own number, and
-// /proc/self/fd/N of an offloaded file, which the lane thread has in its table.
+// Names of the process itself that mean another on the device: /proc/PID/net with our own number,
+// and /proc/self/fd/N of an offloaded file, which the lane thread has in its table.
 void own_names(const Process* process, char* path) {
   if (!starts_with(path, "/proc/")) return;
   const char* rest = path + 6;
   if (*rest >= '1' && *rest <= '9') {
     const u64 pid = parse_number(rest);
-    if (!starts_with(rest, "/net") || (rest[4] && rest[4] != '/') || pid != static_cast<u64>(raw(nr::kGetpid))) return;
+    if (!starts_with(rest, "/net") || (rest[4] && rest[4] != '/') ||
+        pid != static_cast<u64>(raw(nr::kGetpid)))
+      return;
     char tail[abi::kMaxPath];
     print(tail, rest)[0] = 0;
     print(print(path, "/proc/self"), tail)[0] = 0;
     return;
   }
-  if (starts_with(rest, "self/fd/")) rest += 8;
-  else if (starts_with(rest, "thread-self/fd/")) rest += 15;
-  else return;
+  if (starts_with(rest, "self/fd/"))
+    rest += 8;
+  else if (starts_with(rest, "thread-self/fd/"))
+    rest += 15;
+  else
+    return;
   const char* digits = rest;
   const u64 fd = parse_number(rest);
   if (rest == digits || *rest || !process->offloaded(fd)) return;
   print_number(print(path, "/proc/thread-self/fd/"), fd)[0] = 0;
 }
 
-// Where the path of one argument leads. kDevice with `absolute` empty: send the arguments as they are.
+// Where the path of one argument leads. kDevice with `absolute` empty: send the arguments as they
+// are.
 enum class Where { kHost, kDevice, kUnreadable };
 
 Where resolve(ThreadState* ts, int dirfd, u64 pointer, bool fd_may_be_path, char* absolute,
@@ -126,12 +136,16 @@ Where resolve(ThreadState* ts, int dirfd, u64 pointer, bool fd_may_be_path, char
   const bool dir_offloaded = dirfd >= 0 && process->offloaded(static_cast<u32>(dirfd));
   if (pointer == 0) return fd_may_be_path && dir_offloaded ? Where::kDevice : Where::kHost;
   const i64 n = user_string(pointer, path, sizeof path);
-  if (n < 0) return dir_offloaded ? Where::kDevice : Where::kUnreadable;  // the kernel's EFAULT or ENAMETOOLONG
+  if (n < 0)
+    return dir_offloaded ? Where::kDevice
+                         : Where::kUnreadable;  // the kernel's EFAULT or ENAMETOOLONG
   u64 used = 0;
-  if (dir_offloaded && in_root) return Where::kDevice;  // openat2 with RESOLVE_IN_ROOT: "/" is the directory
+  if (dir_offloaded && in_root)
+    return Where::kDevice;  // openat2 with RESOLVE_IN_ROOT: "/" is the directory
   if (path[0] != '/') {
     if (dir_offloaded) return Where::kDevice;
-    if (n == 1 || settings.path_count == 0) return Where::kHost;  // "" : the host's ENOENT, or AT_EMPTY_PATH
+    if (n == 1 || settings.path_count == 0)
+      return Where::kHost;  // "" : the host's ENOENT, or AT_EMPTY_PATH
     if (!start_directory(process, dirfd, path, absolute, used)) {
       absolute[0] = 0;
       return Where::kHost;
@@ -156,15 +170,16 @@ Where resolve(ThreadState* ts, int dirfd, u64 pointer, bool fd_may_be_path, char
   return Where::kDevice;
 }
 
-// The argument index of the path that routes a row (the last one: for symlinks that is the new name), and
-// of the directory before it, or -1.
+// The argument index of the path that routes a row (the last one: for symlinks that is the new
+// name), and of the directory before it, or -1.
 int path_argument(const abi::Row& row, bool last, int* dir) {
   int found = -1;
   for (int i = 0; i < 6; i++) {
     if (row.args[i].kind != abi::Kind::kPath) continue;
     found = i;
     if (!last) break;
-    if (row.nr >= 191 && row.nr <= 199) break;  // getxattr: the second string is an attribute's name
+    if (row.nr >= 191 && row.nr <= 199)
+      break;  // getxattr: the second string is an attribute's name
   }
   *dir = found > 0 && row.args[found - 1].kind == abi::Kind::kFd ? found - 1 : -1;
   return found;
@@ -182,7 +197,9 @@ long do_path(ThreadState* ts, const abi::Row& row) {
   u64 how[3] = {};
   if (row.nr == kOpenat2) user_read(f.rdx, how, sizeof how);
   constexpr u64 kResolveInRoot = 0x10;
-  if (resolve(ts, dirfd, f.arg(at), row.flags & abi::kFdMayBePath, absolute, how[2] & kResolveInRoot) != Where::kDevice) return kLocal;
+  if (resolve(ts, dirfd, f.arg(at), row.flags & abi::kFdMayBePath, absolute,
+              how[2] & kResolveInRoot) != Where::kDevice)
+    return kLocal;
   u64 args[6];
   for (int i = 0; i < 6; i++) args[i] = f.arg(i);
   if (absolute[0]) {
@@ -201,7 +218,8 @@ long do_path(ThreadState* ts, const abi::Row& row) {
 long do_path_two(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   int first_dir, second_dir;
-  const int first = path_argument(row, false, &first_dir), second = path_argument(row, true, &second_dir);
+  const int first = path_argument(row, false, &first_dir),
+            second = path_argument(row, true, &second_dir);
   char from[abi::kMaxPath], to[abi::kMaxPath];
   const auto where = [&](int at, int dir, char* absolute) {
     return resolve(ts, dir >= 0 ? static_cast<int>(f.arg(dir)) : kAtFdCwd, f.arg(at),
@@ -221,8 +239,8 @@ long do_path_two(ThreadState* ts, const abi::Row& row) {
   return offload(ts, row, args);
 }
 
-// chdir into an offloaded directory: the device changes to it, and the host too where it has a directory of that
-// name, so that a relative path means the same on both.
+// chdir into an offloaded directory: the device changes to it, and the host too where it has a
+// directory of that name, so that a relative path means the same on both.
 long do_cwd(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   Process* process = ts->process;

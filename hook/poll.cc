@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// poll, ppoll, select and pselect6 over sets that may hold local and offloaded files. select becomes poll: one
-// array with the offloaded entries for the device, one with the others for the host, merged by index.
+// poll, ppoll, select and pselect6 over sets that may hold local and offloaded files. select
+// becomes poll: one array with the offloaded entries for the device, one with the others for the
+// host, merged by index.
 #include "hook/dispatch.h"
 #include "hook/mixed_wait.h"
 #include "hook/signals.h"
@@ -11,8 +12,8 @@ namespace mino::hook {
 
 namespace {
 
-constexpr short kIn = 0x1, kPri = 0x2, kOut = 0x4, kErr = 0x8, kHup = 0x10, kNval = 0x20, kRdNorm = 0x40,
-                kRdBand = 0x80, kWrNorm = 0x100, kWrBand = 0x200;
+constexpr short kIn = 0x1, kPri = 0x2, kOut = 0x4, kErr = 0x8, kHup = 0x10, kNval = 0x20,
+                kRdNorm = 0x40, kRdBand = 0x80, kWrNorm = 0x100, kWrBand = 0x200;
 
 struct TimeSpec {
   i64 seconds, nanoseconds;
@@ -49,8 +50,8 @@ class Entries {
   PollFd* host_ = nullptr;
 };
 
-// Splits `device` (which has all entries) into what the device and what the host watches. An epoll set with a
-// companion is watched on both. True if the device has anything to do.
+// Splits `device` (which has all entries) into what the device and what the host watches. An epoll
+// set with a companion is watched on both. True if the device has anything to do.
 bool split(const Process* process, PollFd* device, PollFd* host, u64 count, bool* host_any) {
   bool device_any = false;
   *host_any = false;
@@ -75,7 +76,8 @@ void show_dead(PollFd* device, u64 count) {
   }
 }
 
-// Waits; `device` and `host` then hold revents. `timeout` (nullptr: for ever) holds the rest afterwards.
+// Waits; `device` and `host` then hold revents. `timeout` (nullptr: for ever) holds the rest
+// afterwards.
 long wait_both(ThreadState* ts, Entries& entries, u64 count, bool host_any, TimeSpec* timeout) {
   PollFd* device = entries.device();
   const abi::Row& row = *abi::find_row(nr::kPpoll);
@@ -121,15 +123,18 @@ long do_poll(ThreadState* ts, const abi::Row& row) {
   if (count > ts->process->open_limit) return err::kInval;
   Entries entries(count);
   if (!entries.valid()) return err::kNoMem;
-  if (!user_read(f.rdi, entries.device(), count * sizeof(PollFd))) return kLocal;  // the kernel's EFAULT
+  if (!user_read(f.rdi, entries.device(), count * sizeof(PollFd)))
+    return kLocal;  // the kernel's EFAULT
   bool host_any;
   if (!split(ts->process, entries.device(), entries.host(), count, &host_any)) return kLocal;
   TimeSpec timeout{};
   TimeSpec* limit = &timeout;
   const bool is_ppoll = row.nr == nr::kPpoll;
   if (is_ppoll) {
-    if (!f.rdx) limit = nullptr;
-    else if (!user_read(f.rdx, &timeout, sizeof timeout)) return err::kFault;
+    if (!f.rdx)
+      limit = nullptr;
+    else if (!user_read(f.rdx, &timeout, sizeof timeout))
+      return err::kFault;
   } else {
     const int ms = static_cast<int>(f.rdx);
     if (ms < 0) limit = nullptr;
@@ -141,7 +146,8 @@ long do_poll(ThreadState* ts, const abi::Row& row) {
   if (result < 0) return result;
   long ready_count = 0;
   for (u64 i = 0; i < count; i++) {
-    const short revents = static_cast<short>(entries.device()[i].revents | entries.host()[i].revents);
+    const short revents =
+        static_cast<short>(entries.device()[i].revents | entries.host()[i].revents);
     if (revents) ready_count++;
     if (!user_write(f.rdi + i * sizeof(PollFd) + 6, &revents, 2)) return err::kFault;
   }
@@ -152,8 +158,8 @@ long do_poll(ThreadState* ts, const abi::Row& row) {
 namespace {
 
 struct FdSets {
-  u64 words;       // of 64 bits in each set
-  u64* in[3];      // read, write, except; nullptr if absent
+  u64 words;   // of 64 bits in each set
+  u64* in[3];  // read, write, except; nullptr if absent
   u64* memory;
   u64 bytes;
   ~FdSets() {
@@ -161,10 +167,14 @@ struct FdSets {
   }
 };
 
-bool test(const u64* set, u64 fd) { return set && (set[fd / 64] >> fd % 64 & 1); }
+bool test(const u64* set, u64 fd) {
+  return set && (set[fd / 64] >> fd % 64 & 1);
+}
 void put(u64* set, u64 fd, bool value) {
-  if (value) set[fd / 64] |= 1ull << fd % 64;
-  else set[fd / 64] &= ~(1ull << fd % 64);
+  if (value)
+    set[fd / 64] |= 1ull << fd % 64;
+  else
+    set[fd / 64] &= ~(1ull << fd % 64);
 }
 
 bool read_sets(const Frame& f, u64 bits, FdSets& sets) {
@@ -180,7 +190,8 @@ bool read_sets(const Frame& f, u64 bits, FdSets& sets) {
   return true;
 }
 
-// Whether any number in the sets is offloaded: without copying, for programs that never use the device.
+// Whether any number in the sets is offloaded: without copying, for programs that never use the
+// device.
 bool any_on_device(const Process* process, const FdSets& sets, u64 bits) {
   for (u64 fd = 0; fd < bits && fd < process->fd_limit; fd++) {
     if (!(process->fds[fd] & (kOffloaded | kCompanion))) continue;
@@ -211,15 +222,18 @@ long do_select(ThreadState* ts, const abi::Row& row) {
       if (timeout.nanoseconds < 0 || timeout.seconds < 0) return err::kInval;
       timeout.seconds += timeout.nanoseconds / 1'000'000;
       timeout.nanoseconds = timeout.nanoseconds % 1'000'000 * 1000;
-    } else if (timeout.nanoseconds < 0 || timeout.nanoseconds >= 1'000'000'000 || timeout.seconds < 0) {
+    } else if (timeout.nanoseconds < 0 || timeout.nanoseconds >= 1'000'000'000 ||
+               timeout.seconds < 0) {
       return err::kInval;
     }
   }
   u64 mask_argument[2] = {0, 8};
-  if (is_pselect && f.r9 && !user_read(f.r9, mask_argument, sizeof mask_argument)) return err::kFault;
+  if (is_pselect && f.r9 && !user_read(f.r9, mask_argument, sizeof mask_argument))
+    return err::kFault;
   // One entry per number that is in any set.
   u64 count = 0;
-  for (u64 fd = 0; fd < bits; fd++) count += test(sets.in[0], fd) || test(sets.in[1], fd) || test(sets.in[2], fd);
+  for (u64 fd = 0; fd < bits; fd++)
+    count += test(sets.in[0], fd) || test(sets.in[1], fd) || test(sets.in[2], fd);
   Entries entries(count);
   if (!entries.valid()) return err::kNoMem;
   PollFd* device = entries.device();
@@ -249,7 +263,8 @@ long do_select(ThreadState* ts, const abi::Row& row) {
     const short revents = static_cast<short>(device[i].revents | entries.host()[i].revents);
     if (revents & kNval) return err::kBadF;
     const bool states[3] = {(revents & (kIn | kRdNorm | kRdBand | kHup | kErr)) != 0,
-                            (revents & (kOut | kWrNorm | kWrBand | kErr)) != 0, (revents & kPri) != 0};
+                            (revents & (kOut | kWrNorm | kWrBand | kErr)) != 0,
+                            (revents & kPri) != 0};
     for (int k = 0; k < 3; k++) {
       if (!test(sets.in[k], fd)) continue;
       put(sets.in[k], fd, states[k]);

@@ -25,7 +25,10 @@ Process the_process;
 }
 
 Process* main_process() {
-  if (!the_process.fds) the_process.fds = static_cast<u8*>(map_pages(abi::kMaxFd));
+  if (!the_process.fds) {
+    the_process.fds = static_cast<u8*>(map_pages(abi::kMaxFd));
+    the_process.epoll_waiters = static_cast<u16*>(map_pages(u64{abi::kMaxFd} * 2));
+  }
   return &the_process;
 }
 

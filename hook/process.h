@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the hook knows of one process: its descriptors, its session, its signal actions, its policy. There is one
-// per process, and one more for each vfork child while it shares our memory. Threads reach theirs
-// through ThreadState::process.
+// What the hook knows of one process: its descriptors, its session, its signal actions, its policy.
+// There is one per process, and one more for each vfork child while it shares our memory. Threads
+// reach theirs through ThreadState::process.
 #pragma once
 
 #include "abi/limits.h"
@@ -11,11 +11,12 @@
 namespace mino::hook {
 
 enum FdFlags : u8 {
-  kOffloaded = 1,      // the file is on the device; here stands a placeholder
-  kEpoll = 2,          // an epoll set made here
-  kCompanion = 4,      // … with a companion of the same number on the device
-  kLocalMembers = 8,   // … that has (had) members of this host
-  kPrivate = 16,       // the hook's own; the application must not see it
+  kOffloaded = 1,       // the file is on the device; here stands a placeholder
+  kEpoll = 2,           // an epoll set made here
+  kCompanion = 4,       // … with a companion of the same number on the device
+  kLocalMembers = 8,    // … that has (had) members of this host
+  kPrivate = 16,        // the hook's own; the application must not see it
+  kNestedMembers = 64,  // an epoll set that has (had) epoll sets as members
   kFarDirectory = 32,  // a local directory from which no offloaded prefix is reachable without ".."
 };
 
@@ -28,19 +29,19 @@ struct SigAction {  // the kernel's struct sigaction
 
 // What `mino run` decided, from the variable MINO_RUN. Never changes in a process.
 struct Settings {
-  bool active;            // MINO_RUN was there and of our version
+  bool active;  // MINO_RUN was there and of our version
   bool windows;
   bool patch, sud;
   int trace_fd;
   u32 arena_bytes;
-  u32 families;           // bit = address family
-  u32 netlinks;           // bit = netlink protocol
+  u32 families;  // bit = address family
+  u32 netlinks;  // bit = netlink protocol
   u32 path_count;
   char socket_path[108];
-  char paths[1024];       // NUL-separated prefixes
-  char variable[1536];    // MINO_RUN as received, without s= and p=
-  char library[512];      // path of libminoc.so, for LD_PRELOAD
-  bool preload_was_set;   // the user had an LD_PRELOAD too
+  char paths[1024];      // NUL-separated prefixes
+  char variable[1536];   // MINO_RUN as received, without s= and p=
+  char library[512];     // path of libminoc.so, for LD_PRELOAD
+  bool preload_was_set;  // the user had an LD_PRELOAD too
 };
 extern Settings settings;
 
@@ -58,21 +59,22 @@ struct Session {
 };
 
 struct Process {
-  u8* fds;           // FdFlags by number, kMaxFd bytes, committed as touched
-  u64 open_limit;    // RLIMIT_NOFILE, the soft one
-  u32 fd_limit;      // numbers at and above were never flagged
+  u16* epoll_waiters;  // threads in the host's epoll_wait, by epoll fd
+  u8* fds;             // FdFlags by number, kMaxFd bytes, committed as touched
+  u64 open_limit;      // RLIMIT_NOFILE, the soft one
+  u32 fd_limit;        // numbers at and above were never flagged
   Session session;
   SigAction actions[65];
-  char cwd[4096];    // where relative paths start, or "" when not known
+  char cwd[4096];  // where relative paths start, or "" when not known
   bool cwd_offloaded;
-  bool cwd_near;     // an offloaded prefix lies below (or at) cwd
-  u32 dead_reports;  // hook/mixed_wait.h
-  u32 fork_lock;     // one fork at a time talks on the control socket
+  bool cwd_near;       // an offloaded prefix lies below (or at) cwd
+  u32 dead_reports;    // hook/mixed_wait.h
+  u32 fork_lock;       // one fork at a time talks on the control socket
   bool shares_memory;  // a vfork child, or another that has our memory but not our descriptors
   bool newborn;        // … whose session waits in `birth` until it starts
   bool started;        // … and has taken it
   Session birth;
-  void* exec_memory;   // … and what its exec needed, for the parent to unmap
+  void* exec_memory;  // … and what its exec needed, for the parent to unmap
   u64 exec_bytes;
 
   u8 flags(u64 fd) const { return fd < abi::kMaxFd ? fds[fd] : u8{0}; }
@@ -92,7 +94,9 @@ void free_process(Process* process);
 inline void lock(u32& word) {
   while (__atomic_exchange_n(&word, 1u, __ATOMIC_ACQUIRE)) raw(nr::kSchedYield);
 }
-inline void unlock(u32& word) { __atomic_store_n(&word, 0u, __ATOMIC_RELEASE); }
+inline void unlock(u32& word) {
+  __atomic_store_n(&word, 0u, __ATOMIC_RELEASE);
+}
 
 // In a forked child: another thread may have held one of these when the process was copied.
 void reset_locks_in_child();

@@ -4,11 +4,14 @@
 //
 // This code runs inside somebody else's program, between any two of its instructions. Therefore:
 //   - no libc, no malloc, no exceptions, no thread-local storage, no static initialisers;
-//   - no vector registers (-mgeneral-regs-only): they hold the application's values across a system call;
+//   - no vector registers (-mgeneral-regs-only): they hold the application's values across a system
+//   call;
 //   - no lock is held across a wait, and none that a signal handler could need;
 //   - errno is not ours; nothing returns through it;
-//   - client memory is touched only through user_read/user_write (hook/user.h), which survive bad addresses;
-//   - system calls are made only by the instructions in this library's text, which Syscall User Dispatch exempts.
+//   - client memory is touched only through user_read/user_write (hook/user.h), which survive bad
+//   addresses;
+//   - system calls are made only by the instructions in this library's text, which Syscall User
+//   Dispatch exempts.
 #pragma once
 
 #include <cstddef>
@@ -35,11 +38,17 @@ inline long raw(long nr, u64 a = 0, u64 b = 0, u64 c = 0, u64 d = 0, u64 e = 0, 
   return result;
 }
 
-inline u64 ptr(const void* p) { return reinterpret_cast<u64>(p); }
+inline u64 ptr(const void* p) {
+  return reinterpret_cast<u64>(p);
+}
 
-inline bool is_error(long result) { return static_cast<unsigned long>(result) >= -4095ul; }
+inline bool is_error(long result) {
+  return static_cast<unsigned long>(result) >= -4095ul;
+}
 
-inline void pause() { asm volatile("pause" ::: "memory"); }
+inline void pause() {
+  asm volatile("pause" ::: "memory");
+}
 
 inline u64 cycles() {
   u32 lo, hi;
@@ -47,26 +56,34 @@ inline u64 cycles() {
   return (u64{hi} << 32) | lo;
 }
 
-// Numbers (asm/unistd_64.h), errors and flags that hook/ uses; spelled out because libc's headers are not for us.
+// Numbers (asm/unistd_64.h), errors and flags that hook/ uses; spelled out because libc's headers
+// are not for us.
 namespace nr {
-inline constexpr long kRead = 0, kWrite = 1, kOpen = 2, kClose = 3, kPoll = 7, kMmap = 9, kMprotect = 10,
-    kMunmap = 11, kRtSigaction = 13, kRtSigprocmask = 14, kRtSigreturn = 15, kPread64 = 17, kPwrite64 = 18,
-    kSelect = 23, kSchedYield = 24, kMadvise = 28, kDup = 32, kDup2 = 33, kGetpid = 39, kSendfile = 40,
-    kSocket = 41, kConnect = 42, kSendto = 44, kRecvfrom = 45, kSendmsg = 46, kRecvmsg = 47, kClone = 56,
-    kFork = 57, kVfork = 58, kExecve = 59, kExit = 60, kFcntl = 72, kGetcwd = 79, kChdir = 80, kFchdir = 81,
-    kReadlink = 89, kArchPrctl = 158, kGettid = 186, kFutex = 202, kClockGettime = 228, kExitGroup = 231,
-    kEpollWait = 232, kEpollCtl = 233, kTgkill = 234, kOpenat = 257, kPselect6 = 270, kPpoll = 271,
-    kSplice = 275, kTee = 276, kEpollPwait = 281, kEventfd2 = 290, kEpollCreate1 = 291, kDup3 = 292,
-    kPipe2 = 293, kRtTgsigqueueinfo = 297, kPrctl = 157, kPrlimit64 = 302, kMemfdCreate = 319,
-    kExecveat = 322, kMembarrier = 324, kCopyFileRange = 326, kClone3 = 435, kCloseRange = 436,
-    kEpollPwait2 = 441, kFutexWaitv = 449, kFtruncate = 77, kLseek = 8, kIoctl = 16, kNewfstatat = 262;
+inline constexpr long kRead = 0, kWrite = 1, kOpen = 2, kClose = 3, kPoll = 7, kMmap = 9,
+                      kMprotect = 10, kMunmap = 11, kRtSigaction = 13, kRtSigprocmask = 14,
+                      kRtSigreturn = 15, kPread64 = 17, kPwrite64 = 18, kSelect = 23,
+                      kSchedYield = 24, kMadvise = 28, kDup = 32, kDup2 = 33, kGetpid = 39,
+                      kSendfile = 40, kSocket = 41, kConnect = 42, kSendto = 44, kRecvfrom = 45,
+                      kSendmsg = 46, kRecvmsg = 47, kClone = 56, kFork = 57, kVfork = 58,
+                      kExecve = 59, kExit = 60, kFcntl = 72, kGetcwd = 79, kChdir = 80,
+                      kFchdir = 81, kReadlink = 89, kArchPrctl = 158, kGettid = 186, kFutex = 202,
+                      kClockGettime = 228, kExitGroup = 231, kEpollWait = 232, kEpollCtl = 233,
+                      kTgkill = 234, kOpenat = 257, kPselect6 = 270, kPpoll = 271, kSplice = 275,
+                      kTee = 276, kEpollPwait = 281, kEventfd2 = 290, kEpollCreate1 = 291,
+                      kDup3 = 292, kPipe2 = 293, kRtTgsigqueueinfo = 297, kPrctl = 157,
+                      kPrlimit64 = 302, kMemfdCreate = 319, kExecveat = 322, kMembarrier = 324,
+                      kCopyFileRange = 326, kClone3 = 435, kCloseRange = 436, kEpollPwait2 = 441,
+                      kFutexWaitv = 449, kFtruncate = 77, kLseek = 8, kIoctl = 16,
+                      kNewfstatat = 262;
 }
 
 namespace err {
-inline constexpr long kPerm = -1, kNoEnt = -2, kIntr = -4, kIo = -5, kBadF = -9, kAgain = -11, kNoMem = -12,
-    kFault = -14, kExist = -17, kXdev = -18, kNoDev = -19, kInval = -22, kNFile = -23, kMFile = -24,
-    kPipe = -32, kRange = -34, kNameTooLong = -36, kNoSys = -38, kNotSock = -88, kAfNoSupport = -97,
-    kNetDown = -100, kConnReset = -104, kNoBufs = -105, kNotConn = -107, kSPipe = -29;
+inline constexpr long kPerm = -1, kNoEnt = -2, kIntr = -4, kIo = -5, kBadF = -9, kAgain = -11,
+                      kNoMem = -12, kFault = -14, kExist = -17, kXdev = -18, kNoDev = -19,
+                      kInval = -22, kNFile = -23, kMFile = -24, kPipe = -32, kRange = -34,
+                      kNameTooLong = -36, kNoSys = -38, kNotSock = -88, kAfNoSupport = -97,
+                      kNetDown = -100, kConnReset = -104, kNoBufs = -105, kNotConn = -107,
+                      kSPipe = -29;
 }
 
 // mmap of anonymous memory, zeroed, lazily committed; nullptr when the host has none.
@@ -75,6 +92,8 @@ inline void* map_pages(u64 bytes) {
   const long p = raw(nr::kMmap, 0, bytes, kReadWrite, kPrivateAnonNoreserve, ~0ull, 0);
   return is_error(p) ? nullptr : reinterpret_cast<void*>(p);
 }
-inline void unmap_pages(void* p, u64 bytes) { raw(nr::kMunmap, ptr(p), bytes); }
+inline void unmap_pages(void* p, u64 bytes) {
+  raw(nr::kMunmap, ptr(p), bytes);
+}
 
 }  // namespace mino::hook

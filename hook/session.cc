@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Control connection, session memory and lanes of one process. See hook/session.h and abi/message.h.
+// Control connection, session memory and lanes of one process. See hook/session.h and
+// abi/message.h.
 #include "hook/session.h"
 
 #include "hook/call.h"
@@ -53,7 +54,8 @@ bool receive_message(int socket, abi::Message& message, int* fds, int want) {
   if (!is_error(got) && header.controllen >= 16 && control.level == 1 && control.type == 1) {
     count = static_cast<int>((control.len - 16) / 4);
   }
-  const bool good = got == sizeof message && message.magic == abi::Message::kMessageMagic && count == want;
+  const bool good =
+      got == sizeof message && message.magic == abi::Message::kMessageMagic && count == want;
   if (got != sizeof message) message.type = {};
   for (int i = 0; i < count; i++) {
     if (good) {
@@ -111,7 +113,10 @@ void tell_refusal(const abi::Message& message) {
 // Hello, Welcome. Leaves the session kLive or kNone; a refusal is told once on standard error.
 bool connect_session(Process* process) {
   Session& session = process->session;
-  struct { u16 family; char path[108]; } address{1, {}};
+  struct {
+    u16 family;
+    char path[108];
+  } address{1, {}};
   copy(address.path, settings.socket_path, sizeof address.path);
   const long fd = raw(nr::kSocket, 1, 5 | kCloexec, 0);  // AF_UNIX, SOCK_SEQPACKET
   if (is_error(fd)) return false;
@@ -124,7 +129,8 @@ bool connect_session(Process* process) {
   constexpr u64 kPrGetName = 16;
   raw(nr::kPrctl, kPrGetName, ptr(message.text));
   int memory = -1;
-  bool good = raw(nr::kConnect, s, ptr(&address), sizeof address) == 0 && send_message(session, message) &&
+  bool good = raw(nr::kConnect, s, ptr(&address), sizeof address) == 0 &&
+              send_message(session, message) &&
               receive_message(session.socket, message, &memory, 1) &&
               message.type == abi::MessageType::kWelcome && map_session(session, message, memory);
   if (memory >= 0) raw(nr::kClose, static_cast<u64>(memory));
@@ -148,7 +154,8 @@ bool claim_lane(ThreadState* ts) {
     abi::LaneView lane = abi::LaneView::at(session.memory, i, session.arena_bytes);
     u32 free = static_cast<u32>(abi::LaneState::kFree);
     if (lane.control->state.load(std::memory_order_relaxed) != free ||
-        !lane.control->state.compare_exchange_strong(free, static_cast<u32>(abi::LaneState::kOwned))) {
+        !lane.control->state.compare_exchange_strong(free,
+                                                     static_cast<u32>(abi::LaneState::kOwned))) {
       continue;
     }
     ts->lane = lane;
@@ -163,15 +170,18 @@ bool await_attached(Session& session, abi::LaneControl* control) {
   abi::Message message;
   if (control->attached.load(std::memory_order_acquire) == 0) {
     message.type = abi::MessageType::kAttachLane;
-    message.lane = static_cast<u32>(
-        (reinterpret_cast<u8*>(control) - session.memory - abi::kPage) / abi::lane_stride(session.arena_bytes));
+    message.lane = static_cast<u32>((reinterpret_cast<u8*>(control) - session.memory - abi::kPage) /
+                                    abi::lane_stride(session.arena_bytes));
     if (!send_message(session, message)) return false;
   }
   while (control->attached.load(std::memory_order_acquire) == 0) {
     const i64 timeout[2] = {0, 50'000'000};
     raw(nr::kFutex, ptr(&control->attached), 0, 0, ptr(timeout));
     if (control->attached.load(std::memory_order_acquire) != 0) break;
-    struct { int fd; short events, revents; } p{session.socket, 0, 0};
+    struct {
+      int fd;
+      short events, revents;
+    } p{session.socket, 0, 0};
     if (raw(nr::kPoll, ptr(&p), 1, 0) > 0) return false;  // hung up
   }
   return true;
@@ -197,7 +207,8 @@ bool send_message(const Session& session, const abi::Message& message, int fd) {
 }
 
 int make_private(Process* process, int fd) {
-  // Above the soft limit if possible: there no number of the application's is lost, and nothing it counts changes.
+  // Above the soft limit if possible: there no number of the application's is lost, and nothing it
+  // counts changes.
   constexpr u64 kRlimitNofile = 7;
   u64 limit[2] = {1024, 1024};
   raw(nr::kPrlimit64, 0, kRlimitNofile, 0, ptr(limit));
@@ -206,7 +217,8 @@ int make_private(Process* process, int fd) {
   u64 raised[2] = {from + 64, limit[1] > from + 64 ? limit[1] : from + 64};
   const bool raise = limit[0] < from + 64;
   const bool did = raise && raw(nr::kPrlimit64, 0, kRlimitNofile, ptr(raised), 0) == 0;
-  long moved = raw(nr::kFcntl, static_cast<u64>(fd), kFDupFdCloexec, did || !raise ? from : from - 16);
+  long moved =
+      raw(nr::kFcntl, static_cast<u64>(fd), kFDupFdCloexec, did || !raise ? from : from - 16);
   if (did) raw(nr::kPrlimit64, 0, kRlimitNofile, ptr(limit), 0);
   if (is_error(moved)) {
     moved = fd;
@@ -243,8 +255,8 @@ long ready(ThreadState* ts) {
       continue;
     }
     none = static_cast<u32>(SessionStatus::kNone);
-    if (!__atomic_compare_exchange_n(status, &none, static_cast<u32>(SessionStatus::kConnecting), false,
-                                     __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+    if (!__atomic_compare_exchange_n(status, &none, static_cast<u32>(SessionStatus::kConnecting),
+                                     false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
       continue;
     }
     const bool good = connect_session(ts->process);
@@ -308,7 +320,8 @@ long prepare_fork(ThreadState* ts, ForkedSession& child) {
     }
     unlock(process->fork_lock);
   }
-  if (result == err::kNetDown || process->session.status == SessionStatus::kDead) return 0;  // dead: fork anyway
+  if (result == err::kNetDown || process->session.status == SessionStatus::kDead)
+    return 0;  // dead: fork anyway
   return result == 0 ? 0 : err::kAgain;
 }
 
@@ -323,7 +336,8 @@ void finish_fork_in_child(ThreadState* ts, ForkedSession& child) {
   ts->has_lane = false;
   if (ts->bell >= 0) close_private(process, ts->bell);
   ts->bell_sent = false;
-  if (process->session.status == SessionStatus::kConnecting) process->session.status = SessionStatus::kNone;
+  if (process->session.status == SessionStatus::kConnecting)
+    process->session.status = SessionStatus::kNone;
   if (process->session.status != SessionStatus::kLive) return;
   const int placeholder = process->session.placeholder;
   close_private(process, process->session.socket);
@@ -363,8 +377,9 @@ void reattach(ThreadState* ts, int socket, int placeholder) {
   raw(nr::kPrctl, kPrGetName, ptr(message.text));
   set_receive_timeout(socket, 10);
   int memory = -1;
-  const bool good = send_message(session, message) && receive_message(socket, message, &memory, 1) &&
-                    message.type == abi::MessageType::kWelcome && map_session(session, message, memory);
+  const bool good =
+      send_message(session, message) && receive_message(socket, message, &memory, 1) &&
+      message.type == abi::MessageType::kWelcome && map_session(session, message, memory);
   if (memory >= 0) raw(nr::kClose, static_cast<u64>(memory));
   session.status = good ? SessionStatus::kLive : SessionStatus::kDead;
   set_receive_timeout(socket, 0);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The session: connecting to the device, lanes, and what fork and exec do to them. The first offloaded call
-// connects; a program that never needs the device never meets it.
+// The session: connecting to the device, lanes, and what fork and exec do to them. The first
+// offloaded call connects; a program that never needs the device never meets it.
 #pragma once
 
 #include "abi/message.h"
@@ -27,7 +27,8 @@ int make_private(Process* process, int fd);
 void learn_open_limit(Process* process);  // RLIMIT_NOFILE, which poll's count is checked against
 void close_private(Process* process, int& fd);
 
-// fork, seen from both sides. prepare: the device forks the proxy; `child` describes the new session.
+// fork, seen from both sides. prepare: the device forks the proxy; `child` describes the new
+// session.
 struct ForkedSession {
   bool present = false;
   Session session{};

@@ -38,14 +38,17 @@ long kernel_sigaction(int sig, const SigAction* act, SigAction* old) {
   return raw(nr::kRtSigaction, static_cast<u64>(sig), ptr(act), ptr(old), 8);
 }
 
-void set_mask(u64 mask) { raw(nr::kRtSigprocmask, kSigSetmask, ptr(&mask), 0, 8); }
+void set_mask(u64 mask) {
+  raw(nr::kRtSigprocmask, kSigSetmask, ptr(&mask), 0, 8);
+}
 
 // The action that the kernel gets for a handler of the application: all signals blocked, so that
 // mino_on_signal is never interrupted by another before it has decided.
 SigAction kernel_action(u64 flags) {
-  return {ptr(mino_signal),
-          (flags & (kSaNoCldStop | kSaNoCldWait | kSaOnStack | kSaRestart)) | kSaSiginfo | kSaRestorer,
-          ptr(mino_restore_rt), ~kSynchronous};
+  return {
+      ptr(mino_signal),
+      (flags & (kSaNoCldStop | kSaNoCldWait | kSaOnStack | kSaRestart)) | kSaSiginfo | kSaRestorer,
+      ptr(mino_restore_rt), ~kSynchronous};
 }
 
 // The default action of a signal that is ours in the kernel: let it happen for real.
@@ -53,8 +56,8 @@ void die_by(int sig, const SigInfo* info) {
   SigAction action{};
   kernel_sigaction(sig, &action, nullptr);
   if (info->code <= 0) {
-    raw(nr::kRtTgsigqueueinfo, static_cast<u64>(raw(nr::kGetpid)), static_cast<u64>(raw(nr::kGettid)),
-        static_cast<u64>(sig), ptr(info));
+    raw(nr::kRtTgsigqueueinfo, static_cast<u64>(raw(nr::kGetpid)),
+        static_cast<u64>(raw(nr::kGettid)), static_cast<u64>(sig), ptr(info));
   }  // else: the instruction is executed again and faults again
 }
 
@@ -89,8 +92,10 @@ void defer(ThreadState* ts, int sig, const SigInfo* info, UContext* uc) {
 // In the window: the interrupted context becomes the application's.
 void show_application_context(ThreadState* ts, UContext* uc) {
   const Frame& f = ts->frame;
-  uc->rax = f.rax, uc->rbx = f.rbx, uc->rcx = f.rip, uc->rdx = f.rdx, uc->rsi = f.rsi, uc->rdi = f.rdi;
-  uc->rbp = f.rbp, uc->rsp = f.rsp, uc->r8 = f.r8, uc->r9 = f.r9, uc->r10 = f.r10, uc->r11 = uc->eflags;
+  uc->rax = f.rax, uc->rbx = f.rbx, uc->rcx = f.rip, uc->rdx = f.rdx, uc->rsi = f.rsi,
+  uc->rdi = f.rdi;
+  uc->rbp = f.rbp, uc->rsp = f.rsp, uc->r8 = f.r8, uc->r9 = f.r9, uc->r10 = f.r10,
+  uc->r11 = uc->eflags;
   uc->r12 = f.r12, uc->r13 = f.r13, uc->r14 = f.r14, uc->r15 = f.r15, uc->rip = f.rip;
   uc->sigmask = ts->resume_mask;
   __atomic_store_n(&ts->in_hook, kOutside, __ATOMIC_RELEASE);
@@ -190,7 +195,8 @@ long do_sigprocmask(ThreadState* ts) {
   const u64 args[6] = {f.rdi, f.rsi ? ptr(&open) : 0, ptr(&old), 8};
   const long result = mino_interruptible(ts, nr::kRtSigprocmask, args);
   if (result == abi::kErestartsys) {
-    // A signal is deferred already, and the kernel's mask is ours: the application's waits in resume_mask.
+    // A signal is deferred already, and the kernel's mask is ours: the application's waits in
+    // resume_mask.
     old = ts->resume_mask;
     if (f.rsi && how == kSigBlock) ts->resume_mask |= open;
     if (f.rsi && how == kSigUnblock) ts->resume_mask &= ~open;
@@ -212,7 +218,8 @@ long do_sigprocmask(ThreadState* ts) {
 }
 
 void raise_sigpipe(ThreadState*) {
-  raw(nr::kTgkill, static_cast<u64>(raw(nr::kGetpid)), static_cast<u64>(raw(nr::kGettid)), kSigPipe);
+  raw(nr::kTgkill, static_cast<u64>(raw(nr::kGetpid)), static_cast<u64>(raw(nr::kGettid)),
+      kSigPipe);
 }
 
 TemporaryMask::TemporaryMask(ThreadState* ts, u64 mask_pointer, u64 mask_size) : ts_(ts) {

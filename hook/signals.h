@@ -3,13 +3,17 @@
 // Signals under the hook. The application's handlers are kept in Process::actions; the kernel runs
 // mino_signal, which decides. Theory of operation:
 //   - Outside the hook: set the mask the application asked for, jump to its handler.
-//   - Inside the hook: the signal is queued again, blocked, and `deferred` is set. A waiting call is
-//     interrupted (on the device too) and ends. On leaving, the hook opens the mask on the application's
-//     stack (the window, entry.S); the kernel delivers; the handler's context is rewritten to the
-//     application's, just after, or (restart) just before, its system call. The handler therefore sees what it
-//     would see without the hook, may siglongjmp, unwind (pthread_cancel), or return.
-//   - SIGSEGV, SIGBUS, SIGILL, SIGSYS are never blocked for real (kSynchronous): fault-safe copies, patched sites
-//     and Syscall User Dispatch need them. What the application thinks of them is remembered and reported.
+//   - Inside the hook: the signal is queued again, blocked, and `deferred` is set. A waiting call
+//   is
+//     interrupted (on the device too) and ends. On leaving, the hook opens the mask on the
+//     application's stack (the window, entry.S); the kernel delivers; the handler's context is
+//     rewritten to the application's, just after, or (restart) just before, its system call. The
+//     handler therefore sees what it would see without the hook, may siglongjmp, unwind
+//     (pthread_cancel), or return.
+//   - SIGSEGV, SIGBUS, SIGILL, SIGSYS are never blocked for real (kSynchronous): fault-safe copies,
+//   patched sites
+//     and Syscall User Dispatch need them. What the application thinks of them is remembered and
+//     reported.
 #pragma once
 
 #include "hook/process.h"
@@ -18,7 +22,9 @@
 namespace mino::hook {
 
 inline constexpr int kSigIll = 4, kSigBus = 7, kSigSegv = 11, kSigPipe = 13, kSigSys = 31;
-inline constexpr u64 bit(int sig) { return 1ull << (sig - 1); }
+inline constexpr u64 bit(int sig) {
+  return 1ull << (sig - 1);
+}
 inline constexpr u64 kSynchronous = bit(kSigIll) | bit(kSigBus) | bit(kSigSegv) | bit(kSigSys);
 
 struct UContext {  // arch/x86/include/uapi/asm/{ucontext,sigcontext}.h
@@ -42,14 +48,16 @@ long do_sigaction(ThreadState* ts);    // rt_sigaction; result for the applicati
 long do_sigprocmask(ThreadState* ts);  // rt_sigprocmask
 void raise_sigpipe(ThreadState* ts);
 
-// A signal mask for the time of one call (ppoll, epoll_pwait, …): set, and afterwards restored or, if a signal
-// was deferred, arranged so that its handler runs under `mask` and the application goes on with its own.
+// A signal mask for the time of one call (ppoll, epoll_pwait, …): set, and afterwards restored or,
+// if a signal was deferred, arranged so that its handler runs under `mask` and the application goes
+// on with its own.
 class TemporaryMask {
  public:
   TemporaryMask(ThreadState* ts, u64 mask_pointer, u64 mask_size);
   ~TemporaryMask();
   long error() const { return error_; }  // EFAULT, EINVAL, or 0
-  // The call's result. As in the kernel, only an interrupted one lets handlers run under the temporary mask.
+  // The call's result. As in the kernel, only an interrupted one lets handlers run under the
+  // temporary mask.
   long finish(long result) {
     interrupted_ = result == abi::kErestartnohand;
     return result;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Syscall User Dispatch: the kernel turns every system call from outside this library's text into SIGSYS
-// (Documentation/admin-guide/syscall-user-dispatch.rst). The handler does not execute the call; it redirects
-// the thread to mino_entry, as if the site were patched, so that there is one path for all calls.
+// Syscall User Dispatch: the kernel turns every system call from outside this library's text into
+// SIGSYS (Documentation/admin-guide/syscall-user-dispatch.rst). The handler does not execute the
+// call; it redirects the thread to mino_entry, as if the site were patched, so that there is one
+// path for all calls.
 #pragma once
 
 #include "hook/signals.h"

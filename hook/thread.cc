@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Thread states and the table that finds them. Insertions and removals are lock-free, so that they can happen in
-// any thread at any instruction; states are never unmapped, only reused.
+// Thread states and the table that finds them. Insertions and removals are lock-free, so that they
+// can happen in any thread at any instruction; states are never unmapped, only reused.
 #include "hook/thread.h"
 
 #include "hook/mem.h"
@@ -20,10 +20,14 @@ constexpr u32 kMask = (1u << kThreadTableBits) - 1;
 
 ThreadState* all_threads;
 
-u32 hash(u64 base) { return static_cast<u32>((base * 0x9e3779b97f4a7c15ull) >> (64 - kThreadTableBits)); }
+u32 hash(u64 base) {
+  return static_cast<u32>((base * 0x9e3779b97f4a7c15ull) >> (64 - kThreadTableBits));
+}
 
 template <class T>
-T load(const T& from) { return __atomic_load_n(&from, __ATOMIC_ACQUIRE); }
+T load(const T& from) {
+  return __atomic_load_n(&from, __ATOMIC_ACQUIRE);
+}
 
 ThreadSlot* find_slot(u64 base) {
   for (u32 i = hash(base), n = 0; n <= kMask; i = (i + 1) & kMask, n++) {
@@ -98,8 +102,9 @@ bool enter_thread(ThreadState* ts, u64 base) {
   for (u32 i = hash(base), n = 0; n <= kMask; i = (i + 1) & kMask, n++) {
     u64 key = load(mino_threads[i].fs_base);
     if (key > kUsed) continue;
-    // Reserve with the state already in place: a reader matches the key only after this exchange. Between two
-    // threads racing for one slot the loser moves on; its state was overwritten in a slot that is not its own.
+    // Reserve with the state already in place: a reader matches the key only after this exchange.
+    // Between two threads racing for one slot the loser moves on; its state was overwritten in a
+    // slot that is not its own.
     if (__atomic_compare_exchange_n(&mino_threads[i].fs_base, &key, 2ull, false, __ATOMIC_ACQ_REL,
                                     __ATOMIC_RELAXED)) {
       __atomic_store_n(&mino_threads[i].state, ts, __ATOMIC_RELEASE);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the hook knows of one thread: the registers of the system call it is in, the stack the hook runs on, its
-// lane, its deferred signals. Found by the %fs base (the thread's TCB), which costs no system call and no
-// register. hook/entry.S knows the first fields by offset.
+// What the hook knows of one thread: the registers of the system call it is in, the stack the hook
+// runs on, its lane, its deferred signals. Found by the %fs base (the thread's TCB), which costs no
+// system call and no register. hook/entry.S knows the first fields by offset.
 #pragma once
 
 #include "abi/layout.h"
@@ -27,23 +27,23 @@ struct Frame {
 enum InHook : u32 { kOutside = 0, kInside = 1, kWindow = 2 };
 
 struct ThreadState {
-  u32 in_hook;       // 0: InHook
-  u32 deferred;      // 4: a signal waits to be delivered when the call is over
-  u8* stack;         // 8: top of the hook's stack
-  Frame frame;       // 16
-  u64 window_mask;   // 152: the signal mask under which deferred signals are delivered
-  u64 resume_mask;   // the mask the application goes on with after them
-  ThreadState* twin; // 168: next state with the same %fs base (clone with CLONE_VM and no new TLS)
-  u32 tid;           // 176: tells twins apart; 0 until there are any
-  u32 restartable;   // all deferred signals' handlers have SA_RESTART
-  u32 exiting;       // free for reuse once in_hook is 0
-  u64 fs_base;       // key in the thread table
-  u64 hidden_mask;   // signals the application blocked that we keep open (kSynchronous)
+  u32 in_hook;        // 0: InHook
+  u32 deferred;       // 4: a signal waits to be delivered when the call is over
+  u8* stack;          // 8: top of the hook's stack
+  Frame frame;        // 16
+  u64 window_mask;    // 152: the signal mask under which deferred signals are delivered
+  u64 resume_mask;    // the mask the application goes on with after them
+  ThreadState* twin;  // 168: next state with the same %fs base (clone with CLONE_VM and no new TLS)
+  u32 tid;            // 176: tells twins apart; 0 until there are any
+  u32 restartable;    // all deferred signals' handlers have SA_RESTART
+  u32 exiting;        // free for reuse once in_hook is 0
+  u64 fs_base;        // key in the thread table
+  u64 hidden_mask;    // signals the application blocked that we keep open (kSynchronous)
   Process* process;
-  ThreadState* next;      // all states ever made, for reuse
-  ThreadState* suspended; // vfork: the parent's state, which has our place in the table meanwhile
+  ThreadState* next;       // all states ever made, for reuse
+  ThreadState* suspended;  // vfork: the parent's state, which has our place in the table meanwhile
   u8* stack_base;
-  bool clear_handlers;    // born with CLONE_CLEAR_SIGHAND
+  bool clear_handlers;  // born with CLONE_CLEAR_SIGHAND
 
   // The lane, once the thread has one.
   bool has_lane;
@@ -54,9 +54,9 @@ struct ThreadState {
   u32 call_turn;          // of the call that is under way
   int bell;               // eventfd for mixed waits, or -1
   bool bell_sent;
-  bool flip;              // fairness of mixed epoll: whose events come first
+  bool flip;  // fairness of mixed epoll: whose events come first
 
-  u8* copy_buffer;        // hook/copying.cc, when windows are off
+  u8* copy_buffer;  // hook/copying.cc, when windows are off
 
   // Counters of the current call, for `mino trace`.
   u32 call_trips, call_upcalls;
@@ -74,7 +74,8 @@ static_assert(offsetof(ThreadState, frame) + offsetof(Frame, rsp) == 72);
 static_assert(offsetof(ThreadState, frame) + offsetof(Frame, r12) == 104);
 static_assert(offsetof(ThreadState, frame) + offsetof(Frame, rip) == 136);
 static_assert(offsetof(ThreadState, frame) + offsetof(Frame, restart) == 144);
-static_assert(offsetof(ThreadState, window_mask) == 152 && offsetof(ThreadState, resume_mask) == 160);
+static_assert(offsetof(ThreadState, window_mask) == 152 &&
+              offsetof(ThreadState, resume_mask) == 160);
 static_assert(offsetof(ThreadState, twin) == 168 && offsetof(ThreadState, tid) == 176);
 
 struct ThreadSlot {
@@ -89,14 +90,18 @@ inline u64 fs_base() {
   return base;
 }
 
-ThreadState* find_thread(u64 base);            // nullptr if unknown
-inline ThreadState* this_thread() { return find_thread(fs_base()); }
-ThreadState* make_thread(Process* process);    // not yet in the table; nullptr when out of memory
-ThreadState* inherit_thread(u64 base, const Process* process);  // a dead thread's state, lane kept, or nullptr
+ThreadState* find_thread(u64 base);  // nullptr if unknown
+inline ThreadState* this_thread() {
+  return find_thread(fs_base());
+}
+ThreadState* make_thread(Process* process);  // not yet in the table; nullptr when out of memory
+ThreadState* inherit_thread(
+    u64 base, const Process* process);         // a dead thread's state, lane kept, or nullptr
 bool enter_thread(ThreadState* ts, u64 base);  // puts it there; false when the table is full
-void add_twin(ThreadState* parent, ThreadState* child);  // before the child runs; it sets its tid itself
+void add_twin(ThreadState* parent,
+              ThreadState* child);  // before the child runs; it sets its tid itself
 void replace_thread(u64 base, ThreadState* ts);
-void leave_thread(ThreadState* ts);            // takes it out; the state is reused when it has left the hook
+void leave_thread(ThreadState* ts);  // takes it out; the state is reused when it has left the hook
 void forget_other_threads(ThreadState* self);  // in a forked child, where only this thread lives
 
 }  // namespace mino::hook

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Trace records, made by the thread that made the call, after the call: what the kernel read is still
-// there, and what it wrote has arrived.
+// Trace records, made by the thread that made the call, after the call: what the kernel read is
+// still there, and what it wrote has arrived.
 #include "hook/trace.h"
 
 #include "abi/trace.h"
@@ -81,7 +81,8 @@ void trace_end(ThreadState* ts, const abi::Row& row, const u64 args[6], long res
   RecordSink sink(record);
   abi::walk(row, args, reader, sink);
   constexpr u64 kMsgNoSignal = 0x4000;
-  raw(nr::kSendto, static_cast<u64>(settings.trace_fd), ptr(record), sink.used(), kMsgNoSignal, 0, 0);
+  raw(nr::kSendto, static_cast<u64>(settings.trace_fd), ptr(record), sink.used(), kMsgNoSignal, 0,
+      0);
 }
 
 }  // namespace mino::hook

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// `mino run --trace`: one record per finished offloaded call, sent to the trace socket that mino holds the other
-// end of. The hook only copies; decoding is mino's work (cli/trace.h, format in abi/trace.h).
+// `mino run --trace`: one record per finished offloaded call, sent to the trace socket that mino
+// holds the other end of. The hook only copies; decoding is mino's work (cli/trace.h, format in
+// abi/trace.h).
 #pragma once
 
 #include "hook/thread.h"

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Client memory, which may be bad, unmapped meanwhile, or read-only. Copies are plain instructions whose faults
-// our SIGSEGV/SIGBUS handler turns into short counts (hook/signals.cc), as the kernel does with its
-// exception tables; process_vm_readv on oneself would cost 2 µs a call.
+// Client memory, which may be bad, unmapped meanwhile, or read-only. Copies are plain instructions
+// whose faults our SIGSEGV/SIGBUS handler turns into short counts (hook/signals.cc), as the kernel
+// does with its exception tables; process_vm_readv on oneself would cost 2 µs a call.
 #pragma once
 
 #include "hook/mem.h"
 
 extern "C" {
-long mino_copy(void* to, const void* from, mino::hook::u64 bytes) __attribute__((visibility("hidden")));
+long mino_copy(void* to, const void* from, mino::hook::u64 bytes)
+    __attribute__((visibility("hidden")));
 int mino_probe(void* p) __attribute__((visibility("hidden")));
 }
 
@@ -21,12 +22,15 @@ inline u64 user_copy_in(void* to, u64 from, u64 bytes) {
 inline u64 user_copy_out(u64 to, const void* from, u64 bytes) {
   return bytes - static_cast<u64>(mino_copy(reinterpret_cast<void*>(to), from, bytes));
 }
-inline bool user_read(u64 from, void* to, u64 bytes) { return user_copy_in(to, from, bytes) == bytes; }
+inline bool user_read(u64 from, void* to, u64 bytes) {
+  return user_copy_in(to, from, bytes) == bytes;
+}
 inline bool user_write(u64 to, const void* from, u64 bytes) {
   return user_copy_out(to, from, bytes) == bytes;
 }
 
-// A NUL-terminated string of at most `max` bytes with its NUL: its length with the NUL; -EFAULT; -ENAMETOOLONG.
+// A NUL-terminated string of at most `max` bytes with its NUL: its length with the NUL; -EFAULT;
+// -ENAMETOOLONG.
 inline i64 user_string(u64 from, char* to, u64 max) {
   u64 done = 0;
   while (done < max) {
@@ -41,8 +45,8 @@ inline i64 user_string(u64 from, char* to, u64 max) {
   return err::kNameTooLong;
 }
 
-// How many of `bytes` at `at` can be written; looks at the first and the last page, and walks the pages
-// between only when the last one is bad.
+// How many of `bytes` at `at` can be written; looks at the first and the last page, and walks the
+// pages between only when the last one is bad.
 inline u64 user_writable(u64 at, u64 bytes, bool every_page = false) {
   if (bytes == 0) return 0;
   if (mino_probe(reinterpret_cast<void*>(at)) != 0) return 0;
