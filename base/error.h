@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// mino's own failures: a sentence for the user, and the errno behind it if there is one. A forwarded system
-// call's failure is data, never an Error. Used outside hook/.
+// mino's own failures: a sentence for the user, and the errno behind it if there is one. A
+// forwarded system call's failure is data, never an Error. Used outside hook/.
 #pragma once
 
 #include <cerrno>
@@ -20,7 +20,9 @@ struct Error {
 template <class T>
 using Result = std::expected<T, Error>;
 
-inline std::unexpected<Error> error(std::string text) { return std::unexpected(Error{std::move(text), 0}); }
+inline std::unexpected<Error> error(std::string text) {
+  return std::unexpected(Error{std::move(text), 0});
+}
 
 // "what: Permission denied", from the current errno.
 inline std::unexpected<Error> errno_error(std::string what) {

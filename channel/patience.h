@@ -47,15 +47,15 @@ class Patience {
   // In cycles. Beyond kShort the waiter yields between glances, so that the client may run on this
   // core.
   //
-  // Every eighth wait is patient whatever was learnt: two sides that have both learnt to sleep would otherwise
-  // keep each other asleep, because each then measures the other's wake-up.
+  // Every eighth wait is patient whatever was learnt: two sides that have both learnt to sleep
+  // would otherwise keep each other asleep, because each then measures the other's wake-up.
   uint64_t budget() {
     if (average_ < kLong) return std::min(kShort + 2 * average_, kLong);
     return ++impatient_ % 8 == 0 ? kLong : kShort;
   }
 
-  // A moving average: down at once when spinning has paid, up over about eight waits; one very long wait counts no
-  // more than two sleeps.
+  // A moving average: down at once when spinning has paid, up over about eight waits; one very long
+  // wait counts no more than two sleeps.
   void learn(uint64_t took) {
     average_ = took < average_ / 2 ? (average_ + took) / 2
                                    : (average_ * 7 + std::min(took, 2 * kLong)) / 8;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What minod knows of an engine: a name, and how to serve one session. Used by daemon/; implemented in
-// engine/native/ (and, later, beside it). An engine never talks to minod's clients before minod has admitted them.
+// What minod knows of an engine: a name, and how to serve one session. Used by daemon/; implemented
+// in engine/native/ (and, later, beside it). An engine never talks to minod's clients before minod
+// has admitted them.
 #pragma once
 
 #include <cstdint>
@@ -13,13 +14,13 @@
 namespace mino {
 
 struct SessionStart {
-  Fd socket;                  // connected AF_UNIX SOCK_SEQPACKET; Hello was read and checked by minod
-  Fd minod;                   // pidfd of minod: when it becomes readable, the session ends
-  uint64_t session_id = 0;    // random, never 0
-  uint32_t lane_count = 0;    // checked against abi/limits.h
-  uint32_t arena_bytes = 0;   // likewise, a multiple of the page size
-  int client_pid = 0;         // as the kernel reported it (SO_PEERCRED)
-  SessionStats* stats = nullptr;    // this session's row
+  Fd socket;                // connected AF_UNIX SOCK_SEQPACKET; Hello was read and checked by minod
+  Fd minod;                 // pidfd of minod: when it becomes readable, the session ends
+  uint64_t session_id = 0;  // random, never 0
+  uint32_t lane_count = 0;  // checked against abi/limits.h
+  uint32_t arena_bytes = 0;           // likewise, a multiple of the page size
+  int client_pid = 0;                 // as the kernel reported it (SO_PEERCRED)
+  SessionStats* stats = nullptr;      // this session's row
   StatsTable* stats_table = nullptr;  // where a forked session claims a row of its own
   const char* socket_path = nullptr;  // minod's socket, for Export and Import
 };
@@ -29,9 +30,9 @@ class Engine {
   virtual ~Engine() = default;
   virtual const char* name() const = 0;  // "native", "linux"
 
-  // Serves one session until its client is gone; returns the process's exit status. Called in a process of
-  // its own, forked for this session, single-threaded, already in the device's namespaces and with the
-  // client's credentials. Sends Welcome or Refuse itself.
+  // Serves one session until its client is gone; returns the process's exit status. Called in a
+  // process of its own, forked for this session, single-threaded, already in the device's
+  // namespaces and with the client's credentials. Sends Welcome or Refuse itself.
   virtual int serve(SessionStart start) = 0;
 };
 

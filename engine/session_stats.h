@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Counters of every session on a device, in one page range that minod and all its proxies share (MAP_SHARED,
-// anonymous). A proxy writes its own row; `mino status` reads them all through minod. Never used for decisions.
+// Counters of every session on a device, in one page range that minod and all its proxies share
+// (MAP_SHARED, anonymous). A proxy writes its own row; `mino status` reads them all through minod.
+// Never used for decisions.
 #pragma once
 
 #include <atomic>
@@ -12,7 +13,8 @@
 namespace mino {
 
 struct alignas(64) SessionStats {
-  std::atomic<int32_t> proxy_pid;   // 0: the row is free; claimed by compare-exchange from 0 to a pid
+  std::atomic<int32_t>
+      proxy_pid;  // 0: the row is free; claimed by compare-exchange from 0 to a pid
   std::atomic<int32_t> client_pid;
   std::atomic<uint64_t> session_id;
   std::atomic<uint64_t> calls;        // system calls executed
