@@ -103,6 +103,8 @@ int bench_child() {
     size_t bytes = 0;
     if (std::sscanf(line, "getppid %ld", &count) == 1) {
       std::printf("%.3f\n", per_call(count, [] { ::getppid(); }));
+    } else if (std::sscanf(line, "host-fcntl %ld", &count) == 1) {
+      std::printf("%.3f\n", per_call(count, [] { ::fcntl(STDIN_FILENO, F_GETFL); }));
     } else if (std::sscanf(line, "fcntl %ld", &count) == 1) {
       const int fd = pair->sender.get();
       std::printf("%.3f\n", per_call(count, [fd] { ::fcntl(fd, F_GETFL); }));

@@ -100,24 +100,29 @@ struct KernelReader {
 struct KernelSink {
   Stage& stage;
   const abi::Row& row;
-  struct Out {
+  struct Range {
     uint64_t addr, len;
   };
-  Out outs[64]{};
-  uint32_t out_count = 0;
-  uint32_t count = 0;
+  static constexpr uint32_t kMost = 64;
+  Range outs[kMost]{}, structures[kMost]{};
+  uint32_t out_count = 0, structure_count = 0, count = 0;
+
+  // Does it hold pointers that the kernel follows?
+  bool is_structure(const abi::Piece& piece) const {
+    const abi::Kind kind = row.args[piece.arg].kind;
+    const bool message = kind >= abi::Kind::kMsgIn && kind <= abi::Kind::kMmsgOut;
+    const bool vector = kind == abi::Kind::kIovIn || kind == abi::Kind::kIovOut;
+    if (piece.parent < 0) return message || vector;
+    return message && piece.len_slot == 0 && piece.slot == piece.index * 64 + 16;
+  }
 
   int32_t piece(const abi::Piece& piece) {
     const uint64_t addr = piece.addr;
     if (addr >= kKernelHalf || addr <= kSmallValue) return -1;
-    const abi::Kind kind = row.args[piece.arg].kind;
-    const bool has_pointers =
-        piece.parent < 0 && piece.dir & 1 &&
-        (kind == abi::Kind::kMsgIn || kind == abi::Kind::kMsgOut || kind == abi::Kind::kMmsgIn ||
-         kind == abi::Kind::kMmsgOut || kind == abi::Kind::kIovIn || kind == abi::Kind::kIovOut);
+    const bool structure = is_structure(piece);
     if (stage.in_arena(addr, piece.asked)) {
       // Never what the kernel and the marshal must agree about.
-      REQUIRE(!has_pointers && piece.dir != 3);
+      REQUIRE(!structure && piece.dir != 3);
     } else {
       if (!stage.in_scratch(addr)) {
         std::fprintf(stderr, "%s: argument %d, parent %d, slot %u, address %llx, %llu bytes\n",
@@ -127,8 +132,23 @@ struct KernelSink {
       }
       REQUIRE(stage.in_scratch(addr));
     }
-    if (piece.dir == 2 && out_count < 64) outs[out_count++] = {addr, piece.asked};
+    if (structure && structure_count < kMost) structures[structure_count++] = {addr, piece.asked};
+    if (piece.dir == 2 && out_count < kMost) outs[out_count++] = {addr, piece.asked};
     return static_cast<int32_t>(count++);
+  }
+
+  // What the kernel writes into one buffer must not change where it writes next.
+  void check_overlaps() const {
+    for (uint32_t i = 0; i < out_count; i++) {
+      const uint64_t len =
+          OwnMemory::writable(outs[i].addr, std::min<uint64_t>(outs[i].len, 1u << 20));
+      for (uint32_t k = 0; k < structure_count; k++) {
+        Range structure = structures[k];
+        structure.len = OwnMemory::writable(structure.addr, structure.len);
+        REQUIRE(outs[i].addr + len <= structure.addr ||
+                structure.addr + structure.len <= outs[i].addr);
+      }
+    }
   }
 };
 
@@ -210,6 +230,7 @@ void run(Stage& stage, Input& input) {
   KernelReader reader;
   KernelSink sink{stage, row};
   abi::walk(row, local, reader, sink);
+  sink.check_overlaps();
 
   // Meanwhile the client scribbles over the arena, and the kernel writes.
   input.bytes(stage.arena + input.below(512), 512);

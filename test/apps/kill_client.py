@@ -225,7 +225,7 @@ def check_died_of_the_kill(process, mode):
 
 
 def main(t):
-    kills = int(os.environ.get("MINO_KILLS", "100"))
+    kills = int(os.environ.get("MINO_KILLS", "1000" if "MINO_LONG" in os.environ else "100"))
     seed = int(os.environ.get("MINO_SEED", str(time.time_ns() % 1_000_000)))
     dice, port = random.Random(seed), t.port()
     print(f"kill_client: {kills} kills, MINO_SEED={seed}", flush=True)
