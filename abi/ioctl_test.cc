@@ -44,10 +44,10 @@ TEST(IoctlTest, OldRequests) {
 
 TEST(IoctlTest, Interfaces) {
   static_assert(sizeof(ifreq) == 40 && offsetof(ifreq, ifr_data) == 16);
-  for (const unsigned request : {SIOCGIFNAME, SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCGIFADDR, SIOCGIFINDEX,
-                                 SIOCGIFHWADDR, SIOCSIFMTU, SIOCGIFMAP, SIOCETHTOOL, SIOCDEVPRIVATE,
-                                 SIOCSHWTSTAMP, SIOCGHWTSTAMP, SIOCADDTUNNEL}) {
-    expect(ioctl_shape(request), true, true, sizeof(ifreq));
+  for (const auto request : {SIOCGIFNAME, SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCGIFADDR, SIOCGIFINDEX,
+                             SIOCGIFHWADDR, SIOCSIFMTU, SIOCGIFMAP, SIOCETHTOOL, SIOCDEVPRIVATE,
+                             SIOCSHWTSTAMP, SIOCGHWTSTAMP, SIOCADDTUNNEL}) {
+    expect(ioctl_shape(static_cast<uint32_t>(request)), true, true, sizeof(ifreq));
   }
   static_assert(sizeof(ifconf) == 16 && offsetof(ifconf, ifc_buf) == 8);
   expect(ioctl_shape(SIOCGIFCONF), true, true, sizeof(ifconf));
@@ -71,17 +71,17 @@ TEST(IoctlTest, EncodedRequests) {
 }
 
 TEST(IoctlTest, Fcntl) {
-  for (const uint32_t command : {F_GETLK, F_OFD_GETLK}) {
-    expect(fcntl_shape(command), true, true, sizeof(struct flock));
+  for (const int command : {F_GETLK, F_OFD_GETLK}) {
+    expect(fcntl_shape(static_cast<uint32_t>(command)), true, true, sizeof(struct flock));
   }
-  for (const uint32_t command : {F_SETLK, F_SETLKW, F_OFD_SETLK, F_OFD_SETLKW}) {
-    expect(fcntl_shape(command), true, false, sizeof(struct flock));
+  for (const int command : {F_SETLK, F_SETLKW, F_OFD_SETLK, F_OFD_SETLKW}) {
+    expect(fcntl_shape(static_cast<uint32_t>(command)), true, false, sizeof(struct flock));
   }
   expect(fcntl_shape(F_SETOWN_EX), true, false, sizeof(f_owner_ex));
   expect(fcntl_shape(F_GETOWN_EX), false, true, sizeof(f_owner_ex));
-  for (const uint32_t command : {F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_SETOWN, F_GETOWN,
-                                 F_SETSIG, F_SETPIPE_SZ, F_ADD_SEALS, F_SETLEASE, F_NOTIFY}) {
-    EXPECT_FALSE(fcntl_shape(command).pointer) << command;
+  for (const int command : {F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_SETOWN, F_GETOWN,
+                            F_SETSIG, F_SETPIPE_SZ, F_ADD_SEALS, F_SETLEASE, F_NOTIFY}) {
+    EXPECT_FALSE(fcntl_shape(static_cast<uint32_t>(command)).pointer) << command;
   }
 }
 

@@ -48,6 +48,10 @@ struct Samples {
   }
 };
 
+double least(const Samples& samples) {
+  return *std::min_element(samples.values.begin(), samples.values.end());
+}
+
 // Combined round by round, so that what disturbed one round disturbs both numbers.
 template <class Combine>
 Samples combine(const Samples& a, const Samples& b, Combine f) {
@@ -85,6 +89,7 @@ class Bench {
   Bench(const RunDir& dir, const BenchOptions& options) : dir_(dir), options_(options) {}
 
   Result<json> measure() {
+    ::getloadavg(&load_, 1);
     if (auto done = start(); !done) return std::unexpected(done.error());
     for (int64_t i = -1; i < options_.iterations; i++) {  // the first one only warms up
       keep_ = i >= 0;
@@ -204,6 +209,8 @@ class Bench {
     }
     return {
         {"null_ratio", median(ratio(fcntl_offloaded_, fcntl_local_).values)},
+        // Undisturbed by other programs, if there was any moment without them.
+        {"null_ratio_best", least(fcntl_offloaded_) / least(fcntl_local_)},
         {"null_ratio_getppid", median(ratio(fcntl_offloaded_, getppid_local_).values)},
         {"null",
          {{"local_getppid_ns", getppid_local_.summary()},
@@ -221,6 +228,7 @@ class Bench {
           {"sud_extra_ns", median(excess(host_sud_, host_native_).values)},
           {"auto_extra_ns", median(excess(host_auto_, host_native_).values)}}},
         {"idle", idle},
+        {"machine", {{"cpus", std::thread::hardware_concurrency()}, {"load_average", load_}}},
     };
   }
 
@@ -228,6 +236,7 @@ class Bench {
   const BenchOptions& options_;
   std::optional<MeasuredProcess> native_, auto_, patch_, sud_;
   bool keep_ = false;
+  double load_ = 0;  // of the machine, before anything was measured
   Samples getppid_local_, host_native_, host_patch_, host_sud_, host_auto_, fcntl_local_,
       fcntl_offloaded_;
   Transfer transfers_[std::size(kSizes)];

@@ -88,9 +88,14 @@ bool is_load_edi(const u8* p) {
   return p[0] == 0x8b && p[1] == 0x7c && p[2] == 0x24;
 }  // mov disp8(%rsp),%edi
 
+bool is_load_constant(const u8* p) {
+  return p[0] > 0xb8 && p[0] <= 0xbf;
+}  // mov $imm32,%r32
+
 // What can be rewritten before the `syscall` at `site`: the bytes displaced besides it, or 0.
 u32 head_length(const u8* site) {
-  if (is_load_number(site - 5) || is_load_from_stack(site - 5)) return 5;
+  if (is_load_number(site - 5) || is_load_from_stack(site - 5) || is_load_constant(site - 5))
+    return 5;
   if (is_load_edi(site - 4) && (is_load_number(site - 9) || is_load_from_stack(site - 9))) return 9;
   if (is_load_edi(site - 6) && site[-2] == 0x31 && site[-1] == 0xc0) return 6;
   return 0;

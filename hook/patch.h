@@ -9,6 +9,7 @@
 //                 hook with %eax as it is. (The form is gVisor's.) Variants, for what compilers put
 //                 between number and `syscall`:
 //                   48 8b 74 24 08 0f 05                mov 8(%rsp),%rsi; syscall
+//                   bf 9c ff ff ff 0f 05                mov $AT_FDCWD,%edi; syscall
 //                   b8 nr nr nr nr 8b 7c 24 04 0f 05    … mov 4(%rsp),%edi; syscall   (06 stands
 //                   before the mov) 8b 7c 24 08 31 c0 0f 05             mov 8(%rsp),%edi; xor
 //                   %eax,%eax; syscall: glibc's read;

@@ -148,11 +148,12 @@ bool Marshal::give_structure(const Note& note, Split& split) {
   bool good = true;
   for (uint32_t i = 0; i < fields_.count; i++) {
     const uint64_t field = fields_.offset[i];
-    if (field + 8 > note.len) break;
+    if (field >= note.len) break;
     good &= give_changed(note, at, field, split);
+    at = field + 8;
+    if (at > note.len) return good;  // half a pointer, which is none
     if (load<uint64_t>(note.local + field) != replaced_[i])
       good &= give_range(note, field, field + 8, split);
-    at = field + 8;
   }
   return good & give_changed(note, at, note.len, split);
 }

@@ -67,6 +67,15 @@ uint64_t by_page(uint64_t addr, uint64_t n, Copy copy) {
   return done;
 }
 
+// How many bytes from addr can be written: writes back what is there, through memory that nobody
+// else can change meanwhile.
+inline uint64_t writable(uint64_t addr, uint64_t n) {
+  return by_page(addr, n, [&](uint64_t off, uint64_t bytes) -> uint64_t {
+    char page[4096];
+    return peek(page, addr + off, bytes) == bytes ? poke(addr + off, page, bytes) : 0;
+  });
+}
+
 inline uint64_t ptr(const void* p) {
   return reinterpret_cast<uint64_t>(p);
 }
@@ -283,11 +292,8 @@ inline uint32_t LaneClient::submit(abi::SubmissionKind kind, uint32_t nr,
           len = by_page(piece.addr, len, [&](uint64_t off, uint64_t n) {
             return peek(at + off, piece.addr + off, n);
           });
-        } else {  // writable? writes back what is there
-          len = by_page(piece.addr, len, [&](uint64_t off, uint64_t n) {
-            return peek(at + off, piece.addr + off, n) == n ? poke(piece.addr + off, at + off, n)
-                                                            : 0;
-          });
+        } else {
+          len = writable(piece.addr, len);
         }
         if (len == 0) return 0;
         slot.windows[slot.window_count++] = {piece.addr, static_cast<uint32_t>(len),
@@ -297,7 +303,9 @@ inline uint32_t LaneClient::submit(abi::SubmissionKind kind, uint32_t nr,
       }
     } sink{*this, slot,
            session_.options.arena_bytes - abi::upcall_reserve(session_.options.arena_bytes)};
-    abi::walk(*row, slot.args, reader, sink);
+    uint64_t registers[6]{};  // the slot may change under us: some tests scribble on it
+    std::copy(args.begin(), args.end(), registers);
+    abi::walk(*row, registers, reader, sink);
   }
   publish();
   return submitted;
@@ -324,11 +332,7 @@ inline void LaneClient::serve(abi::CompletionKind kind, const abi::Extent& e) {
       }
       break;
     case abi::CompletionKind::kUpcallProbe:
-      served =
-          static_cast<int64_t>(by_page(e.addr, e.len, [&](uint64_t off, uint64_t n) -> uint64_t {
-            char page[4096];
-            return peek(page, e.addr + off, n) == n ? poke(e.addr + off, page, n) : 0;
-          }));
+      served = static_cast<int64_t>(writable(e.addr, e.len));
       break;
     default:
       break;
