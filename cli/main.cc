@@ -68,6 +68,8 @@ std::vector<std::string> cut_command(CLI::App& app, std::vector<std::string>& ar
       command = app.get_subcommand(word);
       if (word != "ss") continue;
       end = i + 1;
+      // Its first word may ask for mino's own help, which needs no device.
+      if (end < args.size() && (args[end] == "--help" || args[end] == "-h")) return {};
     } else if (word == "--" || !word.starts_with("-")) {
       end = i;
     } else {

@@ -56,6 +56,8 @@ Result<void> run_command(const std::vector<std::string>& argv, const std::string
   if (WIFEXITED(status) && WEXITSTATUS(status) == 127) {
     return std::unexpected(Error{argv[0] + " is not installed", ENOENT});
   }
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 126)
+    return error(argv[0] + " cannot be executed");
   char said[2048];
   const ssize_t n = ::pread(out.get(), said, sizeof said, 0);
   std::string text(trim(std::string_view(said, n > 0 ? static_cast<size_t>(n) : 0)));

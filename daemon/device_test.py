@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """The device from outside: up, status, admission, names, down, and what a killed minod leaves.
 

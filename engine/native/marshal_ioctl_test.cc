@@ -24,7 +24,7 @@ TEST(MarshalIoctlTest, Ioctls) {
     for (const uint64_t place : World::places(40)) {
       ifreq request{};
       std::strcpy(request.ifr_name, "lo");
-      for (const unsigned nr :
+      for (const int nr :
            {SIOCGIFINDEX, SIOCGIFFLAGS, SIOCGIFADDR, SIOCGIFMTU, SIOCGIFHWADDR, SIOCGIFTXQLEN,
             SIOCGIFMAP, SIOCSIFFLAGS, SIOCGIFVLAN, SIOCETHTOOL, SIOCDEVPRIVATE, 0x8b01}) {
         request.ifr_flags = IFF_UP;

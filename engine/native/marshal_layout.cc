@@ -60,7 +60,7 @@ int64_t Marshal::Layout::string(uint64_t addr, uint32_t max) {
 
 uint64_t Marshal::Layout::harmless(uint64_t addr) const {
   if (addr == 0) return 0;
-  if (addr >= kUserEnd) return kKernelAddress;
+  if (addr > kUserEnd) return kKernelAddress;
   return reinterpret_cast<uint64_t>(m_.scratch_.nowhere(addr));
 }
 
@@ -135,7 +135,7 @@ int32_t Marshal::Layout::piece(const abi::Piece& piece) {
 // Ranges that no process can have, which the kernel refuses before it looks at anything else
 // (access_ok); and counts of plain buffers, which must not exceed what was laid out.
 bool Marshal::Layout::out_of_range(const abi::Piece& piece) {
-  if (piece.addr >= kUserEnd) {
+  if (piece.addr > kUserEnd) {
     if (piece.parent < 0) {
       local_[piece.slot] = kKernelAddress;
     } else {

@@ -158,7 +158,9 @@ def full_device(t):
     config, trace = t.scratch / "small.toml", t.scratch / "started-full"
     config.write_text("[limits]\nsessions = 1\n")
     t.device.up("--config", config)
-    first = t.run_offloaded("sh", "-c", "echo ready; exec sleep 60")
+    # A program's session begins with its first socket.
+    hold = "import socket, time; s = socket.socket(); print('ready', flush=True); time.sleep(60)"
+    first = t.run_offloaded("/usr/bin/python3", "-c", hold)
     first.wait_log("ready")
     got = t.offloaded("touch", trace)
     check_equal(got.status, CANNOT_START, f"exit status on a full device: {got.error_text!r}")
