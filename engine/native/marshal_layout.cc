@@ -155,6 +155,10 @@ bool Marshal::Layout::out_of_range(const abi::Piece& piece) {
     return true;
   }
   const abi::Arg& arg = arg_of(piece);
+  if (arg.wrote == Wrote::kUnits && piece.addr + piece.asked > kUserEnd) {
+    local_[piece.slot] = kKernelAddress;
+    return true;
+  }
   if (arg.len.how != abi::Len::kArg || arg.print != abi::Print::kData ||
       m_.row_->route != abi::Route::kByFd || arg.len.unit != 1) {
     return false;

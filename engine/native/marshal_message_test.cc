@@ -98,7 +98,7 @@ TEST(MarshalMessageTest, MessagesSent) {
                    kVector = kHeader + 1024, kData = kHeader + 16384;
     struct alignas(8) {
       uint64_t len = CMSG_LEN(4);
-      int level = IPPROTO_IP, type = IP_TTL, ttl = 3;
+      int level = IPPROTO_IP, type = IP_TTL, ttl = 3, padding = 0;
     } control;
     const auto send = [&](uint64_t header, uint64_t name, uint32_t namelen, uint64_t vector,
                           uint64_t count, uint64_t control_at, uint64_t controllen, uint64_t data) {
