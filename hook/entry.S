@@ -32,6 +32,9 @@
 #define TS_RESUME_MASK 160
 #define TS_TWIN 168
 #define TS_TID 176
+#define TS_PROCESS 184
+#define PROCESS_FDS 8
+#define MAX_FD (1 << 20)
 
 #define TABLE_BITS 13
 
@@ -86,6 +89,18 @@ mino_entry:
 .Lthread:
         cmpl    $0, TS_IN_HOOK(%rdx)
         jne     .Lnested
+        // Most calls are on descriptors that the hook knows nothing of: those stay on this stack.
+        lea     mino_interest(%rip), %rcx
+        cmpb    $2, (%rcx,%rax)
+        jne     .Lenter
+        mov     TS_PROCESS(%rdx), %rcx
+        mov     PROCESS_FDS(%rcx), %rcx
+        mov     %edi, %r11d
+        cmp     $MAX_FD, %r11d
+        jae     .Lenter
+        cmpb    $0, (%rcx,%r11)
+        je      .Lnested
+.Lenter:
         movl    $1, TS_IN_HOOK(%rdx)
         mov     %rax, F_RAX(%rdx)
         mov     %rbx, F_RBX(%rdx)

@@ -86,6 +86,8 @@ struct Process {
   }
 };
 
+static_assert(offsetof(Process, fds) == 8);  // entry.S
+
 Process* main_process();
 Process* copy_process(const Process& parent);  // for a vfork child; nullptr when out of memory
 void free_process(Process* process);

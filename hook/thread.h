@@ -35,12 +35,12 @@ struct ThreadState {
   u64 resume_mask;    // the mask the application goes on with after them
   ThreadState* twin;  // 168: next state with the same %fs base (clone with CLONE_VM and no new TLS)
   u32 tid;            // 176: tells twins apart; 0 until there are any
+  Process* process;   // 184
   u32 restartable;    // all deferred signals' handlers have SA_RESTART
   u32 exiting;        // free for reuse once in_hook is 0
   u64 fs_base;        // key in the thread table
   u64 hidden_mask;    // signals the application blocked that we keep open (kSynchronous)
-  Process* process;
-  ThreadState* next;       // all states ever made, for reuse
+  ThreadState* next;  // all states ever made, for reuse
   ThreadState* suspended;  // vfork: the parent's state, which has our place in the table meanwhile
   u8* stack_base;
   bool clear_handlers;  // born with CLONE_CLEAR_SIGHAND
@@ -76,12 +76,20 @@ static_assert(offsetof(ThreadState, frame) + offsetof(Frame, rip) == 136);
 static_assert(offsetof(ThreadState, frame) + offsetof(Frame, restart) == 144);
 static_assert(offsetof(ThreadState, window_mask) == 152 &&
               offsetof(ThreadState, resume_mask) == 160);
-static_assert(offsetof(ThreadState, twin) == 168 && offsetof(ThreadState, tid) == 176);
+static_assert(offsetof(ThreadState, twin) == 168 && offsetof(ThreadState, tid) == 176 &&
+              offsetof(ThreadState, process) == 184);
 
 struct ThreadSlot {
   u64 fs_base;  // 0: never used; 1: was used
   ThreadState* state;
 };
+// mino_interest by number: what entry.S does with a call.
+enum Interest : u8 {
+  kNoInterest = 0,
+  kAsk = 1,
+  kAskIfFlagged = 2,  // only if the first argument is a flagged descriptor
+};
+
 inline constexpr u32 kThreadTableBits = 13;  // TABLE_BITS in entry.S
 
 inline u64 fs_base() {

@@ -19,7 +19,7 @@ constexpr uint64_t kUserEnd = 0x7ffffffff000;
 constexpr uint64_t kKernelAddress = 0xffff800000000000;
 constexpr uint64_t kMaxRw = 0x7ffff000;   // MAX_RW_COUNT
 constexpr uint64_t kSmallValue = 0xffff;  // below mmap_min_addr: cannot be a pointer
-constexpr uint64_t kMsgTrunc = 0x20;
+constexpr uint64_t kMsgTrunc = 0x20, kMsgZerocopy = 0x4000000;
 // Zeros behind a structure that holds pointers: a kernel that reads more of it than it was given
 // finds none.
 constexpr uint32_t kStructureTail = 128;
@@ -84,6 +84,8 @@ void Marshal::Layout::registers() {
       if (arg.print == abi::Print::kMsgFlags) {
         has_flags_ = true;
         truncates_ = (value & kMsgTrunc) != 0;
+        zero_copy_ = (value & kMsgZerocopy) != 0;
+        if (zero_copy_) m_.scratch_.give_away();
       }
       continue;
     }
@@ -253,7 +255,9 @@ int32_t Marshal::Layout::input(const abi::Piece& piece) {
     point(piece, string_ ? string_ : m_.scratch_.nowhere(piece.addr));
     return -1;
   }
-  const uint8_t* bytes = split_.in_place(piece.addr, piece.len, abi::kWindowIn);
+  // What the kernel still sends when the call is over must not lie where the next one is laid out.
+  const uint8_t* bytes =
+      zero_copy_ ? nullptr : split_.in_place(piece.addr, piece.len, abi::kWindowIn);
   point(piece, bytes ? bytes : place(piece, abi::kWindowIn, false, 0).bytes);
   return -1;
 }

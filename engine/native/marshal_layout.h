@@ -98,6 +98,7 @@ class Marshal::Layout {
   uint8_t* string_ = nullptr;
   bool has_flags_ = false;  // MSG_*: a socket call
   bool truncates_ = false;  // MSG_TRUNC: the result says nothing about what was written
+  bool zero_copy_ = false;  // MSG_ZEROCOPY: the kernel keeps the pages
 };
 
 }  // namespace mino

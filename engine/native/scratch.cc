@@ -36,9 +36,11 @@ void Scratch::clean() {
   }
   sealed_ = false;
   seal_count_ = 0;
-  if (used_ > kKeepBytes) {
+  const uint64_t keep = given_away_ ? 0 : kKeepBytes;
+  given_away_ = false;
+  if (used_ > keep) {
     const uint64_t end = (used_ + page_ - 1) & ~(page_ - 1);
-    ::madvise(data_ + kKeepBytes, end - kKeepBytes, MADV_DONTNEED);
+    CHECK(::madvise(data_ + keep, end - keep, MADV_DONTNEED) == 0);
   }
 }
 

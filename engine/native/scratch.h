@@ -36,7 +36,7 @@ class Scratch {
 
   // Forgets everything, opens what seal() closed, and returns the pages of a big call.
   void reset() {
-    if (used_ > kKeepBytes || seal_count_ != 0) clean();
+    if (used_ > kKeepBytes || seal_count_ != 0 || given_away_) clean();
     used_ = 0;
   }
 
@@ -62,6 +62,9 @@ class Scratch {
     if (seal_count_ != 0) apply_seals();
   }
 
+  // The kernel may hold on to this call's pages: the next one gets others.
+  void give_away() { given_away_ = true; }
+
   // An address that faults, with the client's offset in its page.
   uint8_t* nowhere(uint64_t addr) const { return guard_ + (addr & (page_ - 1)); }
 
@@ -84,6 +87,7 @@ class Scratch {
   uint64_t used_ = 0;
   uint32_t seal_count_ = 0;
   bool sealed_ = false;
+  bool given_away_ = false;
   pid_t owner_;
   Seal seals_[kMaxSeals];
 };
