@@ -161,7 +161,7 @@ class World {
             Region::kReadOnly + 8,      // cannot be written
             Region::kReadOnly - n / 2,  // only the first half can be written
             Region::kNothing - n / 2,   // half read-only, half nothing
-            Region::kNothing + 16,      0, 1, 0x7ffffffff000, ~uint64_t{0}, 0xffff888000000000};
+            Region::kNothing + 16,      0, 1, 0x7fffffffe000, ~uint64_t{0}, 0xffff888000000000};
   }
 
   // The same for another pointer of the same call: nothing of it overlaps.
