@@ -4,6 +4,7 @@
 // is used.
 #include "hook/call.h"
 
+#include "abi/decode.h"
 #include "abi/walk.h"
 #include "hook/signals.h"
 #include "hook/trace.h"
@@ -127,11 +128,6 @@ void reply(ThreadState* ts, i64 served) {
 void serve_upcall(ThreadState* ts, abi::CompletionKind kind, const abi::Extent& e) {
   const u64 addr = e.addr;
   ts->call_upcalls++;
-  if (u64{e.arena_off} + e.len > ts->lane.arena_bytes &&
-      kind != abi::CompletionKind::kUpcallProbe) {
-    reply(ts, err::kFault);
-    return;
-  }
   u8* arena = ts->lane.arena + e.arena_off;
   i64 served = 0;
   switch (kind) {
@@ -157,12 +153,10 @@ void serve_upcall(ThreadState* ts, abi::CompletionKind kind, const abi::Extent& 
 
 // Applies what the device copied out into windows. A bad address here means that the memory went
 // away during the call: EFAULT, as from the kernel.
-long apply(ThreadState* ts, const abi::Completion& slot) {
-  const u16 count = slot.extent_count;
-  long result = slot.result;
-  for (u16 i = 0; i < count && i < abi::kMaxExtents; i++) {
-    const abi::Extent e = slot.extents[i];
-    if (u64{e.arena_off} + e.len > ts->lane.arena_bytes) return err::kFault;
+long apply(ThreadState* ts, const abi::CheckedCompletion& done) {
+  long result = done.result;
+  for (u16 i = 0; i < done.extent_count; i++) {
+    const abi::Extent& e = done.extents[i];
     u8* from = ts->lane.arena + e.arena_off;
     if (e.addr != ptr(from) && user_copy_out(e.addr, from, e.len) != e.len) result = err::kFault;
   }
@@ -237,15 +231,18 @@ long offload_start(ThreadState* ts, const abi::Row& row, const u64 args[6], u8 s
 bool offload_done(ThreadState* ts, long& result) {
   abi::Completion& slot = ts->lane.completions[ts->complete_position & kSlotMask];
   if (slot.turn.load(std::memory_order_acquire) != ts->complete_position + 1) return false;
-  const auto kind = static_cast<abi::CompletionKind>(slot.kind);
-  if (kind == abi::CompletionKind::kDone) {
-    result = apply(ts, slot);
-    ts->complete_position++;
+  abi::CheckedCompletion completion;
+  if (!abi::decode_completion(slot, ts->lane.arena_bytes, completion)) {
+    session_died(ts->process->session);  // a device that does not keep the contract is none
+    result = err::kNetDown;
     return true;
   }
-  const abi::Extent extent = slot.extents[0];
   ts->complete_position++;
-  serve_upcall(ts, kind, extent);
+  if (completion.kind == abi::CompletionKind::kDone) {
+    result = apply(ts, completion);
+    return true;
+  }
+  serve_upcall(ts, completion.kind, completion.extents[0]);
   return false;
 }
 
