@@ -226,18 +226,8 @@ long do_mirror(ThreadState* ts, const abi::Row& row) {
   for (int i = 0; i < 6; i++) args[i] = f.arg(i);
   if (settings.active && ts->process->session.status == SessionStatus::kNone)
     ready(ts);  // while we still may
-  const long result = raw(row.nr, args[0], args[1], args[2]);
+  const long result = raw(row.nr, args[0], args[1], args[2], args[3], args[4]);
   if (is_error(result) || ts->process->session.status != SessionStatus::kLive) return result;
-  // capset names the client's thread, which the device does not know: there it is the lane thread.
-  struct {
-    u32 version;
-    int pid;
-  } header{};
-  constexpr int kCapset = 126;
-  if (row.nr == kCapset && user_read(args[0], &header, sizeof header)) {
-    header.pid = 0;
-    args[0] = ptr(&header);
-  }
   if (ready(ts) == 0) offload(ts, row, args, -1, 0, kNoCancel);
   return result;
 }
@@ -245,6 +235,8 @@ long do_mirror(ThreadState* ts, const abi::Row& row) {
 long do_guard(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   constexpr u64 kPrSetSyscallUserDispatch = 59;
+  constexpr u64 kPrSetKeepcaps = 8;
+  if (row.nr == nr::kPrctl && f.rdi == kPrSetKeepcaps) return do_mirror(ts, row);
   if (row.nr == nr::kPrctl)
     return f.rdi == kPrSetSyscallUserDispatch && settings.sud ? err::kInval : kLocal;
   constexpr int kSetrlimit = 160;

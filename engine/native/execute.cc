@@ -2,7 +2,11 @@
 #include "engine/native/execute.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -52,6 +56,14 @@ constexpr bool runs_here(Route route) {
   }
 }
 
+constexpr uint16_t kPrctl = 157;
+constexpr uint16_t kCapset = 126;
+
+// The one process attribute that decides what a mirrored setuid() leaves.
+bool keeps_capabilities(const Row& row, const uint64_t args[6]) {
+  return row.nr == kPrctl && static_cast<uint32_t>(args[0]) == PR_SET_KEEPCAPS;
+}
+
 // Calls that the kernel never restarts once a handler has run (signal(7)).
 constexpr bool never_restarts(Route route) {
   return route == Route::kPoll || route == Route::kSelect || route == Route::kEpollWait;
@@ -71,7 +83,8 @@ bool makes_hidden_file(const Row& row, const uint64_t args[6]) {
 
 int64_t Executor::execute(const abi::CheckedSubmission& submission, uint32_t turn, Split& split) {
   const Row* row = abi::find_row(submission.nr);
-  if (row == nullptr || !runs_here(row->route)) return -ENOSYS;
+  if (row == nullptr || !(runs_here(row->route) || keeps_capabilities(*row, submission.args)))
+    return -ENOSYS;
   switch (row->route) {
     case Route::kClose:
       return close(fd_of(submission.args[0]), turn);
@@ -98,6 +111,9 @@ int64_t Executor::execute(const abi::CheckedSubmission& submission, uint32_t tur
       if (fd_of(submission.args[0]) == AF_UNIX) return -EAFNOSUPPORT;
       return -EOPNOTSUPP;
     case Route::kMirror:
+      if (row->nr == kCapset) return set_capabilities(submission, split);
+      return mirror(*row, submission, split);
+    case Route::kGuard:
       return mirror(*row, submission, split);
     default:
       if (makes_hidden_file(*row, submission.args)) return -ENOTTY;
@@ -170,16 +186,39 @@ int64_t Executor::duplicate(const Row& row, const abi::CheckedSubmission& submis
 // Credentials belong to threads. This thread's owner changed them, and lanes that begin later must
 // start from there.
 int64_t Executor::mirror(const Row& row, const abi::CheckedSubmission& submission, Split& split) {
-  constexpr uint16_t kUmask = 95;  // shared by all threads of the proxy
   uint64_t local[6];
   Marshal marshal(scratch_);
   marshal.prepare(row, submission.args, split, local);
-  const int64_t result = mino_gadget(row.nr, local);
-  if (result >= 0 && row.nr != kUmask) {
-    proxy_.root.mirror(row.nr, local);
+  return marshal.finish(mirror(row.nr, local), split);
+}
+
+int64_t Executor::mirror(uint16_t nr, const uint64_t local[6]) {
+  constexpr uint16_t kUmask = 95;  // shared by all threads of the proxy
+  const int64_t result = mino_gadget(nr, local);
+  if (result >= 0 && nr != kUmask) {
+    proxy_.root.mirror(nr, local);
     changed_credentials_ = true;
   }
-  return marshal.finish(result, split);
+  return result;
+}
+
+// The client may ask for capabilities that are of no use here, which its proxy never had: those are
+// left out, so that what the client gave up is given up here as well.
+int64_t Executor::set_capabilities(const abi::CheckedSubmission& submission, Split& split) {
+  __user_cap_header_struct header{};
+  if (split.copy_in(&header, submission.args[0], sizeof header) != sizeof header) return -EFAULT;
+  header.pid = 0;  // this thread is the client's
+  __user_cap_data_struct wanted[2]{}, own[2]{};
+  const size_t bytes = sizeof wanted[0] * (header.version == _LINUX_CAPABILITY_VERSION_1 ? 1 : 2);
+  if (split.copy_in(wanted, submission.args[1], bytes) != bytes) return -EFAULT;
+  if (::syscall(SYS_capget, &header, own) != 0) return -errno;
+  for (int i = 0; i < 2; i++) {
+    wanted[i].permitted &= own[i].permitted;
+    wanted[i].effective &= own[i].permitted;
+    wanted[i].inheritable &= own[i].inheritable;
+  }
+  const uint64_t local[6] = {reinterpret_cast<uint64_t>(&header), reinterpret_cast<uint64_t>(wanted)};
+  return mirror(kCapset, local);
 }
 
 // May wait for a lingering socket, which a signal cuts short as it does on any Linux.

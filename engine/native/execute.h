@@ -37,6 +37,8 @@ class Executor {
                     Split& split);
   int64_t duplicate(const abi::Row& row, const abi::CheckedSubmission& submission);
   int64_t mirror(const abi::Row& row, const abi::CheckedSubmission& submission, Split& split);
+  int64_t mirror(uint16_t nr, const uint64_t local[6]);
+  int64_t set_capabilities(const abi::CheckedSubmission& submission, Split& split);
   int64_t close(int number, uint32_t turn);
   int64_t invoke(const abi::Row& row, const uint64_t local[6], uint32_t turn, bool makes_file);
 

@@ -3,6 +3,7 @@
 // Sockets in the lives of processes: who has them after fork, vfork, clone and posix_spawn, and
 // that they keep working whoever ends first. Programs that are executed: exec.cc.
 
+#include <linux/capability.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <sys/epoll.h>
@@ -26,6 +27,27 @@ bool echoes(int fd) {
   char byte = 'k';
   return write(fd, &byte, 1) == 1 && read(fd, &byte, 1) == 1 && byte == 'l';
 }
+
+// One capability of the calling thread.
+class Capabilities {
+ public:
+  explicit Capabilities(int capability) : word_(capability / 32), bit_(1u << capability % 32) {
+    OK(syscall(SYS_capget, &header_, data_));
+  }
+  enum Set { kEffective, kBoth };
+  void set(Set sets, bool value) {
+    change(data_[word_].effective, value);
+    if (sets == kBoth) change(data_[word_].permitted, value);
+    OK(syscall(SYS_capset, &header_, data_));
+  }
+
+ private:
+  void change(uint32_t& word, bool value) const { word = value ? word | bit_ : word & ~bit_; }
+  int word_;
+  uint32_t bit_;
+  __user_cap_header_struct header_{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data_[2]{};
+};
 
 }  // namespace
 
@@ -341,6 +363,48 @@ TEST(rights_of_the_process) {
     EXPECT(pair_works(tcp_pair()));
   });
   EXPECT_EXIT(pid, 0);
+}
+
+TEST(capabilities_given_up) {
+  pid_t pid = child([] {
+    Capabilities raw{CAP_NET_RAW};
+    OK(socket(AF_PACKET, SOCK_RAW, 0));
+    raw.set(Capabilities::kEffective, false);
+    EXPECT_ERR(socket(AF_PACKET, SOCK_RAW, 0), EPERM);
+    raw.set(Capabilities::kEffective, true);  // still permitted
+    OK(socket(AF_PACKET, SOCK_RAW, 0));
+    raw.set(Capabilities::kBoth, false);
+    EXPECT_ERR(socket(AF_PACKET, SOCK_RAW, 0), EPERM);
+    int fd = OK(socket(AF_INET, SOCK_STREAM, 0));
+    OK(set_option(fd, SOL_SOCKET, SO_MARK, 1));  // only the one was given up
+    EXPECT(pair_works(tcp_pair()));
+  });
+  EXPECT_EXIT(pid, 0);
+}
+
+TEST(capabilities_kept_by_another_user) {
+  pid_t pid = child([] {
+    int fd = OK(socket(AF_INET, SOCK_STREAM, 0));
+    OK(prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0));
+    OK(setresgid(65534, 65534, 65534));
+    OK(setresuid(65534, 65534, 65534));
+    EXPECT_ERR(socket(AF_PACKET, SOCK_RAW, 0), EPERM);
+    Capabilities{CAP_NET_RAW}.set(Capabilities::kEffective, true);
+    OK(socket(AF_PACKET, SOCK_RAW, 0));
+    OK(set_option(fd, SOL_SOCKET, SO_MARK, 1));
+    EXPECT_ERR(open("/proc/sys/net/ipv4/ip_default_ttl", O_WRONLY), EACCES);
+  });
+  EXPECT_EXIT(pid, 0);
+}
+
+TEST(capset_is_refused) {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  EXPECT_ERR(syscall(SYS_capset, &header, bad_pointers()[1]), EFAULT);
+  header.version = 1;
+  __user_cap_data_struct data[2]{};
+  EXPECT_ERR(syscall(SYS_capset, &header, data), EINVAL);
+  header = {_LINUX_CAPABILITY_VERSION_3, 1};
+  EXPECT_ERR(syscall(SYS_capset, &header, data), EPERM);  // somebody else's
 }
 
 TEST(end_by_parent_death) {
