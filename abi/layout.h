@@ -154,8 +154,12 @@ struct SessionHeader {
   uint32_t arena_bytes;  // 20
   uint64_t session_id;   // 24
   uint64_t total_bytes;  // 32
+  // An engine whose lanes sleep together says so here instead of in each lane's device_sleeping
+  // (0: awake); the client then adds one to `doorbell` and wakes that futex.
+  alignas(64) std::atomic<uint32_t> device_sleeping;  // 64
+  std::atomic<uint32_t> doorbell;                     // 68
 };
-static_assert(sizeof(SessionHeader) == 40);
+static_assert(sizeof(SessionHeader) == 128 && offsetof(SessionHeader, device_sleeping) == 64);
 
 inline constexpr uint32_t kSubmissionsOffset = kPage;
 inline constexpr uint32_t kCompletionsOffset = kSubmissionsOffset + kRingSlots * 1024;

@@ -36,8 +36,13 @@ Result<SessionMemory> SessionMemory::map(Fd object, uint64_t session_id, uint32_
   memory.lane_count_ = lanes;
   memory.arena_bytes_ = arena_bytes;
   auto* header = static_cast<abi::SessionHeader*>(base);
-  *header = {abi::kMagic, abi::kVersion, lanes,        abi::lane_stride(arena_bytes),
-             arena_bytes, session_id,    memory.bytes_};
+  header->magic = abi::kMagic;
+  header->version = abi::kVersion;
+  header->lane_count = lanes;
+  header->lane_stride = abi::lane_stride(arena_bytes);
+  header->arena_bytes = arena_bytes;
+  header->session_id = session_id;
+  header->total_bytes = memory.bytes_;
   return memory;
 }
 

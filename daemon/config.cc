@@ -8,9 +8,8 @@
 namespace mino {
 
 std::string engine_mistake(const std::string& name) {
-  if (name == "native") return {};
-  if (name == "linux") return "this engine is not built into this version of mino; use native";
-  return "no such engine; use native";
+  if (name == "native" || name == "linux") return {};
+  return "no such engine; use native or linux";
 }
 
 namespace {
@@ -46,6 +45,14 @@ void read_limits(SettingsTable& table, Config& config) {
   table.finish();
 }
 
+void read_linux(SettingsTable& table, Config& config) {
+  table.text("kernel", config.kernel, [](const std::string& value) -> std::string {
+    return value.empty() || value[0] == '/' ? "" : "must be an absolute path";
+  });
+  table.integer("memory_mib", config.kernel_memory, 64, 65536);
+  table.finish();
+}
+
 void read_root(SettingsTable& root, Config& config) {
   root.text("run_dir", config.run_dir, [](const std::string& value) -> std::string {
     if (value.empty() || value[0] != '/') return "must be an absolute path, as \"/run/mino\"";
@@ -54,6 +61,7 @@ void read_root(SettingsTable& root, Config& config) {
   });
   root.text("engine", config.engine, engine_mistake);
   if (auto table = root.table("uplink")) read_uplink(*table, config);
+  if (auto table = root.table("linux")) read_linux(*table, config);
   if (auto table = root.table("limits")) read_limits(*table, config);
   if (auto table = root.table("dns")) {
     table->flag("relay", config.dns_relay);

@@ -18,6 +18,8 @@ namespace mino {
 struct Config {
   std::string run_dir;  // empty: the default
   std::string engine = "native";
+  std::string kernel;                     // of the linux engine; empty: beside minod
+  int64_t kernel_memory = 512;            // MiB
   std::optional<UplinkAddresses> uplink;  // nothing: "auto"
   bool nat = true;
   int64_t mtu = 0;                            // 0: that of the host's default route

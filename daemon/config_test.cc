@@ -63,9 +63,12 @@ TEST(Config, MistakesNameFileLineColumnAndRemedy) {
             "minod.toml:3:3: unknown key uplink.adress; did you mean uplink.address?");
   EXPECT_EQ(mistake("[dns]\nzebra = 1"),
             "minod.toml:2:1: unknown key dns.zebra; known here: relay");
-  EXPECT_EQ(mistake("engine = \"linux\""),
-            "minod.toml:1:10: engine: \"linux\": this engine is not built into this version of "
-            "mino; use native");
+  EXPECT_EQ(mistake("engine = \"linus\""),
+            "minod.toml:1:10: engine: \"linus\": no such engine; use native or linux");
+  EXPECT_EQ(mistake("[linux]\nmemory_mib = 1"),
+            "minod.toml:2:14: linux.memory_mib: must be a whole number from 64 to 65536");
+  EXPECT_EQ(mistake("[linux]\nkernel = \"linux\""),
+            "minod.toml:2:10: linux.kernel: \"linux\": must be an absolute path");
   EXPECT_EQ(mistake("engine = 3"), "minod.toml:1:10: engine: must be a string in quotes");
   EXPECT_EQ(mistake("uplink = 3"),
             "minod.toml:1:10: uplink: must be a table: write [uplink] and its keys below");

@@ -79,7 +79,7 @@ void close_others(std::vector<int> keep) {
   unsigned from = 3;
   for (const int fd : keep) {
     const auto number = static_cast<unsigned>(fd);
-    if (number < from) continue;
+    if (fd < 0 || number < from) continue;
     if (number > from) ::close_range(from, number - 1, 0);
     from = number + 1;
   }

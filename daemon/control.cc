@@ -13,7 +13,7 @@ namespace mino {
 
 using nlohmann::json;
 
-Control::Control(EventLoop& loop, Fd listener, const Status& status, std::function<void()> down)
+Control::Control(EventLoop& loop, Fd listener, Status& status, std::function<void()> down)
     : loop_(loop), listener_(std::move(listener)), status_(status), down_(std::move(down)) {
   loop_.add(listener_.get(), EPOLLIN, [this](uint32_t) { accept_all(); });
 }

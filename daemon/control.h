@@ -17,7 +17,7 @@ namespace mino {
 
 class Control {
  public:
-  Control(EventLoop& loop, Fd listener, const Status& status, std::function<void()> down);
+  Control(EventLoop& loop, Fd listener, Status& status, std::function<void()> down);
   ~Control();
 
  private:
@@ -38,7 +38,7 @@ class Control {
 
   EventLoop& loop_;
   Fd listener_;
-  const Status& status_;
+  Status& status_;
   std::function<void()> down_;
   std::map<int, Connection> connections_;
 };

@@ -157,8 +157,10 @@ Result<void> DeviceNetwork::link_up(Rtnetlink& host, const Config& config,
   if (!note.valid() || ::write(note.get(), text.data(), text.size()) < 0) {
     return errno_error(dir_.remains_file());
   }
-  auto done = host.add_veth(name, kDeviceLink, netns(),
-                            config.mtu != 0 ? static_cast<int>(config.mtu) : host_mtu(host));
+  mtu_ = config.mtu != 0 ? static_cast<int>(config.mtu) : host_mtu(host);
+  // An instance of the linux engine has a network of its own: there the tap ends.
+  const bool is_tap = config.engine == "linux";
+  auto done = is_tap ? host.add_tap(name, mtu_) : host.add_veth(name, kDeviceLink, netns(), mtu_);
   if (!done) return done;
   auto link = host.find_link(name);
   if (!link) return std::unexpected(link.error());
@@ -168,14 +170,23 @@ Result<void> DeviceNetwork::link_up(Rtnetlink& host, const Config& config,
   if (done) done = host.add_address(index, bytes_of(uplink_.gateway), uplink_.device.prefix);
   if (done) done = host.set_up(index);
   if (!done) return done;
+  if (!is_tap) return prepare_device(host, index);
+  if (::access("/proc/sys/net/ipv6", F_OK) != 0) return {};
+  if (auto ipv6 = add_host_ipv6(host, index); !ipv6) {
+    spdlog::warn("the device has no IPv6 address: {}", ipv6.error().text);
+    ipv6_.clear();
+  }
+  return {};
+}
 
+Result<void> DeviceNetwork::prepare_device(Rtnetlink& host, int index) {
   // Unprivileged ping and low ports are granted by the network namespace; the device grants what
   // the host does.
   constexpr const char* kPing = "/proc/sys/net/ipv4/ping_group_range";
   constexpr const char* kPorts = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
   const auto ping = read_file(kPing), ports = read_file(kPorts);
   std::optional<Rtnetlink> device;
-  done = in_network(netns(), [&]() -> Result<void> {
+  auto done = in_network(netns(), [&]() -> Result<void> {
     copy_to_device(kPing, ping);
     copy_to_device(kPorts, ports);
     auto opened = Rtnetlink::open();
@@ -219,11 +230,15 @@ Result<void> DeviceNetwork::set_device_up(Rtnetlink& device) {
 
 Result<void> DeviceNetwork::add_ipv6(Rtnetlink& host, Rtnetlink& device, int host_link,
                                      int device_link) {
-  const auto gateway = ipv6_bytes(uplink_, 1), address = ipv6_bytes(uplink_, 2);
-  auto done = host.add_address(host_link, gateway, 64);
-  if (done) done = device.add_address(device_link, address, 64);
-  if (!done) return done;
-  ipv6_ = ipv6_text(address) + "/64";
+  auto done = device.add_address(device_link, ipv6_bytes(uplink_, 2), 64);
+  if (done) done = add_host_ipv6(host, host_link);
+  if (!done || !forwards_ipv6_) return done;
+  return device.add_default_route(ipv6_bytes(uplink_, 1), device_link);
+}
+
+Result<void> DeviceNetwork::add_host_ipv6(Rtnetlink& host, int link) {
+  if (auto done = host.add_address(link, ipv6_bytes(uplink_, 1), 64); !done) return done;
+  ipv6_ = ipv6_text(ipv6_bytes(uplink_, 2)) + "/64";
   // A default route that leads nowhere would make programs wait for IPv6 timeouts, so there is one
   // only where the host forwards IPv6 already. mino does not switch that on: it would make the host
   // ignore router advertisements.
@@ -232,9 +247,30 @@ Result<void> DeviceNetwork::add_ipv6(Rtnetlink& host, Rtnetlink& device, int hos
   if (!forwards_ipv6_) {
     spdlog::info(
         "IPv6 reaches the host only: it does not forward IPv6, or has no IPv6 default route");
-    return {};
   }
-  return device.add_default_route(gateway, device_link);
+  return {};
+}
+
+namespace {
+
+std::string digits(const std::array<uint8_t, 16>& bytes) {
+  std::string text;
+  for (const uint8_t byte : bytes) {
+    constexpr const char* kDigits = "0123456789abcdef";
+    text += kDigits[byte >> 4];
+    text += kDigits[byte & 15];
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string DeviceNetwork::ipv6_digits() const {
+  return ipv6_.empty() ? "" : digits(ipv6_bytes(uplink_, 2));
+}
+
+std::string DeviceNetwork::gateway6_digits() const {
+  return forwards_ipv6_ ? digits(ipv6_bytes(uplink_, 1)) : "";
 }
 
 void DeviceNetwork::go_beyond_host() {

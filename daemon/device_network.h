@@ -32,14 +32,20 @@ class DeviceNetwork {
   int mount_ns() const { return namespaces_.mount.get(); }
   const UplinkAddresses& uplink() const { return uplink_; }
   const std::string& ipv6() const { return ipv6_; }  // "" where the kernel has no IPv6
+  // The hexadecimal digits of the device's IPv6 address and, where it has a default route, gateway.
+  std::string ipv6_digits() const;
+  std::string gateway6_digits() const;
+  int mtu() const { return mtu_; }
   bool nat() const { return nat_; }
 
  private:
   explicit DeviceNetwork(const RunDir& dir) : dir_(dir) {}
   Result<void> build(const Config& config);
+  Result<void> prepare_device(Rtnetlink& host, int index);
   Result<void> link_up(Rtnetlink& host, const Config& config, const std::string& former);
   Result<void> set_device_up(Rtnetlink& device);
   Result<void> add_ipv6(Rtnetlink& host, Rtnetlink& device, int host_link, int device_link);
+  Result<void> add_host_ipv6(Rtnetlink& host, int link);
   void go_beyond_host();
 
   RunDir dir_;
@@ -47,6 +53,7 @@ class DeviceNetwork {
   UplinkAddresses uplink_;
   std::string ipv6_;
   bool forwards_ipv6_ = false;
+  int mtu_ = 0;
   bool nat_ = false;
 };
 

@@ -23,6 +23,7 @@
 #include "daemon/config.h"
 #include "daemon/control.h"
 #include "daemon/device_network.h"
+#include "daemon/kernel_instance.h"
 #include "daemon/resolvers.h"
 #include "daemon/status.h"
 
@@ -153,6 +154,30 @@ Fd watch_signals() {
   return Fd(::signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK));
 }
 
+// The kernel that CMake's target `kernel` puts beside minod.
+std::string default_kernel() {
+  char path[4096];
+  const ssize_t n = ::readlink("/proc/self/exe", path, sizeof path);
+  const std::string self(path, n > 0 ? static_cast<size_t>(n) : 0);
+  return self.substr(0, self.rfind('/') + 1) + "kernel/linux";
+}
+
+KernelInstance::Options kernel_options(const Config& config, const RunDir& dir,
+                                       const DeviceNetwork& network, int stats) {
+  KernelInstance::Options options;
+  options.kernel = config.kernel.empty() ? default_kernel() : config.kernel;
+  options.memory_mib = config.kernel_memory;
+  options.tap = dir.host_link();
+  options.mtu = network.mtu();
+  options.uplink = network.uplink();
+  options.address6 = network.ipv6_digits();
+  options.gateway6 = network.gateway6_digits();
+  options.paths = config.policy.paths;
+  options.directory = dir.path();
+  options.stats = stats;
+  return options;
+}
+
 // Serves until told to stop. Everything that it makes is gone when it returns, but the network.
 Result<void> serve(const Options& options, const Config& config, const RunDir& dir,
                    const DeviceNetwork& network) {
@@ -161,23 +186,39 @@ Result<void> serve(const Options& options, const Config& config, const RunDir& d
   auto controls = listen_at(dir.control_socket(), SOCK_STREAM, 0666);
   if (!controls) return std::unexpected(controls.error());
   const Fd signals = watch_signals();
-  const auto engine = make_native_engine();
+  const bool is_linux = config.engine == "linux";
+  const auto engine = is_linux ? make_linux_engine() : make_native_engine();
 
   EventLoop loop;
   Proxies proxies(*engine, network.netns(), network.mount_ns(), dir.session_socket(),
                   config.sessions);
+  std::optional<KernelInstance> kernel;
+  if (is_linux) {
+    auto options = kernel_options(config, dir, network, proxies.table_file());
+    options.serves = [&proxies](int socket) { proxies.set_instance(socket); };
+    kernel.emplace(loop, std::move(options));
+    if (auto done = kernel->start(); !done) return done;
+  }
   Admission admission(loop, std::move(*sessions), config, proxies);
-  const Status status(config, dir, network, proxies);
+  Status status(config, dir, network, proxies, kernel ? &*kernel : nullptr);
   Control control(loop, std::move(*controls), status, [&loop] { loop.stop(); });
   std::optional<Resolvers> resolvers;
-  if (config.dns_relay) resolvers.emplace(loop, network.netns());
+  if (config.dns_relay && !is_linux) resolvers.emplace(loop, network.netns());
   loop.add(signals.get(), EPOLLIN, [&](uint32_t) {
     signalfd_siginfo info;
     while (::read(signals.get(), &info, sizeof info) == sizeof info) {
       if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT) loop.stop();
     }
-    const pid_t relay = resolvers ? resolvers->relay() : 0;
-    if (proxies.reap(relay)) resolvers->relay_ended();
+    proxies.reap([&](pid_t pid, int status) {
+      if (resolvers && pid == resolvers->relay()) {
+        resolvers->relay_ended();
+      } else if (kernel && pid == kernel->pid()) {
+        kernel->ended(status);
+      } else {
+        return false;
+      }
+      return true;
+    });
   });
 
   spdlog::info("the device has address {}, the host {}{}", network.uplink().device.text(),
@@ -186,6 +227,7 @@ Result<void> serve(const Options& options, const Config& config, const RunDir& d
   loop.run();
   spdlog::info("going down");
   resolvers.reset();
+  kernel.reset();
   proxies.stop();
   return {};
 }
@@ -232,7 +274,7 @@ int main(int argc, char** argv) {
   CLI::App app{"minod: the device. Usually started by `mino up`, or by systemd."};
   app.add_option("--config", options.config_file, "TOML file; doc/configuration.md lists the keys");
   app.add_option("--run-dir", options.run_dir, "where the sockets are (default /run/mino)");
-  app.add_option("--engine", options.engine, "what executes system calls: native");
+  app.add_option("--engine", options.engine, "what executes system calls: native or linux");
   app.add_option("--address", options.address,
                  "the device's address on the uplink, as 10.213.0.2/30, or auto");
   app.add_option("--log-level", options.log_level, "trace, debug, info, warn, error or off");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/proxy.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -73,8 +74,12 @@ Proxies::Proxies(Engine& engine, int netns, int mount_ns, const std::string& soc
       socket_path_(socket_path),
       limit_(limit),
       own_pidfd_(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0))) {
-  void* memory = ::mmap(nullptr, sizeof(StatsTable), PROT_READ | PROT_WRITE,
-                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  // An object of fixed size, because a kernel instance maps it as well.
+  table_file_ = Fd(::memfd_create("mino-counters", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  CHECK(table_file_.valid() && ::ftruncate(table_file_.get(), sizeof(StatsTable)) == 0);
+  ::fcntl(table_file_.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+  void* memory =
+      ::mmap(nullptr, sizeof(StatsTable), PROT_READ | PROT_WRITE, MAP_SHARED, table_file_.get(), 0);
   CHECK(memory != MAP_FAILED && own_pidfd_.valid());
   table_ = new (memory) StatsTable();
   // Rows beyond the limit are taken already, so that a proxy that forks meets the limit as well.
@@ -108,8 +113,8 @@ void Proxies::start(Fd socket, const Peer& peer, const abi::Message& hello) {
 void Proxies::serve(Fd socket, const Peer& peer, const abi::Message& hello) {
   const std::string name = printable(std::string_view(hello.text, 15));
   const pid_t minod = ::getppid();
-  auto confined =
-      confine_proxy({netns_, mount_ns_, minod, name}, peer, {socket.get(), own_pidfd_.get()});
+  auto confined = confine_proxy({netns_, mount_ns_, minod, name}, peer,
+                                {socket.get(), own_pidfd_.get(), instance_});
   if (!confined) {
     spdlog::error("cannot confine the proxy of pid {}: {}", peer.pid, confined.error().text);
     refuse(socket.get(), abi::RefuseReason::kInternal,
@@ -132,24 +137,20 @@ void Proxies::serve(Fd socket, const Peer& peer, const abi::Message& hello) {
   start.lane_count = hello.lane_count;
   start.arena_bytes = hello.arena_bytes;
   start.client_pid = peer.pid;
+  start.client_capabilities = peer.capabilities;
+  start.instance = Fd(instance_);
   start.stats = row;
   start.stats_table = table_;
   start.socket_path = socket_path_.c_str();
   ::_exit(engine_.serve(std::move(start)));
 }
 
-bool Proxies::reap(pid_t other) {
-  bool other_ended = false;
+void Proxies::reap(const std::function<bool(pid_t pid, int status)>& other) {
   int status = 0;
   pid_t pid;
   while ((pid = ::waitpid(-1, &status, WNOHANG)) > 0) {
-    if (pid == other) {
-      other_ended = true;
-    } else {
-      account(pid, status);
-    }
+    if (!other(pid, status)) account(pid, status);
   }
-  return other_ended;
 }
 
 void Proxies::account(pid_t pid, int status) {

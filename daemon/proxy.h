@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,8 @@ class Proxies {
  public:
   // `limit` sessions at a time. The namespaces and the engine outlive this object.
   Proxies(Engine& engine, int netns, int mount_ns, const std::string& socket_path, int64_t limit);
+  // What a proxy of the linux engine talks to; -1 while there is none.
+  void set_instance(int socket) { instance_ = socket; }
   ~Proxies();
   Proxies(const Proxies&) = delete;
   Proxies& operator=(const Proxies&) = delete;
@@ -37,8 +40,8 @@ class Proxies {
   // Forks a proxy that serves `socket`, or refuses the client.
   void start(Fd socket, const Peer& peer, const abi::Message& hello);
 
-  // After SIGCHLD: reaps what has ended, except `other`, whose end it reports by returning true.
-  bool reap(pid_t other);
+  // After SIGCHLD: reaps what has ended; `other` is asked first whether a process is its own.
+  void reap(const std::function<bool(pid_t pid, int status)>& other);
   // Ends them all and waits until they are gone.
   void stop();
 
@@ -46,6 +49,7 @@ class Proxies {
   std::vector<const SessionStats*> rows() const;  // of the live sessions
   Counters counters() const;                      // live and ended
   int64_t limit() const { return limit_; }
+  int table_file() const { return table_file_.get(); }
 
  private:
   [[noreturn]] void serve(Fd socket, const Peer& peer, const abi::Message& hello);
@@ -56,7 +60,9 @@ class Proxies {
   const std::string socket_path_;
   const int64_t limit_;
   Fd own_pidfd_;
+  Fd table_file_;
   StatsTable* table_;
+  int instance_ = -1;
   Counters ended_;
 };
 

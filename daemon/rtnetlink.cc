@@ -2,10 +2,13 @@
 #include "daemon/rtnetlink.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <linux/if_addr.h>
+#include <linux/if_tun.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <net/if.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <cstring>
@@ -217,6 +220,25 @@ Result<void> Rtnetlink::add_veth(const std::string& here, const std::string& the
   request.close_nest(data);
   request.close_nest(info);
   return change(request, "cannot make the interface pair " + here);
+}
+
+Result<void> Rtnetlink::add_tap(const std::string& name, int mtu) {
+  const std::string what = "cannot make the tap interface " + name;
+  const Fd tun(::open("/dev/net/tun", O_RDWR | O_CLOEXEC));
+  if (!tun.valid()) return errno_error(what + ": /dev/net/tun");
+  ifreq request{};
+  std::strncpy(request.ifr_name, name.c_str(), sizeof request.ifr_name - 1);
+  request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+  if (::ioctl(tun.get(), TUNSETIFF, &request) != 0) return errno_error(what);
+  if (::ioctl(tun.get(), TUNSETPERSIST, 1) != 0) return errno_error(what);
+  auto link = find_link(name);
+  if (!link) return std::unexpected(link.error());
+  if (!link->has_value()) return error(what + ": it vanished");
+  ifinfomsg body{};
+  body.ifi_index = (*link)->index;
+  Request change_mtu(RTM_SETLINK, NLM_F_ACK, body);
+  change_mtu.put(IFLA_MTU, static_cast<uint32_t>(mtu));
+  return change(change_mtu, what);
 }
 
 Result<void> Rtnetlink::set_alias(int index, const std::string& alias) {

@@ -37,6 +37,8 @@ class Rtnetlink {
 
   // A veth pair: one end here, the other in the namespace `netns`.
   Result<void> add_veth(const std::string& here, const std::string& there, int netns, int mtu);
+  // A tap interface whose frames carry a virtio_net_hdr; it stays until it is deleted.
+  Result<void> add_tap(const std::string& name, int mtu);
   Result<void> set_alias(int index, const std::string& alias);
   Result<void> set_up(int index);
   Result<void> add_address(int index, std::span<const uint8_t> address, int prefix);

@@ -63,8 +63,8 @@ int64_t process_memory(pid_t pid) {
 }
 
 Status::Status(const Config& config, const RunDir& dir, const DeviceNetwork& network,
-               const Proxies& proxies)
-    : config_(config), dir_(dir), network_(network), proxies_(proxies) {
+               const Proxies& proxies, KernelInstance* kernel)
+    : config_(config), dir_(dir), network_(network), proxies_(proxies), kernel_(kernel) {
   (void)in_network(network.netns(), [this]() -> Result<void> {
     // The files belong to the network namespace of whoever opens them.
     sockstat_ = Fd(::open("/proc/thread-self/net/sockstat", O_RDONLY | O_CLOEXEC));
@@ -77,7 +77,25 @@ int64_t Status::sockets() const {
   return count_sockets(read_again(sockstat_)) + count_sockets(read_again(sockstat6_));
 }
 
-json Status::report() const {
+json Status::instance(size_t sessions, int64_t proxy_memory) {
+  json instance{{"address", ipv4_text(network_.uplink().device.address)}, {"sessions", sessions}};
+  if (kernel_ != nullptr) {
+    instance["kernel"] = kernel_->release();
+    instance["sockets"] = kernel_->sockets();
+    instance["memory_bytes"] = proxy_memory + process_memory(kernel_->pid());
+    instance["uptime_seconds"] = kernel_->uptime().count();
+    instance["pid"] = kernel_->pid();
+    return instance;
+  }
+  utsname kernel{};
+  ::uname(&kernel);
+  instance["kernel"] = kernel.release;
+  instance["sockets"] = sockets();
+  instance["memory_bytes"] = proxy_memory;
+  return instance;
+}
+
+json Status::report() {
   const auto rows = proxies_.rows();
   json clients = json::array();
   int64_t memory = 0;
@@ -86,8 +104,6 @@ json Status::report() const {
     // The row is written by the proxy: only children's memory is looked at.
     if (proxies_.is_proxy(row->proxy_pid)) memory += process_memory(row->proxy_pid);
   }
-  utsname kernel{};
-  ::uname(&kernel);
   const UplinkAddresses& uplink = network_.uplink();
   json paths = kNetworkPaths;
   for (const std::string& path : config_.policy.paths) paths.push_back(path);
@@ -104,12 +120,7 @@ json Status::report() const {
         {"address6", network_.ipv6()},
         {"interface", dir_.host_link()},
         {"nat", network_.nat()}}},
-      {"instances",
-       {{{"kernel", kernel.release},
-         {"address", ipv4_text(uplink.device.address)},
-         {"sessions", rows.size()},
-         {"sockets", sockets()},
-         {"memory_bytes", memory}}}},
+      {"instances", json::array({instance(rows.size(), memory)})},
       {"counters", counters_json(proxies_.counters())},
       {"clients", clients},
       {"limits",

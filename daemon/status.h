@@ -12,6 +12,7 @@
 #include "daemon/config.h"
 #include "daemon/device_network.h"
 #include "daemon/event_loop.h"
+#include "daemon/kernel_instance.h"
 #include "daemon/proxy.h"
 
 namespace mino {
@@ -19,17 +20,19 @@ namespace mino {
 class Status {
  public:
   Status(const Config& config, const RunDir& dir, const DeviceNetwork& network,
-         const Proxies& proxies);
+         const Proxies& proxies, KernelInstance* kernel);
 
-  nlohmann::json report() const;
+  nlohmann::json report();
 
  private:
+  nlohmann::json instance(size_t sessions, int64_t proxy_memory);
   int64_t sockets() const;
 
   const Config& config_;
   const RunDir& dir_;
   const DeviceNetwork& network_;
   const Proxies& proxies_;
+  KernelInstance* const kernel_;  // nullptr: this machine's own kernel
   const EventLoop::Clock::time_point started_ = EventLoop::Clock::now();
   Fd sockstat_, sockstat6_;  // of the device's network; opened once, read often
 };

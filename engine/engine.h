@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What minod knows of an engine: a name, and how to serve one session. Used by daemon/; implemented
-// in engine/native/ (and, later, beside it). An engine never talks to minod's clients before minod
+// in engine/native/ and engine/linux/. An engine never talks to minod's clients before minod
 // has admitted them.
 #pragma once
 
@@ -20,6 +20,8 @@ struct SessionStart {
   uint32_t lane_count = 0;  // checked against abi/limits.h
   uint32_t arena_bytes = 0;           // likewise, a multiple of the page size
   int client_pid = 0;                 // as the kernel reported it (SO_PEERCRED)
+  uint64_t client_capabilities = 0;   // effective ones that it may use here
+  Fd instance;                        // linux: the instance socket (abi/usrcall.h)
   SessionStats* stats = nullptr;      // this session's row
   StatsTable* stats_table = nullptr;  // where a forked session claims a row of its own
   const char* socket_path = nullptr;  // minod's socket, for Export and Import
@@ -37,5 +39,6 @@ class Engine {
 };
 
 std::unique_ptr<Engine> make_native_engine();
+std::unique_ptr<Engine> make_linux_engine();
 
 }  // namespace mino

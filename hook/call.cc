@@ -86,17 +86,27 @@ abi::Submission& next_submission(ThreadState* ts) {
   return ts->lane.submissions[ts->submit_position & kSlotMask];
 }
 
+constexpr u64 kFutexWake = 1;
+
+// Wakes an engine whose lanes sleep together. The fence pairs with the one that it executes between
+// storing device_sleeping and looking again.
+void ring_doorbell(ThreadState* ts) {
+  auto* header = reinterpret_cast<abi::SessionHeader*>(ts->process->session.memory);
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (header->device_sleeping.load(std::memory_order_relaxed) == abi::kAwake) return;
+  header->doorbell.fetch_add(1, std::memory_order_relaxed);
+  raw(nr::kFutex, ptr(&header->doorbell), kFutexWake, 1);
+}
+
 // Publishes the slot and wakes the device if it sleeps. The release store pairs with the device's
 // acquire load of `turn`; the fence with the one the device executes between storing
 // device_sleeping and looking again.
 void publish(ThreadState* ts, abi::Submission& slot) {
   ts->submit_position++;
   slot.turn.store(ts->submit_position, std::memory_order_release);
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-  if (ts->lane.control->device_sleeping.load(std::memory_order_relaxed) != abi::kAwake) {
-    constexpr u64 kFutexWake = 1;
+  ring_doorbell(ts);
+  if (ts->lane.control->device_sleeping.load(std::memory_order_relaxed) != abi::kAwake)
     raw(nr::kFutex, ptr(&slot.turn), kFutexWake, 1);
-  }
 }
 
 void submit(ThreadState* ts, abi::SubmissionKind kind, u32 number, const u64 args[6],
@@ -248,6 +258,7 @@ bool offload_done(ThreadState* ts, long& result) {
 
 void offload_cancel(ThreadState* ts) {
   ts->lane.control->cancel_turn.store(ts->call_turn, std::memory_order_seq_cst);
+  ring_doorbell(ts);
   abi::Message message;
   message.type = abi::MessageType::kCancel;
   message.lane = ts->lane_index;

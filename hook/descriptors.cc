@@ -134,16 +134,6 @@ long do_socket(ThreadState* ts, const abi::Row& row) {
   return offload_new_fd(ts, row, args, f.rsi & kOCloexec);
 }
 
-long do_socketpair(ThreadState* ts, const abi::Row& row) {
-  const Frame& f = ts->frame;
-  if (f.rdi >= 32 || !(settings.families & (1u << f.rdi))) return kLocal;
-  constexpr u64 kFlagMask = ~0xfull, kNonblockCloexec = 0x80800;
-  if (!(f.rsi & kFlagMask & ~kNonblockCloexec) && user_writable(f.r10, 8) != 8) return err::kFault;
-  if (const long error = ready(ts)) return error;
-  const u64 args[6] = {f.rdi, f.rsi, f.rdx, f.r10};
-  return offload(ts, row, args);  // no family of the table can make pairs: the kernel's own error
-}
-
 long do_close(ThreadState* ts, const abi::Row&) {
   const u64 fd = static_cast<u32>(ts->frame.rdi);
   const u8 flags = ts->process->flags(fd);

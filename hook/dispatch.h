@@ -17,7 +17,6 @@ long offload_new_fd(ThreadState* ts, const abi::Row& row, const u64 args[6], boo
 
 // descriptors.cc
 long do_socket(ThreadState* ts, const abi::Row& row);
-long do_socketpair(ThreadState* ts, const abi::Row& row);
 long do_close(ThreadState* ts, const abi::Row& row);
 long do_close_range(ThreadState* ts, const abi::Row& row);
 long do_dup(ThreadState* ts, const abi::Row& row);

@@ -228,6 +228,16 @@ long do_mirror(ThreadState* ts, const abi::Row& row) {
     ready(ts);  // while we still may
   const long result = raw(row.nr, args[0], args[1], args[2], args[3], args[4]);
   if (is_error(result) || ts->process->session.status != SessionStatus::kLive) return result;
+  // capset names the client's thread, which the device does not know: there it is the lane's own.
+  struct {
+    u32 version;
+    int pid;
+  } header{};
+  constexpr int kCapset = 126;
+  if (row.nr == kCapset && user_read(args[0], &header, sizeof header)) {
+    header.pid = 0;
+    args[0] = ptr(&header);
+  }
   if (ready(ts) == 0) offload(ts, row, args, -1, 0, kNoCancel);
   return result;
 }

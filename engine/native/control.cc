@@ -1,118 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/native/control.h"
 
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
 
 namespace mino {
 
-namespace {
-
-using abi::Message;
-using abi::MessageType;
-
-void set_name(SessionStats& stats, const char* text) {
-  // A reader may see a mixture of two names; it is only shown.
-  for (size_t i = 0; i < sizeof stats.name - 1; i++) {
-    const char c = text[i];
-    stats.name[i] = c == '\0' || (c >= ' ' && c < 0x7f) ? c : '?';
-    if (c == '\0') break;
-  }
-}
-
-}  // namespace
-
 Control::Control(Proxy& proxy, Fd socket, Fd minod, Fd client)
-    : proxy_(proxy),
-      socket_(std::move(socket)),
-      minod_(std::move(minod)),
-      client_(std::move(client)),
+    : SessionControl(proxy.memory, *proxy.stats, std::move(socket), std::move(minod),
+                     std::move(client)),
+      proxy_(proxy),
       nudge_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      epoll_(::epoll_create1(EPOLL_CLOEXEC)),
+      watched_(watch(nudge_.get())),
       bells_(proxy.memory.lane_count()) {
-  proxy_.control = {socket_.get(), minod_.get(), nudge_.get()};
+  proxy_.control = {SessionControl::socket(), SessionControl::minod(), nudge_.get()};
 }
 
-bool Control::watch(int fd) {
-  epoll_event event{};
-  event.events = EPOLLIN | EPOLLRDHUP;
-  event.data.fd = fd;
-  return ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0;
+int Control::ready(int fd) {
+  uint64_t count;
+  (void)!::read(fd, &count, sizeof count);
+  return kServing;
 }
 
-bool Control::welcome() {
-  Message message;
-  message.type = MessageType::kWelcome;
-  message.lane_count = proxy_.memory.lane_count();
-  message.arena_bytes = proxy_.memory.arena_bytes();
-  message.session_id = proxy_.memory.session_id();
-  return post_message(socket_.get(), message, {proxy_.memory.object()});
-}
-
-int Control::run() {
-  if (!watch(socket_.get()) || !watch(minod_.get()) || !watch(nudge_.get())) return kOutOfResources;
-  if (client_.valid() && !watch(client_.get())) return kOutOfResources;
-  constexpr int kFirstPause = 1, kLongestPause = 32;  // ms
-  int pause = kFirstPause;
-  bool restless = false;
-  for (;;) {
-    epoll_event events[4];
-    const int n = ::epoll_wait(epoll_.get(), events, 4, restless ? pause : -1);
-    pause = n > 0 ? kFirstPause : std::min(2 * pause, kLongestPause);
-    for (int i = 0; i < n; i++) {
-      const int fd = events[i].data.fd;
-      if (fd == minod_.get() || fd == client_.get()) return kClientGone;
-      if (fd == nudge_.get()) {
-        uint64_t count;
-        (void)!::read(fd, &count, sizeof count);
-        continue;
-      }
-      if (fd != socket_.get()) continue;
-      Incoming incoming;
-      const Arrival arrival = receive_message(fd, incoming);
-      if (arrival == Arrival::kBroken) return kClientGone;
-      if (arrival == Arrival::kMessage && !handle(incoming)) return kBrokenClient;
-      if (arrival == Arrival::kNothing &&
-          (events[i].events & (EPOLLHUP | EPOLLRDHUP | EPOLLERR)) != 0) {
-        return kClientGone;
-      }
-    }
-    if (reattaching_ && !continue_reattach()) return kClientGone;
-    restless = signal_cancelled() || reattaching_;
-  }
-}
-
-bool Control::handle(Incoming& incoming) {
-  const Message& message = incoming.message;
-  switch (message.type) {
-    case MessageType::kAttachLane:
-      return attach(message.lane);
-    case MessageType::kBell:
-      return incoming.file_count == 1 && bell(message.lane, std::move(incoming.files[0]));
-    case MessageType::kCancel:
-      return cancel(message.lane, message.turn);
-    case MessageType::kAdopt:
-      return adopt(incoming);
-    case MessageType::kReattach:
-      return begin_reattach(incoming);
-    default:
-      return false;
-  }
+int Control::after_events(bool any) {
+  pause_ = any ? kFirstPause : std::min(2 * pause_, kLongestPause);
+  if (reattaching_ && !continue_reattach()) return kEnded;
+  return signal_cancelled() || reattaching_ ? pause_ : -1;
 }
 
 bool Control::attach(uint32_t lane) {
-  if (lane >= proxy_.memory.lane_count()) return false;
   proxy_.root.attach(lane);
   return true;
 }
 
 bool Control::bell(uint32_t lane, Fd file) {
-  if (lane >= proxy_.memory.lane_count()) return false;
   // The root thread may still be fetching the old one by its number; it then rings the new one
   // instead.
   const int number = file.get();
@@ -122,27 +45,14 @@ bool Control::bell(uint32_t lane, Fd file) {
 }
 
 bool Control::cancel(uint32_t lane, uint32_t turn) {
-  if (lane >= proxy_.memory.lane_count()) return false;
   if (Lane* there = proxy_.existing_lane(lane)) there->running().cancel(turn);
   return true;
 }
 
-// The session's client is now whoever sent this: the kernel says who that was.
-bool Control::adopt(const Incoming& incoming) {
-  Fd client(static_cast<int>(::syscall(SYS_pidfd_open, incoming.sender, 0)));
-  // It may be gone, or not be visible from here; then the socket tells when the session is over.
-  if (client.valid() && watch(client.get()))
-    client_ = std::move(client);  // the old one leaves the set
-  proxy_.stats->client_pid.store(incoming.sender, std::memory_order_relaxed);
-  if (incoming.message.text[0] != '\0') set_name(*proxy_.stats, incoming.message.text);
-  return true;
-}
-
-bool Control::begin_reattach(const Incoming& incoming) {
+bool Control::begin_reattach() {
   if (reattaching_) return false;
   reattaching_ = true;
   if (++round_ == 0) round_ = 1;
-  if (incoming.message.text[0] != '\0') set_name(*proxy_.stats, incoming.message.text);
   return true;
 }
 

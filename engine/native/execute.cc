@@ -207,7 +207,6 @@ int64_t Executor::mirror(uint16_t nr, const uint64_t local[6]) {
 int64_t Executor::set_capabilities(const abi::CheckedSubmission& submission, Split& split) {
   __user_cap_header_struct header{};
   if (split.copy_in(&header, submission.args[0], sizeof header) != sizeof header) return -EFAULT;
-  header.pid = 0;  // this thread is the client's
   __user_cap_data_struct wanted[2]{}, own[2]{};
   const size_t bytes = sizeof wanted[0] * (header.version == _LINUX_CAPABILITY_VERSION_1 ? 1 : 2);
   if (split.copy_in(wanted, submission.args[1], bytes) != bytes) return -EFAULT;
@@ -217,7 +216,8 @@ int64_t Executor::set_capabilities(const abi::CheckedSubmission& submission, Spl
     wanted[i].effective &= own[i].permitted;
     wanted[i].inheritable &= own[i].inheritable;
   }
-  const uint64_t local[6] = {reinterpret_cast<uint64_t>(&header), reinterpret_cast<uint64_t>(wanted)};
+  const uint64_t local[6] = {reinterpret_cast<uint64_t>(&header),
+                             reinterpret_cast<uint64_t>(wanted)};
   return mirror(kCapset, local);
 }
 

@@ -1,16 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The native engine: this machine's own kernel executes the calls.
-#include <signal.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-#include <cstring>
-
-#include "base/log.h"
-#include "channel/session_socket.h"
 #include "engine/engine.h"
 #include "engine/native/control.h"
 #include "engine/native/gadget.h"
@@ -20,26 +10,6 @@
 namespace mino {
 
 namespace {
-
-constexpr int kSoPeerpidfd = 77;  // linux 6.5
-
-Fd pidfd_of_peer(int socket, int pid) {
-  int fd = -1;
-  socklen_t size = sizeof fd;
-  if (::getsockopt(socket, SOL_SOCKET, kSoPeerpidfd, &fd, &size) == 0) return Fd(fd);
-  return Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-}
-
-int refuse(int socket, const Error& why) {
-  spdlog::error("cannot start a session: {}", why.text);
-  abi::Message message;
-  message.type = abi::MessageType::kRefuse;
-  message.reason = abi::RefuseReason::kInternal;
-  constexpr const char* kText = "the device could not start the session; its log says why";
-  std::memcpy(message.text, kText, std::strlen(kText));
-  post_message(socket, message);
-  return kOutOfResources;
-}
 
 class NativeEngine final : public Engine {
  public:
@@ -52,7 +22,7 @@ int NativeEngine::serve(SessionStart start) {
   Fd client = pidfd_of_peer(start.socket.get(), start.client_pid);
   if (!client.valid()) return kClientGone;
   auto memory = SessionMemory::create(start.session_id, start.lane_count, start.arena_bytes);
-  if (!memory) return refuse(start.socket.get(), memory.error());
+  if (!memory) return refuse_session(start.socket.get(), memory.error());
   // Never destroyed: its threads run until the process ends.
   auto& proxy = *new Proxy();
   proxy.memory = std::move(*memory);
@@ -60,7 +30,7 @@ int NativeEngine::serve(SessionStart start) {
   proxy.stats_table = start.stats_table;
   proxy.socket_path = start.socket_path != nullptr ? start.socket_path : "";
   if (!report_senders(start.socket.get()) || !proxy.root.start(false)) {
-    return refuse(start.socket.get(), {"the lane file table could not be set up", 0});
+    return refuse_session(start.socket.get(), {"the lane file table could not be set up", 0});
   }
   auto& control =
       *new Control(proxy, std::move(start.socket), std::move(start.minod), std::move(client));

@@ -21,13 +21,9 @@
 #include "engine/native/file_table.h"
 #include "engine/native/lane.h"
 #include "engine/native/root.h"
+#include "engine/session_control.h"
 
 namespace mino {
-
-// Exit statuses, for minod's log.
-inline constexpr int kClientGone = 0;
-inline constexpr int kOutOfResources = 3;
-inline constexpr int kBrokenClient = 4;
 
 // Numbers in the control thread's table, for pull().
 struct ControlFiles {

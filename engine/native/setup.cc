@@ -3,7 +3,6 @@
 
 #include <signal.h>
 #include <sys/prctl.h>
-#include <initializer_list>
 
 #include <initializer_list>
 

@@ -7,6 +7,7 @@
 #   run_both.sh BUILD_DIR MINO PROGRAM [OPTION…]   compare; the options go to `mino run`
 #   run_both.sh BUILD_DIR MINO --native PROGRAM    only the native run, which has to pass by itself
 #   run_both.sh BUILD_DIR MINO --device up|down    the device that the comparisons share
+#   run_both.sh BUILD_DIR MINO --engine linux …    the same with the linux engine, which has a device of its own
 #
 # BUILD_DIR holds the programs, MINO is the binary. A native output younger than the program is used again.
 # Words after `--` go to the program in both runs (names of tests, -PREFIX to leave some out).
@@ -16,7 +17,12 @@
 set -u
 build=$1 mino=$2
 shift 2
-run_dir=$build/device
+engine=native
+if [ "${1-}" = --engine ]; then
+  engine=$2
+  shift 2
+fi
+run_dir=$build/device-$engine
 output=$build/output
 mkdir -p "$output"
 # Nothing of the caller's may be open in the programs: they count descriptors.
@@ -50,7 +56,7 @@ case ${1-} in
     mkdir -p "$run_dir"
     [ "$2" = down ] && { "$mino" --run-dir "$run_dir" down; exit; }
     device_is_up && "$mino" --run-dir "$run_dir" down
-    exec "$mino" --run-dir "$run_dir" up
+    exec "$mino" --run-dir "$run_dir" up --engine "$engine"
     ;;
   '' | -*)
     echo "usage: run_both.sh BUILD_DIR MINO PROGRAM [OPTION…] [-- WORD…]" >&2
@@ -73,10 +79,10 @@ fi
 if ! device_is_up; then
   run_dir=$(mktemp -d /tmp/mino-syscalls-XXXXXX)
   trap '"$mino" --run-dir "$run_dir" down >/dev/null 2>&1; rm -rf "$run_dir"' EXIT
-  "$mino" --run-dir "$run_dir" up >&2 || exit 125
+  "$mino" --run-dir "$run_dir" up --engine "$engine" >&2 || exit 125
 fi
 
-tag=$(echo "${options[*]}" | tr -cd 'a-z0-9')
+tag=$(echo "$engine ${options[*]}" | tr -cd 'a-z0-9')
 if [ $# -gt 0 ]; then  # some of the tests: the output is for this comparison only
   native_output=$program.$tag.native
   native "$native_output" "$program" "$@"

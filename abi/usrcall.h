@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/*
+ * The contracts of abi/ in C, for the kernel driver (kernel/), and what the
+ * driver says to minod and its session processes on their sockets. Session
+ * memory is described in abi/layout.h; abi/usrcall_test.cc holds the two
+ * together. Nothing that comes from session memory is trusted.
+ */
+#ifndef MINO_ABI_USRCALL_H
+#define MINO_ABI_USRCALL_H
+
+#ifdef __KERNEL__
+#include <linux/types.h>
+#else
+#include <stdint.h>
+#endif
+
+#define USRCALL_VERSION 2
+
+#define USRCALL_PAGE 4096u
+#define USRCALL_RING_SLOTS 8u
+#define USRCALL_MAX_WINDOWS 60u
+#define USRCALL_MAX_EXTENTS 63u
+#define USRCALL_MAX_LANES 512u
+#define USRCALL_MIN_ARENA 4096u
+#define USRCALL_MAX_ARENA (16u << 20)
+#define USRCALL_MAX_FD (1u << 20)
+#define USRCALL_MAX_SESSIONS 1024u
+
+#define USRCALL_ARCH_X86_64 1
+
+enum { /* abi::SubmissionKind */
+	USRCALL_SUBMIT_CALL = 1,
+	USRCALL_SUBMIT_OP = 2,
+	USRCALL_SUBMIT_REPLY = 3,
+};
+
+enum { /* abi::CompletionKind */
+	USRCALL_DONE = 1,
+	USRCALL_UPCALL_READ = 2,
+	USRCALL_UPCALL_WRITE = 3,
+	USRCALL_UPCALL_STRING = 4,
+	USRCALL_UPCALL_PROBE = 5,
+};
+
+enum { /* abi::Op */
+	USRCALL_OP_FORK = 1,
+	USRCALL_OP_LIST_FDS = 2,
+	USRCALL_OP_LANE_EXIT = 3,
+	USRCALL_OP_EXPORT = 4,
+	USRCALL_OP_IMPORT = 5,
+	USRCALL_OP_NULL = 6,
+};
+
+enum { USRCALL_WINDOW_IN = 1, USRCALL_WINDOW_OUT = 2 };
+
+enum { /* abi::Sleeping */
+	USRCALL_AWAKE = 0,
+	USRCALL_ON_FUTEX = 1,
+	USRCALL_ON_BELL = 2,
+	USRCALL_ON_DOORBELL = 3,
+};
+
+struct usrcall_window {
+	uint64_t addr;
+	uint32_t len;
+	uint32_t place; /* arena offset, a multiple of 8, and a direction */
+};
+
+struct usrcall_submission {
+	uint32_t turn;
+	uint32_t nr;
+	int32_t install_fd;
+	uint8_t kind;
+	uint8_t flags;
+	uint8_t window_count;
+	uint8_t arch;
+	uint64_t args[6];
+	struct usrcall_window windows[USRCALL_MAX_WINDOWS];
+};
+
+struct usrcall_extent {
+	uint64_t addr;
+	uint32_t len;
+	uint32_t arena_off;
+};
+
+struct usrcall_completion {
+	uint32_t turn;
+	uint8_t kind;
+	uint8_t reserved;
+	uint16_t extent_count;
+	int64_t result;
+	struct usrcall_extent extents[USRCALL_MAX_EXTENTS];
+};
+
+struct usrcall_lane_control {
+	uint32_t state; /* 0: written by the client */
+	uint32_t client_sleeping;
+	uint32_t cancel_turn;
+	uint32_t pad1[13];
+	uint32_t device_sleeping; /* 64: written by the device */
+	uint32_t attached;
+	uint32_t pad2[14];
+	uint32_t liveness; /* 128: the session process */
+	uint32_t pad3[15];
+	uint32_t submission_position; /* 192 */
+	uint32_t completion_position;
+	uint32_t pad4[14];
+};
+
+struct usrcall_session_header {
+	uint64_t magic;
+	uint32_t version;
+	uint32_t lane_count;
+	uint32_t lane_stride;
+	uint32_t arena_bytes;
+	uint64_t session_id;
+	uint64_t total_bytes;
+	uint32_t pad1[6];
+	uint32_t device_sleeping; /* 64 */
+	uint32_t doorbell;
+	uint32_t pad2[14];
+};
+
+#define USRCALL_SUBMISSIONS USRCALL_PAGE
+#define USRCALL_COMPLETIONS (USRCALL_SUBMISSIONS + USRCALL_RING_SLOTS * 1024u)
+#define USRCALL_ARENA (USRCALL_COMPLETIONS + USRCALL_RING_SLOTS * 1024u)
+
+/* One row of the device's table of counters (engine/session_stats.h). */
+struct usrcall_stats {
+	int32_t proxy_pid;
+	int32_t client_pid;
+	uint64_t session_id;
+	uint64_t calls;
+	uint64_t round_trips;
+	uint64_t upcalls;
+	uint64_t bytes_in;
+	uint64_t bytes_out;
+	uint32_t lanes;
+	char name[16];
+	uint32_t pad[13];
+};
+
+/*
+ * Commands: datagrams of one size on AF_UNIX SOCK_SEQPACKET sockets.
+ *
+ *   instance socket (minod and every session process write, minod reads)
+ *     kernel -> READY {text: release}          init has called SERVE
+ *     -> NEW {...} + memory, session socket    a session begins
+ *     -> REPORT;  kernel -> REPORT {id: sockets in use, text}
+ *   session socket (its session process)
+ *     kernel -> STARTED {result}               after NEW and FORKED
+ *     -> ATTACH {lane}                         make the lane's task
+ *     -> BELL {lane} + eventfd                 where its client sleeps
+ *     -> REATTACH;  kernel -> PARKED           lanes are stopped and reset
+ *     kernel -> FORK {lane}                    a lane wants a child session
+ *     -> FORKED {result, ...} + memory, socket as NEW; the child's id
+ *   The end of a session socket is the end of the session.
+ */
+enum {
+	USRCALL_READY = 1,
+	USRCALL_NEW,
+	USRCALL_STARTED,
+	USRCALL_ATTACH,
+	USRCALL_BELL,
+	USRCALL_REATTACH,
+	USRCALL_PARKED,
+	USRCALL_FORK,
+	USRCALL_FORKED,
+	USRCALL_REPORT,
+};
+
+#define USRCALL_MAX_GROUPS 64u
+
+struct usrcall_command {
+	uint32_t type;
+	uint32_t version;
+	uint64_t id;
+	int32_t result; /* 0 or -errno */
+	uint32_t lane;
+	uint32_t lane_count;
+	uint32_t arena_bytes;
+	uint32_t row; /* of the table of counters */
+	uint32_t uid, gid;
+	uint32_t group_count;
+	uint64_t capabilities; /* permitted and effective, bit = number */
+	uint32_t groups[USRCALL_MAX_GROUPS];
+	char text[72];
+};
+
+#endif

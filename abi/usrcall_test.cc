@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The C header of the contracts says what the C++ headers say.
+#include "abi/usrcall.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <regex>
+#include <set>
+#include <sstream>
+#include <string>
+
+#include "abi/layout.h"
+#include "abi/syscalls.h"
+
+namespace mino::abi {
+namespace {
+
+template <class A, class B>
+constexpr bool same_size = sizeof(A) == sizeof(B);
+
+static_assert(same_size<usrcall_window, Window> && same_size<usrcall_extent, Extent>);
+static_assert(same_size<usrcall_submission, Submission> &&
+              same_size<usrcall_completion, Completion>);
+static_assert(same_size<usrcall_lane_control, LaneControl> &&
+              same_size<usrcall_session_header, SessionHeader>);
+static_assert(offsetof(usrcall_submission, nr) == offsetof(Submission, nr) &&
+              offsetof(usrcall_submission, install_fd) == offsetof(Submission, install_fd) &&
+              offsetof(usrcall_submission, kind) == offsetof(Submission, kind) &&
+              offsetof(usrcall_submission, flags) == offsetof(Submission, flags) &&
+              offsetof(usrcall_submission, window_count) == offsetof(Submission, window_count) &&
+              offsetof(usrcall_submission, arch) == offsetof(Submission, arch) &&
+              offsetof(usrcall_submission, args) == offsetof(Submission, args) &&
+              offsetof(usrcall_submission, windows) == offsetof(Submission, windows));
+static_assert(offsetof(usrcall_completion, kind) == offsetof(Completion, kind) &&
+              offsetof(usrcall_completion, extent_count) == offsetof(Completion, extent_count) &&
+              offsetof(usrcall_completion, result) == offsetof(Completion, result) &&
+              offsetof(usrcall_completion, extents) == offsetof(Completion, extents));
+static_assert(offsetof(usrcall_lane_control, client_sleeping) ==
+                  offsetof(LaneControl, client_sleeping) &&
+              offsetof(usrcall_lane_control, cancel_turn) == offsetof(LaneControl, cancel_turn) &&
+              offsetof(usrcall_lane_control, device_sleeping) ==
+                  offsetof(LaneControl, device_sleeping) &&
+              offsetof(usrcall_lane_control, attached) == offsetof(LaneControl, attached) &&
+              offsetof(usrcall_lane_control, liveness) == offsetof(LaneControl, liveness) &&
+              offsetof(usrcall_lane_control, submission_position) ==
+                  offsetof(LaneControl, submission_position) &&
+              offsetof(usrcall_lane_control, completion_position) ==
+                  offsetof(LaneControl, completion_position));
+static_assert(offsetof(usrcall_session_header, device_sleeping) ==
+                  offsetof(SessionHeader, device_sleeping) &&
+              offsetof(usrcall_session_header, doorbell) == offsetof(SessionHeader, doorbell) &&
+              offsetof(usrcall_session_header, arena_bytes) ==
+                  offsetof(SessionHeader, arena_bytes));
+static_assert(USRCALL_SUBMISSIONS == kSubmissionsOffset &&
+              USRCALL_COMPLETIONS == kCompletionsOffset && USRCALL_ARENA == kArenaOffset);
+static_assert(USRCALL_RING_SLOTS == kRingSlots && USRCALL_MAX_WINDOWS == kMaxWindows &&
+              USRCALL_MAX_EXTENTS == kMaxExtents && USRCALL_MAX_LANES == kMaxLanes &&
+              USRCALL_MIN_ARENA == kMinArenaBytes && USRCALL_MAX_ARENA == kMaxArenaBytes &&
+              USRCALL_MAX_FD == kMaxFd && USRCALL_MAX_SESSIONS == kMaxSessions &&
+              USRCALL_VERSION == kVersion);
+static_assert(USRCALL_SUBMIT_CALL == static_cast<int>(SubmissionKind::kCall) &&
+              USRCALL_SUBMIT_OP == static_cast<int>(SubmissionKind::kOp) &&
+              USRCALL_SUBMIT_REPLY == static_cast<int>(SubmissionKind::kUpcallReply));
+static_assert(USRCALL_DONE == static_cast<int>(CompletionKind::kDone) &&
+              USRCALL_UPCALL_READ == static_cast<int>(CompletionKind::kUpcallRead) &&
+              USRCALL_UPCALL_WRITE == static_cast<int>(CompletionKind::kUpcallWrite) &&
+              USRCALL_UPCALL_STRING == static_cast<int>(CompletionKind::kUpcallString) &&
+              USRCALL_UPCALL_PROBE == static_cast<int>(CompletionKind::kUpcallProbe));
+static_assert(USRCALL_OP_FORK == static_cast<int>(Op::kFork) &&
+              USRCALL_OP_LIST_FDS == static_cast<int>(Op::kListFds) &&
+              USRCALL_OP_LANE_EXIT == static_cast<int>(Op::kLaneExit) &&
+              USRCALL_OP_EXPORT == static_cast<int>(Op::kExport) &&
+              USRCALL_OP_IMPORT == static_cast<int>(Op::kImport) &&
+              USRCALL_OP_NULL == static_cast<int>(Op::kNull));
+static_assert(static_cast<int>(USRCALL_AWAKE) == static_cast<int>(kAwake) &&
+              static_cast<int>(USRCALL_ON_FUTEX) == static_cast<int>(kOnFutex) &&
+              static_cast<int>(USRCALL_ON_BELL) == static_cast<int>(kOnBell));
+
+bool stays_on_the_host(Route route) {
+  switch (route) {
+    case Route::kFork:
+    case Route::kExec:
+    case Route::kExit:
+    case Route::kSignal:
+    case Route::kMap:
+    case Route::kRefuse:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// What the table keeps on the host is what the driver refuses to dispatch, and nothing that the
+// table offloads.
+TEST(Usrcall, RefusesWhatTheTableKeepsOnTheHost) {
+  std::ifstream file(MINO_SOURCE_DIR "/kernel/usrcall_call.c");
+  std::stringstream text;
+  text << file.rdbuf();
+  const std::string source = text.str();
+  const size_t from = source.find("refused[] = {"), to = source.find("};", from);
+  ASSERT_NE(from, std::string::npos);
+  std::set<std::string> refused;
+  const std::regex name("__NR_([a-z0-9_]+)");
+  const std::string list = source.substr(from, to - from);
+  for (std::sregex_iterator it(list.begin(), list.end(), name), end; it != end; ++it)
+    refused.insert((*it)[1]);
+  ASSERT_GT(refused.size(), 80u);
+  for (const Row& row : kSyscalls) {
+    const std::string call(row.name);
+    if (row.nr == 0 && call != "read") continue;
+    if (stays_on_the_host(row.route)) {
+      EXPECT_TRUE(refused.contains(call)) << call;
+    } else if (row.route != Route::kGuard) {
+      EXPECT_FALSE(refused.contains(call)) << call;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace mino::abi

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/kernel_instance.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "daemon/confine.h"
+
+namespace mino {
+
+namespace {
+
+constexpr std::chrono::seconds kBootPatience{30}, kAnswerPatience{1};
+constexpr int kSocketNumber = 3, kStatsNumber = 4;  // in the instance
+constexpr size_t kMaxLine = 1000;
+
+std::string hex(uint32_t address) {
+  char text[9];
+  std::snprintf(text, sizeof text, "%08x", address);
+  return text;
+}
+
+// In the child: the console, its two descriptors, nothing else of minod's.
+[[noreturn]] void become_kernel(const std::vector<std::string>& arguments, const Fd& console,
+                                const Fd& socket, const Fd& stats, const std::string& directory) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  for (int number = 1; number < NSIG; number++) ::signal(number, SIG_DFL);
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  ::setsid();  // a terminal's signals are not for it
+  const Fd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  // First out of the way of the numbers that they shall have.
+  const int from[] = {null.get(), console.get(), console.get(), socket.get(), stats.get()};
+  int moved[5];
+  for (int i = 0; i < 5; i++) moved[i] = ::fcntl(from[i], F_DUPFD_CLOEXEC, 10);
+  for (int i = 0; i < 5; i++) ::dup2(moved[i], i);
+  close_others({kSocketNumber, kStatsNumber});
+  ::setenv("HOME", directory.c_str(), 1);
+  ::setenv("TMPDIR", "/dev/shm", 1);
+  std::vector<char*> argv;
+  for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+  argv.push_back(nullptr);
+  ::execv(argv[0], argv.data());
+  std::fprintf(stderr, "cannot run %s: %s\n", argv[0], std::strerror(errno));
+  ::_exit(127);
+}
+
+}  // namespace
+
+KernelInstance::~KernelInstance() {
+  stop();
+}
+
+void KernelInstance::stop() {
+  if (console_.valid()) loop_.remove(console_.get());
+  console_.reset();
+  options_.serves(-1);
+  socket_.reset();
+  if (pid_ == 0) return;
+  ::kill(pid_, SIGKILL);
+  ::waitpid(pid_, nullptr, 0);
+  pid_ = 0;
+}
+
+std::vector<std::string> KernelInstance::arguments(int socket, int stats) const {
+  const Options& o = options_;
+  std::vector<std::string> list{
+      o.kernel,
+      "mem=" + std::to_string(o.memory_mib) + "M",
+      "uml_dir=" + o.directory + "/",
+      "con=null",
+      "con0=null,fd:1",
+      "quiet",
+      "panic=-1",
+      "usrcall.socket=" + std::to_string(socket),
+      "usrcall.stats=" + std::to_string(stats),
+      "vec0:transport=tap,ifname=" + o.tap + ",depth=128,gro=1",
+      "mino_address=" + hex(o.uplink.device.address) + "/" + std::to_string(o.uplink.device.prefix),
+      "mino_gateway=" + hex(o.uplink.gateway),
+      "mino_mtu=" + std::to_string(o.mtu),
+  };
+  if (!o.address6.empty()) list.push_back("mino_address6=" + o.address6);
+  if (!o.gateway6.empty()) list.push_back("mino_gateway6=" + o.gateway6);
+  if (!o.paths.empty()) list.push_back("mino_paths=" + join(o.paths, ":"));
+  return list;
+}
+
+Result<void> KernelInstance::start() {
+  if (::access(options_.kernel.c_str(), X_OK) != 0) {
+    return error("the linux engine's kernel is not at " + options_.kernel +
+                 "; build it with `kernel/build.sh --output " +
+                 "DIR` and name DIR/linux as "
+                 "linux.kernel in minod's configuration, or use --engine native");
+  }
+  int sockets[2], console[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0)
+    return errno_error("instance socket");
+  Fd ours(sockets[0]), theirs(sockets[1]);
+  if (::pipe2(console, O_CLOEXEC) != 0) return errno_error("console of the kernel instance");
+  Fd output(console[0]), input(console[1]);
+  const Fd stats(::fcntl(options_.stats, F_DUPFD_CLOEXEC, 0));
+  const auto argv = arguments(kSocketNumber, kStatsNumber);
+  const pid_t child = ::fork();
+  if (child < 0) return errno_error("fork of the kernel instance");
+  if (child == 0) become_kernel(argv, input, theirs, stats, options_.directory);
+  pid_ = child;
+  socket_ = std::move(ours);
+  theirs.reset();
+  input.reset();
+  watch_console(std::move(output));
+  usrcall_command ready;
+  if (!receive(USRCALL_READY, ready, kBootPatience)) {
+    read_console();
+    stop();
+    return error("the kernel instance did not boot; minod's log has its last words");
+  }
+  release_.assign(ready.text, ::strnlen(ready.text, sizeof ready.text));
+  started_ = EventLoop::Clock::now();
+  options_.serves(socket_.get());
+  spdlog::info("kernel {} runs in process {}", printable(release_), pid_);
+  return {};
+}
+
+bool KernelInstance::receive(uint32_t type, usrcall_command& command,
+                             std::chrono::milliseconds patience) {
+  const auto until = EventLoop::Clock::now() + patience;
+  for (;;) {
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(until - EventLoop::Clock::now());
+    pollfd readable{socket_.get(), POLLIN, 0};
+    const int n = ::poll(&readable, 1, static_cast<int>(std::max<int64_t>(left.count(), 0)));
+    if (n < 0 && errno == EINTR) continue;
+    if (n != 1) return false;
+    if (::recv(socket_.get(), &command, sizeof command, MSG_DONTWAIT) != sizeof command)
+      return false;
+    if (command.version == USRCALL_VERSION && command.type == type) return true;
+  }
+}
+
+int64_t KernelInstance::sockets() {
+  usrcall_command command{};
+  command.type = USRCALL_REPORT;
+  command.version = USRCALL_VERSION;
+  if (!socket_.valid() ||
+      ::send(socket_.get(), &command, sizeof command, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+    return -1;
+  }
+  return receive(USRCALL_REPORT, command, kAnswerPatience) ? static_cast<int64_t>(command.id) : -1;
+}
+
+void KernelInstance::watch_console(Fd console) {
+  ::fcntl(console.get(), F_SETFL, O_NONBLOCK);
+  console_ = std::move(console);
+  loop_.add(console_.get(), EPOLLIN, [this](uint32_t) { read_console(); });
+}
+
+// The kernel's log, line by line. Programs may write to it too: printable().
+void KernelInstance::read_console() {
+  char chunk[4096];
+  ssize_t n;
+  while ((n = ::read(console_.get(), chunk, sizeof chunk)) > 0) {
+    for (ssize_t i = 0; i < n; i++) {
+      if (chunk[i] != '\n' && line_.size() < kMaxLine) {
+        if (chunk[i] != '\r') line_ += chunk[i];
+        continue;
+      }
+      if (!line_.empty()) spdlog::info("kernel: {}", printable(line_));
+      line_.clear();
+    }
+  }
+  if (n == 0) {
+    loop_.remove(console_.get());
+    console_.reset();
+  }
+}
+
+void KernelInstance::ended(int status) {
+  pid_ = 0;
+  if (console_.valid()) read_console();
+  if (WIFSIGNALED(status)) {
+    spdlog::error("the kernel instance died by signal {}; starting another one", WTERMSIG(status));
+  } else {
+    spdlog::error("the kernel instance ended with status {}; starting another one",
+                  WEXITSTATUS(status));
+  }
+  stop();
+  const auto again = [this] {
+    if (auto done = start(); !done) spdlog::error("{}", done.error().text);
+  };
+  if (EventLoop::Clock::now() - started_ > std::chrono::seconds(1)) return again();
+  loop_.after(std::chrono::seconds(1), again);
+}
+
+}  // namespace mino

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A kernel instance of the linux engine: the process in which a whole Linux runs (kernel/). Starts
+// it with its uplink, waits until it serves, follows its console, starts it anew when it has died.
+// Used by minod's main(). Sessions talk to it by the instance socket (abi/usrcall.h), which their
+// processes inherit.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "abi/usrcall.h"
+#include "base/error.h"
+#include "base/fd.h"
+#include "daemon/address.h"
+#include "daemon/event_loop.h"
+
+namespace mino {
+
+class KernelInstance {
+ public:
+  struct Options {
+    std::string kernel;  // the executable that kernel/build.sh makes
+    int64_t memory_mib;  // of the instance; taken from the machine as it is used
+    std::string tap;     // an interface of the host
+    int64_t mtu;
+    UplinkAddresses uplink;
+    std::string address6, gateway6;   // 32 hexadecimal digits, or ""
+    std::vector<std::string> paths;   // directories of this machine that it serves
+    std::string directory;            // for its few files
+    int stats = -1;                   // the table of counters, a sealed memory object
+    std::function<void(int)> serves;  // told the instance socket, or -1 when it has ended
+  };
+
+  KernelInstance(EventLoop& loop, Options options) : loop_(loop), options_(std::move(options)) {}
+  ~KernelInstance();
+  KernelInstance(const KernelInstance&) = delete;
+  KernelInstance& operator=(const KernelInstance&) = delete;
+
+  // Boots it and waits until it serves, about a third of a second.
+  Result<void> start();
+
+  pid_t pid() const { return pid_; }
+  const std::string& release() const { return release_; }
+  std::chrono::duration<double> uptime() const { return EventLoop::Clock::now() - started_; }
+
+  // It has ended: says so in the log and starts another one. Not more often than once a second.
+  void ended(int status);
+
+  // TCP and UDP sockets in use; -1 when it does not answer.
+  int64_t sockets();
+
+ private:
+  std::vector<std::string> arguments(int socket, int stats) const;
+  bool receive(uint32_t type, usrcall_command& command, std::chrono::milliseconds patience);
+  void watch_console(Fd console);
+  void read_console();
+  void stop();
+
+  EventLoop& loop_;
+  const Options options_;
+  pid_t pid_ = 0;
+  Fd socket_, console_;
+  std::string line_;  // of the console, not ended yet
+  std::string release_;
+  EventLoop::Clock::time_point started_{};
+};
+
+}  // namespace mino

@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/linux/session.h"
+
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <utility>
+
+#include "base/log.h"
+#include "channel/futex.h"
+
+namespace mino {
+
+namespace {
+
+constexpr int kPatience = 10'000;  // ms, for the kernel instance's answers
+
+uint64_t random_id() {
+  uint64_t id = 0;
+  while (id == 0) {
+    if (::getrandom(&id, sizeof id, 0) != sizeof id) id = 0;
+  }
+  return id;
+}
+
+usrcall_command command_of(uint32_t type) {
+  usrcall_command command{};
+  command.type = type;
+  command.version = USRCALL_VERSION;
+  return command;
+}
+
+// One message; false when the peer is gone, silent for `patience` ms, or of another version.
+bool receive_command(int socket, usrcall_command& command, int patience) {
+  pollfd readable{socket, POLLIN, 0};
+  if (::poll(&readable, 1, patience) != 1) return false;
+  const ssize_t n = ::recv(socket, &command, sizeof command, MSG_DONTWAIT);
+  return n == sizeof command && command.version == USRCALL_VERSION;
+}
+
+}  // namespace
+
+bool send_command(int socket, const usrcall_command& command, int first, int second) {
+  alignas(cmsghdr) char control[CMSG_SPACE(2 * sizeof(int))] = {};
+  iovec iov{const_cast<usrcall_command*>(&command), sizeof command};
+  msghdr header{};
+  header.msg_iov = &iov;
+  header.msg_iovlen = 1;
+  const int files[2] = {first, second};
+  const size_t count = first < 0 ? 0 : second < 0 ? 1 : 2;
+  if (count != 0) {
+    header.msg_control = control;
+    header.msg_controllen = CMSG_SPACE(count * sizeof(int));
+    cmsghdr* const rights = CMSG_FIRSTHDR(&header);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(count * sizeof(int));
+    std::memcpy(CMSG_DATA(rights), files, count * sizeof(int));
+  }
+  // The instance reads soon; its socket is full only when many sessions begin at once.
+  return ::sendmsg(socket, &header, MSG_NOSIGNAL) == sizeof command;
+}
+
+LinuxSession::LinuxSession(const LinuxHeritage& heritage, SessionMemory& memory, Fd socket,
+                           Fd minod, Fd client, Fd kernel)
+    : SessionControl(memory, *heritage.stats, std::move(socket), std::move(minod),
+                     std::move(client)),
+      heritage_(heritage),
+      memory_(memory),
+      kernel_(std::move(kernel)) {}
+
+LinuxSession::~LinuxSession() {
+  if (robust_entries_ != nullptr) ::munmap(robust_entries_, robust_bytes_);
+}
+
+usrcall_command LinuxSession::new_session(const SessionMemory& memory,
+                                          const LinuxHeritage& heritage) {
+  usrcall_command command = command_of(USRCALL_NEW);
+  command.id = memory.session_id();
+  command.lane_count = memory.lane_count();
+  command.arena_bytes = memory.arena_bytes();
+  command.row = static_cast<uint32_t>(heritage.stats - heritage.stats_table->rows);
+  std::memcpy(command.text, heritage.stats->name, sizeof heritage.stats->name);
+  return command;
+}
+
+int LinuxSession::await_start() {
+  usrcall_command answer;
+  if (!receive_command(kernel_.get(), answer, kPatience)) return -EPIPE;
+  if (answer.type != USRCALL_STARTED) return -EPROTO;
+  if (answer.result != 0) return answer.result;
+  return make_robust_list() && watch(kernel_.get()) ? 0 : -ENOMEM;
+}
+
+bool LinuxSession::make_robust_list() {
+  const uint64_t stride = abi::lane_stride(memory_.arena_bytes());
+  robust_bytes_ = abi::session_bytes(memory_.lane_count(), memory_.arena_bytes());
+  robust_entries_ = ::mmap(nullptr, robust_bytes_, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (robust_entries_ == MAP_FAILED) {
+    robust_entries_ = nullptr;
+    return false;
+  }
+  RobustEntry* last = &robust_.list;
+  for (uint32_t i = 0; i < memory_.lane_count(); i++) {
+    auto* entry = reinterpret_cast<RobustEntry*>(static_cast<char*>(robust_entries_) + abi::kPage +
+                                                 i * stride);
+    last->next = entry;
+    last = entry;
+  }
+  last->next = &robust_.list;
+  robust_.futex_offset = reinterpret_cast<char*>(&memory_.lane(0).control->liveness) -
+                         reinterpret_cast<char*>(robust_.list.next);
+  return ::syscall(SYS_set_robust_list, &robust_, sizeof robust_) == 0;
+}
+
+bool LinuxSession::tell(uint32_t type, uint32_t lane, int file) {
+  usrcall_command command = command_of(type);
+  command.lane = lane;
+  return send_command(kernel_.get(), command, file);
+}
+
+// The lane's client may sleep as long as this process lives; the kernel instance says `attached`.
+bool LinuxSession::attach(uint32_t lane) {
+  const auto tid = static_cast<uint32_t>(::syscall(SYS_gettid));
+  memory_.lane(lane).control->liveness.store(tid | FUTEX_WAITERS, std::memory_order_seq_cst);
+  return tell(USRCALL_ATTACH, lane);
+}
+
+bool LinuxSession::bell(uint32_t lane, Fd file) {
+  return tell(USRCALL_BELL, lane, file.get());
+}
+
+// The client has written the turn into session memory and rung the doorbell.
+bool LinuxSession::cancel(uint32_t, uint32_t) {
+  return true;
+}
+
+bool LinuxSession::begin_reattach() {
+  return tell(USRCALL_REATTACH, 0);
+}
+
+int LinuxSession::ready(int) {
+  usrcall_command command;
+  if (!receive_command(kernel_.get(), command, 0)) return kClientGone;  // or the instance is
+  switch (command.type) {
+    case USRCALL_PARKED:
+      return welcome() ? kServing : kClientGone;
+    case USRCALL_FORK:
+      return fork_session(command.lane);
+    default:
+      return kOutOfResources;
+  }
+}
+
+int LinuxSession::after_events(bool) {
+  return -1;
+}
+
+namespace {
+
+// What the child session's process starts with.
+struct Child {
+  Fd socket, client_end;    // the client's new connection
+  Fd kernel, instance_end;  // the session socket
+  Fd report, answer;        // pipe: the child's row (4 bytes, negative errno), then its start
+  SessionMemory memory;
+};
+
+bool make_pair(Fd& one, Fd& other) {
+  int pair[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return false;
+  one = Fd(pair[0]);
+  other = Fd(pair[1]);
+  return true;
+}
+
+bool prepare(const SessionMemory& parent, Child& child) {
+  int pipe[2];
+  if (!make_pair(child.socket, child.client_end) || !make_pair(child.kernel, child.instance_end))
+    return false;
+  if (::pipe2(pipe, O_CLOEXEC) != 0) return false;
+  child.answer = Fd(pipe[0]);
+  child.report = Fd(pipe[1]);
+  if (!report_senders(child.socket.get())) return false;
+  auto memory = SessionMemory::create(random_id(), parent.lane_count(), parent.arena_bytes());
+  if (!memory) return false;
+  child.memory = std::move(*memory);
+  return true;
+}
+
+void report(const Fd& to, int32_t value) {
+  (void)!::write(to.get(), &value, sizeof value);
+}
+
+bool read_report(const Fd& from, int32_t& value) {
+  pollfd readable{from.get(), POLLIN, 0};
+  return ::poll(&readable, 1, kPatience) == 1 &&
+         ::read(from.get(), &value, sizeof value) == sizeof value;
+}
+
+// In the new process.
+[[noreturn]] void serve_child(LinuxHeritage heritage, Fd minod, Child& child) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  child.client_end.reset();
+  child.instance_end.reset();
+  child.answer.reset();
+  const SessionMemory& made = child.memory;
+  auto memory = SessionMemory::map(Fd(made.object()), made.session_id(), made.lane_count(),
+                                   made.arena_bytes());
+  child.memory.forget();
+  SessionStats* row = memory ? heritage.stats_table->claim(::getpid()) : nullptr;
+  if (row == nullptr) {
+    report(child.report, -EAGAIN);
+    ::_exit(kOutOfResources);
+  }
+  row->client_pid = 0;
+  row->session_id = memory->session_id();
+  std::memcpy(row->name, heritage.stats->name, sizeof row->name);
+  heritage.stats = row;
+  report(child.report, static_cast<int32_t>(row - heritage.stats_table->rows));
+  int status = kOutOfResources;
+  {
+    LinuxSession session(heritage, *memory, std::move(child.socket), std::move(minod), Fd(),
+                         std::move(child.kernel));
+    const int started = session.valid() ? session.await_start() : -ENOMEM;
+    report(child.report, started);
+    child.report.reset();
+    if (started == 0) status = session.run();
+    ::_exit(status);  // nothing is torn down first: clients learn of the end by the robust list
+  }
+}
+
+// Forks twice, so that minod becomes the new process's parent; false if it never ran.
+bool fork_twice(const LinuxHeritage& heritage, int minod, Child& child) {
+  const pid_t between = ::fork();
+  if (between < 0) return false;
+  if (between == 0) {
+    const pid_t self = ::getpid();
+    const pid_t grandchild = ::fork();
+    if (grandchild != 0) ::_exit(grandchild > 0 ? 0 : 1);
+    while (::getppid() == self) ::sched_yield();
+    serve_child(heritage, Fd(::dup(minod)), child);
+  }
+  child.report.reset();
+  child.socket.reset();
+  child.kernel.reset();
+  int status = 0;
+  while (::waitpid(between, &status, __WALL) < 0 && errno == EINTR) {
+  }
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+}  // namespace
+
+// A lane waits in the kernel instance until FORKED says what its child is.
+int LinuxSession::fork_session(uint32_t lane) {
+  usrcall_command command = command_of(USRCALL_FORKED);
+  command.result = -EAGAIN;
+  command.lane = lane;
+  Child child;
+  int32_t row = -EAGAIN, started = -EAGAIN;
+  const bool made = prepare(memory_, child) && fork_twice(heritage_, minod(), child) &&
+                    read_report(child.answer, row) && row >= 0;
+  if (made) {
+    command = new_session(child.memory, heritage_);
+    command.type = USRCALL_FORKED;
+    command.lane = lane;
+    command.row = static_cast<uint32_t>(row);
+  }
+  if (!send_command(kernel_.get(), command, made ? child.memory.object() : -1,
+                    made ? child.instance_end.get() : -1)) {
+    return kClientGone;
+  }
+  child.instance_end.reset();
+  if (!made || !read_report(child.answer, started) || started != 0) return kServing;
+  abi::Message message;
+  message.type = abi::MessageType::kChild;
+  message.session_id = child.memory.session_id();
+  message.lane_count = child.memory.lane_count();
+  message.arena_bytes = child.memory.arena_bytes();
+  post_message(socket(), message, {child.client_end.get(), child.memory.object()});
+  return kServing;
+}
+
+}  // namespace mino

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The host's half of a session of the linux engine: a process that owns session memory, the
+// client's socket and the robust list by which clients learn that the kernel has died. Everything
+// else happens in the kernel instance (kernel/usrcall.c), which this process talks to on a socket
+// of its own. Used by linux_engine.cc; executes no system call of a client.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+
+#include "abi/usrcall.h"
+#include "channel/session_memory.h"
+#include "engine/engine.h"
+#include "engine/session_control.h"
+
+namespace mino {
+
+// What stays of SessionStart when the descriptors have found their owners.
+struct LinuxHeritage {
+  int instance = -1;  // not owned
+  SessionStats* stats = nullptr;
+  StatsTable* stats_table = nullptr;
+};
+
+class LinuxSession final : public SessionControl {
+ public:
+  // `kernel` is this process's end of the session socket of abi/usrcall.h.
+  LinuxSession(const LinuxHeritage& heritage, SessionMemory& memory, Fd socket, Fd minod, Fd client,
+               Fd kernel);
+  ~LinuxSession() override;
+
+  // Waits for STARTED: 0 or -errno of the kernel instance.
+  int await_start();
+
+  static usrcall_command new_session(const SessionMemory& memory, const LinuxHeritage& heritage);
+
+ private:
+  bool attach(uint32_t lane) override;
+  bool bell(uint32_t lane, Fd file) override;
+  bool cancel(uint32_t lane, uint32_t turn) override;
+  bool begin_reattach() override;
+  int ready(int fd) override;
+  int after_events(bool any) override;
+
+  bool make_robust_list();
+  bool tell(uint32_t type, uint32_t lane, int file = -1);
+  int fork_session(uint32_t lane);
+
+  LinuxHeritage heritage_;
+  SessionMemory& memory_;
+  Fd kernel_;
+
+  // One entry per lane in a private range that is laid out as session memory is, so that one
+  // futex_offset serves all (Documentation/locking/robust-futexes).
+  struct RobustEntry {
+    RobustEntry* next;
+  };
+  struct RobustHead {
+    RobustEntry list;
+    long futex_offset;
+    RobustEntry* pending;
+  };
+  RobustHead robust_{};
+  void* robust_entries_ = nullptr;
+  uint64_t robust_bytes_ = 0;
+};
+
+// One message of fixed size with descriptors; false if it could not be queued at once.
+bool send_command(int socket, const usrcall_command& command, int first = -1, int second = -1);
+
+}  // namespace mino

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/session_control.h"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <utility>
+
+#include "base/log.h"
+
+namespace mino {
+
+using abi::Message;
+using abi::MessageType;
+
+SessionControl::SessionControl(SessionMemory& memory, SessionStats& stats, Fd socket, Fd minod,
+                               Fd client)
+    : memory_(memory),
+      stats_(stats),
+      socket_(std::move(socket)),
+      minod_(std::move(minod)),
+      client_(std::move(client)),
+      epoll_(::epoll_create1(EPOLL_CLOEXEC)) {}
+
+bool SessionControl::watch(int fd) {
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLRDHUP;
+  event.data.fd = fd;
+  return ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+bool SessionControl::welcome() {
+  Message message;
+  message.type = MessageType::kWelcome;
+  message.lane_count = memory_.lane_count();
+  message.arena_bytes = memory_.arena_bytes();
+  message.session_id = memory_.session_id();
+  return post_message(socket_.get(), message, {memory_.object()});
+}
+
+int SessionControl::run() {
+  if (!watch(socket_.get()) || !watch(minod_.get())) return kOutOfResources;
+  if (client_.valid() && !watch(client_.get())) return kOutOfResources;
+  int pause = -1;
+  for (;;) {
+    epoll_event events[4];
+    const int n = ::epoll_wait(epoll_.get(), events, 4, pause);
+    for (int i = 0; i < n; i++) {
+      const int fd = events[i].data.fd;
+      if (fd == minod_.get() || fd == client_.get()) return kClientGone;
+      const bool hung_up = (events[i].events & (EPOLLHUP | EPOLLRDHUP | EPOLLERR)) != 0;
+      const int status = fd == socket_.get() ? message_arrived(hung_up) : ready(fd);
+      if (status != kServing) return status;
+    }
+    pause = after_events(n > 0);
+    if (pause == kEnded) return kClientGone;
+  }
+}
+
+int SessionControl::message_arrived(bool hung_up) {
+  Incoming incoming;
+  const Arrival arrival = receive_message(socket_.get(), incoming);
+  if (arrival == Arrival::kBroken) return kClientGone;
+  if (arrival == Arrival::kMessage && !handle(incoming)) return kBrokenClient;
+  return arrival == Arrival::kNothing && hung_up ? kClientGone : kServing;
+}
+
+bool SessionControl::handle(Incoming& incoming) {
+  const Message& message = incoming.message;
+  switch (message.type) {
+    case MessageType::kAttachLane:
+      return message.lane < memory_.lane_count() && attach(message.lane);
+    case MessageType::kBell:
+      return message.lane < memory_.lane_count() && incoming.file_count == 1 &&
+             bell(message.lane, std::move(incoming.files[0]));
+    case MessageType::kCancel:
+      return message.lane < memory_.lane_count() && cancel(message.lane, message.turn);
+    case MessageType::kAdopt:
+      return adopt(incoming);
+    case MessageType::kReattach:
+      take_name(incoming);
+      return begin_reattach();
+    default:
+      return false;
+  }
+}
+
+// The session's client is now whoever sent this: the kernel says who that was.
+bool SessionControl::adopt(const Incoming& incoming) {
+  Fd client(static_cast<int>(::syscall(SYS_pidfd_open, incoming.sender, 0)));
+  // It may be gone, or not be visible from here; then the socket tells when the session is over.
+  if (client.valid() && watch(client.get()))
+    client_ = std::move(client);  // the old one leaves the set
+  stats_.client_pid.store(incoming.sender, std::memory_order_relaxed);
+  take_name(incoming);
+  return true;
+}
+
+void SessionControl::take_name(const Incoming& incoming) {
+  const char* text = incoming.message.text;
+  if (text[0] == '\0') return;
+  // A reader may see a mixture of two names; it is only shown.
+  for (size_t i = 0; i < sizeof stats_.name - 1; i++) {
+    const char c = text[i];
+    stats_.name[i] = c == '\0' || (c >= ' ' && c < 0x7f) ? c : '?';
+    if (c == '\0') break;
+  }
+}
+
+Fd pidfd_of_peer(int socket, int pid) {
+  constexpr int kSoPeerpidfd = 77;
+  int fd = -1;
+  socklen_t size = sizeof fd;
+  if (::getsockopt(socket, SOL_SOCKET, kSoPeerpidfd, &fd, &size) == 0) return Fd(fd);
+  return Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+}
+
+int refuse_session(int socket, const Error& why) {
+  spdlog::error("cannot start a session: {}", why.text);
+  Message message;
+  message.type = MessageType::kRefuse;
+  message.reason = abi::RefuseReason::kInternal;
+  constexpr const char* kText = "the device could not start the session; its log says why";
+  std::memcpy(message.text, kText, std::strlen(kText));
+  post_message(socket, message);
+  return kOutOfResources;
+}
+
+}  // namespace mino

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The loop of a session's process: control messages on the session's socket, the ends of the client
+// and of minod. Engines derive from it and say what a message means for them (native/control.h,
+// linux/session.h). It never blocks on anything but its epoll set, so that nothing a client does
+// can keep the process alive.
+#pragma once
+
+#include <cstdint>
+
+#include "base/fd.h"
+#include "channel/session_memory.h"
+#include "channel/session_socket.h"
+#include "engine/session_stats.h"
+
+namespace mino {
+
+// Exit statuses of a session's process, for minod's log.
+inline constexpr int kClientGone = 0;
+inline constexpr int kOutOfResources = 3;
+inline constexpr int kBrokenClient = 4;
+
+class SessionControl {
+ public:
+  // Takes over the descriptors. `client` is a pidfd, or invalid until Adopt.
+  SessionControl(SessionMemory& memory, SessionStats& stats, Fd socket, Fd minod, Fd client);
+  virtual ~SessionControl() = default;
+  SessionControl(const SessionControl&) = delete;
+  SessionControl& operator=(const SessionControl&) = delete;
+
+  bool valid() const { return epoll_.valid(); }
+  bool welcome();
+  // Serves until the session ends; the process's exit status.
+  int run();
+
+ protected:
+  // False ends the session: the client broke the contract.
+  virtual bool attach(uint32_t lane) = 0;
+  virtual bool bell(uint32_t lane, Fd file) = 0;
+  virtual bool cancel(uint32_t lane, uint32_t turn) = 0;
+  // The client's new image waits for welcome(), which comes when no lane runs the old one's calls.
+  virtual bool begin_reattach() = 0;
+
+  // A descriptor given to watch() is readable or has hung up; an exit status ends the session.
+  virtual int ready(int fd) = 0;
+  // After every round of events: when to look again (milliseconds, -1 for never), or kEnded.
+  virtual int after_events(bool any) = 0;
+  static constexpr int kServing = -1;
+  static constexpr int kEnded = -2;
+
+  bool watch(int fd);
+  int socket() const { return socket_.get(); }
+  int minod() const { return minod_.get(); }
+
+ private:
+  bool handle(Incoming& incoming);
+  bool adopt(const Incoming& incoming);
+  void take_name(const Incoming& incoming);
+  int message_arrived(bool hung_up);
+
+  SessionMemory& memory_;
+  SessionStats& stats_;
+  Fd socket_, minod_, client_, epoll_;
+};
+
+// The pidfd of a connected peer, by the kernel if it can (Linux 6.5), else by its pid.
+Fd pidfd_of_peer(int socket, int pid);
+
+// Tells the client that its session cannot start; the reason goes to the log. kOutOfResources.
+int refuse_session(int socket, const Error& why);
+
+}  // namespace mino

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Between the driver's kernel side (usrcall.c, usrcall_split.c) and its host
+ * side (usrcall_user.c), which alone makes system calls of the host.
+ */
+#ifndef __USRCALL_H
+#define __USRCALL_H
+
+#include "abi/usrcall.h"
+
+/* Host side; every int is 0, a count or -errno of the host. */
+int usrcall_host_watch(void);
+int usrcall_host_watch_fd(int fd, void *data);
+int usrcall_host_ready(void **data, int max);
+int usrcall_host_receive(int fd, struct usrcall_command *to, int files[2]);
+int usrcall_host_send(int fd, const struct usrcall_command *command);
+void *usrcall_host_map(int fd, unsigned long bytes);
+void usrcall_host_unmap(void *at, unsigned long bytes);
+void usrcall_host_close(int fd);
+void usrcall_host_wake(uint32_t *word);
+void usrcall_host_ring(int fd);
+
+#endif

@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What a lane executes: any system call of this kernel that does not concern
+ * the caller's own memory, tasks or signals (those are the client's host's),
+ * and a few operations of the protocol. No call has code of its own here.
+ */
+#include <linux/bitmap.h>
+#include <linux/cred.h>
+#include <linux/fdtable.h>
+#include <linux/file.h>
+#include <linux/prctl.h>
+#include <linux/resume_user_mode.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/syscalls.h>
+#include <linux/uaccess.h>
+#include <linux/usrcall.h>
+#include "usrcall_lane.h"
+
+/*
+ * Never dispatched: they would change the proxy itself (its memory, which it
+ * has none of, its tasks, its signals, its descriptor table) or this kernel
+ * as a whole. test/unit holds this against the routes in abi/syscalls.h.
+ */
+static const u16 refused[] = {
+	/* memory */
+	__NR_mmap, __NR_mprotect, __NR_munmap, __NR_brk, __NR_mremap, __NR_msync,
+	__NR_mincore, __NR_madvise, __NR_shmget, __NR_shmat, __NR_shmctl,
+	__NR_shmdt, __NR_mlock, __NR_munlock, __NR_mlockall, __NR_munlockall,
+	__NR_mlock2, __NR_remap_file_pages, __NR_mbind, __NR_set_mempolicy,
+	__NR_get_mempolicy, __NR_migrate_pages, __NR_move_pages,
+	__NR_set_mempolicy_home_node, __NR_pkey_mprotect, __NR_pkey_alloc,
+	__NR_pkey_free, __NR_userfaultfd, __NR_process_vm_readv,
+	__NR_process_vm_writev, __NR_process_madvise, __NR_process_mrelease,
+	__NR_memfd_secret, __NR_map_shadow_stack, __NR_mseal, __NR_cachestat,
+	/* tasks */
+	__NR_clone, __NR_clone3, __NR_fork, __NR_vfork, __NR_execve,
+	__NR_execveat, __NR_exit, __NR_exit_group, __NR_wait4, __NR_waitid,
+	__NR_ptrace, __NR_prctl, __NR_arch_prctl, __NR_modify_ldt,
+	__NR_set_thread_area, __NR_get_thread_area, __NR_set_tid_address,
+	__NR_rseq, __NR_set_robust_list, __NR_get_robust_list, __NR_futex,
+	__NR_futex_waitv, __NR_futex_wake, __NR_futex_wait, __NR_futex_requeue,
+	__NR_seccomp, __NR_personality, __NR_setsid, __NR_setpgid,
+	__NR_pidfd_open, __NR_pidfd_getfd, __NR_kcmp, __NR_membarrier,
+	__NR_sched_setscheduler, __NR_sched_setparam, __NR_sched_setattr,
+	__NR_sched_setaffinity, __NR_setpriority, __NR_ioprio_set,
+	__NR_setrlimit, __NR_prlimit64, __NR_acct, __NR_vhangup, __NR_uselib,
+	__NR_landlock_create_ruleset, __NR_landlock_add_rule,
+	__NR_landlock_restrict_self,
+	/* signals and timers */
+	__NR_rt_sigaction, __NR_rt_sigprocmask, __NR_rt_sigreturn,
+	__NR_rt_sigpending, __NR_rt_sigtimedwait, __NR_rt_sigqueueinfo,
+	__NR_rt_tgsigqueueinfo, __NR_rt_sigsuspend, __NR_sigaltstack,
+	__NR_signalfd, __NR_signalfd4, __NR_kill, __NR_tkill, __NR_tgkill,
+	__NR_pidfd_send_signal, __NR_pause, __NR_restart_syscall, __NR_alarm,
+	__NR_setitimer, __NR_timer_create, __NR_timer_settime,
+	__NR_timer_delete,
+	/* rings that live in the caller's memory */
+	__NR_io_setup, __NR_io_destroy, __NR_io_submit, __NR_io_cancel,
+	__NR_io_getevents, __NR_io_pgetevents, __NR_io_uring_setup,
+	__NR_io_uring_enter, __NR_io_uring_register, __NR_perf_event_open,
+	/* the kernel as a whole */
+	__NR_reboot, __NR_kexec_load, __NR_kexec_file_load, __NR_init_module,
+	__NR_finit_module, __NR_delete_module, __NR_iopl, __NR_ioperm,
+	__NR_swapon, __NR_swapoff, __NR_settimeofday, __NR_adjtimex,
+	__NR_clock_settime, __NR_clock_adjtime, __NR_pivot_root,
+};
+
+#define CALLS 512
+
+static bool is_refused(u32 nr)
+{
+	static unsigned long bits[BITS_TO_LONGS(CALLS)];
+	int i;
+
+	if (unlikely(!test_bit(__NR_mmap, bits))) {
+		for (i = 0; i < ARRAY_SIZE(refused); i++)
+			__set_bit(refused[i], bits);
+	}
+	return nr >= NR_syscalls || nr >= CALLS || test_bit(nr, bits);
+}
+
+/* The one attribute of a task that decides what a repeated setuid() leaves. */
+static bool keeps_capabilities(const struct usrcall_lane *lane)
+{
+	return lane->nr == __NR_prctl && lane->args[0] == PR_SET_KEEPCAPS;
+}
+
+/*
+ * Where alloc_fd() shall put a new file: the number that the client holds a
+ * placeholder at. Once; a call that makes more files than the client expects
+ * makes none.
+ */
+int usrcall_take_fd(void)
+{
+	struct usrcall_lane *lane = current->thread.usrcall;
+	int fd = lane->install_fd;
+
+	lane->install_fd = -1;
+	return fd;
+}
+
+static s64 call(struct usrcall_lane *lane)
+{
+	const struct cred *before = current->cred;
+	const struct nsproxy *spaces = current->nsproxy;
+	const u64 *a = lane->args;
+	s64 result;
+
+	lane->calls++;
+	if (lane->arch != USRCALL_ARCH_X86_64 ||
+	    (is_refused(lane->nr) && !keeps_capabilities(lane)))
+		return -ENOSYS;
+	result = sys_call_table[lane->nr](a[0], a[1], a[2], a[3], a[4], a[5]);
+	/* What the way back to user mode would do. */
+	if (unlikely(read_thread_flags() &
+		     (_TIF_NOTIFY_RESUME | _TIF_NOTIFY_SIGNAL | _TIF_SIGPENDING |
+		      BIT(TIF_RESTORE_SIGMASK)))) {
+		if (test_and_clear_restore_sigmask())
+			__set_current_blocked(&current->saved_sigmask);
+		clear_notify_signal();
+		if (test_thread_flag(TIF_NOTIFY_RESUME))
+			resume_user_mode_work(&current->thread.regs);
+		if (task_work_pending(current))
+			task_work_run();
+		if (test_thread_flag(TIF_SIGPENDING)) {
+			spin_lock_irq(&current->sighand->siglock);
+			recalc_sigpending();
+			spin_unlock_irq(&current->sighand->siglock);
+		}
+	}
+	current->restart_block.fn = do_no_restart_syscall;
+	lane->cancelled = false;
+	if (unlikely(current->cred != before)) {
+		struct usrcall_session *session = lane->session;
+
+		lane->own_rights = true;
+		if (session->cred)
+			put_cred(session->cred);
+		session->cred = get_cred(current->cred);
+		wake_up(&session->wait);
+	}
+	if (unlikely(current->nsproxy != spaces))
+		lane->own_rights = true;
+	return result;
+}
+
+/* A bitmap of the descriptors; the bytes that matter. */
+static s64 list_fds(u64 addr, u64 bytes)
+{
+	struct fdtable *table;
+	unsigned long *bits;
+	u64 size, last;
+
+	spin_lock(&current->files->file_lock);
+	table = files_fdtable(current->files);
+	size = min_t(u64, table->max_fds, USRCALL_MAX_FD);
+	spin_unlock(&current->files->file_lock);
+	bits = kvzalloc(size / 8 + sizeof(long), GFP_KERNEL);
+	if (!bits)
+		return -ENOMEM;
+	spin_lock(&current->files->file_lock);
+	table = files_fdtable(current->files);
+	bitmap_copy(bits, table->open_fds, min_t(u64, size, table->max_fds));
+	spin_unlock(&current->files->file_lock);
+	last = find_last_bit(bits, size);
+	size = last >= size ? 0 : min(last / 8 + 1, bytes);
+	if (copy_to_user((void __user *)addr, bits, size))
+		size = -EFAULT;
+	kvfree(bits);
+	return size;
+}
+
+/* ---- open files on their way from one session to another ---- */
+
+struct export {
+	struct list_head list;
+	u64 id;
+	unsigned long until;
+	struct file *file;
+};
+
+#define EXPORT_LIFE (60 * HZ)
+#define MAX_EXPORTS 1024
+
+static LIST_HEAD(exports);
+static int export_count;
+
+static void drop_export(struct export *export)
+{
+	list_del(&export->list);
+	export_count--;
+	fput(export->file);
+	kfree(export);
+}
+
+static void forget_exports(void)
+{
+	struct export *export, *next;
+
+	list_for_each_entry_safe(export, next, &exports, list) {
+		if (time_after(jiffies, export->until))
+			drop_export(export);
+	}
+}
+
+static s64 export_file(int fd)
+{
+	struct export *export;
+
+	forget_exports();
+	if (export_count >= MAX_EXPORTS)
+		return -ENFILE;
+	export = kmalloc(sizeof(*export), GFP_KERNEL);
+	if (!export)
+		return -ENOMEM;
+	export->file = fget(fd);
+	if (!export->file) {
+		kfree(export);
+		return -EBADF;
+	}
+	do {
+		export->id = get_random_u64() >> 1;
+	} while (!export->id);
+	export->until = jiffies + EXPORT_LIFE;
+	list_add_tail(&export->list, &exports);
+	export_count++;
+	return export->id;
+}
+
+static s64 import_file(u64 id, bool keep)
+{
+	struct export *export;
+	struct file *file = NULL;
+	int fd;
+
+	forget_exports();
+	list_for_each_entry(export, &exports, list) {
+		if (export->id == id) {
+			file = get_file(export->file);
+			break;
+		}
+	}
+	if (!file)
+		return -EBADF;
+	fd = get_unused_fd_flags(0);
+	if (fd < 0) {
+		fput(file);
+		return fd;
+	}
+	fd_install(fd, file);
+	if (!keep)
+		drop_export(export);
+	return fd;
+}
+
+/* The session process makes what is the host's; the task is ours to make. */
+static s64 fork_session(struct usrcall_lane *lane)
+{
+	struct usrcall_session *session = lane->session;
+	s64 result;
+
+	wait_event_state(session->wait,
+			 !session->fork_busy || session->ended ||
+				 __fatal_signal_pending(current),
+			 USRCALL_SLEEP);
+	if (session->ended || __fatal_signal_pending(current))
+		return -EAGAIN;
+	session->fork_busy = true;
+	session->fork_answered = false;
+	result = usrcall_tell(session, USRCALL_FORK, 0, lane->index);
+	if (!result) {
+		wait_event_state(session->wait,
+				 session->fork_answered || session->ended ||
+					 __fatal_signal_pending(current),
+				 USRCALL_SLEEP);
+		result = session->fork_answered ? session->fork_result : -EAGAIN;
+	}
+	if (!result) {
+		lane->install_fd = -1;
+		result = usrcall_start(session->child);
+	}
+	session->child = NULL;
+	session->fork_busy = false;
+	wake_up_all(&session->wait);
+	return result;
+}
+
+static s64 operation(struct usrcall_lane *lane)
+{
+	switch (lane->nr) {
+	case USRCALL_OP_NULL:
+		return 0;
+	case USRCALL_OP_LIST_FDS:
+		return list_fds(lane->args[0], lane->args[1]);
+	case USRCALL_OP_LANE_EXIT:
+		usrcall_host_close(lane->bell);
+		lane->bell = -1;
+		lane->ends = lane->own_rights;
+		return 0;
+	case USRCALL_OP_FORK:
+		return fork_session(lane);
+	case USRCALL_OP_EXPORT:
+		return export_file(lane->args[0]);
+	case USRCALL_OP_IMPORT:
+		return import_file(lane->args[0], lane->args[1]);
+	default:
+		return -ENOSYS;
+	}
+}
+
+s64 usrcall_execute(struct usrcall_lane *lane)
+{
+	return lane->kind == USRCALL_SUBMIT_OP ? operation(lane) : call(lane);
+}
+
+/* The client's credentials, for a session that no lane has forked. */
+int usrcall_take_rights(const struct usrcall_command *start)
+{
+	struct group_info *groups;
+	struct cred *cred;
+	int i;
+
+	if (start->group_count > USRCALL_MAX_GROUPS)
+		return -EINVAL;
+	groups = groups_alloc(start->group_count);
+	if (!groups)
+		return -ENOMEM;
+	for (i = 0; i < start->group_count; i++)
+		groups->gid[i] = KGIDT_INIT(start->groups[i]);
+	groups_sort(groups);
+	cred = prepare_creds();
+	if (!cred) {
+		put_group_info(groups);
+		return -ENOMEM;
+	}
+	set_groups(cred, groups);
+	put_group_info(groups);
+	cred->uid = cred->euid = cred->suid = cred->fsuid = KUIDT_INIT(start->uid);
+	cred->gid = cred->egid = cred->sgid = cred->fsgid = KGIDT_INIT(start->gid);
+	cred->cap_permitted.val = start->capabilities & CAP_VALID_MASK;
+	cred->cap_effective = cred->cap_permitted;
+	cred->cap_inheritable = CAP_EMPTY_SET;
+	cred->cap_ambient = CAP_EMPTY_SET;
+	return commit_creds(cred);
+}

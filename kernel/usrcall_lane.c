@@ -1,0 +1,390 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Lanes: rings, waiting, the idle task, life and end of a lane's task.
+ *
+ * This kernel has one processor. A lane that has served a call looks at its
+ * ring for a while, and at the others' rings now and then; then it sleeps, and
+ * the idle task looks on. Before the idle task lets go of the host's processor
+ * as well, it says so in each session's device_sleeping; a client then rings
+ * the session's doorbell, a futex on which the idle task sleeps together with
+ * the word in which the host's signals are noted.
+ */
+#include <linux/interrupt.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
+#include <linux/slab.h>
+#include <linux/usrcall.h>
+#include <os.h>
+#include "usrcall_lane.h"
+
+LIST_HEAD(usrcall_lanes);
+
+/*
+ * Cycles of the host's time-stamp counter: a glance, and the price of a
+ * wake-up across cores, beyond which spinning never pays.
+ */
+#define GLANCE 6000ULL
+#define LONG_SPIN 150000ULL
+
+static inline u64 cycles(void)
+{
+	return __builtin_ia32_rdtsc();
+}
+
+/* ---- lanes: rings and waiting ---- */
+
+struct usrcall_submission *usrcall_next(struct usrcall_lane *lane)
+{
+	return &lane->submissions[lane->submission % USRCALL_RING_SLOTS];
+}
+
+static bool ready(struct usrcall_lane *lane)
+{
+	return shared_load_acquire(usrcall_next(lane)->turn) == lane->submission + 1;
+}
+
+void usrcall_consume(struct usrcall_lane *lane)
+{
+	lane->submission++;
+	shared_store(lane->control->submission_position, lane->submission);
+}
+
+/* The session is over, or its lanes shall stand still. */
+static bool stopped(struct usrcall_lane *lane)
+{
+	return lane->session->ended || lane->session->stopping ||
+	       __fatal_signal_pending(current);
+}
+
+void usrcall_wake(struct usrcall_lane *lane)
+{
+	lane->asleep = false;
+	wake_up_process(lane->task);
+}
+
+/* Something that this lane's task has to know of? Then it is on its way. */
+static bool look_at(struct usrcall_lane *lane)
+{
+	switch (lane->activity) {
+	case USRCALL_CALLS:
+		if (likely(shared_load(lane->control->cancel_turn) != lane->turn) ||
+		    lane->cancelled)
+			return false;
+		lane->cancelled = true;
+		set_notify_signal(lane->task);
+		return true;
+	case USRCALL_WAITS:
+	case USRCALL_ASKS:
+		if (!lane->asleep || !ready(lane))
+			return false;
+		usrcall_wake(lane);
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool look_at_all(void)
+{
+	struct usrcall_lane *lane;
+	bool any = false;
+
+	list_for_each_entry(lane, &usrcall_lanes, list)
+		any |= look_at(lane);
+	return any;
+}
+
+/*
+ * A moving average: down at once when spinning has paid, up over about eight
+ * waits. Every eighth wait is patient whatever was learnt: two sides that have
+ * both learnt to sleep would keep each other asleep, because each then
+ * measures the other's wake-up.
+ */
+static u64 budget(u64 usual, u32 *impatient)
+{
+	if (usual < LONG_SPIN)
+		return min(GLANCE + 2 * usual, LONG_SPIN);
+	return ++*impatient % 8 == 0 ? LONG_SPIN : GLANCE;
+}
+
+static u64 learn(u64 usual, u64 took)
+{
+	return took < usual / 2 ? (usual + took) / 2 :
+				  (usual * 7 + min(took, 2 * LONG_SPIN)) / 8;
+}
+
+static void publish_counts(struct usrcall_lane *lane)
+{
+	struct usrcall_stats *row = lane->session->stats;
+
+	row->calls += lane->calls;
+	row->round_trips += lane->round_trips;
+	row->upcalls += lane->upcalls;
+	row->bytes_in += lane->bytes_in;
+	row->bytes_out += lane->bytes_out;
+	lane->calls = lane->round_trips = lane->upcalls = 0;
+	lane->bytes_in = lane->bytes_out = 0;
+}
+
+/* Waits for the next submission; false if the lane shall stop instead. */
+bool usrcall_wait(struct usrcall_lane *lane)
+{
+	u64 start = cycles(), spin = budget(lane->usual_wait, &lane->impatient);
+	int i;
+
+	for (;;) {
+		for (i = 0; i < 16; i++) {
+			if (ready(lane)) {
+				lane->usual_wait = learn(lane->usual_wait, cycles() - start);
+				return true;
+			}
+			__builtin_ia32_pause();
+		}
+		if (unlikely(stopped(lane)))
+			return false;
+		if (!look_at_all() && cycles() - start < spin) {
+			cond_resched();
+			continue;
+		}
+		if (lane->calls)
+			publish_counts(lane);
+		set_current_state(USRCALL_SLEEP);
+		lane->asleep = true;
+		if (!ready(lane) && !stopped(lane))
+			schedule();
+		__set_current_state(TASK_RUNNING);
+		lane->asleep = false;
+	}
+}
+
+void usrcall_complete(struct usrcall_lane *lane, u8 kind, s64 result,
+		      const struct usrcall_extent *extents, u16 count)
+{
+	struct usrcall_completion *slot =
+		&lane->completions[lane->completion % USRCALL_RING_SLOTS];
+
+	slot->kind = kind;
+	slot->extent_count = count;
+	slot->result = result;
+	memcpy(slot->extents, extents, count * sizeof(*extents));
+	lane->completion++;
+	shared_store(lane->control->completion_position, lane->completion);
+	/* Pairs with the client's acquire load of turn. */
+	shared_store_release(slot->turn, lane->completion);
+	/* Pairs with the client's fence between client_sleeping and its second look. */
+	shared_full_fence();
+	switch (shared_load(lane->control->client_sleeping)) {
+	case USRCALL_AWAKE:
+		break;
+	case USRCALL_ON_BELL:
+		if (lane->bell >= 0)
+			usrcall_host_ring(lane->bell);
+		break;
+	default:
+		usrcall_host_wake(&slot->turn);
+	}
+}
+
+/* ---- the idle task ---- */
+
+static u64 idle_usual = LONG_SPIN / 4;
+static u32 idle_impatient;
+
+static void say_sleeping(u32 value)
+{
+	struct usrcall_session *session;
+
+	list_for_each_entry(session, &usrcall_sessions, list)
+		shared_store(session->memory->device_sleeping, value);
+}
+
+/* With interrupts off, as arch_cpu_idle(): what comes meanwhile is noted. */
+void usrcall_idle(void)
+{
+	u32 *words[OS_IDLE_WORDS], values[OS_IDLE_WORDS];
+	struct usrcall_session *session;
+	u64 start = cycles(), spin;
+	int n = 0;
+
+	if (!list_empty(&usrcall_lanes)) {
+		spin = budget(idle_usual, &idle_impatient);
+		do {
+			if (look_at_all() || need_resched() || os_signals_pending()) {
+				idle_usual = learn(idle_usual, cycles() - start);
+				return;
+			}
+			__builtin_ia32_pause();
+		} while (cycles() - start < spin);
+	}
+	say_sleeping(1);
+	list_for_each_entry(session, &usrcall_sessions, list) {
+		if (n == OS_IDLE_WORDS)
+			break;
+		words[n] = &session->memory->doorbell;
+		values[n++] = shared_load(session->memory->doorbell);
+	}
+	/* Pairs with the client's fence between its publication and device_sleeping. */
+	shared_full_fence();
+	if (!look_at_all() && !need_resched())
+		os_idle_wait(words, values, n);
+	say_sleeping(0);
+	look_at_all();
+	if (n)
+		idle_usual = learn(idle_usual, cycles() - start);
+}
+
+/* ---- lanes: life ---- */
+
+/* Until the leader has reset the lanes for the client's new image. */
+static void park(struct usrcall_lane *lane)
+{
+	struct usrcall_session *session = lane->session;
+
+	usrcall_host_close(lane->bell);
+	lane->bell = -1;
+	if (lane->own_rights) {
+		lane->ends = true;
+		return;
+	}
+	lane->activity = USRCALL_PARKS;
+	wake_up(&session->wait);
+	for (;;) {
+		set_current_state(USRCALL_SLEEP);
+		if (!session->stopping || session->ended ||
+		    __fatal_signal_pending(current))
+			break;
+		schedule();
+	}
+	__set_current_state(TASK_RUNNING);
+	lane->activity = USRCALL_WAITS;
+}
+
+/* A checked copy of the slot; false if the client breaks the contract. */
+static bool decode(struct usrcall_lane *lane)
+{
+	const struct usrcall_submission *slot = usrcall_next(lane);
+	u32 off, dir;
+	int i;
+
+	lane->turn = lane->submission + 1;
+	lane->nr = shared_load(slot->nr);
+	lane->install_fd = shared_load(slot->install_fd);
+	lane->kind = shared_load(slot->kind);
+	lane->arch = shared_load(slot->arch);
+	lane->window_count = shared_load(slot->window_count);
+	if (lane->window_count > USRCALL_MAX_WINDOWS)
+		return false;
+	for (i = 0; i < 6; i++)
+		lane->args[i] = shared_load(slot->args[i]);
+	for (i = 0; i < lane->window_count; i++) {
+		struct usrcall_window *window = &lane->windows[i];
+
+		window->addr = shared_load(slot->windows[i].addr);
+		window->len = shared_load(slot->windows[i].len);
+		window->place = shared_load(slot->windows[i].place);
+		off = window->place & ~7u;
+		dir = window->place & 7u;
+		if (!dir || dir > 3 || window->addr + window->len < window->addr ||
+		    (u64)off + window->len > lane->arena_bytes)
+			return false;
+	}
+	lane->room_off = U32_MAX;
+	lane->extent_count = 0;
+	return lane->kind == USRCALL_SUBMIT_CALL || lane->kind == USRCALL_SUBMIT_OP;
+}
+
+static int lane_main(void *data)
+{
+	struct usrcall_lane *lane = data;
+	struct usrcall_session *session = lane->session;
+	s64 result;
+
+	current->thread.usrcall = lane;
+	list_add_tail(&lane->list, &usrcall_lanes);
+	session->stats->lanes++;
+	shared_store(lane->control->attached, 1);
+	usrcall_host_wake(&lane->control->attached);
+	while (!lane->ends && !session->ended) {
+		lane->activity = USRCALL_WAITS;
+		if (!usrcall_wait(lane)) {
+			if (session->ended || __fatal_signal_pending(current))
+				break;
+			park(lane);
+			continue;
+		}
+		if (!decode(lane)) {
+			usrcall_end(session);
+			break;
+		}
+		usrcall_consume(lane);
+		lane->activity = USRCALL_CALLS;
+		result = usrcall_execute(lane);
+		lane->round_trips++;
+		if (lane->ends || lane->round_trips >= 64)
+			publish_counts(lane);
+		if (lane->ends) {
+			shared_store(lane->control->attached, 0);
+			session->lanes[lane->index] = NULL;
+		}
+		usrcall_complete(lane, USRCALL_DONE, result, lane->extents,
+				 lane->extent_count);
+		cond_resched();
+	}
+	current->thread.usrcall = NULL;
+	publish_counts(lane);
+	session->stats->lanes--;
+	list_del(&lane->list);
+	usrcall_host_close(lane->bell);
+	if (session->lanes[lane->index] == lane)
+		session->lanes[lane->index] = NULL;
+	put_task_struct(lane->task);
+	kfree(lane);
+	wake_up(&session->wait);
+	usrcall_put(session);
+	do_exit(0);
+}
+
+int usrcall_attach(struct usrcall_session *session, u32 index)
+{
+	struct usrcall_lane *lane;
+	struct pid *pid;
+	void *base;
+	pid_t tid;
+
+	if (index >= session->lane_count)
+		return -EINVAL;
+	if (session->lanes[index])
+		return 0;
+	lane = kzalloc(sizeof(*lane), GFP_KERNEL);
+	if (!lane)
+		return -ENOMEM;
+	base = (void *)session->memory + USRCALL_PAGE + (u64)index * session->lane_stride;
+	lane->control = base;
+	lane->submissions = base + USRCALL_SUBMISSIONS;
+	lane->completions = base + USRCALL_COMPLETIONS;
+	lane->arena = base + USRCALL_ARENA;
+	lane->arena_bytes = session->arena_bytes;
+	lane->session = session;
+	lane->index = index;
+	lane->bell = -1;
+	lane->usual_wait = LONG_SPIN / 4;
+	lane->submission = shared_load(lane->control->submission_position);
+	lane->completion = shared_load(lane->control->completion_position);
+	INIT_LIST_HEAD(&lane->list);
+	refcount_inc(&session->users);
+	tid = user_mode_thread(lane_main, lane,
+			       CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND |
+				       CLONE_THREAD | CLONE_SYSVSEM);
+	if (tid < 0) {
+		refcount_dec(&session->users);
+		kfree(lane);
+		return tid;
+	}
+	/* It has not run yet: there is one processor, and no preemption. */
+	pid = find_get_pid(tid);
+	lane->task = get_pid_task(pid, PIDTYPE_PID);
+	put_pid(pid);
+	session->lanes[index] = lane;
+	return 0;
+}
+

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The driver's host side: what it asks of the kernel below.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <os.h>
+#include "usrcall.h"
+
+/*
+ * All sockets are members of one epoll set, and only that is an interrupt of
+ * this kernel's: interrupt numbers are few. The signal comes from the sockets.
+ */
+static int watched = -1;
+
+int usrcall_host_watch(void)
+{
+	watched = epoll_create1(EPOLL_CLOEXEC);
+	return watched < 0 ? -errno : watched;
+}
+
+int usrcall_host_watch_fd(int fd, void *data)
+{
+	struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP | EPOLLET,
+				     .data.ptr = data };
+	int err = os_set_fd_async(fd);
+
+	if (err)
+		return err;
+	return epoll_ctl(watched, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
+}
+
+int usrcall_host_ready(void **data, int max)
+{
+	struct epoll_event events[16];
+	int i, n;
+
+	if (max > 16)
+		max = 16;
+	do {
+		n = epoll_wait(watched, events, max, 0);
+	} while (n < 0 && errno == EINTR);
+	for (i = 0; i < n; i++)
+		data[i] = events[i].data.ptr;
+	return n < 0 ? -errno : n;
+}
+
+/*
+ * 1 and a message, 0 when there is none now, -EPIPE when the peer is gone or
+ * said something else. files[i] is -1 where none came; more are closed.
+ */
+int usrcall_host_receive(int fd, struct usrcall_command *to, int files[2])
+{
+	union {
+		char bytes[CMSG_SPACE(4 * sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = { .iov_base = to, .iov_len = sizeof(*to) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1,
+			      .msg_control = control.bytes,
+			      .msg_controllen = sizeof(control.bytes) };
+	struct cmsghdr *c;
+	int count = 0, file, i;
+	ssize_t n;
+
+	files[0] = files[1] = -1;
+	do {
+		n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno == EAGAIN ? 0 : -EPIPE;
+	for (c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (i = 0; i < (int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int)); i++) {
+			memcpy(&file, CMSG_DATA(c) + i * sizeof(int), sizeof(file));
+			if (count < 2)
+				files[count++] = file;
+			else
+				close(file);
+		}
+	}
+	if (n == sizeof(*to) && to->version == USRCALL_VERSION)
+		return 1;
+	for (i = 0; i < count; i++)
+		close(files[i]);
+	files[0] = files[1] = -1;
+	return -EPIPE;
+}
+
+int usrcall_host_send(int fd, const struct usrcall_command *command)
+{
+	ssize_t n;
+
+	do {
+		n = send(fd, command, sizeof(*command), MSG_DONTWAIT | MSG_NOSIGNAL);
+	} while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : 0;
+}
+
+/* NULL unless the object has that size for ever. */
+void *usrcall_host_map(int fd, unsigned long bytes)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+	void *at;
+
+	if (seals < 0 || !(seals & F_SEAL_SHRINK) ||
+	    lseek(fd, 0, SEEK_END) < (off_t)bytes)
+		return NULL;
+	at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
+		  fd, 0);
+	if (at == MAP_FAILED)
+		return NULL;
+	madvise(at, bytes, MADV_DONTFORK);
+	return at;
+}
+
+void usrcall_host_unmap(void *at, unsigned long bytes)
+{
+	munmap(at, bytes);
+}
+
+void usrcall_host_close(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+void usrcall_host_wake(uint32_t *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+void usrcall_host_ring(int fd)
+{
+	const uint64_t one = 1;
+	ssize_t n;
+
+	do {
+		n = write(fd, &one, sizeof(one));
+	} while (n < 0 && errno == EINTR);
+}
