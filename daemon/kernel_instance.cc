@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -39,6 +40,8 @@ std::string hex(uint32_t address) {
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   ::setsid();  // a terminal's signals are not for it
+  // Else the distance from the binary to its randomised heap counts as memory of the instance.
+  ::personality(ADDR_NO_RANDOMIZE);
   const Fd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   // First out of the way of the numbers that they shall have.
   const int from[] = {null.get(), console.get(), console.get(), socket.get(), stats.get()};
@@ -82,6 +85,8 @@ std::vector<std::string> KernelInstance::arguments(int socket, int stats) const 
       "con=null",
       "con0=null,fd:1",
       "quiet",
+      "dummy.numdummies=0",
+      "ifb.numifbs=0",
       "panic=-1",
       "usrcall.socket=" + std::to_string(socket),
       "usrcall.stats=" + std::to_string(stats),
@@ -98,10 +103,10 @@ std::vector<std::string> KernelInstance::arguments(int socket, int stats) const 
 
 Result<void> KernelInstance::start() {
   if (::access(options_.kernel.c_str(), X_OK) != 0) {
+    const std::string directory = options_.kernel.substr(0, options_.kernel.rfind('/'));
     return error("the linux engine's kernel is not at " + options_.kernel +
-                 "; build it with `kernel/build.sh --output " +
-                 "DIR` and name DIR/linux as "
-                 "linux.kernel in minod's configuration, or use --engine native");
+                 "; build it with `kernel/build.sh --output " + directory +
+                 "`, set linux.kernel in minod's configuration, or use --engine native");
   }
   int sockets[2], console[2];
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0)

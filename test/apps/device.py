@@ -70,7 +70,8 @@ class MinoDevice:
         return self.mino_argv(["run", *self.run_flags, "--", *argv])
 
     def up(self, *options):
-        result = self.execute(self.mino_argv(["up", *options]))
+        engine = os.environ.get("MINO_ENGINE", "native")
+        result = self.execute(self.mino_argv(["up", "--engine", engine, *options]))
         if result.status != 0:
             raise DeviceError(f"`mino up` failed with {result.status}:\n"
                               f"{result.text}{result.error_text}")

@@ -8,6 +8,7 @@ and no listening socket is left on the device.
 
     driver.py [BUILD_DIR]     BUILD_DIR holds mino; the default is build/ of this tree
     MINO_RUN_FLAGS="..."      more options for each `mino run`, as "--hook sud" or "--no-windows"
+    MINO_ENGINE=linux             the device's engine; the default is native
     MINO_NATIVE=1             no mino at all: "offloaded" means a network namespace of the driver's
                               own behind a veth pair, the same picture; so the drivers are tested
     MINO_NATIVE=leak          as 1, but "offloaded" programs run on the host: every driver must fail
