@@ -17,6 +17,8 @@
 //   Adopt {}              on the child's  ->     sender's pid (SCM_CREDENTIALS) is now this
 //   session's client Reattach {}           after exec      ->     lanes are stopped and reset
 //                                         <-     Welcome + memfd
+//   Reaped {pid}                          ->     that child's session is awaited
+//                                         <-     Reaped
 //   Export {} + fd, Import {id}           (a proxy to minod, on a connection of its own)  ->
 //   Exchanged {id} [+ fd]
 // Rejected: tokens in the environment (they leak, and a socket path is out of reach after chroot).
@@ -41,6 +43,7 @@ enum class MessageType : uint32_t {
   kExport,
   kImport,
   kExchanged,  // between a proxy and minod: open files on their way to another session
+  kReaped,     // a child has been waited for; the answer comes when its session has ended
 };
 
 // Why a client was not admitted; the text in the message names the limit or the remedy.
@@ -51,7 +54,7 @@ struct Message {
   MessageType type{};
   uint32_t version = kVersion;
   uint32_t lane = 0;         // AttachLane, Bell, Cancel; Import: 1 = keep the export for others
-  uint32_t turn = 0;         // Cancel
+  uint32_t turn = 0;         // Cancel; Reaped: the child's pid
   uint32_t lane_count = 0;   // Hello (wish, 0 = default), Welcome, Child
   uint32_t arena_bytes = 0;  // Hello (wish, 0 = default), Welcome, Child
   RefuseReason reason{};     // Refuse

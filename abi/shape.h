@@ -122,6 +122,7 @@ enum class Route : uint8_t {
   kMirror,  // credentials: done on the host, then repeated on the device
   kMap,     // mmap: by fd; an offloaded file cannot be mapped (ENODEV)
   kGuard,   // prctl, arch_prctl and the like: checked, then done on the host
+  kWait,    // wait4, waitid: on the host; then until the child's session has ended as well
   kRefuse,  // ENOSYS, so that programs fall back (io_uring)
 };
 

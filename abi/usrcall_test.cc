@@ -85,6 +85,7 @@ bool stays_on_the_host(Route route) {
     case Route::kExit:
     case Route::kSignal:
     case Route::kMap:
+    case Route::kWait:
     case Route::kRefuse:
       return true;
     default:

@@ -46,6 +46,7 @@ const char* route_text(abi::Route route) {
     case kExec:
     case kExit:
     case kSignal:
+    case kWait:
       return "host, device follows";
     case kMirror:
       return "host, then device";

@@ -6,7 +6,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
+#include <ctime>
 #include <utility>
 
 #include "base/log.h"
@@ -16,10 +18,31 @@ namespace mino {
 using abi::Message;
 using abi::MessageType;
 
-SessionControl::SessionControl(SessionMemory& memory, SessionStats& stats, Fd socket, Fd minod,
-                               Fd client)
+namespace {
+
+constexpr uint64_t kReapPatience = 2000;  // ms: after that, a client that waits is let go
+constexpr int kReapPause = 1;             // ms
+
+uint64_t now_ms() {
+  timespec now;
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1000 + static_cast<uint64_t>(now.tv_nsec) / 1'000'000;
+}
+
+bool has_session(const StatsTable& table, int32_t client) {
+  return std::ranges::any_of(table.rows, [client](const SessionStats& row) {
+    return row.proxy_pid.load(std::memory_order_relaxed) > 0 &&
+           row.client_pid.load(std::memory_order_relaxed) == client;
+  });
+}
+
+}  // namespace
+
+SessionControl::SessionControl(SessionMemory& memory, SessionStats& stats, const StatsTable& table,
+                               Fd socket, Fd minod, Fd client)
     : memory_(memory),
       stats_(stats),
+      table_(table),
       socket_(std::move(socket)),
       minod_(std::move(minod)),
       client_(std::move(client)),
@@ -56,7 +79,8 @@ int SessionControl::run() {
       if (status != kServing) return status;
     }
     pause = after_events(n > 0);
-    if (pause == kEnded) return kClientGone;
+    if (pause == kEnded || !answer_reaped()) return kClientGone;
+    if (reaped_ != 0) pause = kReapPause;
   }
 }
 
@@ -83,9 +107,23 @@ bool SessionControl::handle(Incoming& incoming) {
     case MessageType::kReattach:
       take_name(incoming);
       return begin_reattach();
+    case MessageType::kReaped:
+      reaped_ = static_cast<int32_t>(message.turn);
+      reaped_since_ = now_ms();
+      return reaped_ > 0;
     default:
       return false;
   }
+}
+
+// A row is free when its process has been reaped, which is after everything it held was closed.
+bool SessionControl::answer_reaped() {
+  if (reaped_ == 0 || (has_session(table_, reaped_) && now_ms() - reaped_since_ < kReapPatience))
+    return true;
+  reaped_ = 0;
+  Message message;
+  message.type = MessageType::kReaped;
+  return post_message(socket_.get(), message);
 }
 
 // The session's client is now whoever sent this: the kernel says who that was.

@@ -23,7 +23,8 @@ inline constexpr int kBrokenClient = 4;
 class SessionControl {
  public:
   // Takes over the descriptors. `client` is a pidfd, or invalid until Adopt.
-  SessionControl(SessionMemory& memory, SessionStats& stats, Fd socket, Fd minod, Fd client);
+  SessionControl(SessionMemory& memory, SessionStats& stats, const StatsTable& table, Fd socket,
+                 Fd minod, Fd client);
   virtual ~SessionControl() = default;
   SessionControl(const SessionControl&) = delete;
   SessionControl& operator=(const SessionControl&) = delete;
@@ -57,9 +58,13 @@ class SessionControl {
   bool adopt(const Incoming& incoming);
   void take_name(const Incoming& incoming);
   int message_arrived(bool hung_up);
+  bool answer_reaped();
 
   SessionMemory& memory_;
   SessionStats& stats_;
+  const StatsTable& table_;
+  int32_t reaped_ = 0;         // the pid whose session the client waits for, or 0
+  uint64_t reaped_since_ = 0;  // ms
   Fd socket_, minod_, client_, epoll_;
 };
 

@@ -79,6 +79,8 @@ long route(ThreadState* ts, const abi::Row& row) {
       return do_mirror(ts, row);
     case kMap:
       return do_map(ts, row);
+    case kWait:
+      return do_wait(ts, row);
     case kGuard:
       return do_guard(ts, row);
     case kRefuse:

@@ -42,6 +42,7 @@ long do_fork(ThreadState* ts, const abi::Row& row);
 long do_exec(ThreadState* ts, const abi::Row& row);
 long do_exit(ThreadState* ts, const abi::Row& row);
 long do_guard(ThreadState* ts, const abi::Row& row);
+long do_wait(ThreadState* ts, const abi::Row& row);
 long do_mirror(ThreadState* ts, const abi::Row& row);
 
 }  // namespace mino::hook

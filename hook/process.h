@@ -70,6 +70,8 @@ struct Process {
   bool cwd_near;       // an offloaded prefix lies below (or at) cwd
   u32 dead_reports;    // hook/mixed_wait.h
   u32 fork_lock;       // one fork at a time talks on the control socket
+  u32 child_count;     // children that were born with a session …
+  int children[64];    // … and have not been waited for; beyond that, any child may have one
   bool shares_memory;  // a vfork child, or another that has our memory but not our descriptors
   bool newborn;        // … whose session waits in `birth` until it starts
   bool started;        // … and has taken it

@@ -333,6 +333,7 @@ void finish_fork_in_parent(Process* process, ForkedSession& child) {
 
 void finish_fork_in_child(ThreadState* ts, ForkedSession& child) {
   Process* process = ts->process;
+  process->child_count = 0;
   ts->has_lane = false;
   if (ts->bell >= 0) close_private(process, ts->bell);
   ts->bell_sent = false;
@@ -353,6 +354,41 @@ void finish_fork_in_child(ThreadState* ts, ForkedSession& child) {
   constexpr u64 kPrGetName = 16;
   raw(nr::kPrctl, kPrGetName, ptr(message.text));
   if (!send_message(process->session, message)) session_died(process->session);
+}
+
+void remember_child(Process* process, long pid) {
+  lock(process->fork_lock);
+  constexpr u32 kKnown = sizeof process->children / sizeof *process->children;
+  if (process->child_count < kKnown)
+    process->children[process->child_count] = static_cast<int>(pid);
+  process->child_count++;
+  unlock(process->fork_lock);
+}
+
+void await_end_of_child(ThreadState* ts, long pid) {
+  Process* process = ts->process;
+  constexpr u32 kKnown = sizeof process->children / sizeof *process->children;
+  lock(process->fork_lock);
+  const u32 known = process->child_count < kKnown ? process->child_count : kKnown;
+  u32 at = 0;
+  while (at < known && process->children[at] != pid) at++;
+  bool ask = at < known;
+  if (ask) {
+    process->child_count--;
+    process->children[at] = process->children[known - 1];
+  } else if (process->child_count > kKnown) {
+    ask = true;
+  }
+  if (ask && process->session.status == SessionStatus::kLive) {
+    abi::Message message;
+    message.type = abi::MessageType::kReaped;
+    message.turn = static_cast<u32>(pid);
+    set_receive_timeout(process->session.socket, 10);
+    if (send_message(process->session, message))
+      receive_message(process->session.socket, message, nullptr, 0);
+    set_receive_timeout(process->session.socket, 0);
+  }
+  unlock(process->fork_lock);
 }
 
 void keep_across_exec(Process* process, bool keep) {

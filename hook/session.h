@@ -37,6 +37,11 @@ long prepare_fork(ThreadState* ts, ForkedSession& child);
 void finish_fork_in_parent(Process* process, ForkedSession& child);
 void finish_fork_in_child(ThreadState* ts, ForkedSession& child);
 
+// A child born with a session has `pid`; or is no more: then returns when its session has ended, so
+// that what it held is free, as after a native wait.
+void remember_child(Process* process, long pid);
+void await_end_of_child(ThreadState* ts, long pid);
+
 // exec: the control connection and the placeholder survive it.
 void keep_across_exec(Process* process, bool keep);
 // In the new image: take the session over again. `socket` and `placeholder` come from MINO_RUN.

@@ -1,13 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Builds the device's kernel: Debian's linux-source-6.12 as ARCH=um, with the patches, the driver, the configuration and the
-# init of this folder. Called by `mino up --engine linux`, by the tests, and by hand. Progress goes to stderr; the last line
-# of stdout is the path of the kernel, beside which lies vmlinux, the same with symbols.
+# Builds the device's kernel: Debian's linux-source-6.12 as ARCH=um, with the patches, the driver,
+# the configuration and the init of this folder. Called by `mino up --engine linux`, by the tests,
+# and by hand. Progress goes to stderr; the last line of stdout is the path of the kernel, beside
+# which lies vmlinux, the same with symbols.
 #
-# Theory of operation. Results are kept by a hash of everything that goes in, so that a second call is free. What is not there
-# is built in one work tree, incrementally: a changed driver or patch touches only the files it changes, and make does
-# the rest. A lock keeps two builds apart. Nothing is ever written into the repository.
+# Theory of operation. Results are kept by a hash of everything that goes in, so that a second
+# call is free. What is not there is built in one work tree, incrementally: a changed driver or
+# patch touches only the files it changes, and make does the rest. A lock keeps two builds apart.
+# Nothing is ever written into the repository.
 set -euo pipefail
 
 usage() {
@@ -51,7 +53,7 @@ init_source=${MINO_KERNEL_INIT:-$here/init.c}
 unset MAKEFLAGS MAKELEVEL MFLAGS ARCH SUBARCH CROSS_COMPILE CC LD CFLAGS CXXFLAGS LDFLAGS KBUILD_OUTPUT LLVM
 export LC_ALL=C
 
-# --- What is needed ------------------------------------------------------------------------------------------------
+# --- What is needed -----------------------------------------------------------------------------
 
 [ "$(uname -m)" = x86_64 ] || die "User Mode Linux runs on x86-64 only (this is $(uname -m)); use --engine native"
 missing=()
@@ -73,7 +75,7 @@ need /usr/include/linux/if_tun.h linux-libc-dev
 
 version=$(dpkg-query -W -f '${Version}' $package)
 
-# --- What goes in, and its hash ------------------------------------------------------------------------------------
+# --- What goes in, and its hash -----------------------------------------------------------------
 
 shopt -s nullglob
 patches=("$here"/patches/[0-9]*.patch)
@@ -118,8 +120,9 @@ elif [ -x "$result/linux" ]; then
 fi
 started=$SECONDS
 
-# --- The source tree -------------------------------------------------------------------------------------------------
-# Left out: other architectures and the drivers that no UML has, but not their Kconfig files, which kconfig reads all.
+# --- The source tree ----------------------------------------------------------------------------
+# Left out: other architectures and the drivers that no UML has, but not their Kconfig files,
+# which kconfig reads all.
 
 unpack() {
   say "unpacking $package $version"
@@ -157,9 +160,10 @@ update() {
   cp "$1" "$2"
 }
 
-# --- Patches -----------------------------------------------------------------------------------------------------------
-# The pristine form of every file that a patch ever touched is kept in original/ (a file that is listed in touched but not
-# there is one that a patch makes). The patches are applied to a copy of those files; what differs goes into the tree.
+# --- Patches ------------------------------------------------------------------------------------
+# The pristine form of every file that a patch ever touched is kept in original/ (a file that is
+# listed in touched but not there is one that a patch makes). The patches are applied to a copy of
+# those files; what differs goes into the tree.
 
 apply_patches() {
   local file patch staging=$work/staging
@@ -190,7 +194,7 @@ apply_patches() {
 
 apply_patches
 
-# --- The driver's folder ---------------------------------------------------------------------------------------------
+# --- The driver's folder ------------------------------------------------------------------------
 
 folder=$src/arch/um/usrcall
 mkdir -p "$folder/abi"
@@ -202,7 +206,7 @@ for file in "$here"/{Kconfig,Makefile} "${driver[@]}"; do
 done
 [ ! -e "$repository/abi/usrcall.h" ] || update "$repository/abi/usrcall.h" "$folder/abi/usrcall.h"
 
-# --- Configuration -----------------------------------------------------------------------------------------------------
+# --- Configuration ------------------------------------------------------------------------------
 
 obj=$src/obj
 [ "$debug" = 0 ] || obj=$src/obj-debug
@@ -234,7 +238,8 @@ if [ "$debug" != 0 ]; then
   sed -i '/CONFIG_KALLSYMS/d' "$obj/fragment"
   printf '%s\n' CONFIG_KALLSYMS=y CONFIG_DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT=y CONFIG_FRAME_POINTER=y >> "$obj/fragment"
 fi
-# allnoconfig leaves the file alone if nothing changes in it. olddefconfig would bring back what is on by default.
+# allnoconfig leaves the file alone if nothing changes in it. olddefconfig would bring back what
+# is on by default.
 run_logged kmake KCONFIG_ALLCONFIG=fragment allnoconfig
 wrong=$(awk '
   /^CONFIG_[A-Z0-9_]+=/ { name = $0; sub(/=.*/, "", name); value = $0; sub(/^[^=]*=/, "", value) }
@@ -246,7 +251,7 @@ wrong=$(awk '
   "$obj/fragment" "$obj/.config" | sort)
 [ -z "$wrong" ] || die "kernel/config asks for what this kernel does not give (a dependency?):"$'\n'"$wrong"
 
-# --- init, the only program of the initramfs ------------------------------------------------------------------------------
+# --- init, the only program of the initramfs ----------------------------------------------------
 
 {
   for directory in dev proc sys run tmp root; do
@@ -264,7 +269,7 @@ else
   say 'kernel/init.c is not there: this kernel will have no /init'
 fi
 
-# --- Build ---------------------------------------------------------------------------------------------------------------
+# --- Build --------------------------------------------------------------------------------------
 
 say "compiling; log in $work/build.log"
 run_logged kmake -j"$(nproc)" linux

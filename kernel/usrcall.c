@@ -9,6 +9,7 @@
  * manager's mm, which SERVE empties.
  */
 #include <linux/cred.h>
+#include <linux/fdtable.h>
 #include <linux/fs.h>
 #include <linux/init.h>
 #include <linux/interrupt.h>
@@ -21,6 +22,7 @@
 #include <linux/sched/task.h>
 #include <linux/slab.h>
 #include <linux/syscalls.h>
+#include <linux/task_work.h>
 #include <linux/usrcall.h>
 #include <linux/utsname.h>
 #include <net/net_namespace.h>
@@ -45,6 +47,16 @@ static bool manager_readable = true;
 static bool served;
 
 /* ---- sessions ---- */
+
+/*
+ * Whoever holds a session last closes its socket: by then everything that it
+ * had open is closed, as its client's parent may rely on.
+ */
+void usrcall_close_files(void)
+{
+	exit_files(current);
+	task_work_run();
+}
 
 void usrcall_put(struct usrcall_session *session)
 {
@@ -307,6 +319,7 @@ static int session_main(void *data)
 	session->ended = true;
 	wake_up_all(&session->wait);
 	session->leader = NULL;
+	usrcall_close_files();
 	usrcall_put(session);
 	do_group_exit(0);
 }

@@ -340,6 +340,7 @@ static int lane_main(void *data)
 	put_task_struct(lane->task);
 	kfree(lane);
 	wake_up(&session->wait);
+	usrcall_close_files();
 	usrcall_put(session);
 	do_exit(0);
 }

@@ -101,6 +101,7 @@ extern long (*const sys_call_table[])(unsigned long, unsigned long,
 /* usrcall.c */
 extern struct list_head usrcall_sessions;
 void usrcall_end(struct usrcall_session *session);
+void usrcall_close_files(void);
 void usrcall_put(struct usrcall_session *session);
 int usrcall_start(struct usrcall_session *session);
 int usrcall_tell(struct usrcall_session *session, u32 type, int result,

@@ -68,7 +68,9 @@ int LinuxEngine::serve(SessionStart start) {
   }
   start.instance.release();
   if (!session.welcome()) return kClientGone;
-  return session.run();
+  const int status = session.run();
+  session.finish();
+  return status;
 }
 
 }  // namespace

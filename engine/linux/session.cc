@@ -25,7 +25,8 @@ namespace mino {
 
 namespace {
 
-constexpr int kPatience = 10'000;  // ms, for the kernel instance's answers
+constexpr int kEndPatience = 1'000;  // ms, for the instance to close what the client had
+constexpr int kPatience = 10'000;    // ms, for the kernel instance's answers
 
 uint64_t random_id() {
   uint64_t id = 0;
@@ -75,8 +76,8 @@ bool send_command(int socket, const usrcall_command& command, int first, int sec
 
 LinuxSession::LinuxSession(const LinuxHeritage& heritage, SessionMemory& memory, Fd socket,
                            Fd minod, Fd client, Fd kernel)
-    : SessionControl(memory, *heritage.stats, std::move(socket), std::move(minod),
-                     std::move(client)),
+    : SessionControl(memory, *heritage.stats, *heritage.stats_table, std::move(socket),
+                     std::move(minod), std::move(client)),
       heritage_(heritage),
       memory_(memory),
       kernel_(std::move(kernel)) {}
@@ -169,6 +170,12 @@ int LinuxSession::after_events(bool) {
   return -1;
 }
 
+void LinuxSession::finish() {
+  ::shutdown(kernel_.get(), SHUT_WR);
+  pollfd end{kernel_.get(), 0, 0};  // POLLHUP: the kernel instance has closed its end
+  ::poll(&end, 1, kEndPatience);
+}
+
 namespace {
 
 // What the child session's process starts with.
@@ -238,7 +245,10 @@ bool read_report(const Fd& from, int32_t& value) {
     const int started = session.valid() ? session.await_start() : -ENOMEM;
     report(child.report, started);
     child.report.reset();
-    if (started == 0) status = session.run();
+    if (started == 0) {
+      status = session.run();
+      session.finish();
+    }
     ::_exit(status);  // nothing is torn down first: clients learn of the end by the robust list
   }
 }

@@ -34,6 +34,9 @@ class LinuxSession final : public SessionControl {
   // Waits for STARTED: 0 or -errno of the kernel instance.
   int await_start();
 
+  // After run(): returns when the kernel instance has closed everything of the session's.
+  void finish();
+
   static usrcall_command new_session(const SessionMemory& memory, const LinuxHeritage& heritage);
 
  private:

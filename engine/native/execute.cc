@@ -49,6 +49,7 @@ constexpr bool runs_here(Route route) {
     case Route::kSignal:
     case Route::kMap:
     case Route::kGuard:
+    case Route::kWait:
     case Route::kRefuse:
       return false;
     default:

@@ -407,6 +407,62 @@ TEST(capset_is_refused) {
   EXPECT_ERR(syscall(SYS_capset, &header, data), EPERM);  // somebody else's
 }
 
+// Once a child has been waited for, nothing that it held is held any more.
+TEST(waited_for_and_gone) {
+  OK(socket(AF_INET, SOCK_DGRAM, 0));
+  sockaddr_in address = loopback(htons(31997));
+  for (int round = 0; round < 10; round++) {
+    int ready[2];
+    OK(pipe(ready));
+    pid_t pid = child([&] {
+      int fd = OK(socket(AF_INET, SOCK_STREAM, 0));
+      OK(bind(fd, generic(&address), sizeof address));
+      OK(listen(fd, 1));
+      EXPECT_EQ(write(ready[1], "r", 1), 1);
+      pause();
+    });
+    char byte;
+    EXPECT_EQ(read(ready[0], &byte, 1), 1);
+    int fd = OK(socket(AF_INET, SOCK_STREAM, 0));
+    EXPECT_ERR(bind(fd, generic(&address), sizeof address), EADDRINUSE);
+    kill(pid, SIGKILL);
+    if (round % 2 == 0) {
+      int status = wait_for(pid);
+      EXPECT(WIFSIGNALED(status));
+    } else {
+      siginfo_t info{};
+      OK(waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED));
+      EXPECT_EQ(info.si_pid, pid);
+      EXPECT_EQ(info.si_code, CLD_KILLED);
+      EXPECT_EQ(info.si_status, SIGKILL);
+    }
+    EXPECT_EQ(bind(fd, generic(&address), sizeof address), 0);
+    close(fd);
+    close(ready[0]);
+    close(ready[1]);
+  }
+}
+
+TEST(waits_that_do_not_end_a_child) {
+  OK(socket(AF_INET, SOCK_DGRAM, 0));
+  pid_t pid = child([] { pause(); });
+  int status = 0;
+  EXPECT_EQ(waitpid(pid, &status, WNOHANG), 0);
+  kill(pid, SIGSTOP);
+  EXPECT_EQ(waitpid(pid, &status, WUNTRACED), pid);
+  EXPECT(WIFSTOPPED(status));
+  kill(pid, SIGCONT);
+  EXPECT_EQ(waitpid(pid, &status, WCONTINUED), pid);
+  EXPECT(WIFCONTINUED(status));
+  EXPECT_EQ(syscall(SYS_wait4, pid, bad_pointers()[1], WNOHANG, nullptr), 0);
+  kill(pid, SIGKILL);
+  siginfo_t info{};
+  OK(waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT));
+  EXPECT_EQ(info.si_pid, pid);
+  EXPECT_ERR(syscall(SYS_wait4, pid, bad_pointers()[1], 0, nullptr), EFAULT);  // and it is reaped
+  EXPECT_ERR(waitpid(pid, &status, 0), ECHILD);
+}
+
 TEST(end_by_parent_death) {
   Pair pair = tcp_pair();
   pid_t pid = child([&] {
