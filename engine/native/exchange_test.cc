@@ -8,7 +8,7 @@
 
 #include <map>
 
-#include "engine/native/test_client.h"
+#include "engine/test_client.h"
 
 namespace mino::test {
 namespace {

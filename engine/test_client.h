@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A client for tests of the native engine: speaks session memory and control messages as hook/
+// A client for tests of engines: speaks session memory and control messages as hook/
 // does, without hooking anything, so that every request can be made by hand, wrong ones included.
-// The proxy is a forked child in a network namespace of its own.
+// The proxy is a forked child in a network namespace of its own (the native engine), or a device's.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -151,6 +152,25 @@ class Session {
     welcome();
   }
 
+  // A session of the device whose minod listens at `path`; not live when it refuses.
+  Session(Options wanted, const std::string& path) : options(std::move(wanted)) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
+    socket = Fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+    if (::connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+      std::perror(path.c_str());
+      std::abort();
+    }
+    abi::Message hello;
+    hello.type = abi::MessageType::kHello;
+    hello.lane_count = options.lanes;
+    hello.arena_bytes = options.arena_bytes;
+    std::strcpy(hello.text, "test");
+    post_message(socket.get(), hello);
+    welcome();
+  }
+
   // A session that a fork made.
   Session(Options options, Fd child_socket, Fd memory, uint64_t id)
       : options(options), socket(std::move(child_socket)) {
@@ -251,6 +271,11 @@ inline void LaneClient::publish() {
   submitted++;
   slot.turn.store(submitted, std::memory_order_release);
   std::atomic_thread_fence(std::memory_order_seq_cst);
+  auto* header = static_cast<abi::SessionHeader*>(session_.base);
+  if (header->device_sleeping.load(std::memory_order_relaxed) != abi::kAwake) {
+    header->doorbell.fetch_add(1);
+    futex_wake(header->doorbell);
+  }
   if (view.control->device_sleeping.load(std::memory_order_relaxed) != abi::kAwake)
     futex_wake(slot.turn);
 }

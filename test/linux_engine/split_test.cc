@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The split: calls of which the table knows nothing give right results without any hint, and calls
+// with deliberately wrong hints give the results they give with right ones.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <linux/capability.h>
+#include <netinet/in.h>
+#include <sys/stat.h>
+#include <sys/sysinfo.h>
+#include <sys/utsname.h>
+
+#include <fstream>
+#include <vector>
+
+#include "test/linux_engine/device.h"
+
+namespace mino::test {
+namespace {
+
+constexpr uint32_t kIn = abi::kWindowIn, kOut = abi::kWindowOut;
+
+class Split : public ::testing::Test {
+ protected:
+  Split() : session(Options{2, 64 << 10}, device()), lane(session, 0) {}
+
+  // A call that the table does not know.
+  int64_t unknown(uint32_t nr, std::initializer_list<uint64_t> args) {
+    EXPECT_EQ(abi::find_row(nr), nullptr) << nr << " has a row by now: take another call";
+    return lane.call(nr, args);
+  }
+  int open(const char* path, int flags, int fd) {
+    return static_cast<int>(lane.call(
+        SYS_openat,
+        {static_cast<uint64_t>(AT_FDCWD), ptr(path), static_cast<uint64_t>(flags), 0600}, fd));
+  }
+
+  Session session;
+  LaneClient lane;
+};
+
+std::string host_release() {
+  utsname name{};
+  ::uname(&name);
+  return name.release;
+}
+
+TEST_F(Split, NoRowAndOneBufferOut) {
+  utsname name{};
+  EXPECT_EQ(unknown(SYS_uname, {ptr(&name)}), 0);
+  EXPECT_STREQ(name.sysname, "Linux");
+  EXPECT_NE(std::string(name.release), host_release());
+  EXPECT_NE(std::string(name.release).find("mino"), std::string::npos);
+  EXPECT_EQ(lane.upcalls, 1u);
+
+  struct sysinfo info{};
+  EXPECT_EQ(unknown(SYS_sysinfo, {ptr(&info)}), 0);
+  EXPECT_GT(info.totalram, 32u << 20);
+  EXPECT_LT(info.totalram, 1u << 30);  // the instance's memory, not this machine's
+
+  std::vector<unsigned char> bytes(100'000);  // more than the arena: several upcalls
+  EXPECT_EQ(unknown(SYS_getrandom, {ptr(bytes.data()), bytes.size(), 0}),
+            static_cast<int64_t>(bytes.size()));
+  for (size_t at = 0; at + 64 <= bytes.size(); at += 64) {
+    EXPECT_FALSE(std::all_of(bytes.begin() + static_cast<long>(at),
+                             bytes.begin() + static_cast<long>(at) + 64,
+                             [](unsigned char c) { return c == 0; }))
+        << at;
+  }
+}
+
+TEST_F(Split, NoRowAndStringsIn) {
+  constexpr uint64_t kFifo = S_IFIFO | 0600;
+  EXPECT_EQ(unknown(SYS_mknod, {ptr("/tmp/fifo"), kFifo, 0}), 0);
+  EXPECT_EQ(unknown(SYS_mknod, {ptr("/tmp/fifo"), kFifo, 0}), -EEXIST);
+  EXPECT_EQ(unknown(SYS_mknod, {ptr("/there/is/none"), kFifo, 0}), -ENOENT);
+  EXPECT_EQ(unknown(SYS_mknod, {ptr(std::string(5000, 'x').c_str()), kFifo, 0}), -ENAMETOOLONG);
+  // A string that ends with the last byte of its page, and one that has no end.
+  auto* pages = static_cast<char*>(
+      ::mmap(nullptr, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  ::mprotect(pages + 4096, 4096, PROT_NONE);
+  std::memcpy(pages + 4096 - 10, "/tmp/fifo", 10);
+  EXPECT_EQ(unknown(SYS_mknod, {ptr(pages + 4096 - 10), kFifo, 0}), -EEXIST);
+  std::memcpy(pages + 4096 - 9, "/tmp/fifo", 9);
+  EXPECT_EQ(unknown(SYS_mknod, {ptr(pages + 4096 - 9), kFifo, 0}), -EFAULT);
+  ::munmap(pages, 8192);
+  struct stat about{};
+  EXPECT_EQ(lane.call(SYS_newfstatat,
+                      {static_cast<uint64_t>(AT_FDCWD), ptr("/tmp/fifo"), ptr(&about), 0}),
+            0);
+  EXPECT_TRUE(S_ISFIFO(about.st_mode));
+}
+
+TEST_F(Split, NoRowAndBuffersBothWays) {
+  const int fd = open("/tmp/attributes", O_CREAT | O_RDWR, 5);
+  ASSERT_EQ(fd, 5);
+  const std::string value(3000, 'v');
+  EXPECT_EQ(unknown(SYS_fsetxattr, {5, ptr("trusted.one"), ptr(value.data()), value.size(), 0}), 0);
+  std::string got(4000, '\0');
+  EXPECT_EQ(lane.call(SYS_fgetxattr, {5, ptr("trusted.one"), ptr(got.data()), got.size()}), 3000);
+  EXPECT_EQ(got.substr(0, 3000), value);
+  EXPECT_EQ(got.substr(3000), std::string(1000, '\0'));
+
+  // In and out: an unknown version is answered with the kernel's own.
+  __user_cap_header_struct header{0x12345678, 0};
+  __user_cap_data_struct data[2]{};
+  EXPECT_EQ(unknown(SYS_capget, {ptr(&header), ptr(data)}), -EINVAL);
+  EXPECT_EQ(header.version, static_cast<uint32_t>(_LINUX_CAPABILITY_VERSION_3));
+  EXPECT_EQ(unknown(SYS_capget, {ptr(&header), ptr(data)}), 0);
+  EXPECT_NE(data[0].effective & 1u << CAP_NET_ADMIN, 0u);
+
+  // A descriptor of the wrong kind.
+  ASSERT_EQ(lane.call(SYS_epoll_create1, {0}, 6), 6);
+  EXPECT_EQ(unknown(SYS_inotify_add_watch, {6, ptr("/tmp"), 2}), -EINVAL);
+}
+
+TEST_F(Split, BadPointersWithoutRow) {
+  for (const uint64_t bad : {uint64_t{16}, uint64_t{1} << 63, ~uint64_t{0} - 4096}) {
+    EXPECT_EQ(unknown(SYS_uname, {bad}), -EFAULT) << bad;
+    EXPECT_EQ(unknown(SYS_sysinfo, {bad}), -EFAULT) << bad;
+    EXPECT_EQ(unknown(SYS_mknod, {bad, S_IFIFO, 0}), -EFAULT) << bad;
+  }
+  const char* readable = "constant";
+  EXPECT_EQ(unknown(SYS_uname, {ptr(readable)}), -EFAULT);  // not writable
+}
+
+// What would change the proxy itself or the kernel as a whole is never dispatched.
+TEST_F(Split, RefusesItsOwnBusiness) {
+  for (const uint32_t nr :
+       {SYS_mmap, SYS_brk, SYS_execve, SYS_fork, SYS_clone, SYS_exit_group, SYS_kill, SYS_reboot,
+        SYS_io_uring_setup, SYS_rt_sigprocmask, SYS_ptrace, SYS_futex, SYS_prctl, 511, 100000}) {
+    EXPECT_EQ(lane.call(nr, {0, 0, 0, 0, 0, 0}), -ENOSYS) << nr;
+  }
+}
+
+// A pair of connected UDP sockets at 20 and 21.
+void connect_pair(LaneClient& lane) {
+  sockaddr_in address[2]{};
+  for (int i = 0; i < 2; i++) {
+    address[i].sin_family = AF_INET;
+    address[i].sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    ASSERT_EQ(lane.call(SYS_socket, {AF_INET, SOCK_DGRAM, 0}, 20 + i), 20 + i);
+    ASSERT_EQ(lane.call(SYS_bind, {20u + static_cast<uint32_t>(i), ptr(&address[i]), 16}), 0);
+    socklen_t size = sizeof address[i];
+    ASSERT_EQ(
+        lane.call(SYS_getsockname, {20u + static_cast<uint32_t>(i), ptr(&address[i]), ptr(&size)}),
+        0);
+  }
+  ASSERT_EQ(lane.call(SYS_connect, {20, ptr(&address[1]), 16}), 0);
+  ASSERT_EQ(lane.call(SYS_connect, {21, ptr(&address[0]), 16}), 0);
+}
+
+std::string pattern(size_t bytes) {
+  std::string text(bytes, '\0');
+  for (size_t i = 0; i < bytes; i++) text[i] = static_cast<char>('a' + (i * 7 + i / 251) % 26);
+  return text;
+}
+
+TEST_F(Split, WrongHints) {
+  connect_pair(lane);
+  const std::string sent = pattern(5000);
+  std::string got(5000, '\0'), other(5000, 'o');
+  const uint64_t in = ptr(sent.data()), out = ptr(got.data()), wrong = ptr(other.data());
+  const std::vector<std::vector<Hint>> send_hints = {
+      {},                                                     // none
+      {{in, 5000, 0, kIn}},                                   // right
+      {{in, 100, 0, kIn}},                                    // too short
+      {{in + 1000, 100, 8, kIn}, {in + 3000, 7, 512, kIn}},   // pieces from the middle
+      {{in, 5000, 0, kOut}},                                  // the wrong direction
+      {{wrong, 5000, 0, kIn}},                                // another buffer's
+      {{in, 0, 0, kIn}},                                      // empty
+      {{in - 4000, 4001, 0, kIn}},                            // ends in the first byte
+      {{in, 3000, 0, kIn}, {in + 1000, 4000, 8192, kIn}},     // overlap in memory
+      {{in, 5000, 0, kIn}, {wrong, 5000, 8192, kIn | kOut}},  // one too many
+      {{0, 1 << 15, 0, kOut}, {~0ull - 100, 50, 0, kOut}},    // nobody's
+      {{in, 60 << 10, 0, kIn}},                               // more than there is, no room left
+  };
+  const std::vector<std::vector<Hint>> receive_hints = {
+      {},
+      {{out, 5000, 0, kOut}},
+      {{out, 100, 0, kOut}},
+      {{out + 1000, 100, 8, kOut}, {out + 3000, 7, 512, kOut}},
+      {{out, 5000, 0, kIn}},
+      {{wrong, 5000, 0, kOut}},
+      {{out, 0, 0, kOut}},
+      {{out + 4999, 1, 0, kOut}},
+      {{out, 3000, 0, kOut}, {out + 1000, 4000, 8192, kOut}},
+      {{out, 64 << 10, 0, kOut}},  // the whole arena: nothing is left for upcalls
+  };
+  for (size_t s = 0; s < send_hints.size(); s++) {
+    for (size_t r = 0; r < receive_hints.size(); r++) {
+      SCOPED_TRACE(testing::Message() << "send " << s << ", receive " << r);
+      std::fill(got.begin(), got.end(), '\0');
+      auto with = [this](uint32_t nr, uint64_t fd, uint64_t buffer,
+                         const std::vector<Hint>& hints) {
+        abi::Submission& slot = lane.next();
+        slot.nr = nr;
+        slot.install_fd = -1;
+        slot.kind = static_cast<uint8_t>(abi::SubmissionKind::kCall);
+        slot.flags = 0;
+        slot.arch = static_cast<uint8_t>(abi::Arch::kX86_64);
+        const uint64_t args[6] = {fd, buffer, 5000, 0, 0, 0};
+        std::copy_n(args, 6, slot.args);
+        slot.window_count = 0;
+        for (const Hint& hint : hints) {
+          if ((hint.dir & kIn) != 0) peek(lane.view.arena + hint.off, hint.addr, hint.len);
+          slot.windows[slot.window_count++] = {hint.addr, hint.len, hint.off | hint.dir};
+        }
+        lane.publish();
+        return lane.wait();
+      };
+      ASSERT_EQ(with(SYS_sendto, 20, in, send_hints[s]), 5000);
+      ASSERT_EQ(with(SYS_recvfrom, 21, out, receive_hints[r]), 5000);
+      ASSERT_EQ(got, sent);
+      ASSERT_EQ(other, std::string(5000, 'o'));
+    }
+  }
+}
+
+// One round trip carries what fits; its hint saves every upcall.
+TEST_F(Split, OneRoundTripWithHints) {
+  connect_pair(lane);
+  const std::string sent = pattern(32 << 10);
+  std::string got(sent.size(), '\0');
+  const uint32_t size = static_cast<uint32_t>(sent.size());
+  lane.upcalls = 0;
+  EXPECT_EQ(call_with(lane, SYS_sendto, {20, ptr(sent.data()), size, 0, 0, 0},
+                      {{ptr(sent.data()), size, 0, kIn}}),
+            size);
+  EXPECT_EQ(call_with(lane, SYS_recvfrom, {21, ptr(got.data()), size, 0, 0, 0},
+                      {{ptr(got.data()), size, 0, kOut}}),
+            size);
+  EXPECT_EQ(lane.upcalls, 0u);
+  EXPECT_EQ(got, sent);
+}
+
+// No call makes a file that its client does not expect, or at another number.
+TEST_F(Split, FilesOnlyWhereTheClientWants) {
+  EXPECT_EQ(lane.call(SYS_socket, {AF_INET, SOCK_STREAM, 0}), -EMFILE);
+  EXPECT_EQ(lane.call(SYS_socket, {AF_INET, SOCK_STREAM, 0}, 700), 700);
+  EXPECT_EQ(lane.call(SYS_socket, {AF_INET, SOCK_STREAM, 0}, 700), -EBUSY);
+  EXPECT_EQ(lane.call(SYS_socket, {AF_INET, SOCK_STREAM, 0}, 3), 3);
+  EXPECT_EQ(lane.call(SYS_dup, {700}, 10), 10);
+  EXPECT_EQ(lane.call(SYS_fcntl, {700, F_DUPFD, 5}, 6), 6);
+  int pair[2];
+  EXPECT_EQ(lane.call(SYS_pipe2, {ptr(pair), 0}, 8), -EMFILE);  // two, and one number
+  std::vector<uint64_t> bitmap(64);
+  EXPECT_EQ(lane.op(abi::Op::kListFds, {ptr(bitmap.data()), 512}), 700 / 8 + 1);
+  EXPECT_EQ(bitmap[0], (1u << 3 | 1u << 6 | 1u << 10));
+  EXPECT_EQ(bitmap[700 / 64], uint64_t{1} << 700 % 64);
+}
+
+}  // namespace
+}  // namespace mino::test
