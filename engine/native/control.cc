@@ -9,8 +9,8 @@
 namespace mino {
 
 Control::Control(Proxy& proxy, Fd socket, Fd minod, Fd client)
-    : SessionControl(proxy.memory, *proxy.stats, *proxy.stats_table, std::move(socket), std::move(minod),
-                     std::move(client)),
+    : SessionControl(proxy.memory, *proxy.stats, *proxy.stats_table, std::move(socket),
+                     std::move(minod), std::move(client)),
       proxy_(proxy),
       nudge_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       watched_(watch(nudge_.get())),
