@@ -69,7 +69,7 @@ Samples excess(const Samples& a, const Samples& b) {
 }
 
 struct Transfer {
-  Samples local_send, local_receive, offloaded_send, offloaded_receive, ratio;
+  Samples local_send, local_receive, offloaded_send, offloaded_receive, beside_send, beside_receive;
 };
 
 // CPU time that a process has used, all threads, in seconds.
@@ -99,7 +99,11 @@ class Bench {
     if (!trips) return std::unexpected(trips.error());
     auto idle = measure_idle();
     if (!idle) return std::unexpected(idle.error());
-    return report(*trips, *idle);
+    json result = report(*trips, *idle);
+    auto beside = report_beside();
+    if (!beside) return std::unexpected(beside.error());
+    if (!beside->is_null()) result["beside"] = std::move(*beside);
+    return result;
   }
 
  private:
@@ -118,6 +122,12 @@ class Bench {
       if (!started) return error("under --hook " + std::string(tier) + ": " + started.error().text);
       place->emplace(std::move(*started));
     }
+    if (options_.beside.empty()) return {};
+    std::vector<std::string> argv{self(), "--run-dir", options_.beside, "run", "--"};
+    argv.insert(argv.end(), child.begin(), child.end());
+    auto started = MeasuredProcess::start(argv);
+    if (!started) return error("on " + options_.beside + ": " + started.error().text);
+    beside_.emplace(std::move(*started));
     return {};
   }
 
@@ -143,6 +153,7 @@ class Bench {
     if (done) done = sample(auto_, on_host, host_auto_);
     if (done) done = sample(native_, fcntl, fcntl_local_);
     if (done) done = sample(auto_, fcntl, fcntl_offloaded_);
+    if (done && beside_) done = sample(beside_, fcntl, fcntl_beside_);
     for (size_t i = 0; i < std::size(kSizes) && done; i++) {
       const size_t times = std::clamp<size_t>(kSampleBytes / kSizes[i], 4, 200);
       const std::string command =
@@ -150,6 +161,7 @@ class Bench {
       Transfer& t = transfers_[i];
       done = sample(native_, command, t.local_send, &t.local_receive);
       if (done) done = sample(auto_, command, t.offloaded_send, &t.offloaded_receive);
+      if (done && beside_) done = sample(beside_, command, t.beside_send, &t.beside_receive);
     }
     return done;
   }
@@ -178,6 +190,9 @@ class Bench {
                                     cpu_seconds(auto_->pid())};
       for (const json& client : (*status)["clients"])
         seconds[1] += cpu_seconds(client["proxy_pid"].get<pid_t>());
+      for (const json& instance : (*status)["instances"]) {
+        if (instance.contains("pid")) seconds[1] += cpu_seconds(instance["pid"].get<pid_t>());
+      }
       return seconds;
     };
     // What spins after its last call has half a second to fall asleep.
@@ -191,21 +206,44 @@ class Bench {
                 {"client_cpu_seconds", after[2] - before[2]}};
   }
 
+  // The second device, in figures that are ratios to the same local samples.
+  Result<json> report_beside() const {
+    if (!beside_) return json();
+    auto dir = RunDir::at(options_.beside);
+    if (!dir) return std::unexpected(dir.error());
+    auto status = ask_device(*dir, "status");
+    if (!status) return std::unexpected(status.error());
+    json transfers = json::array();
+    for (size_t i = 0; i < std::size(kSizes); i++) {
+      const Transfer& t = transfers_[i];
+      transfers.push_back(
+          {{"bytes", kSizes[i]}, {"ratio", both(t.beside_send, t.beside_receive, t)}});
+    }
+    return json{{"engine", (*status)["engine"]},
+                {"offloaded_fcntl_ns", fcntl_beside_.summary()},
+                {"null_ratio", median(ratio(fcntl_beside_, fcntl_local_).values)},
+                {"null_ratio_best", least(fcntl_beside_) / least(fcntl_local_)},
+                {"transfer", transfers}};
+  }
+
+  // Send and receive together, against local ones.
+  static double both(const Samples& send, const Samples& receive, const Transfer& t) {
+    const auto sum = [](const Samples& a, const Samples& b) {
+      return combine(a, b, [](double x, double y) { return x + y; });
+    };
+    return median(ratio(sum(send, receive), sum(t.local_send, t.local_receive)).values);
+  }
+
   json report(const json& trips, const json& idle) const {
     json transfers = json::array();
     for (size_t i = 0; i < std::size(kSizes); i++) {
       const Transfer& t = transfers_[i];
-      const auto sum = [](const Samples& a, const Samples& b) {
-        return combine(a, b, [](double x, double y) { return x + y; });
-      };
       transfers.push_back({{"bytes", kSizes[i]},
                            {"local_send_ns", t.local_send.summary()},
                            {"offloaded_send_ns", t.offloaded_send.summary()},
                            {"local_receive_ns", t.local_receive.summary()},
                            {"offloaded_receive_ns", t.offloaded_receive.summary()},
-                           {"ratio", median(ratio(sum(t.offloaded_send, t.offloaded_receive),
-                                                  sum(t.local_send, t.local_receive))
-                                                .values)}});
+                           {"ratio", both(t.offloaded_send, t.offloaded_receive, t)}});
     }
     return {
         {"null_ratio", median(ratio(fcntl_offloaded_, fcntl_local_).values)},
@@ -234,11 +272,11 @@ class Bench {
 
   const RunDir& dir_;
   const BenchOptions& options_;
-  std::optional<MeasuredProcess> native_, auto_, patch_, sud_;
+  std::optional<MeasuredProcess> native_, auto_, patch_, sud_, beside_;
   bool keep_ = false;
   double load_ = 0;  // of the machine, before anything was measured
   Samples getppid_local_, host_native_, host_patch_, host_sud_, host_auto_, fcntl_local_,
-      fcntl_offloaded_;
+      fcntl_offloaded_, fcntl_beside_;
   Transfer transfers_[std::size(kSizes)];
 };
 
@@ -252,6 +290,7 @@ int bench_call(const RunDir& dir, const BenchOptions& options) {
                options.iterations);
   auto measured = Bench(dir, options).measure();
   if (!measured) return complain(kFailed, measured.error().text);
+  (*measured)["engine"] = (*status)["engine"];
   if (options.json) {
     std::printf("%s\n", measured->dump(2).c_str());
   } else {

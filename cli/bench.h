@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "base/run_dir.h"
 
@@ -15,6 +16,7 @@ namespace mino {
 struct BenchOptions {
   bool json = false;
   int64_t iterations = 21;  // samples per figure
+  std::string beside;       // run directory of a second device, measured in the same rounds
 };
 
 int bench_call(const RunDir& dir, const BenchOptions& options);

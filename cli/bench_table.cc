@@ -58,6 +58,22 @@ void print_bench_table(const json& r) {
                 figure(t["local_receive_ns"]).c_str(), figure(t["offloaded_receive_ns"]).c_str(),
                 t["ratio"].get<double>());
   }
+  if (r.contains("beside")) {
+    const json& beside = r["beside"];
+    const std::string here = r["engine"].get<std::string>(),
+                      there = beside["engine"].get<std::string>();
+    std::printf("\nside by side, against the same local calls (median)\n");
+    std::printf("  %-22s %10s %10s\n", "", here.c_str(), there.c_str());
+    std::printf("  %-22s %8.2f x %8.2f x\n", "null call", r["null_ratio"].get<double>(),
+                beside["null_ratio"].get<double>());
+    for (size_t i = 0; i < r["transfer"].size(); i++) {
+      const std::string what =
+          "send + receive " + std::to_string(r["transfer"][i]["bytes"].get<size_t>());
+      std::printf("  %-22s %8.2f x %8.2f x\n", what.c_str(),
+                  r["transfer"][i]["ratio"].get<double>(),
+                  beside["transfer"][i]["ratio"].get<double>());
+    }
+  }
   std::printf("\na call that stays on the host (fcntl on a local descriptor)\n");
   std::printf("  unhooked             %s\n", figure(r["hook"]["unhooked_ns"]).c_str());
   for (const char* tier : {"patch", "sud", "auto"}) {
@@ -66,9 +82,10 @@ void print_bench_table(const json& r) {
                 r["hook"][name + "_extra_ns"].get<double>());
   }
   const json& idle = r["idle"];
-  std::printf("\nCPU used in %.0f idle seconds: minod %.6f s, proxies %.6f s, client %.6f s\n",
-              idle["seconds"].get<double>(), idle["minod_cpu_seconds"].get<double>(),
-              idle["proxies_cpu_seconds"].get<double>(), idle["client_cpu_seconds"].get<double>());
+  std::printf(
+      "\nCPU used in %.0f idle seconds: minod %.6f s, proxies and kernel %.6f s, client %.6f s\n",
+      idle["seconds"].get<double>(), idle["minod_cpu_seconds"].get<double>(),
+      idle["proxies_cpu_seconds"].get<double>(), idle["client_cpu_seconds"].get<double>());
 }
 
 }  // namespace mino

@@ -167,6 +167,8 @@ int start(int argc, char** argv) {
   call->add_flag("--json", a.bench.json, "for programs");
   call->add_option("--iterations", a.bench.iterations, "samples per figure (default 21)")
       ->check(CLI::Range(1, 10000));
+  call->add_option("--beside", a.bench.beside,
+                   "run directory of a second device, measured in the same rounds");
   call->fallthrough();
   app.add_subcommand("bench-child", "the measured process of bench")->group("");
   for (CLI::App* command : app.get_subcommands({})) command->fallthrough();
