@@ -179,11 +179,31 @@ def kill_minod(t):
           f"its message does not name the remedy: {got.error_text}")
 
 
+def kill_kernel(t, number, what):
+    """The linux engine's kernel dies, by SIGKILL or by a panic: minod has another one soon."""
+    peer = Peer(t.gateway_address())
+    victims = [Client(t, peer, kind) for kind in kinds(t)]
+    instance = t.device.status()["instances"][0]["pid"]
+    os.kill(instance, number)
+    killed_at = time.monotonic()
+    for victim in victims:
+        victim.verify(t, killed_at, what)
+    peer.close()
+    wait_for("another kernel", lambda: t.device.status()["instances"][0].get("pid") not in
+             (instance, 0, None), 5)
+
+
 def main(t):
     t.device.up()
     works(t, "at first")
     kill_proxies(t)
     works(t, "after proxies were killed")
+    if os.environ.get("MINO_ENGINE") == "linux" and not t.native:
+        for number, what in ((signal.SIGKILL, "kernel killed"), (signal.SIGSEGV, "kernel panic")):
+            kill_kernel(t, number, what)
+            works(t, f"after {what}")
+        log = (t.device.run_dir / "minod.log").read_text()
+        check("Kernel panic" in log, "the kernel's last words are not in minod's log")
     if not t.native:
         for turn in ("first", "second"):
             kill_minod(t)

@@ -210,7 +210,7 @@ def work(build_dir, results):
         device = MinoDevice(mino_path, pathlib.Path(scratch) / "run", flags,
                             lambda argv: execute(argv, environment()))
         try:
-            device.up()
+            device.up("--config", HERE / "minod.toml")
             mino, seconds["under mino"] = run_under_mino(device, programs, results)
             device.down()
         finally:
