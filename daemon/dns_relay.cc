@@ -15,6 +15,7 @@
 #include <map>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "daemon/confine.h"
 #include "daemon/event_loop.h"
 #include "daemon/namespaces.h"
@@ -36,17 +37,17 @@ struct Server {
   int family() const { return address.ss_family; }
   const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&address); }
 
-  static Server at(const std::string& text) {
+  static Server at(const std::string& text, uint16_t port) {
     Server server;
     auto* v4 = reinterpret_cast<sockaddr_in*>(&server.address);
     auto* v6 = reinterpret_cast<sockaddr_in6*>(&server.address);
     if (::inet_pton(AF_INET, text.c_str(), &v4->sin_addr) == 1) {
       v4->sin_family = AF_INET;
-      v4->sin_port = htons(53);
+      v4->sin_port = htons(port);
       server.size = sizeof *v4;
     } else if (::inet_pton(AF_INET6, text.c_str(), &v6->sin6_addr) == 1) {
       v6->sin6_family = AF_INET6;
-      v6->sin6_port = htons(53);
+      v6->sin6_port = htons(port);
       server.size = sizeof *v6;
     }
     return server;
@@ -252,7 +253,31 @@ void drop_everything(std::vector<int> keep, pid_t minod) {
 
 }  // namespace
 
-void run_dns_relay(const std::vector<std::string>& servers, int netns) {
+std::string RelayPair::text() const {
+  return listen + "#" + std::to_string(listen_port) + "=" + server + "#" +
+         std::to_string(server_port);
+}
+
+std::optional<RelayPair> RelayPair::parse(std::string_view text) {
+  RelayPair pair;
+  const auto end = [](std::string_view words, std::string& address, uint16_t& port) {
+    const size_t at = words.find('#');
+    if (at == std::string_view::npos) return false;
+    const auto number = parse_integer(words.substr(at + 1), 1, 65535);
+    address = words.substr(0, at);
+    port = static_cast<uint16_t>(number.value_or(0));
+    return number && Server::at(address, port).size != 0;
+  };
+  const size_t middle = text.find('=');
+  if (middle == std::string_view::npos) return std::nullopt;
+  if (!end(text.substr(0, middle), pair.listen, pair.listen_port) ||
+      !end(text.substr(middle + 1), pair.server, pair.server_port)) {
+    return std::nullopt;
+  }
+  return pair;
+}
+
+void run_dns_relay(const std::vector<RelayPair>& wanted, int netns) {
   const pid_t minod = ::getppid();
   for (int number = 1; number < NSIG; number++) ::signal(number, SIG_DFL);
   sigset_t none;
@@ -265,21 +290,23 @@ void run_dns_relay(const std::vector<std::string>& servers, int netns) {
   };
   std::vector<Pair> pairs;
   std::vector<int> keep;
-  (void)in_network(netns, [&]() -> Result<void> {
-    for (const std::string& text : servers) {
-      const Server server = Server::at(text);
-      Fd datagrams = bound(server, SOCK_DGRAM), streams = bound(server, SOCK_STREAM);
+  const auto listen = [&]() -> Result<void> {
+    for (const RelayPair& pair : wanted) {
+      const Server here = Server::at(pair.listen, pair.listen_port);
+      Fd datagrams = bound(here, SOCK_DGRAM), streams = bound(here, SOCK_STREAM);
       if (!datagrams.valid() || !streams.valid()) {
-        spdlog::warn("names: cannot listen on {} port 53 of the device: {}", text,
+        spdlog::warn("names: cannot listen on {} port {}: {}", pair.listen, pair.listen_port,
                      std::strerror(errno));
         continue;
       }
       keep.push_back(datagrams.get());
       keep.push_back(streams.get());
-      pairs.push_back({server, std::move(datagrams), std::move(streams)});
+      pairs.push_back(
+          {Server::at(pair.server, pair.server_port), std::move(datagrams), std::move(streams)});
     }
     return {};
-  });
+  };
+  (void)(netns < 0 ? listen() : in_network(netns, listen));
   drop_everything(keep, minod);
   EventLoop loop;
   std::vector<std::unique_ptr<Datagrams>> all_datagrams;

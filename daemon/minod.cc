@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -33,6 +34,7 @@ namespace {
 constexpr int kFailed = 1, kMisconfigured = 2;
 
 struct Options {
+  std::vector<std::string> relay;
   std::string config_file, run_dir, engine, address, log_level;
   bool no_nat = false, clean = false;
   int ready_fd = -1;
@@ -192,31 +194,34 @@ Result<void> serve(const Options& options, const Config& config, const RunDir& d
   EventLoop loop;
   Proxies proxies(*engine, network.netns(), network.mount_ns(), dir.session_socket(),
                   config.sessions);
+  std::optional<Resolvers> resolvers;
   std::optional<KernelInstance> kernel;
   if (is_linux) {
     auto options = kernel_options(config, dir, network, proxies.table_file());
-    options.serves = [&proxies](int socket) { proxies.set_instance(socket); };
+    options.serves = [&proxies, &resolvers](int socket) {
+      proxies.set_instance(socket);
+      if (resolvers && socket >= 0) resolvers->restart();
+    };
     kernel.emplace(loop, std::move(options));
     if (auto done = kernel->start(); !done) return done;
   }
   Admission admission(loop, std::move(*sessions), config, proxies);
   Status status(config, dir, network, proxies, kernel ? &*kernel : nullptr);
   Control control(loop, std::move(*controls), status, [&loop] { loop.stop(); });
-  std::optional<Resolvers> resolvers;
-  if (config.dns_relay && !is_linux) resolvers.emplace(loop, network.netns());
+  if (config.dns_relay) {
+    resolvers.emplace(loop, is_linux
+                                ? DevicePlace{-1, ipv4_text(network.uplink().gateway), dir.path()}
+                                : DevicePlace{network.netns(), "", ""});
+  }
   loop.add(signals.get(), EPOLLIN, [&](uint32_t) {
     signalfd_siginfo info;
     while (::read(signals.get(), &info, sizeof info) == sizeof info) {
       if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT) loop.stop();
     }
     proxies.reap([&](pid_t pid, int status) {
-      if (resolvers && pid == resolvers->relay()) {
-        resolvers->relay_ended();
-      } else if (kernel && pid == kernel->pid()) {
-        kernel->ended(status);
-      } else {
-        return false;
-      }
+      if (resolvers && resolvers->relay_ended(pid)) return true;
+      if (!kernel || pid != kernel->pid()) return false;
+      kernel->ended(status);
       return true;
     });
   });
@@ -230,6 +235,20 @@ Result<void> serve(const Options& options, const Config& config, const RunDir& d
   kernel.reset();
   proxies.stop();
   return {};
+}
+
+// Started by a minod (daemon/resolvers.cc), offloaded.
+int relay(const Options& options) {
+  std::vector<RelayPair> pairs;
+  for (const std::string& text : options.relay) {
+    auto pair = RelayPair::parse(text);
+    if (!pair)
+      return fail(options, kMisconfigured, "--relay " + text + ": not ADDRESS#PORT=ADDRESS#PORT");
+    pairs.push_back(std::move(*pair));
+  }
+  ::prctl(PR_SET_NAME, "mino-dns");  // what `mino status` calls its session
+  start_log("info");
+  run_dns_relay(pairs, -1);
 }
 
 int run(const Options& options) {
@@ -282,11 +301,12 @@ int main(int argc, char** argv) {
   app.add_flag("--clean", options.clean,
                "remove what a crashed minod of this run directory left, and exit");
   app.add_option("--ready-fd", options.ready_fd)->group("");
+  app.add_option("--relay", options.relay)->group("");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& mistake) {
     const int status = app.exit(mistake);
     return status == 0 ? 0 : mino::kMisconfigured;
   }
-  return mino::run(options);
+  return options.relay.empty() ? mino::run(options) : mino::relay(options);
 }

@@ -5,14 +5,16 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
 
 #include "base/log.h"
 #include "base/text.h"
-#include "daemon/dns_relay.h"
+#include "daemon/confine.h"
 
 namespace mino {
 
@@ -40,9 +42,9 @@ std::vector<std::string> loopback_resolvers(std::string_view resolv_conf) {
   return servers;
 }
 
-Resolvers::Resolvers(EventLoop& loop, int netns, std::string path)
+Resolvers::Resolvers(EventLoop& loop, DevicePlace place, std::string path)
     : loop_(loop),
-      netns_(netns),
+      place_(std::move(place)),
       path_(std::move(path)),
       inotify_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {
   if (inotify_.valid()) {
@@ -85,32 +87,79 @@ void Resolvers::watch() {
 void Resolvers::refresh() {
   const auto text = read_file(path_);
   auto servers = loopback_resolvers(text ? *text : "");
-  if (servers == servers_ && relay_ != 0) return;
-  if (servers.empty() && relay_ == 0) return;
+  if (servers == servers_ && !relays_.empty()) return;
+  if (servers.empty() && relays_.empty()) return;
   servers_ = std::move(servers);
+  restart();
+}
+
+void Resolvers::restart() {
   stop();
   if (!servers_.empty()) start();
 }
 
 void Resolvers::start() {
+  constexpr uint16_t kPort = 53, kHandOverPort = 61053;  // and up, at the host's end
+  std::vector<RelayPair> here, there;
+  for (const std::string& server : servers_) {
+    const auto port = static_cast<uint16_t>(kHandOverPort + here.size());
+    if (place_.gateway.empty()) {
+      here.push_back({server, kPort, server, kPort});
+    } else {
+      here.push_back({place_.gateway, port, server, kPort});
+      there.push_back({server, kPort, place_.gateway, port});
+    }
+  }
+  relays_.push_back(start_relay(here, place_.netns));
+  if (!there.empty()) relays_.push_back(start_offloaded_relay(there));
+  if (std::erase_if(relays_, [](pid_t pid) { return pid < 0; }) != 0)
+    spdlog::error("cannot start the DNS relay: {}", std::strerror(errno));
+  for (const pid_t relay : relays_)
+    spdlog::info("names: relaying {} (process {})", join(servers_, ", "), relay);
+}
+
+pid_t Resolvers::start_relay(const std::vector<RelayPair>& pairs, int netns) {
   const pid_t child = ::fork();
-  if (child == 0) run_dns_relay(servers_, netns_);
-  if (child < 0) return spdlog::error("cannot start the DNS relay: {}", std::strerror(errno));
-  relay_ = child;
-  spdlog::info("names: relaying {} (process {})", join(servers_, ", "), child);
+  if (child == 0) run_dns_relay(pairs, netns);
+  return child;
+}
+
+// minod itself, under `mino run`: its sockets are the device's.
+pid_t Resolvers::start_offloaded_relay(const std::vector<RelayPair>& pairs) {
+  char path[4096];
+  const ssize_t n = ::readlink("/proc/self/exe", path, sizeof path);
+  const std::string minod(path, n > 0 ? static_cast<size_t>(n) : 0);
+  const std::string mino = minod.substr(0, minod.rfind('/') + 1) + "mino";
+  std::vector<std::string> arguments{mino, "--run-dir", place_.run_dir, "run", "--", minod};
+  for (const RelayPair& pair : pairs) arguments.insert(arguments.end(), {"--relay", pair.text()});
+  const pid_t child = ::fork();
+  if (child != 0) return child;
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  close_others({});
+  std::vector<char*> argv;
+  for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+  argv.push_back(nullptr);
+  ::execv(argv[0], argv.data());
+  std::fprintf(stderr, "cannot run %s: %s\n", argv[0], std::strerror(errno));
+  ::_exit(1);
 }
 
 void Resolvers::stop() {
-  if (relay_ == 0) return;
-  ::kill(relay_, SIGKILL);
-  ::waitpid(relay_, nullptr, 0);
-  relay_ = 0;
+  for (const pid_t relay : relays_) {
+    ::kill(relay, SIGKILL);
+    ::waitpid(relay, nullptr, 0);
+  }
+  relays_.clear();
 }
 
-void Resolvers::relay_ended() {
-  spdlog::warn("the DNS relay (process {}) ended; starting another one in 2 seconds", relay_);
-  relay_ = 0;
-  loop_.after(std::chrono::seconds(2), [this] { refresh(); });
+bool Resolvers::relay_ended(pid_t pid) {
+  if (std::erase(relays_, pid) == 0) return false;
+  spdlog::warn("a DNS relay (process {}) ended; starting another one in 2 seconds", pid);
+  loop_.after(std::chrono::seconds(2), [this] { restart(); });
+  return true;
 }
 
 }  // namespace mino

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "daemon/dns_relay.h"
 #include "daemon/event_loop.h"
 
 namespace mino {
@@ -19,26 +20,39 @@ namespace mino {
 // (resolv.conf(5)).
 std::vector<std::string> loopback_resolvers(std::string_view resolv_conf);
 
+// Where offloaded programs look for those servers: in a network namespace of this kernel, or in a
+// kernel instance, whose addresses only an offloaded process can listen on. That one then hands
+// over to a second relay at the host's end of the uplink.
+struct DevicePlace {
+  int netns = -1;
+  std::string gateway;  // a kernel instance's; "" for a namespace
+  std::string run_dir;  // whose device the offloaded relay uses
+};
+
 class Resolvers {
  public:
-  Resolvers(EventLoop& loop, int netns, std::string path = "/etc/resolv.conf");
+  Resolvers(EventLoop& loop, DevicePlace place, std::string path = "/etc/resolv.conf");
   ~Resolvers();
 
-  pid_t relay() const { return relay_; }  // 0: none is needed
-  void relay_ended();                     // it should not: starts another one after a while
+  // A child of minod's has ended: true if it was a relay. Another one is started after a while.
+  bool relay_ended(pid_t pid);
+  // The device is a new one: relays begin anew.
+  void restart();
 
  private:
   void watch();
   void refresh();
   void start();
   void stop();
+  pid_t start_relay(const std::vector<RelayPair>& pairs, int netns);
+  pid_t start_offloaded_relay(const std::vector<RelayPair>& pairs);
 
   EventLoop& loop_;
-  const int netns_;
+  const DevicePlace place_;
   const std::string path_;
   Fd inotify_;
   std::vector<std::string> servers_;
-  pid_t relay_ = 0;
+  std::vector<pid_t> relays_;
   bool refresh_due_ = false;
 };
 
