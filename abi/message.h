@@ -54,7 +54,7 @@ struct Message {
   MessageType type{};
   uint32_t version = kVersion;
   uint32_t lane = 0;         // AttachLane, Bell, Cancel; Import: 1 = keep the export for others
-  uint32_t turn = 0;         // Cancel; Reaped: the child's pid
+  uint32_t turn = 0;         // Cancel; Reaped: the child's pid; Hello: 1 + kernel instance, or 0
   uint32_t lane_count = 0;   // Hello (wish, 0 = default), Welcome, Child
   uint32_t arena_bytes = 0;  // Hello (wish, 0 = default), Welcome, Child
   RefuseReason reason{};     // Refuse

@@ -138,7 +138,8 @@ struct usrcall_stats {
 	uint64_t bytes_out;
 	uint32_t lanes;
 	char name[16];
-	uint32_t pad[13];
+	uint32_t instance;
+	uint32_t pad[12];
 };
 
 /*

@@ -29,6 +29,7 @@ int down(const RunDir& dir);
 struct RunOptions {
   std::string hook = "auto", device, policy_file, arena;
   bool trace = false, no_windows = false;
+  int64_t instance = -1;  // -1: where minod says
   std::vector<std::string> command;
 };
 int run(const RunDir& dir, const RunOptions& options);

@@ -25,7 +25,8 @@ std::string HandOver::text(bool user_preload) const {
   return "v=1;sock=" + socket + ";hook=" + hook + ";windows=" + (windows ? "1" : "0") +
          ";arena=" + std::to_string(arena_bytes) + ";trace=" + std::to_string(trace_fd) +
          ";families=" + join(families, ",") + ";netlinks=" + join(netlinks, ",") +
-         ";paths=" + join(paths, ":") + ";orig=" + (user_preload ? "1" : "0");
+         ";paths=" + join(paths, ":") + ";orig=" + (user_preload ? "1" : "0") +
+         ";instance=" + std::to_string(instance);
 }
 
 Result<std::string> preload_value(const std::string& library, const char* old) {

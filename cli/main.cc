@@ -46,6 +46,10 @@ void add_run_options(CLI::App& command, Arguments& a) {
   command.add_option("--device", a.run.device, "the device's URL, as shm:/run/mino/minod.sock");
   command.add_flag("--no-windows", a.run.no_windows,
                    "carry registers only; the device fetches all memory (slow)");
+  command
+      .add_option("--instance", a.run.instance,
+                  "the kernel instance that the program uses, from 0 (default: by turns)")
+      ->check(CLI::Range(0, 15));
   command.add_option("--arena", a.run.arena,
                      "bytes of memory shared per thread (default: the device's)");
   command.add_option("--policy", a.run.policy_file, "TOML file with [policy]: what is offloaded");

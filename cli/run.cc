@@ -53,7 +53,8 @@ std::string device_mistake(const json& status) {
     return "the device speaks version " + std::to_string(version) + ", this mino version " +
            std::to_string(abi::kVersion) + "; restart the device with this build";
   }
-  const auto sessions = status["instances"][0]["sessions"].get<int64_t>();
+  int64_t sessions = 0;
+  for (const json& instance : status["instances"]) sessions += instance["sessions"].get<int64_t>();
   const auto limit = status["limits"]["sessions"].get<int64_t>();
   if (sessions < limit) return {};
   return "the device is full: " + std::to_string(sessions) +
@@ -83,6 +84,20 @@ Result<Policy> policy_of(const std::string& file, const json& status) {
   return policy;
 }
 
+// All processes of a program share one kernel instance.
+Result<int64_t> place(const RunDir& dir, const RunOptions& options, const json& status) {
+  const size_t count = status["instances"].size();
+  if (options.instance >= 0) {
+    if (static_cast<size_t>(options.instance) < count) return options.instance;
+    return error("--instance " + std::to_string(options.instance) + ": this device has " +
+                 std::to_string(count) + "; count from 0");
+  }
+  if (count == 1) return 0;
+  auto answer = ask_device(dir, "place");
+  if (!answer) return std::unexpected(answer.error());
+  return (*answer)["instance"].get<int64_t>();
+}
+
 Result<HandOver> prepare(const RunDir& dir, const RunOptions& options) {
   auto status = ask_device(dir, "status");
   if (!status) return std::unexpected(status.error());
@@ -91,7 +106,10 @@ Result<HandOver> prepare(const RunDir& dir, const RunOptions& options) {
   if (!arena) return std::unexpected(arena.error());
   auto policy = policy_of(options.policy_file, *status);
   if (!policy) return std::unexpected(policy.error());
+  auto instance = place(dir, options, *status);
+  if (!instance) return std::unexpected(instance.error());
   HandOver hand_over;
+  hand_over.instance = *instance;
   hand_over.socket = dir.session_socket();
   hand_over.hook = options.hook;
   hand_over.windows = !options.no_windows;

@@ -43,7 +43,8 @@ uint64_t number(const json& value) {
 
 void print_summary(const RunDir& dir, const json& status) {
   const json& uplink = status["uplink"];
-  const json& instance = status["instances"][0];
+  const json& instances = status["instances"];
+  const json& instance = instances[0];
   const json& counters = status["counters"];
   std::printf("device    %s   up %s, engine %s (Linux %s), pid %d\n", dir.path().c_str(),
               duration(status["uptime_seconds"].get<double>()).c_str(),
@@ -51,9 +52,22 @@ void print_summary(const RunDir& dir, const json& status) {
               status["pid"].get<int>());
   std::printf("network   %s, host end %s%s\n", word(uplink["address"]).c_str(),
               word(uplink["gateway"]).c_str(), uplink["nat"].get<bool>() ? ", NAT" : ", no NAT");
-  std::printf("sessions  %lu of %lu, %lu sockets, %s\n", number(instance["sessions"]),
-              number(status["limits"]["sessions"]), number(instance["sockets"]),
-              human_bytes(number(instance["memory_bytes"])).c_str());
+  uint64_t sessions = 0, memory = 0;
+  int64_t sockets = 0;
+  for (const json& one : instances) {
+    sessions += number(one["sessions"]);
+    sockets += std::max<int64_t>(one["sockets"].get<int64_t>(), 0);
+    memory += number(one["memory_bytes"]);
+  }
+  std::printf("sessions  %lu of %lu, %ld sockets, %s\n", sessions,
+              number(status["limits"]["sessions"]), sockets, human_bytes(memory).c_str());
+  for (size_t i = 0; instances.size() > 1 && i < instances.size(); i++) {
+    const json& one = instances[i];
+    std::printf("kernel %lu  %s, pid %d, up %s, %lu sessions, %ld sockets, %s\n", i,
+                word(one["address"]).c_str(), one["pid"].get<int>(),
+                duration(one["uptime_seconds"].get<double>()).c_str(), number(one["sessions"]),
+                one["sockets"].get<int64_t>(), human_bytes(number(one["memory_bytes"])).c_str());
+  }
   std::printf("so far    %lu calls, %lu round trips, %lu upcalls, %s in, %s out\n",
               number(counters["calls"]), number(counters["round_trips"]),
               number(counters["upcalls"]), human_bytes(number(counters["bytes_in"])).c_str(),

@@ -31,6 +31,7 @@ std::vector<std::string> minod_command(const RunDir& dir, const UpOptions& optio
   pass("--config", options.config_file);
   pass("--engine", options.engine);
   pass("--address", options.address);
+  if (options.instances != 1) pass("--instances", std::to_string(options.instances));
   if (options.no_nat) argv.emplace_back("--no-nat");
   return argv;
 }

@@ -50,6 +50,7 @@ void read_linux(SettingsTable& table, Config& config) {
     return value.empty() || value[0] == '/' ? "" : "must be an absolute path";
   });
   table.integer("memory_mib", config.kernel_memory, 64, 65536);
+  table.integer("instances", config.instances, 1, Config::kMaxInstances);
   table.finish();
 }
 

@@ -18,8 +18,10 @@ namespace mino {
 struct Config {
   std::string run_dir;  // empty: the default
   std::string engine = "native";
-  std::string kernel;                     // of the linux engine; empty: beside minod
-  int64_t kernel_memory = 512;            // MiB
+  std::string kernel;           // of the linux engine; empty: beside minod
+  int64_t kernel_memory = 512;  // MiB
+  static constexpr int64_t kMaxInstances = 16;
+  int64_t instances = 1;                  // kernels, of the linux engine
   std::optional<UplinkAddresses> uplink;  // nothing: "auto"
   bool nat = true;
   int64_t mtu = 0;                            // 0: that of the host's default route

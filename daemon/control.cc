@@ -83,6 +83,8 @@ void Control::answer(Connection& connection, std::string_view line) {
   json reply;
   if (command == "\"status\"") {
     reply = status_.report();
+  } else if (command == "\"place\"") {
+    reply = {{"instance", status_.place()}};
   } else if (command == "\"down\"") {
     ucred peer{};
     socklen_t size = sizeof peer;

@@ -108,25 +108,17 @@ Result<void> DeviceNetwork::build(const Config& config) {
   HostNetworkLock lock;
   auto host = Rtnetlink::open();
   if (!host) return std::unexpected(host.error());
-  auto taken = host->ipv4_routes();
-  if (!taken) return std::unexpected(taken.error());
-  if (config.uplink) {
-    if (auto net = collision(config.uplink->device, *taken)) {
-      return error("uplink address " + config.uplink->device.text() +
-                   " collides with the route to " + net->network_text() +
-                   " that this host has; choose another one, or \"auto\"");
-    }
-    uplink_ = *config.uplink;
-  } else {
-    auto chosen = choose_uplink(*taken);
-    if (!chosen) return std::unexpected(chosen.error());
-    uplink_ = *chosen;
-  }
+  if (auto done = choose_addresses(config, *host); !done) return done;
   const bool wants_nat = config.nat && host->default_route_link(AF_INET) != 0;
   Result<std::string> former = std::string(Forwarding::kUntouched);
   if (wants_nat) former = Forwarding::former(*host, dir_);
   if (!former) return std::unexpected(former.error());
-  if (auto done = link_up(*host, config, *former); !done) return done;
+  if (auto done = note_former(*former); !done) return done;
+  mtu_ = config.mtu != 0 ? static_cast<int>(config.mtu) : host_mtu(*host);
+  for (Uplink& uplink : uplinks_) {
+    // An instance of the linux engine has a network of its own: there the tap ends.
+    if (auto done = link_up(*host, uplink, config.engine == "linux", *former); !done) return done;
+  }
   if (wants_nat) {
     go_beyond_host();
   } else if (config.nat) {
@@ -138,9 +130,46 @@ Result<void> DeviceNetwork::build(const Config& config) {
   return {};
 }
 
-Result<void> DeviceNetwork::link_up(Rtnetlink& host, const Config& config,
+Result<void> DeviceNetwork::choose_addresses(const Config& config, Rtnetlink& host) {
+  auto taken = host.ipv4_routes();
+  if (!taken) return std::unexpected(taken.error());
+  for (int64_t i = 0; i < config.instances; i++) {
+    Uplink uplink;
+    // Names of interfaces have 15 characters at most; the directory's has 13.
+    uplink.link = dir_.host_link() + (i == 0 ? "" : std::string(1, static_cast<char>('a' + i)));
+    if (i == 0 && config.uplink) {
+      if (auto net = collision(config.uplink->device, *taken)) {
+        return error("uplink address " + config.uplink->device.text() +
+                     " collides with the route to " + net->network_text() +
+                     " that this host has; choose another one, or \"auto\"");
+      }
+      uplink.addresses = *config.uplink;
+    } else {
+      auto chosen = choose_uplink(*taken);
+      if (!chosen) return std::unexpected(chosen.error());
+      uplink.addresses = *chosen;
+    }
+    taken->push_back(uplink.addresses.device);
+    uplinks_.push_back(std::move(uplink));
+  }
+  return {};
+}
+
+// Before ip_forward is touched, its former value is noted: with the boot, since sysctls do not
+// outlive one.
+Result<void> DeviceNetwork::note_former(const std::string& former) {
+  Fd note(::open(dir_.remains_file().c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC | O_NOFOLLOW,
+                 0644));
+  const std::string text = boot_id() + " " + former + "\n";
+  if (!note.valid() || ::write(note.get(), text.data(), text.size()) < 0) {
+    return errno_error(dir_.remains_file());
+  }
+  return {};
+}
+
+Result<void> DeviceNetwork::link_up(Rtnetlink& host, Uplink& uplink, bool is_tap,
                                     const std::string& former) {
-  const std::string name = dir_.host_link();
+  const std::string& name = uplink.link;
   auto existing = host.find_link(name);
   if (!existing) return std::unexpected(existing.error());
   if (existing->has_value()) {
@@ -149,17 +178,6 @@ Result<void> DeviceNetwork::link_up(Rtnetlink& host, const Config& config,
                  "(ip link delete " +
                  name + ") or choose another --run-dir");
   }
-  // Before ip_forward is touched, its former value is noted: with the boot, since sysctls do not
-  // outlive one.
-  Fd note(::open(dir_.remains_file().c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC | O_NOFOLLOW,
-                 0644));
-  const std::string text = boot_id() + " " + former + "\n";
-  if (!note.valid() || ::write(note.get(), text.data(), text.size()) < 0) {
-    return errno_error(dir_.remains_file());
-  }
-  mtu_ = config.mtu != 0 ? static_cast<int>(config.mtu) : host_mtu(host);
-  // An instance of the linux engine has a network of its own: there the tap ends.
-  const bool is_tap = config.engine == "linux";
   auto done = is_tap ? host.add_tap(name, mtu_) : host.add_veth(name, kDeviceLink, netns(), mtu_);
   if (!done) return done;
   auto link = host.find_link(name);
@@ -167,14 +185,16 @@ Result<void> DeviceNetwork::link_up(Rtnetlink& host, const Config& config,
   if (!link->has_value()) return error("interface " + name + " vanished");
   const int index = (*link)->index;
   done = host.set_alias(index, link_alias(dir_, former));
-  if (done) done = host.add_address(index, bytes_of(uplink_.gateway), uplink_.device.prefix);
+  if (done)
+    done =
+        host.add_address(index, bytes_of(uplink.addresses.gateway), uplink.addresses.device.prefix);
   if (done) done = host.set_up(index);
   if (!done) return done;
   if (!is_tap) return prepare_device(host, index);
   if (::access("/proc/sys/net/ipv6", F_OK) != 0) return {};
-  if (auto ipv6 = add_host_ipv6(host, index); !ipv6) {
+  if (auto ipv6 = add_host_ipv6(host, uplink, index); !ipv6) {
     spdlog::warn("the device has no IPv6 address: {}", ipv6.error().text);
-    ipv6_.clear();
+    uplink.ipv6.clear();
   }
   return {};
 }
@@ -202,7 +222,7 @@ Result<void> DeviceNetwork::prepare_device(Rtnetlink& host, int index) {
   if (::access("/proc/sys/net/ipv6", F_OK) == 0) {
     if (auto ipv6 = add_ipv6(host, *device, index, (*far_end)->index); !ipv6) {
       spdlog::warn("the device has no IPv6 address: {}", ipv6.error().text);
-      ipv6_.clear();
+      uplinks_[0].ipv6.clear();
     }
   }
   return {};
@@ -216,12 +236,12 @@ Result<void> DeviceNetwork::set_device_up(Rtnetlink& device) {
     const int index = (*link)->index;
     if (name == kDeviceLink) {
       auto done =
-          device.add_address(index, bytes_of(uplink_.device.address), uplink_.device.prefix);
+          device.add_address(index, bytes_of(uplink().device.address), uplink().device.prefix);
       if (!done) return done;
     }
     if (auto done = device.set_up(index); !done) return done;
     if (name == kDeviceLink) {
-      if (auto done = device.add_default_route(bytes_of(uplink_.gateway), index); !done)
+      if (auto done = device.add_default_route(bytes_of(uplink().gateway), index); !done)
         return done;
     }
   }
@@ -230,15 +250,15 @@ Result<void> DeviceNetwork::set_device_up(Rtnetlink& device) {
 
 Result<void> DeviceNetwork::add_ipv6(Rtnetlink& host, Rtnetlink& device, int host_link,
                                      int device_link) {
-  auto done = device.add_address(device_link, ipv6_bytes(uplink_, 2), 64);
-  if (done) done = add_host_ipv6(host, host_link);
+  auto done = device.add_address(device_link, ipv6_bytes(uplink(), 2), 64);
+  if (done) done = add_host_ipv6(host, uplinks_[0], host_link);
   if (!done || !forwards_ipv6_) return done;
-  return device.add_default_route(ipv6_bytes(uplink_, 1), device_link);
+  return device.add_default_route(ipv6_bytes(uplink(), 1), device_link);
 }
 
-Result<void> DeviceNetwork::add_host_ipv6(Rtnetlink& host, int link) {
-  if (auto done = host.add_address(link, ipv6_bytes(uplink_, 1), 64); !done) return done;
-  ipv6_ = ipv6_text(ipv6_bytes(uplink_, 2)) + "/64";
+Result<void> DeviceNetwork::add_host_ipv6(Rtnetlink& host, Uplink& uplink, int link) {
+  if (auto done = host.add_address(link, ipv6_bytes(uplink.addresses, 1), 64); !done) return done;
+  uplink.ipv6 = ipv6_text(ipv6_bytes(uplink.addresses, 2)) + "/64";
   // A default route that leads nowhere would make programs wait for IPv6 timeouts, so there is one
   // only where the host forwards IPv6 already. mino does not switch that on: it would make the host
   // ignore router advertisements.
@@ -265,17 +285,22 @@ std::string digits(const std::array<uint8_t, 16>& bytes) {
 
 }  // namespace
 
-std::string DeviceNetwork::ipv6_digits() const {
-  return ipv6_.empty() ? "" : digits(ipv6_bytes(uplink_, 2));
+std::string DeviceNetwork::ipv6_digits(const Uplink& uplink) const {
+  return uplink.ipv6.empty() ? "" : digits(ipv6_bytes(uplink.addresses, 2));
 }
 
-std::string DeviceNetwork::gateway6_digits() const {
-  return forwards_ipv6_ ? digits(ipv6_bytes(uplink_, 1)) : "";
+std::string DeviceNetwork::gateway6_digits(const Uplink& uplink) const {
+  return forwards_ipv6_ ? digits(ipv6_bytes(uplink.addresses, 1)) : "";
 }
 
 void DeviceNetwork::go_beyond_host() {
-  const std::string ipv6 = forwards_ipv6_ ? ipv6_text(ipv6_bytes(uplink_, 0)) + "/64" : "";
-  auto done = add_nat(dir_, uplink_.device.network_text(), ipv6);
+  std::vector<std::string> ipv4, ipv6, links;
+  for (const Uplink& uplink : uplinks_) {
+    ipv4.push_back(uplink.addresses.device.network_text());
+    if (forwards_ipv6_) ipv6.push_back(ipv6_text(ipv6_bytes(uplink.addresses, 0)) + "/64");
+    links.push_back(uplink.link);
+  }
+  auto done = add_nat(dir_, links, ipv4, ipv6);
   if (done) done = Forwarding::enable();
   if (!done) {
     remove_nat(dir_);
@@ -297,9 +322,11 @@ void DeviceNetwork::remove_remains(const RunDir& dir) {
   HostNetworkLock lock;
   auto host = Rtnetlink::open();
   if (!host) return spdlog::warn("{}", host.error().text);
-  auto link = host->find_link(dir.host_link());
-  if (link && link->has_value() && is_own_alias((*link)->alias, dir)) {
-    if (auto done = host->delete_link((*link)->index); !done) spdlog::warn("{}", done.error().text);
+  auto links = host->links();
+  if (!links) spdlog::warn("{}", links.error().text);
+  for (const Link& link : links.value_or(std::vector<Link>())) {
+    if (!is_own_alias(link.alias, dir)) continue;
+    if (auto done = host->delete_link(link.index); !done) spdlog::warn("{}", done.error().text);
   }
   if (!note) return;  // nothing else is changed before the note exists
   remove_nat(dir);

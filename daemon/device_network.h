@@ -8,6 +8,7 @@
 
 #include <array>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -20,6 +21,13 @@ namespace mino {
 
 class Rtnetlink;
 
+// Where one kernel of the device meets the host.
+struct Uplink {
+  UplinkAddresses addresses;
+  std::string link;  // the host's end
+  std::string ipv6;  // the device's address, "" where the host has no IPv6
+};
+
 class DeviceNetwork {
  public:
   static Result<DeviceNetwork> make(const RunDir& dir, const Config& config);
@@ -30,28 +38,30 @@ class DeviceNetwork {
 
   int netns() const { return namespaces_.network.get(); }
   int mount_ns() const { return namespaces_.mount.get(); }
-  const UplinkAddresses& uplink() const { return uplink_; }
-  const std::string& ipv6() const { return ipv6_; }  // "" where the kernel has no IPv6
-  // The hexadecimal digits of the device's IPv6 address and, where it has a default route, gateway.
-  std::string ipv6_digits() const;
-  std::string gateway6_digits() const;
+  // One, or one for each instance of the linux engine.
+  const std::vector<Uplink>& uplinks() const { return uplinks_; }
+  const UplinkAddresses& uplink() const { return uplinks_[0].addresses; }
+  // The hexadecimal digits of a device's IPv6 address and, where it has a default route, gateway.
+  std::string ipv6_digits(const Uplink& uplink) const;
+  std::string gateway6_digits(const Uplink& uplink) const;
   int mtu() const { return mtu_; }
   bool nat() const { return nat_; }
 
  private:
   explicit DeviceNetwork(const RunDir& dir) : dir_(dir) {}
   Result<void> build(const Config& config);
+  Result<void> choose_addresses(const Config& config, Rtnetlink& host);
+  Result<void> note_former(const std::string& former);
   Result<void> prepare_device(Rtnetlink& host, int index);
-  Result<void> link_up(Rtnetlink& host, const Config& config, const std::string& former);
+  Result<void> link_up(Rtnetlink& host, Uplink& uplink, bool is_tap, const std::string& former);
   Result<void> set_device_up(Rtnetlink& device);
   Result<void> add_ipv6(Rtnetlink& host, Rtnetlink& device, int host_link, int device_link);
-  Result<void> add_host_ipv6(Rtnetlink& host, int link);
+  Result<void> add_host_ipv6(Rtnetlink& host, Uplink& uplink, int link);
   void go_beyond_host();
 
   RunDir dir_;
   Namespaces namespaces_;
-  UplinkAddresses uplink_;
-  std::string ipv6_;
+  std::vector<Uplink> uplinks_;
   bool forwards_ipv6_ = false;
   int mtu_ = 0;
   bool nat_ = false;

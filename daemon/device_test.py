@@ -135,7 +135,7 @@ class Device:
             pass
 
 
-def message(kind, version=1, lanes=0, arena=0, text=b""):
+def message(kind, version=2, lanes=0, arena=0, text=b""):
     return MESSAGE.pack(MAGIC, kind, version, 0, 0, lanes, arena, 0, 0, text)
 
 
@@ -244,12 +244,12 @@ def test_configuration():
     config = scratch / "minod.toml"
     for text, want in (("\n[uplink]\nadress = 'auto'\n", ":3:1: unknown key uplink.adress"),
                        ("[uplink]\naddress = '10.1.1.1'\n", ":2:11: uplink.address:"),
-                       ("engine = 'linux'\n", ":1:10: engine:"), ("[limits]\nsessions = 'x'", ":2:12:")):
+                       ("engine = 'linus'\n", ":1:10: engine:"), ("[limits]\nsessions = 'x'", ":2:12:")):
         config.write_text(text)
         result = device.mino("up", "--config", config)
         equal(result.returncode, 2, f"status with {text!r}")
         check(f"{config}{want}" in result.stderr, f"{want} is not in: {result.stderr}")
-    for argv, status in ((("--engine", "linux"), 2), (("--address", "10.1.1.300/24"), 2), (("--transport", "verbs"), 2),
+    for argv, status in ((("--engine", "linus"), 2), (("--address", "10.1.1.300/24"), 2), (("--transport", "verbs"), 2),
                          (("--instances", "2"), 2)):
         result = device.mino("up", *argv)
         equal(result.returncode, status, f"status of up {' '.join(argv)}")

@@ -37,6 +37,7 @@ struct Options {
   std::vector<std::string> relay;
   std::string config_file, run_dir, engine, address, log_level;
   bool no_nat = false, clean = false;
+  int64_t instances = 0;  // 0: the file's
   int ready_fd = -1;
 };
 
@@ -86,6 +87,11 @@ Result<Config> configure(const Options& options) {
     auto uplink = parse_uplink(options.address, "");
     if (!uplink) return error("--address " + uplink.error().text);
     config.uplink = *uplink;
+  }
+  if (options.instances != 0) config.instances = options.instances;
+  if (config.engine != "linux" && config.instances != 1) {
+    return error(
+        "linux.instances: the native engine is the machine's own kernel, so there is one instance");
   }
   if (options.no_nat) config.nat = false;
   if (!options.log_level.empty()) {
@@ -165,15 +171,16 @@ std::string default_kernel() {
 }
 
 KernelInstance::Options kernel_options(const Config& config, const RunDir& dir,
-                                       const DeviceNetwork& network, int stats) {
+                                       const DeviceNetwork& network, size_t index, int stats) {
+  const Uplink& uplink = network.uplinks()[index];
   KernelInstance::Options options;
   options.kernel = config.kernel.empty() ? default_kernel() : config.kernel;
   options.memory_mib = config.kernel_memory;
-  options.tap = dir.host_link();
+  options.tap = uplink.link;
   options.mtu = network.mtu();
-  options.uplink = network.uplink();
-  options.address6 = network.ipv6_digits();
-  options.gateway6 = network.gateway6_digits();
+  options.uplink = uplink.addresses;
+  options.address6 = network.ipv6_digits(uplink);
+  options.gateway6 = network.gateway6_digits(uplink);
   options.paths = config.policy.paths;
   options.directory = dir.path();
   options.stats = stats;
@@ -194,24 +201,25 @@ Result<void> serve(const Options& options, const Config& config, const RunDir& d
   EventLoop loop;
   Proxies proxies(*engine, network.netns(), network.mount_ns(), dir.session_socket(),
                   config.sessions);
-  std::optional<Resolvers> resolvers;
-  std::optional<KernelInstance> kernel;
-  if (is_linux) {
-    auto options = kernel_options(config, dir, network, proxies.table_file());
-    options.serves = [&proxies, &resolvers](int socket) {
-      proxies.set_instance(socket);
-      if (resolvers && socket >= 0) resolvers->restart();
+  // One of each per instance of the linux engine.
+  std::vector<std::unique_ptr<Resolvers>> resolvers;
+  std::vector<std::unique_ptr<KernelInstance>> kernels;
+  for (size_t i = 0; is_linux && i < network.uplinks().size(); i++) {
+    auto options = kernel_options(config, dir, network, i, proxies.table_file());
+    options.serves = [&proxies, &resolvers, i](int socket) {
+      proxies.set_instance(i, socket);
+      if (i < resolvers.size() && socket >= 0) resolvers[i]->restart();
     };
-    kernel.emplace(loop, std::move(options));
-    if (auto done = kernel->start(); !done) return done;
+    kernels.push_back(std::make_unique<KernelInstance>(loop, std::move(options)));
+    if (auto done = kernels.back()->start(); !done) return done;
   }
   Admission admission(loop, std::move(*sessions), config, proxies);
-  Status status(config, dir, network, proxies, kernel ? &*kernel : nullptr);
+  Status status(config, dir, network, proxies, kernels);
   Control control(loop, std::move(*controls), status, [&loop] { loop.stop(); });
-  if (config.dns_relay) {
-    resolvers.emplace(loop, is_linux
-                                ? DevicePlace{-1, ipv4_text(network.uplink().gateway), dir.path()}
-                                : DevicePlace{network.netns(), "", ""});
+  for (size_t i = 0; config.dns_relay && i < network.uplinks().size(); i++) {
+    DevicePlace place{network.netns(), "", "", 0};
+    if (is_linux) place = {-1, ipv4_text(network.uplinks()[i].addresses.gateway), dir.path(), i};
+    resolvers.push_back(std::make_unique<Resolvers>(loop, std::move(place)));
   }
   loop.add(signals.get(), EPOLLIN, [&](uint32_t) {
     signalfd_siginfo info;
@@ -219,10 +227,15 @@ Result<void> serve(const Options& options, const Config& config, const RunDir& d
       if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT) loop.stop();
     }
     proxies.reap([&](pid_t pid, int status) {
-      if (resolvers && resolvers->relay_ended(pid)) return true;
-      if (!kernel || pid != kernel->pid()) return false;
-      kernel->ended(status);
-      return true;
+      for (auto& relays : resolvers) {
+        if (relays->relay_ended(pid)) return true;
+      }
+      for (auto& kernel : kernels) {
+        if (pid != kernel->pid()) continue;
+        kernel->ended(status);
+        return true;
+      }
+      return false;
     });
   });
 
@@ -231,8 +244,8 @@ Result<void> serve(const Options& options, const Config& config, const RunDir& d
   announce(options, "ready\n");
   loop.run();
   spdlog::info("going down");
-  resolvers.reset();
-  kernel.reset();
+  resolvers.clear();
+  kernels.clear();
   proxies.stop();
   return {};
 }
@@ -294,6 +307,8 @@ int main(int argc, char** argv) {
   app.add_option("--config", options.config_file, "TOML file; doc/configuration.md lists the keys");
   app.add_option("--run-dir", options.run_dir, "where the sockets are (default /run/mino)");
   app.add_option("--engine", options.engine, "what executes system calls: native or linux");
+  app.add_option("--instances", options.instances, "kernels of the linux engine, 1 to 16")
+      ->check(CLI::Range(int64_t{1}, mino::Config::kMaxInstances));
   app.add_option("--address", options.address,
                  "the device's address on the uplink, as 10.213.0.2/30, or auto");
   app.add_option("--log-level", options.log_level, "trace, debug, info, warn, error or off");

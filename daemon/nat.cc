@@ -15,13 +15,15 @@ constexpr std::string_view kAliasStart = "mino forward=";
 
 // One table per family, so that a kernel without IPv6 or without the inet family's NAT still has
 // the other.
-std::string table_text(const std::string& family, const RunDir& dir, const std::string& network) {
+std::string table_text(const std::string& family, const RunDir& dir,
+                       const std::vector<std::string>& links,
+                       const std::vector<std::string>& networks) {
   const std::string table = family + " " + dir.nft_table();
-  const std::string saddr = family + " saddr " + network;
+  const std::string saddr = family + " saddr { " + join(networks, ", ") + " }";
   return "add table " + table + "\ndelete table " + table + "\ntable " + table +
          " {\n  chain postrouting {\n    type nat hook postrouting priority srcnat; policy "
          "accept;\n    " +
-         saddr + " oifname != \"" + dir.host_link() + "\" masquerade\n  }\n}\n";
+         saddr + " oifname != { \"" + join(links, "\", \"") + "\" } masquerade\n  }\n}\n";
 }
 
 bool has_note(const std::string& alias) {
@@ -31,10 +33,11 @@ bool has_note(const std::string& alias) {
 
 }  // namespace
 
-Result<void> add_nat(const RunDir& dir, const std::string& ipv4, const std::string& ipv6) {
-  auto done = run_command({"nft", "-f", "-"}, table_text("ip", dir, ipv4));
+Result<void> add_nat(const RunDir& dir, const std::vector<std::string>& links,
+                     const std::vector<std::string>& ipv4, const std::vector<std::string>& ipv6) {
+  auto done = run_command({"nft", "-f", "-"}, table_text("ip", dir, links, ipv4));
   if (!done || ipv6.empty()) return done;
-  return run_command({"nft", "-f", "-"}, table_text("ip6", dir, ipv6));
+  return run_command({"nft", "-f", "-"}, table_text("ip6", dir, links, ipv6));
 }
 
 void remove_nat(const RunDir& dir) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "base/run_dir.h"
@@ -15,8 +16,9 @@ namespace mino {
 class Rtnetlink;
 
 // Masquerades `ipv4` (and `ipv6`, if not empty), networks like "10.213.0.0/30", where they leave
-// the host.
-Result<void> add_nat(const RunDir& dir, const std::string& ipv4, const std::string& ipv6);
+// the host; `links` are the uplinks that they come from.
+Result<void> add_nat(const RunDir& dir, const std::vector<std::string>& links,
+                     const std::vector<std::string>& ipv4, const std::vector<std::string>& ipv6);
 void remove_nat(const RunDir& dir);
 
 // net.ipv4.ip_forward is shared by all devices of a host. The first one notes the value that it

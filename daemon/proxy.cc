@@ -99,8 +99,17 @@ void Proxies::start(Fd socket, const Peer& peer, const abi::Message& hello) {
                   "the device is full: limits.sessions = " + std::to_string(limit_) +
                       " in minod's configuration");
   }
+  const size_t instance = hello.turn == 0 ? 0 : hello.turn - 1;
+  if (hello.turn != 0 && instance >= std::max<size_t>(instances_.size(), 1)) {
+    return refuse(socket.get(), abi::RefuseReason::kBadRequest,
+                  "this device has no kernel instance " + std::to_string(instance));
+  }
+  if (!instances_.empty() && instances_[instance] < 0) {
+    return refuse(socket.get(), abi::RefuseReason::kInternal,
+                  "kernel instance " + std::to_string(instance) + " is starting anew; try again");
+  }
   const pid_t child = ::fork();
-  if (child == 0) serve(std::move(socket), peer, hello);
+  if (child == 0) serve(std::move(socket), peer, hello, instance);
   if (child < 0) {
     spdlog::error("cannot fork a proxy: {}", std::strerror(errno));
     return refuse(socket.get(), abi::RefuseReason::kInternal,
@@ -110,11 +119,12 @@ void Proxies::start(Fd socket, const Peer& peer, const abi::Message& hello) {
                 printable(std::string_view(hello.text, 15)), peer.pid, peer.uid);
 }
 
-void Proxies::serve(Fd socket, const Peer& peer, const abi::Message& hello) {
+void Proxies::serve(Fd socket, const Peer& peer, const abi::Message& hello, size_t instance) {
+  const int kernel = instances_.empty() ? -1 : instances_[instance];
   const std::string name = printable(std::string_view(hello.text, 15));
   const pid_t minod = ::getppid();
   auto confined = confine_proxy({netns_, mount_ns_, minod, name}, peer,
-                                {socket.get(), own_pidfd_.get(), instance_});
+                                {socket.get(), own_pidfd_.get(), kernel});
   if (!confined) {
     spdlog::error("cannot confine the proxy of pid {}: {}", peer.pid, confined.error().text);
     refuse(socket.get(), abi::RefuseReason::kInternal,
@@ -138,7 +148,8 @@ void Proxies::serve(Fd socket, const Peer& peer, const abi::Message& hello) {
   start.arena_bytes = hello.arena_bytes;
   start.client_pid = peer.pid;
   start.client_capabilities = peer.capabilities;
-  start.instance = Fd(instance_);
+  row->instance = static_cast<uint32_t>(instance);
+  start.instance = Fd(kernel);
   start.stats = row;
   start.stats_table = table_;
   start.socket_path = socket_path_.c_str();

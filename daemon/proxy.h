@@ -31,8 +31,11 @@ class Proxies {
  public:
   // `limit` sessions at a time. The namespaces and the engine outlive this object.
   Proxies(Engine& engine, int netns, int mount_ns, const std::string& socket_path, int64_t limit);
-  // What a proxy of the linux engine talks to; -1 while there is none.
-  void set_instance(int socket) { instance_ = socket; }
+  // The linux engine: the sockets of its kernel instances; -1 while one is not there.
+  void set_instance(size_t index, int socket) {
+    if (instances_.size() <= index) instances_.resize(index + 1, -1);
+    instances_[index] = socket;
+  }
   ~Proxies();
   Proxies(const Proxies&) = delete;
   Proxies& operator=(const Proxies&) = delete;
@@ -52,7 +55,7 @@ class Proxies {
   int table_file() const { return table_file_.get(); }
 
  private:
-  [[noreturn]] void serve(Fd socket, const Peer& peer, const abi::Message& hello);
+  [[noreturn]] void serve(Fd socket, const Peer& peer, const abi::Message& hello, size_t instance);
   void account(pid_t pid, int status);
 
   Engine& engine_;
@@ -62,7 +65,7 @@ class Proxies {
   Fd own_pidfd_;
   Fd table_file_;
   StatsTable* table_;
-  int instance_ = -1;
+  std::vector<int> instances_;
   Counters ended_;
 };
 

@@ -130,7 +130,9 @@ pid_t Resolvers::start_offloaded_relay(const std::vector<RelayPair>& pairs) {
   const ssize_t n = ::readlink("/proc/self/exe", path, sizeof path);
   const std::string minod(path, n > 0 ? static_cast<size_t>(n) : 0);
   const std::string mino = minod.substr(0, minod.rfind('/') + 1) + "mino";
-  std::vector<std::string> arguments{mino, "--run-dir", place_.run_dir, "run", "--", minod};
+  std::vector<std::string> arguments{mino,  "--run-dir",  place_.run_dir,
+                                     "run", "--instance", std::to_string(place_.instance),
+                                     "--",  minod};
   for (const RelayPair& pair : pairs) arguments.insert(arguments.end(), {"--relay", pair.text()});
   const pid_t child = ::fork();
   if (child != 0) return child;

@@ -27,6 +27,7 @@ struct DevicePlace {
   int netns = -1;
   std::string gateway;  // a kernel instance's; "" for a namespace
   std::string run_dir;  // whose device the offloaded relay uses
+  size_t instance = 0;
 };
 
 class Resolvers {

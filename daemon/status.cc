@@ -37,6 +37,7 @@ json client_json(const SessionStats& row) {
   client["proxy_pid"] = row.proxy_pid.load();
   client["name"] = printable(std::string_view(row.name, sizeof row.name));
   client["lanes"] = row.lanes.load();
+  client["instance"] = row.instance.load();
   return client;
 }
 
@@ -63,8 +64,8 @@ int64_t process_memory(pid_t pid) {
 }
 
 Status::Status(const Config& config, const RunDir& dir, const DeviceNetwork& network,
-               const Proxies& proxies, KernelInstance* kernel)
-    : config_(config), dir_(dir), network_(network), proxies_(proxies), kernel_(kernel) {
+               const Proxies& proxies, const std::vector<std::unique_ptr<KernelInstance>>& kernels)
+    : config_(config), dir_(dir), network_(network), proxies_(proxies), kernels_(kernels) {
   (void)in_network(network.netns(), [this]() -> Result<void> {
     // The files belong to the network namespace of whoever opens them.
     sockstat_ = Fd(::open("/proc/thread-self/net/sockstat", O_RDONLY | O_CLOEXEC));
@@ -77,14 +78,19 @@ int64_t Status::sockets() const {
   return count_sockets(read_again(sockstat_)) + count_sockets(read_again(sockstat6_));
 }
 
-json Status::instance(size_t sessions, int64_t proxy_memory) {
-  json instance{{"address", ipv4_text(network_.uplink().device.address)}, {"sessions", sessions}};
-  if (kernel_ != nullptr) {
-    instance["kernel"] = kernel_->release();
-    instance["sockets"] = kernel_->sockets();
-    instance["memory_bytes"] = proxy_memory + process_memory(kernel_->pid());
-    instance["uptime_seconds"] = kernel_->uptime().count();
-    instance["pid"] = kernel_->pid();
+json Status::instance(size_t index, size_t sessions, int64_t proxy_memory) {
+  const Uplink& uplink = network_.uplinks()[index];
+  json instance{{"address", ipv4_text(uplink.addresses.device.address)},
+                {"gateway", ipv4_text(uplink.addresses.gateway)},
+                {"interface", uplink.link},
+                {"sessions", sessions}};
+  if (!kernels_.empty()) {
+    KernelInstance& kernel = *kernels_[index];
+    instance["kernel"] = kernel.release();
+    instance["sockets"] = kernel.sockets();
+    instance["memory_bytes"] = proxy_memory + process_memory(kernel.pid());
+    instance["uptime_seconds"] = kernel.uptime().count();
+    instance["pid"] = kernel.pid();
     return instance;
   }
   utsname kernel{};
@@ -98,12 +104,18 @@ json Status::instance(size_t sessions, int64_t proxy_memory) {
 json Status::report() {
   const auto rows = proxies_.rows();
   json clients = json::array();
-  int64_t memory = 0;
+  const size_t count = network_.uplinks().size();
+  std::vector<size_t> sessions(count, 0);
+  std::vector<int64_t> memory(count, 0);
   for (const SessionStats* row : rows) {
     clients.push_back(client_json(*row));
     // The row is written by the proxy: only children's memory is looked at.
-    if (proxies_.is_proxy(row->proxy_pid)) memory += process_memory(row->proxy_pid);
+    const size_t of = std::min<size_t>(row->instance, count - 1);
+    sessions[of]++;
+    if (proxies_.is_proxy(row->proxy_pid)) memory[of] += process_memory(row->proxy_pid);
   }
+  json instances = json::array();
+  for (size_t i = 0; i < count; i++) instances.push_back(instance(i, sessions[i], memory[i]));
   const UplinkAddresses& uplink = network_.uplink();
   json paths = kNetworkPaths;
   for (const std::string& path : config_.policy.paths) paths.push_back(path);
@@ -117,10 +129,10 @@ json Status::report() {
       {"uplink",
        {{"address", uplink.device.text()},
         {"gateway", ipv4_text(uplink.gateway)},
-        {"address6", network_.ipv6()},
+        {"address6", network_.uplinks()[0].ipv6},
         {"interface", dir_.host_link()},
         {"nat", network_.nat()}}},
-      {"instances", json::array({instance(rows.size(), memory)})},
+      {"instances", instances},
       {"counters", counters_json(proxies_.counters())},
       {"clients", clients},
       {"limits",

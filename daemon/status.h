@@ -5,8 +5,10 @@
 // clients: printable() first.
 #pragma once
 
+#include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <vector>
 
 #include "base/fd.h"
 #include "daemon/config.h"
@@ -20,19 +22,24 @@ namespace mino {
 class Status {
  public:
   Status(const Config& config, const RunDir& dir, const DeviceNetwork& network,
-         const Proxies& proxies, KernelInstance* kernel);
+         const Proxies& proxies, const std::vector<std::unique_ptr<KernelInstance>>& kernels);
 
   nlohmann::json report();
 
+  // Round robin over the instances, for a program that starts.
+  size_t place() { return next_++ % network_.uplinks().size(); }
+
  private:
-  nlohmann::json instance(size_t sessions, int64_t proxy_memory);
+  nlohmann::json instance(size_t index, size_t sessions, int64_t proxy_memory);
   int64_t sockets() const;
 
   const Config& config_;
   const RunDir& dir_;
   const DeviceNetwork& network_;
   const Proxies& proxies_;
-  KernelInstance* const kernel_;  // nullptr: this machine's own kernel
+  // Empty: this machine's own kernel.
+  const std::vector<std::unique_ptr<KernelInstance>>& kernels_;
+  size_t next_ = 0;
   const EventLoop::Clock::time_point started_ = EventLoop::Clock::now();
   Fd sockstat_, sockstat6_;  // of the device's network; opened once, read often
 };

@@ -24,6 +24,7 @@ struct alignas(64) SessionStats {
   std::atomic<uint64_t> bytes_out;    // client memory written by the device
   std::atomic<uint32_t> lanes;        // lane threads running
   char name[16];                      // the client's comm, as it said
+  std::atomic<uint32_t> instance;     // of the linux engine; whose kernel serves it
 };
 
 struct StatsTable {

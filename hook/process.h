@@ -34,6 +34,7 @@ struct Settings {
   bool patch, sud;
   int trace_fd;
   u32 arena_bytes;
+  u32 instance;  // kernel instance of the device
   u32 families;  // bit = address family
   u32 netlinks;  // bit = netlink protocol
   u32 path_count;

@@ -126,6 +126,7 @@ bool connect_session(Process* process) {
   abi::Message message;
   message.type = abi::MessageType::kHello;
   message.arena_bytes = settings.arena_bytes;
+  message.turn = settings.instance + 1;
   constexpr u64 kPrGetName = 16;
   raw(nr::kPrctl, kPrGetName, ptr(message.text));
   int memory = -1;

@@ -235,6 +235,7 @@ bool read_report(const Fd& from, int32_t& value) {
   }
   row->client_pid = 0;
   row->session_id = memory->session_id();
+  row->instance = heritage.stats->instance.load();
   std::memcpy(row->name, heritage.stats->name, sizeof row->name);
   heritage.stats = row;
   report(child.report, static_cast<int32_t>(row - heritage.stats_table->rows));

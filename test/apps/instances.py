@@ -1,0 +1,65 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Several kernels on one device: each has its address and its sockets; programs are placed by turns or pinned.
+
+Run by ctest as apps.instances.linux; see harness.py for the arguments.
+"""
+
+import re
+
+import harness
+from harness import check, check_equal, wait_for
+
+COUNT = 3
+# The addresses that a program and a child that it starts see.
+ADDRESSES = "ip -4 -o addr show eth0; sh -c 'ip -4 -o addr show eth0'"
+
+
+def seen(text):
+    return re.findall(r"inet (\S+)/", text)
+
+
+def main(t):
+    t.device.up("--instances", str(COUNT))
+    instances = t.device.status()["instances"]
+    addresses = [instance["address"] for instance in instances]
+    check_equal(len(set(addresses)), COUNT, f"different addresses: {addresses}")
+    check_equal(len({instance["pid"] for instance in instances}), COUNT, "different processes")
+    for address in addresses:
+        check_equal(t.host("ping", "-c", "1", "-W", "2", address).status, 0, f"ping {address}")
+
+    turns = []
+    for _ in range(2 * COUNT):
+        both = seen(t.offloaded("sh", "-c", ADDRESSES).ok())
+        check_equal(len(set(both)), 1, f"a program and its child on one instance: {both}")
+        turns.append(both[0])
+    check_equal(turns[:COUNT], turns[COUNT:], "placement by turns")
+    check_equal(sorted(turns[:COUNT]), sorted(addresses), "every instance has its turn")
+
+    # The same port on each, and each page only there.
+    port = t.port()
+    for i, address in enumerate(addresses):
+        folder = t.scratch / f"page{i}"
+        folder.mkdir()
+        (folder / "page").write_text(f"instance {i}\n")
+        t.start(t.device.mino_argv(["run", "--instance", str(i), "--", harness.PYTHON, "-m", "http.server", str(port),
+                                    "--bind", "0.0.0.0", "--directory", folder]), label=f"server{i}")
+    for i, address in enumerate(addresses):
+        wait_for(f"the server of instance {i}",
+                 lambda: t.host("curl", "-sf", f"http://{address}:{port}/page").text == f"instance {i}\n", 20)
+        inside = t.mino("run", "--instance", str(i), "--", "curl", "-sf", f"http://127.0.0.1:{port}/page")
+        check_equal(inside.text, f"instance {i}\n", f"127.0.0.1 of instance {i}")
+    status = t.device.status()
+    check_equal([instance["sessions"] for instance in status["instances"]], [1] * COUNT, "sessions per instance")
+    check(all(instance["sockets"] >= 1 for instance in status["instances"]), f"sockets per instance: {status}")
+    wrong = t.mino("run", "--instance", str(COUNT), "--", "true")
+    check_equal(wrong.status, 125, "an instance that is not there")
+    for server in t.processes:
+        server.kill()
+    t.wait_no_sessions()
+    t.device.down()
+    check(not t.device.leftovers(t), f"`mino down` left behind: {t.device.leftovers(t)}")
+
+
+if __name__ == "__main__":
+    harness.run(main, needs=["curl", "ip", "ping"], limit_s=100, own_device=True)
