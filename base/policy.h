@@ -23,6 +23,9 @@ struct Policy {
 // The network's own files: always served by the device.
 extern const std::vector<std::string> kNetworkPaths;
 
+// Where ip(8) keeps names of network namespaces: the device's too, if it can make any.
+extern const std::vector<std::string> kNamespacePaths;
+
 // Netlink protocols that are about the network: route, sock_diag, xfrm, fib_lookup, netfilter,
 // generic.
 extern const std::vector<int> kNetworkNetlinks;

@@ -110,6 +110,7 @@ Result<HandOver> prepare(const RunDir& dir, const RunOptions& options) {
   if (!instance) return std::unexpected(instance.error());
   HandOver hand_over;
   hand_over.instance = *instance;
+  hand_over.netns = (*status)["engine"] == "linux";
   hand_over.socket = dir.session_socket();
   hand_over.hook = options.hook;
   hand_over.windows = !options.no_windows;

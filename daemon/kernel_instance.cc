@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/kernel_instance.h"
 
+#include <cap-ng.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,6 +19,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "daemon/confine.h"
+#include "daemon/namespaces.h"
 
 namespace mino {
 
@@ -31,9 +35,37 @@ std::string hex(uint32_t address) {
   return text;
 }
 
+// What an instance may see of this machine: what it runs from, and what it shall serve. Its
+// clients' files are opened by it, as root: a symbolic link must not lead it anywhere else.
+std::vector<VisiblePath> visible_paths(const KernelInstance::Options& options) {
+  std::vector<VisiblePath> paths{{options.kernel, false}, {options.directory, true},
+                                 {"/dev/null", true},     {"/dev/net/tun", true},
+                                 {"/dev/shm", true},      {"/proc/cpuinfo", false}};
+  for (const char* path : {"/usr/lib", "/usr/lib64", "/lib", "/lib64", "/etc/ld.so.cache"}) {
+    if (::access(path, F_OK) == 0) paths.push_back({path, false});
+  }
+  for (const std::string& path : options.paths) {
+    if (!path.starts_with("/proc/") && !path.starts_with("/sys/")) paths.push_back({path, true});
+  }
+  return paths;
+}
+
+// Enough for its uplink and for files of all users; not to look into other processes.
+void drop_capabilities() {
+  capng_clear(CAPNG_SELECT_BOTH);
+  for (const int capability : {CAP_NET_ADMIN, CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH,
+                               CAP_FOWNER, CAP_FSETID, CAP_MKNOD}) {
+    capng_update(CAPNG_ADD,
+                 static_cast<capng_type_t>(CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET),
+                 static_cast<unsigned>(capability));
+  }
+  capng_apply(CAPNG_SELECT_BOTH);
+}
+
 // In the child: the console, its two descriptors, nothing else of minod's.
 [[noreturn]] void become_kernel(const std::vector<std::string>& arguments, const Fd& console,
-                                const Fd& socket, const Fd& stats, const std::string& directory) {
+                                const Fd& socket, const Fd& stats,
+                                const KernelInstance::Options& options) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   for (int number = 1; number < NSIG; number++) ::signal(number, SIG_DFL);
   sigset_t none;
@@ -49,7 +81,13 @@ std::string hex(uint32_t address) {
   for (int i = 0; i < 5; i++) moved[i] = ::fcntl(from[i], F_DUPFD_CLOEXEC, 10);
   for (int i = 0; i < 5; i++) ::dup2(moved[i], i);
   close_others({kSocketNumber, kStatsNumber});
-  ::setenv("HOME", directory.c_str(), 1);
+  if (auto done = enter_own_root(options.root, visible_paths(options)); !done) {
+    std::fprintf(stderr, "%s\n", done.error().text.c_str());
+    ::_exit(127);
+  }
+  drop_capabilities();
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // cleared by the change of capabilities
+  ::setenv("HOME", options.directory.c_str(), 1);
   ::setenv("TMPDIR", "/dev/shm", 1);
   std::vector<char*> argv;
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
@@ -116,16 +154,20 @@ Result<void> KernelInstance::start() {
   Fd output(console[0]), input(console[1]);
   const Fd stats(::fcntl(options_.stats, F_DUPFD_CLOEXEC, 0));
   const auto argv = arguments(kSocketNumber, kStatsNumber);
+  if (::mkdir(options_.root.c_str(), 0700) != 0 && errno != EEXIST)
+    return errno_error("cannot make " + options_.root);
   const pid_t child = ::fork();
   if (child < 0) return errno_error("fork of the kernel instance");
-  if (child == 0) become_kernel(argv, input, theirs, stats, options_.directory);
+  if (child == 0) become_kernel(argv, input, theirs, stats, options_);
   pid_ = child;
   socket_ = std::move(ours);
   theirs.reset();
   input.reset();
   watch_console(std::move(output));
   usrcall_command ready;
-  if (!receive(USRCALL_READY, ready, kBootPatience)) {
+  const bool serves = receive(USRCALL_READY, ready, kBootPatience);
+  ::rmdir(options_.root.c_str());  // it was only a place to mount on
+  if (!serves) {
     read_console();
     stop();
     return error("the kernel instance did not boot; minod's log has its last words");

@@ -32,6 +32,7 @@ class KernelInstance {
     UplinkAddresses uplink;
     std::string address6, gateway6;   // 32 hexadecimal digits, or ""
     std::vector<std::string> paths;   // directories of this machine that it serves
+    std::string root;                 // an empty directory to mount its root on
     std::string directory;            // for its few files
     int stats = -1;                   // the table of counters, a sealed memory object
     std::function<void(int)> serves;  // told the instance socket, or -1 when it has ended

@@ -183,6 +183,7 @@ KernelInstance::Options kernel_options(const Config& config, const RunDir& dir,
   options.gateway6 = network.gateway6_digits(uplink);
   options.paths = config.policy.paths;
   options.directory = dir.path();
+  options.root = dir.root_dir();
   options.stats = stats;
   return options;
 }

@@ -143,6 +143,22 @@ Result<Namespaces> make_namespaces(const RunDir& dir, const std::vector<std::str
   return made;
 }
 
+Result<void> enter_own_root(const std::string& root, const std::vector<VisiblePath>& paths) {
+  if (::unshare(CLONE_NEWNS) != 0 ||
+      ::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0) {
+    return errno_error("cannot make a mount namespace");
+  }
+  auto done = mount_at("mino", root, "tmpfs", MS_NOSUID, "mode=755,size=1m");
+  for (const VisiblePath& visible : paths) {
+    if (!done) return done;
+    done = bind_path(root, visible.path, MS_REC);
+    if (done && !visible.writable) {
+      done = mount_at(nullptr, root + visible.path, nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY);
+    }
+  }
+  return done ? enter_root(root) : done;
+}
+
 Result<void> in_network(int netns, const std::function<Result<void>()>& inside) {
   Fd home(::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
   if (!home.valid()) return errno_error("/proc/self/ns/net");

@@ -24,6 +24,15 @@ struct Namespaces {
 
 Result<Namespaces> make_namespaces(const RunDir& dir, const std::vector<std::string>& paths);
 
+// In a child: a mount namespace of its own whose root holds nothing but these paths, at the same
+// places; those that `writable` names can be written to. Whatever follows a symbolic link in them
+// ends up in them. `root` is an empty directory to mount on.
+struct VisiblePath {
+  std::string path;
+  bool writable;
+};
+Result<void> enter_own_root(const std::string& root, const std::vector<VisiblePath>& paths);
+
 // Runs `inside` with this thread in another network namespace. The process must have one thread.
 Result<void> in_network(int netns, const std::function<Result<void>()>& inside);
 

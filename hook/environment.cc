@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // MINO_RUN in and out. Its form (written by cli/run, read here):
-//   v=1;sock=PATH;hook=auto|patch|sud;windows=0|1;arena=N;trace=FD;families=2,10;netlinks=0,4;paths=A:B;orig=0|1;instance=N
+//   v=1;sock=PATH;hook=auto|patch|sud;windows=0|1;arena=N;trace=FD;families=2,10;netlinks=0,4;paths=A:B;orig=0|1;instance=N;netns=0|1
 //   and, added by the hook itself across exec:  ;s=FD;p=FD
 #include "hook/environment.h"
 
@@ -111,6 +111,8 @@ bool read_environment(char** envp, int* socket, int* placeholder) {
           settings.netlinks = parse_bits(number);
         else if (is("paths"))
           parse_paths(number);
+        else if (is("netns"))
+          settings.netns = *number == '1';
         else if (is("instance"))
           settings.instance = static_cast<u32>(parse_number(number));
         else if (is("orig"))

@@ -306,6 +306,25 @@ long do_guard(ThreadState* ts, const abi::Row& row) {
     learn_open_limit(ts->process);
     return result;
   }
+  // A network namespace that nobody's sockets are in would be of no use: it is the device's.
+  constexpr int kUnshare = 272, kSetns = 308;
+  constexpr u64 kCloneNewnet = 0x40000000;
+  if (settings.netns && row.nr == kUnshare && (f.rdi & kCloneNewnet)) {
+    if (const long error = ready(ts)) return error;
+    const u64 others = f.rdi & ~kCloneNewnet;
+    if (others) {
+      const long result = raw(row.nr, others);
+      if (is_error(result)) return result;
+      ts->process->cwd[0] = 0;
+    }
+    const u64 args[6] = {kCloneNewnet};
+    return offload(ts, row, args, -1, 0, kNoCancel);
+  }
+  if (settings.netns && row.nr == kSetns && ts->process->offloaded(f.rdi)) {
+    if (const long error = ready(ts)) return error;
+    const u64 args[6] = {f.rdi, f.rsi};
+    return offload(ts, row, args, -1, 0, kNoCancel);
+  }
   // chroot, unshare, setns: afterwards the device's socket may be out of reach.
   if (settings.active && ts->process->session.status == SessionStatus::kNone) ready(ts);
   ts->process->cwd[0] = 0;

@@ -35,6 +35,7 @@ struct Settings {
   int trace_fd;
   u32 arena_bytes;
   u32 instance;  // kernel instance of the device
+  bool netns;    // the device can make network namespaces for us
   u32 families;  // bit = address family
   u32 netlinks;  // bit = netlink protocol
   u32 path_count;

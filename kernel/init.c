@@ -274,6 +274,8 @@ int main(void)
 	mounted("tmpfs", "/run", "tmpfs", "mode=755");
 	mounted("tmpfs", "/tmp", "tmpfs", "mode=1777");
 	mounted("cgroup2", "/sys/fs/cgroup", "cgroup2", 0);
+	mkdir("/var", 0755);
+	symlink("/run", "/var/run");
 	show_paths(getenv("mino_paths"));
 	network();
 	raise_limits();

@@ -16,6 +16,7 @@
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/nsproxy.h>
 #include <linux/resume_user_mode.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
@@ -23,6 +24,7 @@
 #include <linux/slab.h>
 #include <linux/syscalls.h>
 #include <linux/task_work.h>
+#include <linux/timekeeping.h>
 #include <linux/usrcall.h>
 #include <linux/utsname.h>
 #include <net/net_namespace.h>
@@ -67,6 +69,8 @@ void usrcall_put(struct usrcall_session *session)
 	usrcall_host_unmap(session->memory, session->bytes);
 	if (session->cred)
 		put_cred(session->cred);
+	if (session->spaces)
+		put_nsproxy(session->spaces);
 	kvfree(session);
 }
 
@@ -307,12 +311,18 @@ static int session_main(void *data)
 	while (!err) {
 		wait_event_state(session->wait,
 				 session->readable || session->ended || session->cred ||
+					 session->spaces ||
 					 __fatal_signal_pending(current),
 				 USRCALL_SLEEP);
 		if (session->ended || __fatal_signal_pending(current))
 			break;
 		if (session->cred)
 			take_over(session);
+		if (session->spaces) {
+			switch_task_namespaces(current, session->spaces);
+			session->spaces = NULL;
+			wake_up_all(&session->wait);
+		}
 		if (session->readable && !receive_all(session))
 			break;
 	}
@@ -406,6 +416,7 @@ static int manage(void)
 
 static long usrcall_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
+	struct timespec64 now;
 	int err, set, irq;
 
 	if (cmd != USRCALL_SERVE)
@@ -429,6 +440,9 @@ static long usrcall_ioctl(struct file *file, unsigned int cmd, unsigned long arg
 							   sizeof(struct usrcall_stats));
 	if (!stats_table)
 		return -EINVAL;
+	/* The clock was set before the clocksource ran: some milliseconds late. */
+	read_persistent_clock64(&now);
+	do_settimeofday64(&now);
 	/* Whatever reaches for this memory past the split finds none. */
 	vm_munmap(0, TASK_SIZE);
 	return manage();

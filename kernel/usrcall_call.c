@@ -8,6 +8,7 @@
 #include <linux/cred.h>
 #include <linux/fdtable.h>
 #include <linux/file.h>
+#include <linux/nsproxy.h>
 #include <linux/prctl.h>
 #include <linux/resume_user_mode.h>
 #include <linux/sched/signal.h>
@@ -100,6 +101,27 @@ int usrcall_take_fd(void)
 	return fd;
 }
 
+/*
+ * The leader is what /proc/self shows, and what new lanes inherit from: a lane
+ * whose network namespace has changed waits until the leader has it, too. Not
+ * so for mounts: they go with the root and working directory of the task.
+ */
+static void follow_namespaces(struct usrcall_session *session)
+{
+	struct task_struct *leader = session->leader;
+
+	if (!leader || !leader->nsproxy || session->spaces ||
+	    leader->nsproxy->mnt_ns != current->nsproxy->mnt_ns)
+		return;
+	get_nsproxy(current->nsproxy);
+	session->spaces = current->nsproxy;
+	wake_up_all(&session->wait);
+	wait_event_state(session->wait,
+			 !session->spaces || session->ended ||
+				 __fatal_signal_pending(current),
+			 USRCALL_SLEEP);
+}
+
 static s64 call(struct usrcall_lane *lane)
 {
 	const struct cred *before = current->cred;
@@ -140,8 +162,10 @@ static s64 call(struct usrcall_lane *lane)
 		session->cred = get_cred(current->cred);
 		wake_up(&session->wait);
 	}
-	if (unlikely(current->nsproxy != spaces))
+	if (unlikely(current->nsproxy != spaces)) {
 		lane->own_rights = true;
+		follow_namespaces(lane->session);
+	}
 	return result;
 }
 

@@ -251,7 +251,9 @@ static void park(struct usrcall_lane *lane)
 
 	usrcall_host_close(lane->bell);
 	lane->bell = -1;
+	/* The client's new image asks for another one. */
 	if (lane->own_rights) {
+		shared_store(lane->control->attached, 0);
 		lane->ends = true;
 		return;
 	}

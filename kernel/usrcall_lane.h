@@ -32,6 +32,7 @@ struct usrcall_session {
 	bool ended;
 	bool stopping;			/* lanes shall park (REATTACH) */
 	const struct cred *cred;	/* of a lane, for the leader to take over */
+	struct nsproxy *spaces;		/* likewise */
 	struct usrcall_session *child;	/* FORKED, for the lane that asked */
 	int fork_result;
 	bool fork_answered, fork_busy;

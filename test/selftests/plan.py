@@ -139,14 +139,14 @@ def txtimestamp():
 
 def ipv6_flowlabel():
     ping = "sysctl -q -w net.ipv6.flowlabel_reflect=4"
-    for label, setup, options, undo in (
+    for number, (label, setup, options, undo) in enumerate((
             ("datapath", "sysctl -q -w net.ipv6.auto_flowlabels=0", "", ""),
             ("auto-flowlabels", "sysctl -q -w net.ipv6.auto_flowlabels=1", "", ""),
             ("ping-sockets", ping, "-p", "sysctl -q -w net.ipv6.flowlabel_reflect=0"),
             ("flowinfo-send", "true", "-s", ""),
-            ("ping-sockets flowinfo-send", ping, "-p -s", "sysctl -q -w net.ipv6.flowlabel_reflect=0")):
-        yield Step("ipv6_flowlabel", f"./ipv6_flowlabel -l 1 {options}", label, before=setup, after=undo)
-    # Last, not first as in the script: its labels stay reserved for a while.
+            ("ping-sockets flowinfo-send", ping, "-p -s", "sysctl -q -w net.ipv6.flowlabel_reflect=0")), 100):
+        yield Step("ipv6_flowlabel", f"./ipv6_flowlabel -l {number} {options}", label, before=setup, after=undo)
+    # Labels stay reserved for a while: each step has one of its own, and this one is last.
     yield Step("ipv6_flowlabel", "./ipv6_flowlabel_mgr", "management")
 
 
@@ -159,6 +159,13 @@ def tcp_fastopen_backup_key():
 
 def steps():
     """Every step, in the order in which they are run."""
+    # These two want certain ports: before others leave theirs in TIME_WAIT.
+    yield Step("reuseaddr_ports_exhausted", "./reuseaddr_ports_exhausted",
+               before="sysctl -q -w net.ipv4.ip_local_port_range='32768 32768' net.ipv4.ip_autobind_reuse=1",
+               after="sysctl -q -w net.ipv4.ip_local_port_range='32768 60999' net.ipv4.ip_autobind_reuse=0")
+    yield Step("ip_local_port_range", "./ip_local_port_range",
+               before="sysctl -q -w net.ipv4.ip_local_port_range='40000 49999'",
+               after="sysctl -q -w net.ipv4.ip_local_port_range='32768 60999'")
     yield from tls()
     yield Step("tun", "./tun")
     yield Step("tap", "./tap")
@@ -166,15 +173,9 @@ def steps():
     yield Step("reuseport_bpf_cpu", "./reuseport_bpf_cpu")
     yield Step("reuseport_dualstack", "./reuseport_dualstack")
     yield Step("reuseaddr_conflict", "./reuseaddr_conflict")
-    yield Step("reuseaddr_ports_exhausted", "./reuseaddr_ports_exhausted",
-               before="sysctl -q -w net.ipv4.ip_local_port_range='32768 32768' net.ipv4.ip_autobind_reuse=1",
-               after="sysctl -q -w net.ipv4.ip_local_port_range='32768 60999' net.ipv4.ip_autobind_reuse=0")
     yield Step("bind_wildcard", "./bind_wildcard")
     yield Step("bind_timewait", "./bind_timewait")
     yield from so_txtime()
-    yield Step("ip_local_port_range", "./ip_local_port_range",
-               before="sysctl -q -w net.ipv4.ip_local_port_range='40000 49999'",
-               after="sysctl -q -w net.ipv4.ip_local_port_range='32768 60999'")
     yield Step("sk_bind_sendto_listen", "./sk_bind_sendto_listen")
     yield Step("sk_connect_zero_addr", "./sk_connect_zero_addr")
     yield Step("sk_so_peek_off", "./sk_so_peek_off")

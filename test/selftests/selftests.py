@@ -140,6 +140,8 @@ def compare(inside, mino):
         entry = next((e for e in known if fnmatch.fnmatchcase(test, e["test"])), None)
         if entry:
             seen.add(entry["test"])
+            if entry.get("unsteady") and one["result"] == other["result"]:
+                continue
             if shows(entry, one, other):
                 found[test.partition("/")[0]].append((test, entry["reason"]))
                 continue
@@ -205,7 +207,10 @@ def work(build_dir, results):
     seconds = {}
     inside, seconds["inside the kernel"] = run_inside(kernel, programs, results)
     os.environ["MINO_ENGINE"] = "linux"
-    flags = [*os.environ.get("MINO_RUN_FLAGS", "").split()]
+    # Beside minod's policy, where macvtaps will be: a path that minod knew would be a directory of the host's.
+    paths = ["/dev/net", *(f"/dev/tap{index}" for index in range(2, 20))]
+    (results / "policy.toml").write_text(f"[policy]\npaths = {json.dumps(paths)}\n")
+    flags = ["--policy", results / "policy.toml", *os.environ.get("MINO_RUN_FLAGS", "").split()]
     with tempfile.TemporaryDirectory(prefix="mino-selftests-") as scratch:
         device = MinoDevice(mino_path, pathlib.Path(scratch) / "run", flags,
                             lambda argv: execute(argv, environment()))

@@ -80,6 +80,17 @@ HELPER(chain) {
   return 2;
 }
 
+TEST(executed_as_another_user) {
+  pid_t pid = child([] {
+    OK(socket(AF_INET, SOCK_DGRAM, 0));
+    OK(setresgid(65534, 65534, 65534));
+    OK(setresuid(65534, 65534, 65534));
+    execl("/bin/cat", "cat", "/proc/net/sockstat6", nullptr);
+    _exit(127);
+  });
+  EXPECT_EXIT(pid, 0);
+}
+
 TEST(sockets_survive) {
   Pair pair = tcp_pair();
   pid_t pid = child([&] { execv(kSelf, arguments("echo", {pair.b})); });
