@@ -124,7 +124,7 @@ bool LinuxSession::make_robust_list() {
   last->next = &robust_.list;
   robust_.futex_offset = reinterpret_cast<char*>(&memory_.lane(0).control->liveness) -
                          reinterpret_cast<char*>(robust_.list.next);
-  return ::syscall(SYS_set_robust_list, &robust_, sizeof robust_) == 0;
+  return robust_.activate();
 }
 
 bool LinuxSession::tell(uint32_t type, uint32_t lane, int file) {

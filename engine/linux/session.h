@@ -11,6 +11,7 @@
 #include <string>
 
 #include "abi/usrcall.h"
+#include "channel/robust_list.h"
 #include "channel/session_memory.h"
 #include "engine/engine.h"
 #include "engine/session_control.h"
@@ -57,14 +58,6 @@ class LinuxSession final : public SessionControl {
 
   // One entry per lane in a private range that is laid out as session memory is, so that one
   // futex_offset serves all (Documentation/locking/robust-futexes).
-  struct RobustEntry {
-    RobustEntry* next;
-  };
-  struct RobustHead {
-    RobustEntry list;
-    long futex_offset;
-    RobustEntry* pending;
-  };
   RobustHead robust_{};
   void* robust_entries_ = nullptr;
   uint64_t robust_bytes_ = 0;

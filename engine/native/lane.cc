@@ -85,7 +85,7 @@ void Lane::attach() {
   robust_.pending = nullptr;
   robust_.futex_offset =
       reinterpret_cast<char*>(&control.liveness) - reinterpret_cast<char*>(&robust_entry_);
-  ::syscall(SYS_set_robust_list, &robust_, sizeof robust_);
+  robust_.activate();
   control.liveness.store(tid | FUTEX_WAITERS, std::memory_order_seq_cst);
   control.attached.store(1, std::memory_order_seq_cst);
   futex_wake(control.attached);
@@ -170,7 +170,7 @@ void Lane::retire() {
   if (!executor_.changed_credentials()) return;
   ended_ = true;
   // Not a death: the client still waits for this operation's completion.
-  ::syscall(SYS_set_robust_list, nullptr, sizeof robust_);
+  RobustHead::deactivate();
   channel_.view().control->attached.store(0, std::memory_order_seq_cst);
   serving_.store(0, std::memory_order_release);
 }

@@ -14,6 +14,7 @@
 
 #include "abi/decode.h"
 #include "channel/device_lane.h"
+#include "channel/robust_list.h"
 #include "engine/native/execute.h"
 #include "engine/native/running_call.h"
 #include "engine/session_stats.h"
@@ -83,14 +84,6 @@ class Lane final : public Upcaller {
   std::atomic<uint32_t> parked_{0};    // the round in which it is
   std::mutex bell_mutex_;
 
-  struct RobustEntry {
-    RobustEntry* next;
-  };
-  struct RobustHead {
-    RobustEntry list;
-    long futex_offset;
-    RobustEntry* pending;
-  };
   RobustHead robust_{};
   RobustEntry robust_entry_{};
 };
