@@ -101,6 +101,7 @@ enum class Route : uint8_t {
   kSocket,  // by address family (and netlink protocol)
   kSocketPair,
   kPath,     // by path prefix, or by dirfd for a relative path
+  kMount,    // by the mount point, on a device that can make namespaces
   kPathTwo,  // two paths; both sides must agree, else EXDEV
   kCwd,      // chdir, fchdir, getcwd
   kClose,

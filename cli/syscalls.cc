@@ -22,6 +22,7 @@ const char* route_text(abi::Route route) {
     case kSocketPair:
       return "by address family";
     case kPath:
+    case kMount:
     case kPathTwo:
       return "by path";
     case kCwd:

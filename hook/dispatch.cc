@@ -39,6 +39,8 @@ long route(ThreadState* ts, const abi::Row& row) {
       return kLocal;  // no offloaded family makes pairs: this kernel's error is as good
     case kPath:
       return do_path(ts, row);
+    case kMount:
+      return settings.netns ? do_path(ts, row) : kLocal;
     case kPathTwo:
       return do_path_two(ts, row);
     case kCwd:

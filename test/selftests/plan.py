@@ -39,7 +39,7 @@ LEFT_OUT = {
 RACES = {
     "tls/tls.*.nonblocking": "wants both ends to meet EAGAIN, which a writer as slow as the reader does not",
     "so_txtime/*": "allows 4 ms",
-    "txtimestamp/*": "allows 8 ms",
+    "txtimestamp/*": "allows 40 ms",
     "rxtimestamp/*": "measures how long a packet takes",
 }
 
@@ -123,6 +123,7 @@ def so_txtime():
 
 
 def txtimestamp():
+    # The script allows timestamps to be 8 ms late (none may be early); a busy machine needs more.
     setup = ("tc qdisc add dev lo root netem delay 10ms && ip link add ifb_netem0 type ifb"
              " && ip link set dev ifb_netem0 up && tc qdisc add dev ifb_netem0 root netem delay 20ms"
              " && tc qdisc add dev lo handle ffff: ingress && tc filter add dev lo parent ffff:"
@@ -132,7 +133,7 @@ def txtimestamp():
                               (4, "packet", ""), (6, "tcp", "-C"), (4, "udp", "-C"), (4, "tcp", "-n")):
         option = {"tcp": "", "udp": "-u", "raw": "-r", "rawhdr": "-R", "packet": "-P"}[kind]
         address = {4: "127.0.0.1", 6: "::1"}[family]
-        yield Step("txtimestamp", f"./txtimestamp {how} {option} -v 10000 -V 60000 -t 8000 -S 80000"
+        yield Step("txtimestamp", f"./txtimestamp {how} {option} -v 10000 -V 60000 -t 40000 -S 80000"
                    f" -{family} -L {address}", f"{kind} ipv{family} {how}".strip(),
                    before=setup, after=undo)
 
