@@ -208,6 +208,17 @@ long splice_out(ThreadState* ts, u64 pipe, u64 out, u64 count, u64 flags) {
   return outcome(done, last);
 }
 
+// kTLS: where a control record is next, recv without a control buffer says EIO, splice says EINVAL.
+bool has_tls(ThreadState* ts, u64 fd) {
+  constexpr int kGetsockopt = 55;
+  constexpr u64 kSolTcp = 6, kTcpUlp = 31;
+  char name[16] = {};
+  u32 bytes = sizeof name;
+  const u64 args[6] = {fd, kSolTcp, kTcpUlp, ptr(name), ptr(&bytes)};
+  return offload(ts, *abi::find_row(kGetsockopt), args) == 0 && name[0] == 't' && name[1] == 'l' &&
+         name[2] == 's' && name[3] == 0;
+}
+
 // splice from an offloaded socket to a local pipe: peek, put what the pipe takes, then consume
 // exactly that.
 long splice_in(ThreadState* ts, u64 in, u64 pipe, u64 count, u64 flags) {
@@ -239,7 +250,7 @@ long splice_in(ThreadState* ts, u64 in, u64 pipe, u64 count, u64 flags) {
     const long got =
         device_read(ts, in, step.buffer, min(count - done, atomic), kMsgPeek | dontwait);
     if (got <= 0) {
-      last = got;
+      last = got == err::kIo && has_tls(ts, in) ? err::kInval : got;
       break;
     }
     last = raw(nr::kWrite, pipe, ptr(step.buffer), static_cast<u64>(got));

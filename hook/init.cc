@@ -44,8 +44,8 @@ __attribute__((constructor)) void start(int, char**, char** envp) {
   if (settings.trace_fd >= 0) process->set_flags(static_cast<u64>(settings.trace_fd), kPrivate);
   for (const abi::Row& row : abi::kSyscalls) {
     using enum abi::Route;
-    const bool by_fd =
-        row.route == kByFd || row.route == kFcntl || row.route == kIoctl || row.route == kClose;
+    // Not ioctl: requests about interfaces count on any socket (do_ioctl).
+    const bool by_fd = row.route == kByFd || row.route == kFcntl || row.route == kClose;
     mino_interest[row.nr] = by_fd ? kAskIfFlagged : kAsk;
   }
   install_signal_handlers(process);

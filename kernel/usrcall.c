@@ -24,7 +24,6 @@
 #include <linux/slab.h>
 #include <linux/syscalls.h>
 #include <linux/task_work.h>
-#include <linux/timekeeping.h>
 #include <linux/usrcall.h>
 #include <linux/utsname.h>
 #include <net/net_namespace.h>
@@ -416,7 +415,6 @@ static int manage(void)
 
 static long usrcall_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
-	struct timespec64 now;
 	int err, set, irq;
 
 	if (cmd != USRCALL_SERVE)
@@ -440,9 +438,6 @@ static long usrcall_ioctl(struct file *file, unsigned int cmd, unsigned long arg
 							   sizeof(struct usrcall_stats));
 	if (!stats_table)
 		return -EINVAL;
-	/* The clock was set before the clocksource ran: some milliseconds late. */
-	read_persistent_clock64(&now);
-	do_settimeofday64(&now);
 	/* Whatever reaches for this memory past the split finds none. */
 	vm_munmap(0, TASK_SIZE);
 	return manage();

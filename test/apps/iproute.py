@@ -151,10 +151,20 @@ def files(t):
                 "a file that is not offloaded")
 
 
+def interface_numbers(t):
+    """glibc's if_nametoindex asks an AF_UNIX socket: the answer is the device's all the same."""
+    program = "import socket; print(socket.if_nametoindex('eth0'), *[n for _, n in socket.if_nameindex()])"
+    number, *numbers = t.offloaded(harness.PYTHON, "-c", program).ok().split()
+    shown = t.offloaded("ip", "-o", "link", "show", "dev", "eth0").ok().split(":")[0]
+    check_equal(number, shown, "if_nametoindex and ip link")
+    check(number in numbers, f"{number} is not among {numbers}")
+
+
 def main(t):
     t.has_ping = t.host("sh", "-c", "command -v ping").status == 0
     addresses_and_routes(t)
     interfaces(t)
+    interface_numbers(t)
     sockets(t)
     sysctls(t)
     files(t)
