@@ -8,7 +8,7 @@
 
 namespace mino {
 
-const std::vector<std::string> kNamespacePaths{"/run/netns", "/var/run/netns"};
+const std::vector<std::string> kInstancePaths{"/run/netns", "/var/run/netns", "/dev/net/tun"};
 const std::vector<std::string> kNetworkPaths{"/proc/net", "/proc/self/net", "/proc/thread-self/net",
                                              "/proc/sys/net", "/sys/class/net"};
 

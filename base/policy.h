@@ -23,8 +23,9 @@ struct Policy {
 // The network's own files: always served by the device.
 extern const std::vector<std::string> kNetworkPaths;
 
-// Where ip(8) keeps names of network namespaces: the device's too, if it can make any.
-extern const std::vector<std::string> kNamespacePaths;
+// What goes with a kernel of the device's own: names of network namespaces, where ip(8) keeps them,
+// and the file by which tun and tap interfaces are made.
+extern const std::vector<std::string> kInstancePaths;
 
 // Netlink protocols that are about the network: route, sock_diag, xfrm, fib_lookup, netfilter,
 // generic.

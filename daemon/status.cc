@@ -118,7 +118,7 @@ json Status::report() {
   for (size_t i = 0; i < count; i++) instances.push_back(instance(i, sessions[i], memory[i]));
   const UplinkAddresses& uplink = network_.uplink();
   json paths = kNetworkPaths;
-  for (const std::string& path : kNamespacePaths) {
+  for (const std::string& path : kInstancePaths) {
     if (!kernels_.empty()) paths.push_back(path);
   }
   for (const std::string& path : config_.policy.paths) paths.push_back(path);

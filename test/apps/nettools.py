@@ -330,6 +330,15 @@ def namespaces(t):
     t.offloaded("unshare", "-n", "sh", "-c", "! ip link show eth0").ok()
 
 
+def tunnels(t):
+    """An interface that `ip tuntap` makes is the device's."""
+    name = "minotap0"
+    t.offloaded("ip", "tuntap", "add", "dev", name, "mode", "tap").ok()
+    check("tap" in t.offloaded("ip", "-d", "link", "show", "dev", name).ok(), "no tap on the device")
+    check(t.host("ip", "link", "show", "dev", name).status != 0, "the tap is on the host")
+    t.offloaded("ip", "tuntap", "del", "dev", name, "mode", "tap").ok()
+
+
 def main(t):
     if t.native or os.environ.get("MINO_ENGINE") != "linux":
         harness.skip("needs the linux engine's kernel: its schedulers, links and uml-vector")
@@ -345,6 +354,7 @@ def main(t):
     routing(t)
     counters(t)
     namespaces(t)
+    tunnels(t)
     server.check_reached("after everything")
 
 
