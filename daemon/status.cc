@@ -81,7 +81,6 @@ int64_t Status::sockets() const {
 json Status::instance(size_t index, size_t sessions, int64_t proxy_memory) {
   const Uplink& uplink = network_.uplinks()[index];
   json instance{{"address", ipv4_text(uplink.addresses.device.address)},
-                {"gateway", ipv4_text(uplink.addresses.gateway)},
                 {"interface", uplink.link},
                 {"sessions", sessions}};
   if (!kernels_.empty()) {
