@@ -23,7 +23,9 @@
 // Sleeping: a consumer that stops spinning stores its `*_sleeping` word (seq_cst), looks at the
 // slot once more, and then waits with FUTEX_WAIT on the slot's `turn`. A producer publishes,
 // executes a full fence, and wakes the futex only if the word says so. The two fences pair
-// (store-buffer pattern): one of the two sides sees the other, so no wake-up is lost.
+// (store-buffer pattern): one of the two sides sees the other, so no wake-up is lost. A device
+// whose lanes sleep together waits on the session's doorbell instead, by the same rules
+// (SessionHeader).
 #pragma once
 
 #include <atomic>
@@ -63,6 +65,9 @@ enum class Op : uint32_t {
   kImport = 5,  // args: id, keep. Installs the exported file at install_fd; keep: others may import
                 // it too
   kNull = 6,    // result 0; measures the channel
+  kMap = 7,     // args: fd. What mmap of it shall map arrives on the control socket (Mapped)
+  kStandIn = 8,  // args: pid of a client, on its host. Result: the task of the device whose
+                 // /proc/PID/fd shows what that client has open
 };
 
 enum SubmissionFlags : uint8_t {

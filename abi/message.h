@@ -19,6 +19,7 @@
 //                                         <-     Welcome + memfd
 //   Reaped {pid}                          ->     that child's session is awaited
 //                                         <-     Reaped
+//   (Op::kMap on a ring)                  <-     Mapped {bytes} + what to map
 //   Export {} + fd, Import {id}           (a proxy to minod, on a connection of its own)  ->
 //   Exchanged {id} [+ fd]
 // Rejected: tokens in the environment (they leak, and a socket path is out of reach after chroot).
@@ -44,6 +45,7 @@ enum class MessageType : uint32_t {
   kImport,
   kExchanged,  // between a proxy and minod: open files on their way to another session
   kReaped,     // a child has been waited for; the answer comes when its session has ended
+  kMapped,     // a file that the client may map in place of its own
 };
 
 // Why a client was not admitted; the text in the message names the limit or the remedy.
@@ -58,8 +60,9 @@ struct Message {
   uint32_t lane_count = 0;   // Hello (wish, 0 = default), Welcome, Child
   uint32_t arena_bytes = 0;  // Hello (wish, 0 = default), Welcome, Child
   RefuseReason reason{};     // Refuse
-  uint64_t session_id = 0;   // Welcome, Child; Import, Exchanged: the export's id
-  char text[216] = {};       // Refuse: one line for the user. Hello: the program's name (comm)
+  uint64_t session_id = 0;  // Welcome, Child; Import, Exchanged: the export's id; Mapped: bytes, or
+                            // 0 if the file itself knows
+  char text[216] = {};  // Refuse: one line for the user. Hello: the program's name (comm)
 
   static constexpr uint32_t kMessageMagic = 0x4f4e494d;
 };

@@ -49,6 +49,8 @@ enum { /* abi::Op */
 	USRCALL_OP_EXPORT = 4,
 	USRCALL_OP_IMPORT = 5,
 	USRCALL_OP_NULL = 6,
+	USRCALL_OP_MAP = 7,
+	USRCALL_OP_STAND_IN = 8,
 };
 
 enum { USRCALL_WINDOW_IN = 1, USRCALL_WINDOW_OUT = 2 };
@@ -57,7 +59,6 @@ enum { /* abi::Sleeping */
 	USRCALL_AWAKE = 0,
 	USRCALL_ON_FUTEX = 1,
 	USRCALL_ON_BELL = 2,
-	USRCALL_ON_DOORBELL = 3,
 };
 
 struct usrcall_window {
@@ -148,13 +149,14 @@ struct usrcall_stats {
  *   instance socket (minod and every session process write, minod reads)
  *     kernel -> READY {text: release}          init has called SERVE
  *     -> NEW {...} + memory, session socket    a session begins
- *     -> REPORT;  kernel -> REPORT {id: sockets in use, text}
+ *     -> REPORT;  kernel -> REPORT {id: sockets in use}
  *   session socket (its session process)
  *     kernel -> STARTED {result}               after NEW and FORKED
  *     -> ATTACH {lane}                         make the lane's task
  *     -> BELL {lane} + eventfd                 where its client sleeps
  *     -> REATTACH;  kernel -> PARKED           lanes are stopped and reset
  *     kernel -> FORK {lane}                    a lane wants a child session
+ *     kernel -> MAPPED {id: bytes} + file      for the client to map
  *     -> FORKED {result, ...} + memory, socket as NEW; the child's id
  *   The end of a session socket is the end of the session.
  */
@@ -169,6 +171,7 @@ enum {
 	USRCALL_FORK,
 	USRCALL_FORKED,
 	USRCALL_REPORT,
+	USRCALL_MAPPED,
 };
 
 #define USRCALL_MAX_GROUPS 64u

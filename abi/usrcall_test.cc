@@ -72,7 +72,9 @@ static_assert(USRCALL_OP_FORK == static_cast<int>(Op::kFork) &&
               USRCALL_OP_LANE_EXIT == static_cast<int>(Op::kLaneExit) &&
               USRCALL_OP_EXPORT == static_cast<int>(Op::kExport) &&
               USRCALL_OP_IMPORT == static_cast<int>(Op::kImport) &&
-              USRCALL_OP_NULL == static_cast<int>(Op::kNull));
+              USRCALL_OP_NULL == static_cast<int>(Op::kNull) &&
+              USRCALL_OP_MAP == static_cast<int>(Op::kMap) &&
+              USRCALL_OP_STAND_IN == static_cast<int>(Op::kStandIn));
 static_assert(static_cast<int>(USRCALL_AWAKE) == static_cast<int>(kAwake) &&
               static_cast<int>(USRCALL_ON_FUTEX) == static_cast<int>(kOnFutex) &&
               static_cast<int>(USRCALL_ON_BELL) == static_cast<int>(kOnBell));

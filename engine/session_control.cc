@@ -148,6 +148,13 @@ void SessionControl::take_name(const Incoming& incoming) {
   }
 }
 
+bool post_mapped(int socket, int file, uint64_t bytes) {
+  Message message;
+  message.type = MessageType::kMapped;
+  message.session_id = bytes;
+  return post_message(socket, message, {file});
+}
+
 Fd pidfd_of_peer(int socket, int pid) {
   constexpr int kSoPeerpidfd = 77;
   int fd = -1;

@@ -68,6 +68,9 @@ class SessionControl {
   Fd socket_, minod_, client_, epoll_;
 };
 
+// What the client shall map, and its size (0: the file itself knows); Op::kMap's answer.
+bool post_mapped(int socket, int file, uint64_t bytes);
+
 // The pidfd of a connected peer, by the kernel if it can (Linux 6.5), else by its pid.
 Fd pidfd_of_peer(int socket, int pid);
 

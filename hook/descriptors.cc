@@ -250,6 +250,23 @@ long do_ioctl(ThreadState* ts, const abi::Row& row) {
 }
 
 // Offloaded files cannot be mapped. Code that is mapped later (dlopen) is patched as it comes.
+namespace {
+
+// A packet ring is memory that is shared with the device's kernel.
+long map_offloaded(ThreadState* ts, const abi::Row& row) {
+  const Frame& f = ts->frame;
+  u64 bytes;
+  const long file = fetch_mapping(ts, f.r8, bytes);
+  if (is_error(file)) return file == err::kNetDown ? err::kNoDev : file;
+  long at = err::kInval;
+  if (bytes == 0 || (f.r9 == 0 && ((f.rsi + 4095) & ~4095ull) == bytes))
+    at = raw(row.nr, f.rdi, f.rsi, f.rdx, f.r10, static_cast<u64>(file), f.r9);
+  raw(nr::kClose, static_cast<u64>(file));
+  return at;
+}
+
+}  // namespace
+
 long do_map(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   constexpr u64 kMapAnonymous = 0x20, kProtExec = 4;
@@ -258,7 +275,7 @@ long do_map(ThreadState* ts, const abi::Row& row) {
     constexpr u64 kMapType = 0xf;
     const u64 type = f.r10 & kMapType;
     const bool sane = f.rsi != 0 && (f.r9 & 4095) == 0 && type >= 1 && type <= 3;
-    return sane ? err::kNoDev : err::kInval;
+    return sane ? map_offloaded(ts, row) : err::kInval;
   }
   if (ts->process->flags(static_cast<u32>(f.r8)) & kPrivate) return err::kBadF;
   if (!(f.rdx & kProtExec) || !settings.patch) return kLocal;

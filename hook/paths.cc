@@ -124,6 +124,35 @@ void own_names(const Process* process, char* path) {
   print_number(print(path, "/proc/thread-self/fd/"), fd)[0] = 0;
 }
 
+// /proc/PID/fd/N, where a client has an offloaded file at N: the same of the device's process that
+// stands for the client, which shows what the file is. So `ss -p` finds whose sockets there are.
+bool names_of_others(ThreadState* ts, char* path) {
+  if (!starts_with(path, "/proc/")) return false;
+  const char* rest = path + 6;
+  const char* digits = rest;
+  const u64 pid = parse_number(rest);
+  if (rest == digits) return false;
+  if (starts_with(rest, "/task/")) {
+    digits = rest += 6;
+    parse_number(rest);
+    if (rest == digits) return false;
+  }
+  if (!starts_with(rest, "/fd/")) return false;
+  digits = rest += 4;
+  const u64 fd = parse_number(rest);
+  if (rest == digits || *rest) return false;
+  char target[32];
+  const long n = raw(nr::kReadlink, ptr(path), ptr(target), sizeof target - 1);
+  if (n <= 0) return false;
+  target[n] = 0;
+  if (!starts_with(target, "/memfd:mino:") || ready(ts) != 0) return false;
+  const long stand_in = offload_op(ts, abi::Op::kStandIn, pid, 0, -1, kNoCancel);
+  if (stand_in <= 0) return false;
+  char* end = print_number(print(path, "/proc/"), static_cast<u64>(stand_in));
+  print_number(print(end, "/fd/"), fd)[0] = 0;
+  return true;
+}
+
 // Where the path of one argument leads. kDevice with `absolute` empty: send the arguments as they
 // are.
 enum class Where { kHost, kDevice, kUnreadable };
@@ -156,8 +185,9 @@ Where resolve(ThreadState* ts, int dirfd, u64 pointer, bool fd_may_be_path, char
     return Where::kHost;
   }
   own_names(process, absolute);
+  const bool others = names_of_others(ts, absolute);
   used = length(absolute);
-  if (starts_with(absolute, "/proc/thread-self/fd/")) return Where::kDevice;
+  if (others || starts_with(absolute, "/proc/thread-self/fd/")) return Where::kDevice;
   if (relation(absolute) != Relation::kInside) {
     absolute[0] = 0;
     return Where::kHost;

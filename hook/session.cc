@@ -67,6 +67,21 @@ bool receive_message(int socket, abi::Message& message, int* fds, int want) {
   return good;
 }
 
+// The answer to a question; one that came too late for its own question is passed over.
+bool await_message(const Session& session, abi::MessageType type, abi::Message& message, int* fds,
+                   int want) {
+  set_receive_timeout(session.socket, 10);
+  bool good;
+  do {
+    good = receive_message(session.socket, message, fds, want);
+    if (message.type == type) break;
+    for (int i = 0; good && i < want; i++) raw(nr::kClose, static_cast<u64>(fds[i]));
+    good = false;
+  } while (message.type != abi::MessageType{});
+  set_receive_timeout(session.socket, 0);
+  return good;
+}
+
 // Maps session memory and checks its header against what the message said.
 bool map_session(Session& session, const abi::Message& message, int memory_fd) {
   if (message.version != abi::kVersion || message.lane_count == 0 ||
@@ -307,9 +322,8 @@ long prepare_fork(ThreadState* ts, ForkedSession& child) {
     if (result == 0) {
       abi::Message message;
       int fds[2] = {-1, -1};
-      set_receive_timeout(process->session.socket, 10);
-      if (receive_message(process->session.socket, message, fds, 2) &&
-          message.type == abi::MessageType::kChild && map_session(child.session, message, fds[1])) {
+      if (await_message(process->session, abi::MessageType::kChild, message, fds, 2) &&
+          map_session(child.session, message, fds[1])) {
         child.session.socket = make_private(process, fds[0]);
         child.session.status = SessionStatus::kLive;
         child.present = true;
@@ -384,12 +398,27 @@ void await_end_of_child(ThreadState* ts, long pid) {
     abi::Message message;
     message.type = abi::MessageType::kReaped;
     message.turn = static_cast<u32>(pid);
-    set_receive_timeout(process->session.socket, 10);
     if (send_message(process->session, message))
-      receive_message(process->session.socket, message, nullptr, 0);
-    set_receive_timeout(process->session.socket, 0);
+      await_message(process->session, abi::MessageType::kReaped, message, nullptr, 0);
   }
   unlock(process->fork_lock);
+}
+
+long fetch_mapping(ThreadState* ts, u64 fd, u64& bytes) {
+  long result = ready(ts);
+  if (result != 0) return result;
+  Process* process = ts->process;
+  lock(process->fork_lock);
+  result = offload_op(ts, abi::Op::kMap, fd, 0, -1, kNoCancel);
+  if (result == 0) {
+    abi::Message message;
+    int file = -1;
+    const bool good = await_message(process->session, abi::MessageType::kMapped, message, &file, 1);
+    result = good ? file : err::kNoDev;
+    bytes = message.session_id;
+  }
+  unlock(process->fork_lock);
+  return result;
 }
 
 void keep_across_exec(Process* process, bool keep) {

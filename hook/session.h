@@ -42,6 +42,10 @@ void finish_fork_in_child(ThreadState* ts, ForkedSession& child);
 void remember_child(Process* process, long pid);
 void await_end_of_child(ThreadState* ts, long pid);
 
+// What mmap of an offloaded file shall map instead: a descriptor, which the caller closes, or the
+// error. `bytes` is the size that must be mapped, all at once; 0: that file itself knows.
+long fetch_mapping(ThreadState* ts, u64 fd, u64& bytes);
+
 // exec: the control connection and the placeholder survive it.
 void keep_across_exec(Process* process, bool keep);
 // In the new image: take the session over again. `socket` and `placeholder` come from MINO_RUN.

@@ -88,7 +88,7 @@ int usrcall_tell(struct usrcall_session *session, u32 type, int result,
 					   .result = result,
 					   .lane = lane };
 
-	return usrcall_host_send(session->socket, &command);
+	return usrcall_host_send(session->socket, &command, -1);
 }
 
 /* All lanes stand still, then are as new. */
@@ -188,7 +188,7 @@ static struct usrcall_session *make_session(const struct usrcall_command *comman
 	return session;
 bad:
 	if (files[1] >= 0)
-		usrcall_host_send(files[1], &answer);
+		usrcall_host_send(files[1], &answer, -1);
 	usrcall_host_close(files[0]);
 	usrcall_host_close(files[1]);
 	return NULL;
@@ -379,7 +379,7 @@ static void report(void)
 	command.id += sock_prot_inuse_get(&init_net, &tcpv6_prot) +
 		      sock_prot_inuse_get(&init_net, &udpv6_prot);
 #endif
-	usrcall_host_send(instance_socket, &command);
+	usrcall_host_send(instance_socket, &command, -1);
 }
 
 static int manage(void)
@@ -390,7 +390,7 @@ static int manage(void)
 	int files[2], got;
 
 	strscpy(command.text, init_utsname()->release, sizeof(command.text));
-	usrcall_host_send(instance_socket, &command);
+	usrcall_host_send(instance_socket, &command, -1);
 	for (;;) {
 		wait_event_state(manager_wait, manager_readable, USRCALL_SLEEP);
 		manager_readable = false;

@@ -278,6 +278,19 @@ static s64 import_file(u64 id, bool keep)
 	return fd;
 }
 
+/* The leader of a client's session, by the client's number on its host. */
+static s64 stand_in(u64 client)
+{
+	struct usrcall_session *session;
+
+	list_for_each_entry(session, &usrcall_sessions, list) {
+		if (session->leader && client &&
+		    (u64)shared_load(session->stats->client_pid) == client)
+			return task_pid_vnr(session->leader) ?: -ESRCH;
+	}
+	return -ESRCH;
+}
+
 /* The session process makes what is the host's; the task is ours to make. */
 static s64 fork_session(struct usrcall_lane *lane)
 {
@@ -328,6 +341,10 @@ static s64 operation(struct usrcall_lane *lane)
 		return export_file(lane->args[0]);
 	case USRCALL_OP_IMPORT:
 		return import_file(lane->args[0], lane->args[1]);
+	case USRCALL_OP_MAP:
+		return usrcall_map_file(lane, lane->args[0]);
+	case USRCALL_OP_STAND_IN:
+		return stand_in(lane->args[0]);
 	default:
 		return -ENOSYS;
 	}

@@ -7,6 +7,7 @@
  *   usrcall_lane.c   lanes and their waiting
  *   usrcall_call.c   what a lane executes
  *   usrcall_split.c  user memory of a lane
+ *   usrcall_ring.c   packet rings that clients map
  *   usrcall_user.c   the host's system calls
  */
 #ifndef __USRCALL_LANE_H
@@ -57,7 +58,7 @@ struct usrcall_lane {
 	bool asleep;			/* schedule()d for want of a submission */
 	bool cancelled;			/* the call that runs */
 	bool ends;			/* its client thread is gone */
-	bool own_rights;		/* its credentials are no longer the leader's */
+	bool own_rights;		/* credentials or namespaces no new lane shall inherit */
 	int bell;			/* host descriptor, or -1 */
 	int install_fd;			/* the number for the next new file, or -1 */
 	u32 turn;
@@ -121,5 +122,8 @@ struct usrcall_submission *usrcall_next(struct usrcall_lane *lane);
 /* usrcall_call.c */
 s64 usrcall_execute(struct usrcall_lane *lane);
 int usrcall_take_rights(const struct usrcall_command *start);
+
+/* usrcall_ring.c */
+int usrcall_map_file(struct usrcall_lane *lane, int fd);
 
 #endif

@@ -97,14 +97,48 @@ int usrcall_host_receive(int fd, struct usrcall_command *to, int files[2])
 	return -EPIPE;
 }
 
-int usrcall_host_send(int fd, const struct usrcall_command *command)
+/* With a descriptor, unless that is -1. */
+int usrcall_host_send(int fd, const struct usrcall_command *command, int file)
 {
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = { .bytes = { 0 } };
+	struct iovec iov = { .iov_base = (void *)command,
+			     .iov_len = sizeof(*command) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct cmsghdr *c;
 	ssize_t n;
 
+	if (file >= 0) {
+		msg.msg_control = control.bytes;
+		msg.msg_controllen = sizeof(control.bytes);
+		c = CMSG_FIRSTHDR(&msg);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(c), &file, sizeof(file));
+	}
 	do {
-		n = send(fd, command, sizeof(*command), MSG_DONTWAIT | MSG_NOSIGNAL);
+		n = sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 	} while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : 0;
+}
+
+/* A memory object whose size nobody changes. */
+int usrcall_host_memory(unsigned long bytes)
+{
+	int fd = memfd_create("mino-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING), err;
+
+	if (fd < 0)
+		return -errno;
+	if (ftruncate(fd, bytes) ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	return fd;
 }
 
 /* NULL unless the object has that size for ever. */

@@ -43,11 +43,26 @@ usrcall_command command_of(uint32_t type) {
   return command;
 }
 
-// One message; false when the peer is gone, silent for `patience` ms, or of another version.
-bool receive_command(int socket, usrcall_command& command, int patience) {
+// One message, and the descriptor with it if there is one; false when the peer is gone, silent for
+// `patience` ms, or of another version.
+bool receive_command(int socket, usrcall_command& command, Fd& file, int patience) {
   pollfd readable{socket, POLLIN, 0};
   if (::poll(&readable, 1, patience) != 1) return false;
-  const ssize_t n = ::recv(socket, &command, sizeof command, MSG_DONTWAIT);
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  iovec iov{&command, sizeof command};
+  msghdr header{};
+  header.msg_iov = &iov;
+  header.msg_iovlen = 1;
+  header.msg_control = control;
+  header.msg_controllen = sizeof control;
+  const ssize_t n = ::recvmsg(socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  const cmsghdr* const rights = CMSG_FIRSTHDR(&header);
+  if (n >= 0 && rights != nullptr && rights->cmsg_level == SOL_SOCKET &&
+      rights->cmsg_type == SCM_RIGHTS) {
+    int number;
+    std::memcpy(&number, CMSG_DATA(rights), sizeof number);
+    file = Fd(number);
+  }
   return n == sizeof command && command.version == USRCALL_VERSION;
 }
 
@@ -99,7 +114,8 @@ usrcall_command LinuxSession::new_session(const SessionMemory& memory,
 
 int LinuxSession::await_start() {
   usrcall_command answer;
-  if (!receive_command(kernel_.get(), answer, kPatience)) return -EPIPE;
+  Fd file;
+  if (!receive_command(kernel_.get(), answer, file, kPatience)) return -EPIPE;
   if (answer.type != USRCALL_STARTED) return -EPROTO;
   if (answer.result != 0) return answer.result;
   return make_robust_list() && watch(kernel_.get()) ? 0 : -ENOMEM;
@@ -155,12 +171,15 @@ bool LinuxSession::begin_reattach() {
 
 int LinuxSession::ready(int) {
   usrcall_command command;
-  if (!receive_command(kernel_.get(), command, 0)) return kClientGone;  // or the instance is
+  Fd file;
+  if (!receive_command(kernel_.get(), command, file, 0)) return kClientGone;  // or the instance is
   switch (command.type) {
     case USRCALL_PARKED:
       return welcome() ? kServing : kClientGone;
     case USRCALL_FORK:
       return fork_session(command.lane);
+    case USRCALL_MAPPED:
+      return post_mapped(socket(), file.get(), command.id) ? kServing : kClientGone;
     default:
       return kOutOfResources;
   }

@@ -134,6 +134,10 @@ int64_t Lane::operation(Split& split) {
     case abi::Op::kImport:
       return import_file(proxy_, submission_.args[0], submission_.args[1] != 0,
                          submission_.install_fd);
+    case abi::Op::kMap:
+      return map_file(proxy_, static_cast<int>(submission_.args[0]));
+    case abi::Op::kStandIn:
+      return stand_in(proxy_, submission_.args[0]);
   }
   return -ENOSYS;
 }

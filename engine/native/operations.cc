@@ -12,6 +12,7 @@
 #include "channel/session_socket.h"
 #include "engine/native/proxy.h"
 #include "engine/native/undisturbed.h"
+#include "engine/session_control.h"
 
 namespace mino {
 
@@ -90,6 +91,29 @@ int64_t import_file(Proxy& proxy, uint64_t id, bool keep, int install_at) {
   for (Fd& file : answer.files) file.reset();
   proxy.files.leave();
   return result;
+}
+
+// Packet rings are mapped from the socket itself; what else could be mapped is not handed out.
+int64_t map_file(Proxy& proxy, int number) {
+  if (!proxy.files.installed(number)) return -EBADF;
+  Undisturbed undisturbed;
+  proxy.files.enter();
+  int64_t result = -ENODEV;
+  int family = 0;
+  socklen_t size = sizeof family;
+  if (::getsockopt(number, SOL_SOCKET, SO_DOMAIN, &family, &size) == 0 && family == AF_PACKET) {
+    const Fd control(proxy.pull(proxy.control.socket));
+    result = control.valid() && post_mapped(control.get(), number, 0) ? 0 : -ENFILE;
+  }
+  proxy.files.leave();
+  return result;
+}
+
+// Other proxies let nobody look at them, so this knows its own client alone.
+int64_t stand_in(const Proxy& proxy, uint64_t client_pid) {
+  const auto client =
+      static_cast<uint64_t>(proxy.stats->client_pid.load(std::memory_order_relaxed));
+  return client_pid != 0 && client_pid == client ? ::gettid() : -ESRCH;
 }
 
 }  // namespace mino

@@ -19,6 +19,12 @@ int64_t list_files(Proxy& proxy, uint64_t addr, uint64_t bytes, Split& split);
 int64_t export_file(Proxy& proxy, int number);
 int64_t import_file(Proxy& proxy, uint64_t id, bool keep, int install_at);
 
+// Op::kMap: sends the client the file that its mmap shall map.
+int64_t map_file(Proxy& proxy, int number);
+
+// Op::kStandIn: this thread, if the client is this proxy's.
+int64_t stand_in(const Proxy& proxy, uint64_t client_pid);
+
 // Op::kFork: makes a proxy for the client's child and tells the client about it on the control
 // socket.
 int64_t fork_proxy(Proxy& proxy);

@@ -4,9 +4,7 @@
 
 Run by ctest as apps.nettools.linux; see harness.py for the arguments. Each tool changes something,
 packets show that it is in force, and the host's own tool, or the host's traffic, that the host has
-nothing of it. Delays are checked against a lower bound only. Not here: tcpdump, whose ring of
-packets must be mapped (ENODEV under mino), and `ip netns`: unshare, setns and mount stay on the
-host.
+nothing of it. Delays are checked against a lower bound only.
 """
 
 import json
@@ -198,6 +196,8 @@ def congestion_control(t):
             shown = t.offloaded("ss", "-H", "-tiep", *selector).ok()
             check(re.search(r"\sbbr\s.*\sbbr:\(bw:", shown, re.DOTALL), f"ss -tiep:\n{shown}")
             check(re.search(r"\sino:[1-9]\d* sk:", shown), f"ss -e:\n{shown}")
+            owner = f'users:(("curl",pid={client.pid},fd='
+            check(owner in shown, f"ss -p lacks {owner}:\n{shown}")
             check_equal(t.host("ss", "-H", "-tn", *selector).ok(), "", "the socket on the host")
             upstream.release.set()
             check_equal(client.wait(10), 0, "exit status of curl")

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Clients killed at random moments in the middle of their work, a thousand of them: afterwards the
-// kernel has the tasks, sockets and memory that it had before. (MINO_KILLS says how many.)
+// kernel has the tasks, sockets and memory that it had before, and its process the descriptors.
+// (MINO_KILLS says how many.)
 #include <fcntl.h>
+#include <linux/if_packet.h>
 #include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 
 #include <csignal>
+#include <filesystem>
 #include <random>
 #include <string>
 
@@ -34,7 +37,7 @@ std::string read_on_device(LaneClient& lane, const char* path) {
 }
 
 struct Held {
-  long tasks = 0, sockets = 0, slab_kib = 0;
+  long tasks = 0, sockets = 0, slab_kib = 0, host_files = 0;
 };
 
 long number_after(const std::string& text, const std::string& word) {
@@ -47,7 +50,20 @@ Held held(LaneClient& lane) {
   now.tasks = number_after(read_on_device(lane, "/proc/loadavg"), "/");
   now.sockets = number_after(read_on_device(lane, "/proc/net/sockstat"), "sockets: used ");
   now.slab_kib = number_after(read_on_device(lane, "/proc/meminfo"), "Slab:");
+  const char* instance = std::getenv("MINO_INSTANCE");
+  EXPECT_NE(instance, nullptr);
+  const std::filesystem::directory_iterator files(std::string("/proc/") + instance + "/fd");
+  now.host_files = std::distance(begin(files), end(files));
   return now;
+}
+
+// A packet ring, which is memory of the host.
+void make_ring(LaneClient& lane) {
+  tpacket_req ring{4096, 8, 2048, 16};
+  lane.call(SYS_socket, {AF_PACKET, SOCK_DGRAM, 0}, 40);
+  EXPECT_EQ(lane.call(SYS_setsockopt, {40, SOL_PACKET, PACKET_RX_RING, ptr(&ring), sizeof ring}),
+            0);
+  EXPECT_EQ(lane.op(abi::Op::kMap, {40}), 0);
 }
 
 // Sockets, connections, epoll, blocked calls; until it is killed.
@@ -85,6 +101,10 @@ Held held(LaneClient& lane) {
     LaneClient forker(session, 2);
     forker.op(abi::Op::kFork);  // nobody takes the child: it ends with its connection
   }
+  if (seed % 3 == 0) {
+    LaneClient packets(session, 3);
+    make_ring(packets);
+  }
   lane_work(0);
   std::abort();
 }
@@ -108,7 +128,10 @@ TEST(Kill, NothingIsLeft) {
     Held now;
     for (int i = 0; i < 100; i++) {
       now = held(lane);
-      if (now.tasks <= like.tasks && now.sockets <= like.sockets) break;
+      if (now.tasks <= like.tasks && now.sockets <= like.sockets &&
+          now.host_files <= like.host_files) {
+        break;
+      }
       ::usleep(100'000);
     }
     return now;
@@ -125,6 +148,7 @@ TEST(Kill, NothingIsLeft) {
               warm.slab_kib, after.slab_kib);
   EXPECT_EQ(after.tasks, before.tasks);
   EXPECT_EQ(after.sockets, before.sockets);
+  EXPECT_EQ(after.host_files, before.host_files);
   EXPECT_LT(after.slab_kib, warm.slab_kib + 1024);  // a leak of one page a client would be 4000
 }
 

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Packet rings (PACKET_RX_RING): memory that the kernel fills with packets and the program maps, as
+// libpcap does. The rings are on lo, which others may use too: only own packets count.
+
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
+#include <net/if.h>
+#include <sys/mman.h>
+
+#include "children.h"
+#include "loopback.h"
+#include "memory.h"
+
+namespace {
+
+constexpr unsigned kBlock = 1 << 16;
+constexpr unsigned kBlocks = 4;
+constexpr size_t kRing = kBlock * kBlocks;
+
+int packet_socket(int version) {
+  int fd = OK(socket(AF_PACKET, SOCK_DGRAM | SOCK_NONBLOCK, 0));
+  EXPECT_EQ(setsockopt(fd, SOL_PACKET, PACKET_VERSION, &version, sizeof version), 0);
+  return fd;
+}
+
+void listen_on_lo(int fd) {
+  sockaddr_ll where = {};
+  where.sll_family = AF_PACKET;
+  where.sll_protocol = htons(ETH_P_IP);
+  where.sll_ifindex = static_cast<int>(if_nametoindex("lo"));
+  EXPECT_EQ(bind(fd, generic(&where), sizeof where), 0);
+}
+
+int ring_v2() {
+  int fd = packet_socket(TPACKET_V2);
+  tpacket_req ring = {};
+  ring.tp_block_size = kBlock;
+  ring.tp_block_nr = kBlocks;
+  ring.tp_frame_size = 2048;
+  ring.tp_frame_nr = kRing / 2048;
+  EXPECT_EQ(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &ring, sizeof ring), 0);
+  return fd;
+}
+
+char* map(int fd) {
+  void* at = mmap(nullptr, kRing, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  EXPECT(at != MAP_FAILED);
+  return static_cast<char*>(at);
+}
+
+// Packet `number` of this run; they differ from anybody else's by the mark.
+struct Payload {
+  char mark[12];
+  int pid, number;
+};
+
+void send_packet(int fd, int number) {
+  Payload payload = {"mino's ring", getpid(), number};
+  EXPECT_EQ(write(fd, &payload, sizeof payload), sizeof payload);
+}
+
+// The number of our packet, or -1 if it is another's or one on its way out.
+int number_of(const char* packet, size_t length, const sockaddr_ll* from, int pid) {
+  Payload payload;
+  if (length != 20 + 8 + sizeof payload || from->sll_pkttype == PACKET_OUTGOING) return -1;
+  memcpy(&payload, packet + 28, sizeof payload);
+  return memcmp(payload.mark, "mino's ring", 12) == 0 && payload.pid == pid ? payload.number : -1;
+}
+
+// Takes the next packet out of a ring of version 2; its number, or -1.
+int take_v2(char* ring, unsigned* frame, int pid) {
+  char* at = ring + *frame * 2048;
+  auto* header = reinterpret_cast<tpacket2_hdr*>(at);
+  if (!(__atomic_load_n(&header->tp_status, __ATOMIC_ACQUIRE) & TP_STATUS_USER)) return -2;
+  const int number =
+      number_of(at + header->tp_net, header->tp_snaplen,
+                reinterpret_cast<sockaddr_ll*>(at + TPACKET_ALIGN(sizeof *header)), pid);
+  __atomic_store_n(&header->tp_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
+  *frame = (*frame + 1) % (kRing / 2048);
+  return number;
+}
+
+int next_v2(int fd, char* ring, unsigned* frame, int pid) {
+  for (;;) {
+    const int number = take_v2(ring, frame, pid);
+    if (number >= 0) return number;
+    if (number == -2 && !readable(fd, 5000)) return -1;
+  }
+}
+
+}  // namespace
+
+// More packets than the ring has frames: it goes round, and poll tells of each.
+TEST(goes_round) {
+  int fd = ring_v2();
+  char* ring = map(fd);
+  listen_on_lo(fd);
+  Pair pair = udp_pair();
+  unsigned frame = 0;
+  for (int i = 0; i < 300; i++) {
+    send_packet(pair.a, i);
+    EXPECT_EQ(next_v2(fd, ring, &frame, getpid()), i);
+  }
+  EXPECT_EQ(munmap(ring, kRing), 0);
+  EXPECT_EQ(close(fd), 0);
+}
+
+// Version 3 hands over blocks, full or old enough: what libpcap uses.
+TEST(blocks) {
+  int fd = packet_socket(TPACKET_V3);
+  tpacket_req3 request = {};
+  request.tp_block_size = kBlock;
+  request.tp_block_nr = kBlocks;
+  request.tp_frame_size = 2048;
+  request.tp_frame_nr = kRing / 2048;
+  request.tp_retire_blk_tov = 20;
+  EXPECT_EQ(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &request, sizeof request), 0);
+  char* ring = map(fd);
+  listen_on_lo(fd);
+  Pair pair = udp_pair();
+  int next = 0;
+  for (int sent = 0, block = 0; next < 200;) {
+    for (int i = 0; i < 20 && sent < 200; i++) send_packet(pair.a, sent++);
+    auto* header = reinterpret_cast<tpacket_block_desc*>(ring + block * kBlock);
+    while (!(__atomic_load_n(&header->hdr.bh1.block_status, __ATOMIC_ACQUIRE) & TP_STATUS_USER))
+      OK(readable(fd, 5000) ? 0 : -1);
+    const char* at = reinterpret_cast<char*>(header) + header->hdr.bh1.offset_to_first_pkt;
+    for (unsigned i = 0; i < header->hdr.bh1.num_pkts; i++) {
+      auto* packet = reinterpret_cast<const tpacket3_hdr*>(at);
+      const int number = number_of(
+          at + packet->tp_net, packet->tp_snaplen,
+          reinterpret_cast<const sockaddr_ll*>(at + TPACKET_ALIGN(sizeof *packet)), getpid());
+      if (number >= 0) EXPECT_EQ(number, next++);
+      at += packet->tp_next_offset;
+    }
+    __atomic_store_n(&header->hdr.bh1.block_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
+    block = (block + 1) % static_cast<int>(kBlocks);
+  }
+  EXPECT_EQ(next, 200);
+  tpacket_stats_v3 stats = {};
+  socklen_t length = sizeof stats;
+  EXPECT_EQ(getsockopt(fd, SOL_PACKET, PACKET_STATISTICS, &stats, &length), 0);
+  EXPECT(stats.tp_packets >= 200);
+}
+
+// A child reads from the mapping that it inherits.
+TEST(inherited) {
+  int fd = ring_v2();
+  char* ring = map(fd);
+  listen_on_lo(fd);
+  Pair pair = udp_pair();
+  send_packet(pair.a, 7);
+  const pid_t parent = getpid();
+  pid_t pid = child([&] {
+    unsigned frame = 0;
+    EXPECT_EQ(next_v2(fd, ring, &frame, parent), 7);
+  });
+  EXPECT_EXIT(pid, 0);
+}
+
+// Two maps of one ring are the same memory; a ring outlives its socket where it is mapped.
+TEST(two_maps) {
+  int fd = ring_v2();
+  char* one = map(fd);
+  char* other = map(fd);
+  listen_on_lo(fd);
+  Pair pair = udp_pair();
+  send_packet(pair.a, 3);
+  unsigned frame = 0;
+  EXPECT_EQ(next_v2(fd, one, &frame, getpid()), 3);
+  EXPECT_EQ(memcmp(one, other, kRing), 0);
+  EXPECT_EQ(close(fd), 0);
+  one[100] = 42;
+  EXPECT_EQ(other[100], 42);
+  EXPECT_EQ(munmap(other, kRing), 0);
+  EXPECT_EQ(munmap(one, kRing), 0);
+}
+
+TEST(what_cannot_be_mapped) {
+  int fd = packet_socket(TPACKET_V2);
+  auto map_with = [](int file, size_t bytes, off_t offset) {
+    void* at = mmap(nullptr, bytes, PROT_READ, MAP_SHARED, file, offset);
+    return at == MAP_FAILED ? -1 : 0;
+  };
+  EXPECT_ERR(map_with(fd, kRing, 0), EINVAL);  // no ring
+  int with_ring = ring_v2();
+  EXPECT_ERR(map_with(with_ring, kRing / 2, 0), EINVAL);
+  EXPECT_ERR(map_with(with_ring, kRing * 2, 0), EINVAL);
+  EXPECT_ERR(map_with(with_ring, kRing - kBlock, kBlock), EINVAL);
+  EXPECT_ERR(map_with(with_ring, 0, 0), EINVAL);
+  EXPECT_EQ(map_with(with_ring, kRing - 1, 0), 0);  // rounded up to pages
+  Pair pair = udp_pair();
+  EXPECT_ERR(map_with(pair.a, 4096, 0), ENODEV);
+  tpacket_req ring = {};
+  ring.tp_block_size = 1000;  // not pages
+  ring.tp_block_nr = 1;
+  ring.tp_frame_size = 500;
+  ring.tp_frame_nr = 2;
+  EXPECT_ERR(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &ring, sizeof ring), EINVAL);
+}
