@@ -62,7 +62,7 @@ struct Message {
   RefuseReason reason{};     // Refuse
   uint64_t session_id = 0;  // Welcome, Child; Import, Exchanged: the export's id; Mapped: bytes, or
                             // 0 if the file itself knows
-  char text[216] = {};  // Refuse: one line for the user. Hello: the program's name (comm)
+  char text[216] = {};      // Refuse: one line for the user. Hello: the program's name (comm)
 
   static constexpr uint32_t kMessageMagic = 0x4f4e494d;
 };
