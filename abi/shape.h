@@ -122,6 +122,7 @@ enum class Route : uint8_t {
   kSignal,  // rt_sigaction, rt_sigprocmask, …: emulated on the host
   kMirror,  // credentials: done on the host, then repeated on the device
   kMap,     // mmap: by fd; of offloaded files, packet rings can be mapped
+  kBpf,     // to a device with a kernel of its own
   kGuard,   // prctl, arch_prctl and the like: checked, then done on the host
   kWait,    // wait4, waitid: on the host; then until the child's session has ended as well
   kRefuse,  // ENOSYS, so that programs fall back (io_uring)

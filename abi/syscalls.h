@@ -320,6 +320,13 @@ inline constexpr auto kSyscalls = [] {
       {192, "lgetxattr", kPath, 0, {path(), path(), out(3), val()}},
       {193, "fgetxattr", kByFd, 0, {fd(), path(), out(3), val()}},
       {196, "flistxattr", kByFd, 0, {fd(), out(2), val()}},
+      {321,
+       "bpf",
+       kBpf,
+       0,
+       {val(), inout(2, 1, P::kStruct), val()},
+       kPartial,
+       "the device's with the linux engine, else the host's; maps cannot be mapped"},
       // Credentials follow the client.
       {105, "setuid", kMirror, 0, {val()}},
       {106, "setgid", kMirror, 0, {val()}},

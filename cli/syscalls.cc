@@ -53,6 +53,8 @@ const char* route_text(abi::Route route) {
       return "host, then device";
     case kMap:
       return "by descriptor";
+    case kBpf:
+      return "by engine";
     case kGuard:
       return "host, checked";
     case kRefuse:

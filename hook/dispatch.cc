@@ -81,6 +81,8 @@ long route(ThreadState* ts, const abi::Row& row) {
       return do_mirror(ts, row);
     case kMap:
       return do_map(ts, row);
+    case kBpf:
+      return settings.netns ? do_bpf(ts, row) : kLocal;
     case kWait:
       return do_wait(ts, row);
     case kGuard:

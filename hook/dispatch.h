@@ -23,6 +23,7 @@ long do_dup(ThreadState* ts, const abi::Row& row);
 long do_fcntl(ThreadState* ts, const abi::Row& row);
 long do_ioctl(ThreadState* ts, const abi::Row& row);
 long do_map(ThreadState* ts, const abi::Row& row);
+long do_bpf(ThreadState* ts, const abi::Row& row);
 // paths.cc
 long do_path(ThreadState* ts, const abi::Row& row);
 long do_path_two(ThreadState* ts, const abi::Row& row);

@@ -8,7 +8,7 @@
 #include <linux/fs.h>
 #include <linux/net.h>
 #include <linux/slab.h>
-#include <linux/usrcall.h>
+#include <linux/usrcall_ring.h>
 #include "usrcall_lane.h"
 
 struct ring {
@@ -90,7 +90,7 @@ int usrcall_map_file(struct usrcall_lane *lane, int fd)
 		return -EBADF;
 	socket = sock_from_file(file);
 	if (socket && socket->ops->family == PF_PACKET)
-		memory = packet_receive_ring(socket);
+		memory = packet_ring(socket);
 	ring = find(memory);
 	if (ring) {
 		command.id = ring->bytes;

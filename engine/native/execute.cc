@@ -48,6 +48,7 @@ constexpr bool runs_here(Route route) {
     case Route::kExit:
     case Route::kSignal:
     case Route::kMap:
+    case Route::kBpf:
     case Route::kGuard:
     case Route::kWait:
     case Route::kRefuse:

@@ -199,3 +199,41 @@ TEST(what_cannot_be_mapped) {
   ring.tp_frame_nr = 2;
   EXPECT_ERR(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &ring, sizeof ring), EINVAL);
 }
+
+// A ring to send from: what is marked goes out with one send, and comes back on lo.
+TEST(sends) {
+  int out = packet_socket(TPACKET_V2);
+  tpacket_req request = {};
+  request.tp_block_size = kBlock;
+  request.tp_block_nr = kBlocks;
+  request.tp_frame_size = 2048;
+  request.tp_frame_nr = kRing / 2048;
+  EXPECT_EQ(setsockopt(out, SOL_PACKET, PACKET_TX_RING, &request, sizeof request), 0);
+  char* frames = map(out);
+  listen_on_lo(out);
+  int receiver = packet_socket(TPACKET_V2);
+  listen_on_lo(receiver);
+  struct {
+    char headers[28];
+    Payload payload;
+  } packet = {{}, {"mino's ring", getpid(), 0}};
+  for (int i = 0; i < 100; i++) {
+    packet.payload.number = i;
+    auto* header = reinterpret_cast<tpacket2_hdr*>(frames + i * 2048);
+    memcpy(frames + i * 2048 + TPACKET2_HDRLEN - sizeof(sockaddr_ll), &packet, sizeof packet);
+    header->tp_len = sizeof packet;
+    __atomic_store_n(&header->tp_status, TP_STATUS_SEND_REQUEST, __ATOMIC_RELEASE);
+  }
+  EXPECT_EQ(send(out, nullptr, 0, 0), 100 * sizeof packet);
+  for (int next = 0; next < 100 && readable(receiver, 5000);) {
+    sockaddr_ll from = {};
+    socklen_t length = sizeof from;
+    char bytes[2048];
+    const ssize_t n = recvfrom(receiver, bytes, sizeof bytes, 0, generic(&from), &length);
+    const int number = n < 0 ? -1 : number_of(bytes, static_cast<size_t>(n), &from, getpid());
+    if (number < 0) continue;
+    EXPECT_EQ(number, next);
+    if (++next == 100) check::report("all have come back");
+  }
+  EXPECT_EQ(munmap(frames, kRing), 0);
+}
