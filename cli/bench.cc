@@ -145,6 +145,7 @@ class Bench {
     const std::string getppid = "getppid " + std::to_string(kNullCalls);
     const std::string fcntl = "fcntl " + std::to_string(kNullCalls);
     Result<void> done = sample(native_, getppid, getppid_local_);
+    if (done) done = sample(native_, "hand-over " + std::to_string(kNullCalls), hand_over_);
     // fcntl is a call that the hook looks at: its site is patched, and the descriptor decides.
     const std::string on_host = "host-fcntl " + std::to_string(kNullCalls);
     if (done) done = sample(native_, on_host, host_native_);
@@ -249,10 +250,12 @@ class Bench {
         {"null_ratio", median(ratio(fcntl_offloaded_, fcntl_local_).values)},
         // Undisturbed by other programs, if there was any moment without them.
         {"null_ratio_best", least(fcntl_offloaded_) / least(fcntl_local_)},
+        {"null_ratio_hand_over", median(ratio(fcntl_offloaded_, hand_over_).values)},
         {"null_ratio_getppid", median(ratio(fcntl_offloaded_, getppid_local_).values)},
         {"null",
          {{"local_getppid_ns", getppid_local_.summary()},
           {"local_fcntl_ns", fcntl_local_.summary()},
+          {"hand_over_ns", hand_over_.summary()},
           {"offloaded_fcntl_ns", fcntl_offloaded_.summary()},
           {"round_trips_per_call", trips["round_trips"]},
           {"upcalls_per_call", trips["upcalls"]}}},
@@ -275,8 +278,8 @@ class Bench {
   std::optional<MeasuredProcess> native_, auto_, patch_, sud_, beside_;
   bool keep_ = false;
   double load_ = 0;  // of the machine, before anything was measured
-  Samples getppid_local_, host_native_, host_patch_, host_sud_, host_auto_, fcntl_local_,
-      fcntl_offloaded_, fcntl_beside_;
+  Samples getppid_local_, hand_over_, host_native_, host_patch_, host_sud_, host_auto_,
+      fcntl_local_, fcntl_offloaded_, fcntl_beside_;
   Transfer transfers_[std::size(kSizes)];
 };
 

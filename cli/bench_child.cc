@@ -8,10 +8,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <optional>
+#include <thread>
 #include <vector>
 
 #include "base/fd.h"
@@ -86,6 +88,31 @@ double per_call(long count, Call call) {
   return ns_since(start) / static_cast<double>(count);
 }
 
+// A word there and back between two threads that do nothing but look, each in a cache line of its
+// own: what no call to another core can be faster than.
+double hand_over(long count) {
+  struct alignas(128) Word {
+    std::atomic<long> turn{0};
+  } there, back;
+  const auto await = [](const Word& word, long turn) {
+    while (word.turn.load(std::memory_order_acquire) < turn) __builtin_ia32_pause();
+  };
+  const long all = count + 200;
+  std::thread other([&] {
+    for (long i = 1; i <= all; i++) {
+      await(there, i);
+      back.turn.store(i, std::memory_order_release);
+    }
+  });
+  long turn = 0;
+  const double ns = per_call(count, [&] {
+    there.turn.store(++turn, std::memory_order_release);
+    await(back, turn);
+  });
+  other.join();
+  return ns;
+}
+
 }  // namespace
 
 int bench_child() {
@@ -108,6 +135,8 @@ int bench_child() {
     } else if (std::sscanf(line, "fcntl %ld", &count) == 1) {
       const int fd = pair->sender.get();
       std::printf("%.3f\n", per_call(count, [fd] { ::fcntl(fd, F_GETFL); }));
+    } else if (std::sscanf(line, "hand-over %ld", &count) == 1) {
+      std::printf("%.3f\n", hand_over(count));
     } else if (std::sscanf(line, "transfer %zu %ld", &bytes, &count) == 2 &&
                bytes <= buffer.size()) {
       double sending = 0, receiving = 0, warm_up = 0;

@@ -42,13 +42,15 @@ void print_bench_table(const json& r) {
               r["null"]["local_fcntl_ns"]["samples"].get<size_t>());
   std::printf("  local getppid        %s\n", figure(r["null"]["local_getppid_ns"]).c_str());
   std::printf("  local fcntl          %s\n", figure(r["null"]["local_fcntl_ns"]).c_str());
+  std::printf("  hand-over            %s   a cache line to the other core and back\n",
+              figure(r["null"]["hand_over_ns"]).c_str());
   std::printf(
-      "  offloaded fcntl      %s   %.2f x local fcntl, %.2f x local getppid, %.2f x at best; %.2f "
-      "round trips, "
-      "%.2f upcalls\n",
+      "  offloaded fcntl      %s   %.2f x local fcntl (%.2f x at best), %.2f x local getppid, "
+      "%.2f x hand-over; %.2f round trips, %.2f upcalls\n",
       figure(r["null"]["offloaded_fcntl_ns"]).c_str(), r["null_ratio"].get<double>(),
-      r["null_ratio_getppid"].get<double>(), r["null_ratio_best"].get<double>(),
-      r["null"]["round_trips_per_call"].get<double>(), r["null"]["upcalls_per_call"].get<double>());
+      r["null_ratio_best"].get<double>(), r["null_ratio_getppid"].get<double>(),
+      r["null_ratio_hand_over"].get<double>(), r["null"]["round_trips_per_call"].get<double>(),
+      r["null"]["upcalls_per_call"].get<double>());
   std::printf("\nTCP over loopback, one thread at both ends, per operation\n");
   std::printf("  %9s  %-28s %-28s %-28s %-28s %s\n", "bytes", "local send", "offloaded send",
               "local receive", "offloaded receive", "both, offloaded/local");
