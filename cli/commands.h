@@ -28,7 +28,7 @@ int down(const RunDir& dir);
 
 struct RunOptions {
   std::string hook = "auto", device, policy_file, arena;
-  bool trace = false, no_windows = false;
+  bool trace = false, no_windows = false, load_all = false;
   int64_t instance = -1;  // -1: where minod says
   std::vector<std::string> command;
 };

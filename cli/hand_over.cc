@@ -26,7 +26,8 @@ std::string HandOver::text(bool user_preload) const {
          ";arena=" + std::to_string(arena_bytes) + ";trace=" + std::to_string(trace_fd) +
          ";families=" + join(families, ",") + ";netlinks=" + join(netlinks, ",") +
          ";paths=" + join(paths, ":") + ";orig=" + (user_preload ? "1" : "0") +
-         ";instance=" + std::to_string(instance) + ";netns=" + (netns ? "1" : "0");
+         ";instance=" + std::to_string(instance) + ";netns=" + (netns ? "1" : "0") +
+         ";load=" + (load_all ? "1" : "0");
 }
 
 Result<std::string> preload_value(const std::string& library, const char* old) {

@@ -7,7 +7,7 @@
 //   LD_PRELOAD  <dir of mino>/libminoc.so[:what was there before]
 //   MINO_RUN
 //   v=1;sock=PATH;hook=auto|patch|sud;windows=0|1;arena=BYTES;trace=FD;families=N,N;netlinks=N,N;
-//               paths=P:P;orig=0|1;instance=N;netns=0|1
+//               paths=P:P;orig=0|1;instance=N;netns=0|1;load=0|1
 //     arena     0: the device's default            trace     -1: none; else where trace records go
 //     families  address families that are offloaded
 //     netlinks  … and of AF_NETLINK, only these protocols      paths     prefixes served by the
@@ -31,7 +31,8 @@ struct HandOver {
   int64_t arena_bytes = 0;
   int trace_fd = -1;
   int64_t instance = 0;
-  bool netns = false;  // network namespaces are the device's to make
+  bool netns = false;     // network namespaces are the device's to make
+  bool load_all = false;  // libminoc.so loads dynamic programs as well
   Policy policy;
 
   // The value of MINO_RUN; `user_preload`: whether LD_PRELOAD was set.

@@ -44,6 +44,9 @@ struct Arguments {
 void add_run_options(CLI::App& command, Arguments& a) {
   command.add_option("--hook", a.run.hook, "how system calls are caught: auto, patch, sud");
   command.add_option("--device", a.run.device, "the device's URL, as shm:/run/mino/minod.sock");
+  command.add_flag("--load", a.run.load_all,
+                   "load dynamic programs as static ones are, so that ld.so's own system calls are "
+                   "seen as well");
   command.add_flag("--no-windows", a.run.no_windows,
                    "carry registers only; the device fetches all memory (slow)");
   command

@@ -9,18 +9,18 @@
 
 #include <cerrno>
 #include <cstring>
-#include <vector>
 
 #include "base/fd.h"
 #include "base/text.h"
 #include "cli/commands.h"
+#include "hook/program_file.h"
 
 namespace mino {
 
 namespace {
 
 constexpr const char* kConsequence =
-    "its system calls will not be offloaded in this version (everything runs on the host)";
+    "its system calls will not be offloaded (everything runs on the host)";
 
 // 0, or the errno of an attempt to execute.
 int executable(const std::string& path) {
@@ -57,21 +57,14 @@ std::string interpreter_of(const char* head, size_t size) {
   return std::string(line.substr(0, line.find_first_of(" \t")));
 }
 
-std::string elf_obstacle(int file, const Elf64_Ehdr& header) {
+std::string elf_obstacle(const std::string& path, const Elf64_Ehdr& header,
+                         const std::string& hook) {
   if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_machine != EM_X86_64) {
     return std::string("is not an x86-64 program: ") + kConsequence;
   }
-  if (header.e_phentsize != sizeof(Elf64_Phdr)) return {};
-  std::vector<Elf64_Phdr> segments(header.e_phnum);
-  const size_t bytes = segments.size() * sizeof(Elf64_Phdr);
-  if (::pread(file, segments.data(), bytes, static_cast<off_t>(header.e_phoff)) !=
-      static_cast<ssize_t>(bytes)) {
-    return {};
-  }
-  for (const Elf64_Phdr& segment : segments) {
-    if (segment.p_type == PT_INTERP) return {};
-  }
-  return std::string("is statically linked: ") + kConsequence;
+  hook::ProgramFile file;
+  if (hook != "patch" || !hook::needs_loading(path.c_str(), false, file)) return {};
+  return std::string("is statically linked: with --hook patch ") + kConsequence;
 }
 
 }  // namespace
@@ -91,7 +84,7 @@ Program find_program(const std::string& name) {
   return verdict(name, name, best);
 }
 
-std::string obstacle(const std::string& path) {
+std::string obstacle(const std::string& path, const std::string& hook) {
   std::string at = path;
   constexpr int kMaxInterpreters = 5;  // BINPRM_MAX_RECURSION and one
   for (int depth = 0; depth < kMaxInterpreters; depth++) {
@@ -116,7 +109,7 @@ std::string obstacle(const std::string& path) {
     if (std::memcmp(head, ELFMAG, SELFMAG) == 0) {
       Elf64_Ehdr header;
       std::memcpy(&header, head, sizeof header);
-      return elf_obstacle(file.get(), header);
+      return elf_obstacle(at, header, hook);
     }
     const std::string next = interpreter_of(head, static_cast<size_t>(n));
     if (next.empty()) return {};

@@ -19,8 +19,8 @@ struct Program {
 Program find_program(const std::string& name);
 
 // Why system calls of this program will not be offloaded, as the end of a sentence that starts with
-// the program's name ("is statically linked: …"); "" when they will be. Follows #! to the
-// interpreter.
-std::string obstacle(const std::string& path);
+// the program's name ("changes its privileges …"); "" when they will be. Follows #! to the
+// interpreter. `hook`: the tier.
+std::string obstacle(const std::string& path, const std::string& hook);
 
 }  // namespace mino

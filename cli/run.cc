@@ -15,6 +15,7 @@
 #include "cli/hand_over.h"
 #include "cli/program.h"
 #include "cli/trace_run.h"
+#include "hook/program_file.h"
 
 namespace mino {
 
@@ -113,6 +114,7 @@ Result<HandOver> prepare(const RunDir& dir, const RunOptions& options) {
   hand_over.netns = (*status)["engine"] == "linux";
   hand_over.socket = dir.session_socket();
   hand_over.hook = options.hook;
+  hand_over.load_all = options.load_all;
   hand_over.windows = !options.no_windows;
   hand_over.arena_bytes = *arena;
   hand_over.policy = std::move(*policy);
@@ -124,11 +126,26 @@ Result<HandOver> prepare(const RunDir& dir, const RunOptions& options) {
   return hand_over;
 }
 
-int execute(const Program& program, const std::vector<std::string>& command) {
+// A program that ld.so will not bring the hook into is loaded by libminoc.so, in its place.
+int execute(const Program& program, const std::vector<std::string>& command,
+            const HandOver& hand_over) {
+  hook::ProgramFile file;
+  const bool load = hand_over.hook != "patch" &&
+                    hook::needs_loading(program.path.c_str(), hand_over.load_all, file);
   std::vector<char*> argv;
   for (const std::string& argument : command) argv.push_back(const_cast<char*>(argument.c_str()));
+  if (load && file.script) {
+    argv[0] = const_cast<char*>(program.path.c_str());
+    if (file.argument[0] != '\0') argv.insert(argv.begin(), file.argument);
+    argv.insert(argv.begin(), file.path);
+  }
   argv.push_back(nullptr);
-  ::execv(program.path.c_str(), argv.data());
+  if (load) {
+    ::setenv("MINO_RUN", (std::string(::getenv("MINO_RUN")) + ";x=" + file.path).c_str(), 1);
+    ::execv((program_dir() + "/libminoc.so").c_str(), argv.data());
+  } else {
+    ::execv(program.path.c_str(), argv.data());
+  }
   if (errno == ENOEXEC) {  // neither ELF nor #!: a shell's, as execvp(3) has it
     argv.insert(argv.begin(), const_cast<char*>("/bin/sh"));
     argv[1] = const_cast<char*>(program.path.c_str());
@@ -154,7 +171,7 @@ int run(const RunDir& default_dir, const RunOptions& options) {
 
   const Program program = find_program(options.command[0]);
   if (program.path.empty()) return complain(program.status, program.problem);
-  if (const std::string why = obstacle(program.path); !why.empty())
+  if (const std::string why = obstacle(program.path, options.hook); !why.empty())
     complain(kOk, options.command[0] + " " + why);
 
   std::optional<TraceRun> tracing;
@@ -169,7 +186,7 @@ int run(const RunDir& default_dir, const RunOptions& options) {
   const bool user_preload = old_preload != nullptr && *old_preload != '\0';
   ::setenv("MINO_RUN", hand_over->text(user_preload).c_str(), 1);
   ::setenv("LD_PRELOAD", preload->c_str(), 1);
-  return execute(program, options.command);
+  return execute(program, options.command, *hand_over);
 }
 
 }  // namespace mino

@@ -35,6 +35,9 @@ class Scratch : public testing::Test {
     Elf64_Ehdr header{};
     std::memcpy(header.e_ident, ELFMAG, SELFMAG);
     header.e_ident[EI_CLASS] = bits;
+    header.e_ident[EI_DATA] = ELFDATA2LSB;
+    header.e_ident[EI_VERSION] = EV_CURRENT;
+    header.e_type = ET_EXEC;
     header.e_machine = EM_X86_64;
     header.e_phoff = sizeof header;
     header.e_phentsize = sizeof(Elf64_Phdr);
@@ -58,7 +61,7 @@ TEST_F(HandOverTest, TellsTheHookEverything) {
       hand_over.text(false),
       "v=1;sock=/run/mino/minod.sock;hook=auto;windows=1;arena=0;trace=-1;families=2,10,17,16;"
       "netlinks=0,4,6,10,12,16;paths=/proc/net:/proc/self/net:/proc/thread-self/net:"
-      "/proc/sys/net:/sys/class/net;orig=0;instance=0;netns=0");
+      "/proc/sys/net:/sys/class/net;orig=0;instance=0;netns=0;load=0");
   hand_over.hook = "sud";
   hand_over.windows = false;
   hand_over.arena_bytes = 4096;
@@ -68,7 +71,7 @@ TEST_F(HandOverTest, TellsTheHookEverything) {
   EXPECT_EQ(hand_over.text(true),
             "v=1;sock=/run/mino/minod.sock;hook=sud;windows=0;arena=4096;trace=900;families=2;"
             "netlinks=;paths=/proc/net:/proc/self/net:/proc/thread-self/net:/proc/sys/net:"
-            "/sys/class/net:/srv/data;orig=1;instance=0;netns=0");
+            "/sys/class/net:/srv/data;orig=1;instance=0;netns=0;load=0");
 }
 
 TEST_F(HandOverTest, PreloadKeepsTheUsersLibraries) {
@@ -95,31 +98,33 @@ TEST_F(ProgramTest, IsFoundAsExecvpDoes) {
 }
 
 TEST_F(ProgramTest, SaysWhatWillNotBeOffloaded) {
-  EXPECT_EQ(obstacle(elf("dynamic", PT_INTERP)), "");
-  EXPECT_NE(obstacle(elf("static", PT_LOAD)).find("is statically linked"), std::string::npos);
-  EXPECT_NE(obstacle(elf("narrow", PT_INTERP, ELFCLASS32)).find("is not an x86-64 program"),
+  EXPECT_EQ(obstacle(elf("dynamic", PT_INTERP), "auto"), "");
+  EXPECT_EQ(obstacle(elf("static", PT_LOAD), "auto"), "") << "libminoc.so loads it";
+  EXPECT_NE(obstacle(elf("static", PT_LOAD), "patch").find("is statically linked"),
             std::string::npos);
-  EXPECT_EQ(obstacle("/bin/sh"), "");
-  EXPECT_EQ(obstacle(dir_ + "/none"), "");
-  EXPECT_EQ(obstacle(file("text", "echo")), "") << "the shell reads it";
+  EXPECT_NE(obstacle(elf("narrow", PT_INTERP, ELFCLASS32), "auto").find("is not an x86-64 program"),
+            std::string::npos);
+  EXPECT_EQ(obstacle("/bin/sh", "auto"), "");
+  EXPECT_EQ(obstacle(dir_ + "/none", "auto"), "");
+  EXPECT_EQ(obstacle(file("text", "echo"), "auto"), "") << "the shell reads it";
 }
 
 TEST_F(ProgramTest, ScriptsAreTheirInterpreters) {
   const std::string interpreter = elf("static", PT_LOAD);
-  EXPECT_NE(obstacle(file("script", "#! " + interpreter + " -x\n")).find("statically"),
+  EXPECT_NE(obstacle(file("script", "#! " + interpreter + " -x\n"), "patch").find("statically"),
             std::string::npos);
-  EXPECT_EQ(obstacle(file("shell", "#!/bin/sh\n")), "");
+  EXPECT_EQ(obstacle(file("shell", "#!/bin/sh\n"), "auto"), "");
   const std::string loop = dir_ + "/loop";
-  EXPECT_EQ(obstacle(file("loop", "#!" + loop + "\n")), "") << "and ends";
+  EXPECT_EQ(obstacle(file("loop", "#!" + loop + "\n"), "auto"), "") << "and ends";
 }
 
 TEST_F(ProgramTest, SetUidMattersWhenItChangesSomething) {
   const std::string program = elf("set-uid", PT_INTERP);
   ::chmod(program.c_str(), 04755);
-  EXPECT_EQ(obstacle(program), "") << "the owner gains nothing";
+  EXPECT_EQ(obstacle(program, "auto"), "") << "the owner gains nothing";
   if (::getuid() != 0 || ::chown(program.c_str(), 1, 1) != 0) GTEST_SKIP() << "needs root";
   ::chmod(program.c_str(), 04755);
-  EXPECT_NE(obstacle(program).find("changes its privileges"), std::string::npos);
+  EXPECT_NE(obstacle(program, "auto").find("changes its privileges"), std::string::npos);
 }
 
 }  // namespace

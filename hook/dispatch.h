@@ -22,6 +22,7 @@ long do_close_range(ThreadState* ts, const abi::Row& row);
 long do_dup(ThreadState* ts, const abi::Row& row);
 long do_fcntl(ThreadState* ts, const abi::Row& row);
 long do_ioctl(ThreadState* ts, const abi::Row& row);
+bool is_own_executable(const char* path);  // /proc/self/exe of a program that the hook has loaded
 long do_map(ThreadState* ts, const abi::Row& row);
 long do_bpf(ThreadState* ts, const abi::Row& row);
 // paths.cc

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // MINO_RUN in and out. Its form (written by cli/run, read here):
-//   v=1;sock=PATH;hook=auto|patch|sud;windows=0|1;arena=N;trace=FD;families=2,10;netlinks=0,4;paths=A:B;orig=0|1;instance=N;netns=0|1
+//   v=1;sock=PATH;hook=auto|patch|sud;windows=0|1;arena=N;trace=FD;families=2,10;netlinks=0,4;paths=A:B;orig=0|1;instance=N;netns=0|1;load=0|1
 //   and, added by the hook itself across exec:  ;s=FD;p=FD
+//   and last, where this library is executed in a program's place:  ;x=PATH
 #include "hook/environment.h"
+
+#include <initializer_list>
 
 #include "hook/user.h"
 
@@ -83,6 +86,10 @@ bool read_environment(char** envp, int* socket, int* placeholder) {
     char* out = settings.variable;
     char* const out_end = settings.variable + sizeof settings.variable - 64;
     for (const char* s = *e + sizeof kVariable - 1; *s;) {
+      if (starts_with(s, "x=")) {  // a path may hold anything
+        copy_until(settings.program, sizeof settings.program, s + 2, 0);
+        break;
+      }
       const char* value = s;
       while (*value && *value != '=' && *value != ';') value++;
       const char* number = value + 1;
@@ -92,7 +99,9 @@ bool read_environment(char** envp, int* socket, int* placeholder) {
       };
       bool own = false;
       if (*value == '=') {
-        if (is("v"))
+        if (is("load"))
+          settings.load_all = *number == '1';
+        else if (is("v"))
           settings.active = parse_number(number) == 1;
         else if (is("sock"))
           copy_until(settings.socket_path, sizeof settings.socket_path, number, ';');
@@ -137,20 +146,50 @@ bool read_environment(char** envp, int* socket, int* placeholder) {
   return settings.active;
 }
 
-ExecEnvironment::ExecEnvironment(Process* process, u64 envp) : process_(process) {
+namespace {
+
+// Entries of an array of pointers that a null pointer ends; ~0 if it cannot be read.
+u64 count_pointers(u64 array) {
   u64 count = 0;
-  u64 entry = 1;
-  while (envp && entry) {
-    if (!user_read(envp + count * 8, &entry, 8) || count > (1u << 20)) return;
-    count += entry != 0;
+  for (u64 entry = 1; array; count++) {
+    if (!user_read(array + count * 8, &entry, 8) || count > (1u << 20)) return ~0ull;
+    if (!entry) break;
   }
-  constexpr u64 kTextBytes = sizeof settings.variable + sizeof settings.library + 8192;
-  bytes_ = ((count + 3) * 8 + kTextBytes + 4095) & ~4095ull;
+  return count;
+}
+
+}  // namespace
+
+ExecEnvironment::ExecEnvironment(Process* process, u64 envp, const ProgramFile* file,
+                                 const char* path, u64 argv)
+    : process_(process), arguments_(argv) {
+  const u64 count = count_pointers(envp);
+  const u64 argc = file && file->script ? count_pointers(argv) : 0;
+  if (count == ~0ull || argc == ~0ull) return;
+  constexpr u64 kTextBytes = sizeof settings.variable + sizeof settings.library +
+                             2 * sizeof(ProgramFile) + kMaxProgramPath + 8192;
+  bytes_ = ((count + 3 + argc + 4) * 8 + kTextBytes + 4095) & ~4095ull;
   table_ = static_cast<u64*>(map_pages(bytes_));
   if (!table_) return;
   process->exec_memory = table_;
   process->exec_bytes = bytes_;
-  char* text = reinterpret_cast<char*>(table_ + count + 3);
+  u64 entry;
+  char* text = reinterpret_cast<char*>(table_ + count + 3 + argc + 4);
+  if (argc || (file && file->script)) {  // as fs/binfmt_script.c makes them
+    u64* to = table_ + count + 3;
+    arguments_ = ptr(to);
+    for (const char* word : {file->path, file->argument, path}) {
+      if (!*word) continue;
+      *to++ = ptr(text);
+      text = print(text, word);
+      *text++ = 0;
+    }
+    for (u64 i = 1; i < argc; i++) {
+      user_read(argv + i * 8, &entry, 8);
+      *to++ = entry;
+    }
+    *to = 0;
+  }
   // LD_PRELOAD: ours in front of the program's own.
   char* const preload = text;
   text = print(text, kPreload);
@@ -187,6 +226,7 @@ ExecEnvironment::ExecEnvironment(Process* process, u64 envp) : process_(process)
     text = print(text, ";p=");
     text = print_number(text, static_cast<u64>(process->session.placeholder));
   }
+  if (file) text = print(print(text, ";x="), file->path);
   *text = 0;
   table_[used] = 0;
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The constructor: runs when ld.so has loaded everything, before main. Without MINO_RUN the library
-// does nothing.
+// Taking hold; and the constructor, which ld.so calls when it has loaded everything, before main.
+// Without MINO_RUN the library does nothing.
 #include "hook/call.h"
 #include "hook/environment.h"
+#include "hook/hold.h"
 #include "hook/mem.h"
 #include "hook/patch.h"
 #include "hook/sud.h"
@@ -26,20 +27,22 @@ bool has_fsgsbase(char** envp) {
   return false;
 }
 
-__attribute__((constructor)) void start(int, char**, char** envp) {
+}  // namespace
+
+bool prepare_to_hold(char** envp) {
   const bool usable = has_fsgsbase(envp);
   int socket, placeholder;
-  if (!read_environment(envp, &socket, &placeholder)) return;
+  if (!read_environment(envp, &socket, &placeholder)) return false;
   if (!usable) {
     say("mino: this machine lacks FSGSBASE; nothing will be offloaded\n");
-    return;
+    return false;
   }
   Process* process = main_process();
   process->session.socket = process->session.placeholder = -1;
   ThreadState* ts = make_thread(process);
   if (!process->fds || !ts || !enter_thread(ts, fs_base())) {
     say("mino: out of memory; nothing will be offloaded\n");
-    return;
+    return false;
   }
   if (settings.trace_fd >= 0) process->set_flags(static_cast<u64>(settings.trace_fd), kPrivate);
   for (const abi::Row& row : abi::kSyscalls) {
@@ -52,10 +55,20 @@ __attribute__((constructor)) void start(int, char**, char** envp) {
   learn_open_limit(process);
   open_synchronous_signals(ts);
   if (socket >= 0) reattach(ts, socket, placeholder);
+  return true;
+}
+
+void take_hold() {
   if (settings.patch && prepare_patching()) patch_loaded_images();
   if (settings.sud && !arm_dispatch() && patched_sites == 0) {
     say("mino: neither patching nor Syscall User Dispatch works here; nothing will be offloaded\n");
   }
+}
+
+namespace {
+
+__attribute__((constructor)) void start(int, char**, char** envp) {
+  if (prepare_to_hold(envp)) take_hold();
 }
 
 }  // namespace

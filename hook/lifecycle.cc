@@ -194,15 +194,51 @@ long do_fork(ThreadState* ts, const abi::Row& row) {
   return request.args.flags & kCloneVm ? clone_sharing(ts, request) : fork_process(ts, request);
 }
 
+namespace {
+
+// The path that an execve or execveat means, where it has one; false if not.
+bool exec_path(const Frame& f, bool at, char* path) {
+  constexpr u64 kEmptyPath = 0x1000;
+  const int directory = static_cast<int>(f.rdi);
+  char name[kMaxProgramPath];
+  const i64 n = user_string(at ? f.rsi : f.rdi, name, sizeof name);
+  if (n < 1 || (n == 1 && !(at && (f.r8 & kEmptyPath)))) return false;
+  u64 used = 0;
+  if (at && name[0] != '/' && directory >= 0) {
+    char link[40];
+    print_number(print(link, "/proc/self/fd/"), static_cast<u64>(directory))[0] = 0;
+    const long got = raw(nr::kReadlink, ptr(link), ptr(path), kMaxProgramPath);
+    if (got <= 0 || path[0] != '/' || static_cast<u64>(got + n) >= kMaxProgramPath) return false;
+    used = static_cast<u64>(got);
+    if (n > 1) path[used++] = '/';
+  }
+  copy(path + used, name, static_cast<u64>(n));
+  return true;
+}
+
+}  // namespace
+
 long do_exec(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   const bool at = row.nr == nr::kExecveat;
-  ExecEnvironment environment(ts->process, at ? f.r10 : f.rdx);
+  const u64 argv = at ? f.rdx : f.rsi, envp = at ? f.r10 : f.rdx;
+  ProgramFile file;
+  char path[kMaxProgramPath];
+  const bool named = exec_path(f, at, path);
+  const bool own = named && is_own_executable(path);
+  if (own) print(path, settings.executable)[0] = 0;
+  // Without the trap, programs that ld.so does not start would run unseen, behind a foreign name.
+  const bool load =
+      named && settings.sud && settings.library[0] && needs_loading(path, settings.load_all, file);
+  ExecEnvironment environment(ts->process, envp, load ? &file : nullptr, path, argv);
   if (!environment.valid()) return kLocal;
   keep_across_exec(ts->process, true);
-  const u64 args[6] = {f.rdi, f.rsi, at ? f.rdx : environment.pointer(), environment.pointer(),
-                       f.r8};
-  long result = mino_interruptible(ts, row.nr, args);
+  const u64 in_place[6] = {f.rdi, f.rsi, at ? argv : environment.pointer(), environment.pointer(),
+                           f.r8};
+  const u64 by_path[6] = {ptr(load ? settings.library : path), environment.arguments(),
+                          environment.pointer()};
+  long result = load || own ? mino_interruptible(ts, nr::kExecve, by_path)
+                            : mino_interruptible(ts, row.nr, in_place);
   keep_across_exec(ts->process, false);
   // A signal was deferred: its handler runs first, and the new image must not inherit our mask.
   if (result == abi::kErestartsys) result = abi::kErestartnointr;
@@ -292,6 +328,13 @@ long do_guard(ThreadState* ts, const abi::Row& row) {
   constexpr u64 kPrSetSyscallUserDispatch = 59;
   constexpr u64 kPrSetKeepcaps = 8;
   if (row.nr == nr::kPrctl && f.rdi == kPrSetKeepcaps) return do_mirror(ts, row);
+  // A new thread-control block: the table of threads must know before the program goes on.
+  constexpr u64 kArchSetFs = 0x1002;
+  if (row.nr == nr::kArchPrctl) {
+    const long result = raw(row.nr, f.rdi, f.rsi);
+    if (result == 0 && f.rdi == kArchSetFs) move_thread(ts, f.rsi);
+    return result;
+  }
   if (row.nr == nr::kPrctl)
     return f.rdi == kPrSetSyscallUserDispatch && settings.sud ? err::kInval : kLocal;
   constexpr int kSetrlimit = 160;

@@ -40,10 +40,13 @@ struct Settings {
   u32 netlinks;  // bit = netlink protocol
   u32 path_count;
   char socket_path[108];
-  char paths[1024];      // NUL-separated prefixes
-  char variable[1536];   // MINO_RUN as received, without s= and p=
-  char library[512];     // path of libminoc.so, for LD_PRELOAD
-  bool preload_was_set;  // the user had an LD_PRELOAD too
+  char paths[1024];       // NUL-separated prefixes
+  char variable[1536];    // MINO_RUN as received, without s= and p=
+  char library[512];      // path of libminoc.so, for LD_PRELOAD
+  bool preload_was_set;   // the user had an LD_PRELOAD too
+  bool load_all;          // also programs that ld.so would bring us into
+  char program[4096];     // what this library has loaded, started as a program itself; or ""
+  char executable[4096];  // … and what /proc/self/exe shall say
 };
 extern Settings settings;
 

@@ -127,7 +127,9 @@ void replace_thread(u64 base, ThreadState* ts) {
   ts->fs_base = base;
 }
 
-void leave_thread(ThreadState* ts) {
+namespace {
+
+void take_out(ThreadState* ts) {
   if (ThreadSlot* slot = find_slot(ts->fs_base)) {
     if (slot->state == ts && !ts->twin) {
       __atomic_store_n(&slot->fs_base, kUsed, __ATOMIC_RELEASE);
@@ -139,7 +141,20 @@ void leave_thread(ThreadState* ts) {
       }
     }
   }
+}
+
+}  // namespace
+
+void leave_thread(ThreadState* ts) {
+  take_out(ts);
   __atomic_store_n(&ts->exiting, 1u, __ATOMIC_RELEASE);
+}
+
+void move_thread(ThreadState* ts, u64 base) {
+  if (base == ts->fs_base) return;
+  take_out(ts);
+  ts->twin = nullptr;
+  enter_thread(ts, base);
 }
 
 void forget_other_threads(ThreadState* self) {

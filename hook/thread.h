@@ -109,6 +109,7 @@ bool enter_thread(ThreadState* ts, u64 base);  // puts it there; false when the 
 void add_twin(ThreadState* parent,
               ThreadState* child);  // before the child runs; it sets its tid itself
 void replace_thread(u64 base, ThreadState* ts);
+void move_thread(ThreadState* ts, u64 base);  // the thread has another %fs base now
 void leave_thread(ThreadState* ts);  // takes it out; the state is reused when it has left the hook
 void forget_other_threads(ThreadState* self);  // in a forked child, where only this thread lives
 

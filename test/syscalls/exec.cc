@@ -280,3 +280,107 @@ TEST(shell_with_a_socket) {
   EXPECT_EQ(pclose(out), 0);
   EXPECT(pair_works(pair));
 }
+
+namespace {
+
+// This program in its other kind: without ld.so, or with it.
+std::string other_kind() {
+  char path[4096] = {};
+  OK(readlink(kSelf, path, sizeof path - 1));
+  std::string name = path;
+  const std::string suffix = "-static";
+  if (name.size() > suffix.size() && name.ends_with(suffix))
+    return name.substr(0, name.size() - suffix.size());
+  return name + suffix;
+}
+
+}  // namespace
+
+// What it is called, by itself and by others.
+HELPER(names) {
+  char path[4096] = {};
+  EXPECT(readlink("/proc/self/exe", path, sizeof path) > 0);
+  EXPECT_EQ(strcmp(path, argv[2]), 0);
+  memset(path, 0, sizeof path);
+  const std::string by_number = "/proc/" + std::to_string(getpid()) + "/exe";
+  EXPECT(readlink(by_number.c_str(), path, sizeof path) > 0);
+  EXPECT_EQ(strcmp(path, argv[2]), 0);
+  struct stat one, other;
+  EXPECT_EQ(stat("/proc/self/exe", &one), 0);
+  EXPECT_EQ(stat(argv[2], &other), 0);
+  EXPECT_EQ(one.st_ino, other.st_ino);
+  int fd = OK(open("/proc/self/exe", O_RDONLY));
+  EXPECT_EQ(fstat(fd, &other), 0);
+  EXPECT_EQ(one.st_ino, other.st_ino);
+  EXPECT_TEXT(argv[0], "any name");
+  EXPECT_EQ(argc, 3);
+  char text[512] = {};
+  fd = OK(open("/proc/self/cmdline", O_RDONLY));
+  const std::string line = std::string("any name") + '\0' + "@names" + '\0' + argv[2] + '\0';
+  EXPECT_EQ(read(fd, text, sizeof text), line.size());
+  EXPECT_EQ(memcmp(text, line.data(), line.size()), 0);
+  EXPECT_EQ(memcmp(program_invocation_short_name, "any name", 8), 0);
+  EXPECT(getenv("MINO_RUN") == nullptr && getenv("LD_PRELOAD") == nullptr);
+  return check::failures ? 1 : 0;
+}
+
+TEST(other_kind_of_program) {
+  const std::string other = other_kind();
+  EXPECT_EQ(access(other.c_str(), X_OK), 0);
+  Pair pair = tcp_pair();
+  pid_t pid = child([&] {
+    std::string fd = std::to_string(pair.b);
+    execl(other.c_str(), "exec", "@echo", fd.c_str(), nullptr);
+    _exit(127);
+  });
+  EXPECT(echoes(pair.a));
+  EXPECT_EXIT(pid, 0);
+  pid = child([&] {
+    execl(other.c_str(), "any name", "@names", other.c_str(), nullptr);
+    _exit(127);
+  });
+  EXPECT_EXIT(pid, 0);
+  // Without any environment, by its directory, and as a script's interpreter.
+  pid = child([&] {
+    std::string fd = std::to_string(pair.b);
+    const char* words[] = {"exec", "@echo", fd.c_str(), nullptr};
+    const size_t slash = other.rfind('/');
+    int directory = OK(open(other.substr(0, slash).c_str(), O_DIRECTORY | O_CLOEXEC));
+    syscall(SYS_execveat, directory, other.c_str() + slash + 1, words, nothing, 0);
+    _exit(127);
+  });
+  EXPECT(echoes(pair.a));
+  EXPECT_EXIT(pid, 0);
+  char name[] = "/tmp/mino-exec-XXXXXX";
+  int script = OK(mkstemp(name));
+  OK(fchmod(script, 0755));
+  std::string text = "#!" + other + " @script\n";
+  EXPECT_EQ(write(script, text.data(), text.size()), text.size());
+  EXPECT_EQ(close(script), 0);
+  pid = child([&] {
+    std::string fd = std::to_string(pair.b);
+    execl(name, "not seen", fd.c_str(), "last", nullptr);
+    _exit(127);
+  });
+  EXPECT(echoes(pair.a));
+  EXPECT_EXIT(pid, 0);
+  EXPECT_EQ(chmod(name, 0644), 0);
+  EXPECT_ERR(execl(name, "no", nullptr), EACCES);
+  EXPECT_EQ(unlink(name), 0);
+  // posix_spawn shares memory until the new program begins.
+  std::string fd = std::to_string(pair.b);
+  char* words[] = {const_cast<char*>("exec"), const_cast<char*>("@echo"), fd.data(), nullptr};
+  EXPECT_EQ(posix_spawn(&pid, other.c_str(), nullptr, nullptr, words, environ), 0);
+  EXPECT(echoes(pair.a));
+  EXPECT_EXIT(pid, 0);
+}
+
+// argv: interpreter, "@script", the script's path, fd, "last"
+HELPER(script) {
+  EXPECT_EQ(argc, 5);
+  EXPECT(strncmp(argv[2], "/tmp/mino-exec-", 15) == 0);
+  EXPECT_TEXT(argv[4], "last");
+  if (check::failures) return 1;
+  char* words[] = {argv[0], argv[1], argv[3], nullptr};
+  return helper_echo(3, words);
+}

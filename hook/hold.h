@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How the hook takes hold of a program, once: as a library that ld.so has loaded (hook/init.cc), or
+// as the program that loads it (hook/load.cc).
+#pragma once
+
+namespace mino::hook {
+
+// Reads what `mino run` decided, takes its variables out of the environment, and makes the state of
+// this process and thread. False if there is nothing to hold, or no way to.
+bool prepare_to_hold(char** envp);
+
+// Patches what is mapped, and arms the trap: from here on the hook sees the system calls.
+void take_hold();
+
+}  // namespace mino::hook

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// ELF as fs/binfmt_elf.c reads it, and #! as fs/binfmt_script.c does: x86-64 programs alone, fixed
+// or position-independent.
+#include "hook/program_file.h"
+
+#include "hook/mem.h"
+
+namespace mino::hook {
+
+namespace {
+
+constexpr u64 kPage = 4096;
+constexpr u16 kFixed = 2, kIndependent = 3, kX86_64 = 62;
+constexpr u32 kLoad = 1, kInterp = 3;
+
+struct ElfHeader {
+  u8 ident[16];
+  u16 type, machine;
+  u32 version;
+  u64 entry, headers_at, sections_at;
+  u32 flags;
+  u16 header_bytes, program_header_bytes, program_header_count;
+  u16 section[3];
+};
+static_assert(sizeof(ElfHeader) == 64);
+
+struct ProgramHeader {
+  u32 type, flags;
+  u64 offset, address, physical, file_bytes, memory_bytes, align;
+};
+static_assert(sizeof(ProgramHeader) == 56);
+
+constexpr u64 kMaxHeaders = 64;  // the kernel takes 64 KiB of them; linkers make about a dozen
+
+// An open file, closed at the end.
+class File {
+ public:
+  explicit File(const char* path) : fd_(raw(nr::kOpen, ptr(path), 0x80000 | 0x100 | 0x800)) {}
+  ~File() {
+    if (!is_error(fd_)) raw(nr::kClose, number());
+  }
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+  long error() const { return is_error(fd_) ? fd_ : 0; }
+  u64 number() const { return static_cast<u64>(fd_); }
+  bool read(void* to, u64 bytes, u64 at) const {
+    return raw(nr::kPread64, number(), ptr(to), bytes, at) == static_cast<long>(bytes);
+  }
+
+ private:
+  long fd_;
+};
+
+struct Headers {
+  ElfHeader elf;
+  ProgramHeader program[kMaxHeaders];
+};
+
+bool read_headers(const File& file, Headers& h) {
+  if (!file.read(&h.elf, sizeof h.elf, 0)) return false;
+  const ElfHeader& e = h.elf;
+  constexpr u8 kMagic[7] = {0x7f, 'E', 'L', 'F', 2, 1, 1};
+  for (u64 i = 0; i < sizeof kMagic; i++) {
+    if (e.ident[i] != kMagic[i]) return false;
+  }
+  if (e.machine != kX86_64 || (e.type != kFixed && e.type != kIndependent) ||
+      e.program_header_bytes != sizeof(ProgramHeader) || e.program_header_count == 0 ||
+      e.program_header_count > kMaxHeaders) {
+    return false;
+  }
+  return file.read(h.program, e.program_header_count * sizeof(ProgramHeader), e.headers_at);
+}
+
+const ProgramHeader* find(const Headers& h, u32 type) {
+  for (u32 i = 0; i < h.elf.program_header_count; i++) {
+    if (h.program[i].type == type) return &h.program[i];
+  }
+  return nullptr;
+}
+
+// May this user execute the file, and does it then run with no other rights?
+bool executable(const char* path, const File& file) {
+  constexpr long kFaccessat2 = 439, kFstat = 5, kFgetxattr = 193, kGeteuid = 107;
+  constexpr u64 kExecute = 1, kEffective = 0x200, kFdCwd = static_cast<u64>(-100);
+  if (raw(kFaccessat2, kFdCwd, ptr(path), kExecute, kEffective) != 0) return false;
+  struct {
+    u64 device, inode, links;
+    u32 mode, uid, gid, pad;
+    u64 rest[14];
+  } about;
+  static_assert(sizeof about == 152);
+  if (raw(kFstat, file.number(), ptr(&about)) != 0) return false;
+  constexpr u32 kType = 0170000, kRegular = 0100000, kSetUid = 04000, kSetGid = 02000;
+  if ((about.mode & kType) != kRegular || (about.mode & (kSetUid | kSetGid)) != 0) return false;
+  return raw(kGeteuid) == 0 || raw(kFgetxattr, file.number(), ptr("security.capability"), 0, 0) < 0;
+}
+
+bool is_loadable(const char* path, bool all, bool* script = nullptr, char* line = nullptr) {
+  const File file(path);
+  if (file.error() || !executable(path, file)) return false;
+  char head[256];
+  const long got = raw(nr::kPread64, file.number(), ptr(head), sizeof head - 1, 0);
+  if (got > 2 && head[0] == '#' && head[1] == '!' && script) {
+    head[got] = 0;
+    *script = true;
+    copy(line, head, sizeof head);
+    return true;
+  }
+  Headers headers;
+  return read_headers(file, headers) && find(headers, kLoad) && (all || !find(headers, kInterp));
+}
+
+bool blank(char c) {
+  return c == ' ' || c == '\t';
+}
+
+long map(u64 at, u64 bytes, u64 protection, u64 flags, u64 fd, u64 offset) {
+  return raw(nr::kMmap, at, bytes, protection, flags, fd, offset);
+}
+
+// Maps one ELF file; `bias` is what is added to its addresses.
+long map_segments(const File& file, const Headers& h, u64& bias) {
+  constexpr u64 kPrivate = 2, kMapFixed = 0x10, kAnonymous = 0x20, kNoreserve = 0x4000,
+                kNoReplace = 0x100000, kReadWrite = 3;
+  u64 low = ~0ull, high = 0, align = kPage;
+  for (u32 i = 0; i < h.elf.program_header_count; i++) {
+    const ProgramHeader& p = h.program[i];
+    if (p.type != kLoad || p.memory_bytes == 0) continue;
+    if (p.address + p.memory_bytes < p.address || p.file_bytes > p.memory_bytes ||
+        (p.address ^ p.offset) % kPage != 0) {
+      return -8;  // ENOEXEC
+    }
+    if ((p.address & ~(kPage - 1)) < low) low = p.address & ~(kPage - 1);
+    if (p.address + p.memory_bytes > high) high = p.address + p.memory_bytes;
+    if (p.align > align && (p.align & (p.align - 1)) == 0 && p.align <= (1u << 30)) align = p.align;
+  }
+  if (low >= high) return -8;
+  const u64 bytes = (high - low + kPage - 1) & ~(kPage - 1);
+  u64 base = low;
+  if (h.elf.type == kIndependent) {
+    const long room = map(0, bytes + align, 0, kPrivate | kAnonymous | kNoreserve, ~0ull, 0);
+    if (is_error(room)) return room;
+    const u64 at = static_cast<u64>(room);
+    base = ((at - low + align - 1) & ~(align - 1)) + low;
+    if (base > at) raw(nr::kMunmap, at, base - at);
+    if (at + align > base) raw(nr::kMunmap, base + bytes, at + align - base);
+  } else {
+    const long room = map(low, bytes, 0, kPrivate | kAnonymous | kNoreserve | kNoReplace, ~0ull, 0);
+    if (is_error(room)) return room;
+  }
+  bias = base - low;
+  for (u32 i = 0; i < h.elf.program_header_count; i++) {
+    const ProgramHeader& p = h.program[i];
+    if (p.type != kLoad || p.memory_bytes == 0) continue;
+    const u64 protection = (p.flags & 4 ? 1u : 0u) | (p.flags & 2) | (p.flags & 1 ? 4u : 0u);
+    const u64 begin = (p.address + bias) & ~(kPage - 1);
+    const u64 file_end = p.address + bias + p.file_bytes;
+    const u64 mapped_end = p.file_bytes ? (file_end + kPage - 1) & ~(kPage - 1) : begin;
+    const u64 end = (p.address + bias + p.memory_bytes + kPage - 1) & ~(kPage - 1);
+    if (p.file_bytes) {
+      const long at = map(begin, mapped_end - begin, protection, kPrivate | kMapFixed,
+                          file.number(), p.offset & ~(kPage - 1));
+      if (is_error(at)) return at;
+    }
+    if (end > mapped_end) {
+      const long at = map(mapped_end, end - mapped_end, protection,
+                          kPrivate | kMapFixed | kAnonymous, ~0ull, 0);
+      if (is_error(at)) return at;
+    }
+    // What is behind the file's bytes in their last page is zero, if it is part of the segment.
+    if (p.memory_bytes > p.file_bytes && mapped_end > file_end && p.file_bytes) {
+      if (!(p.flags & 2)) raw(nr::kMprotect, begin, mapped_end - begin, kReadWrite);
+      fill(reinterpret_cast<void*>(file_end), 0, mapped_end - file_end);
+      if (!(p.flags & 2)) raw(nr::kMprotect, begin, mapped_end - begin, protection);
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+
+bool needs_loading(const char* path, bool all, ProgramFile& file) {
+  file.script = false;
+  file.argument[0] = 0;
+  char line[256];
+  if (!is_loadable(path, all, &file.script, line)) return false;
+  if (!file.script) {
+    print(file.path, path)[0] = 0;
+    return true;
+  }
+  const char* from = line + 2;
+  while (blank(*from)) from++;
+  char* to = file.path;
+  while (*from && *from != '\n' && !blank(*from)) *to++ = *from++;
+  *to = 0;
+  while (blank(*from)) from++;
+  to = file.argument;
+  while (*from && *from != '\n') *to++ = *from++;
+  while (to > file.argument && blank(to[-1])) to--;
+  *to = 0;
+  return file.path[0] && is_loadable(file.path, all);
+}
+
+long load_program(const char* path, LoadedProgram& loaded) {
+  const File file(path);
+  if (file.error()) return file.error();
+  Headers h;
+  if (!read_headers(file, h)) return -8;
+  u64 bias = 0;
+  if (const long error = map_segments(file, h, bias)) return error;
+  loaded.start = loaded.entry = h.elf.entry + bias;
+  loaded.header_count = h.elf.program_header_count;
+  loaded.interpreter = loaded.headers = 0;
+  for (u32 i = 0; i < h.elf.program_header_count; i++) {
+    const ProgramHeader& p = h.program[i];
+    if (p.type == kLoad && h.elf.headers_at >= p.offset &&
+        h.elf.headers_at < p.offset + p.file_bytes) {
+      loaded.headers = h.elf.headers_at - p.offset + p.address + bias;
+    }
+  }
+  const ProgramHeader* const interp = find(h, kInterp);
+  if (!interp) return 0;
+  char name[256];
+  if (interp->file_bytes == 0 || interp->file_bytes > sizeof name ||
+      !file.read(name, interp->file_bytes, interp->offset) || name[interp->file_bytes - 1] != 0) {
+    return -8;
+  }
+  const File loader(name);
+  if (loader.error()) return loader.error();
+  if (!read_headers(loader, h)) return -80;  // ELIBBAD
+  u64 loader_bias = 0;
+  if (const long error = map_segments(loader, h, loader_bias)) return error;
+  loaded.start = h.elf.entry + loader_bias;
+  loaded.interpreter = loader_bias;
+  return 0;
+}
+
+}  // namespace mino::hook
