@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "abi/limits.h"
+#include "base/argv.h"
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/device_client.h"
@@ -125,9 +126,7 @@ Result<HandOver> prepare(const RunDir& dir, const RunOptions& options) {
 }
 
 int execute(const Program& program, const std::vector<std::string>& command) {
-  std::vector<char*> argv;
-  for (const std::string& argument : command) argv.push_back(const_cast<char*>(argument.c_str()));
-  argv.push_back(nullptr);
+  std::vector<char*> argv = argv_of(command);
   ::execv(program.path.c_str(), argv.data());
   if (errno == ENOEXEC) {  // neither ELF nor #!: a shell's, as execvp(3) has it
     argv.insert(argv.begin(), const_cast<char*>("/bin/sh"));

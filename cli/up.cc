@@ -9,6 +9,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "base/argv.h"
 #include "base/fd.h"
 #include "base/text.h"
 #include "cli/commands.h"
@@ -60,9 +61,7 @@ Result<Fd> open_log(const RunDir& dir) {
   const auto ready = static_cast<unsigned>(ready_fd);
   if (ready > 3) ::close_range(3, ready - 1, 0);
   ::close_range(ready + 1, ~0u, 0);
-  std::vector<char*> arguments;
-  for (const std::string& argument : argv) arguments.push_back(const_cast<char*>(argument.c_str()));
-  arguments.push_back(nullptr);
+  const std::vector<char*> arguments = argv_of(argv);
   ::execv(arguments[0], arguments.data());
   const std::string text = "1 cannot run " + argv[0] + ": " + std::strerror(errno) + "\n";
   (void)!::write(ready_fd, text.data(), text.size());

@@ -16,6 +16,7 @@
 
 #include <cstring>
 
+#include "base/argv.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "daemon/confine.h"
@@ -89,9 +90,7 @@ void drop_capabilities() {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // cleared by the change of capabilities
   ::setenv("HOME", options.directory.c_str(), 1);
   ::setenv("TMPDIR", "/dev/shm", 1);
-  std::vector<char*> argv;
-  for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
-  argv.push_back(nullptr);
+  const std::vector<char*> argv = argv_of(arguments);
   ::execv(argv[0], argv.data());
   std::fprintf(stderr, "cannot run %s: %s\n", argv[0], std::strerror(errno));
   ::_exit(127);
