@@ -150,6 +150,35 @@ def kill_proxies(t):
     peer.close()
 
 
+def family(own_port, child_port):
+    """A program with a listening socket, and a child with another one."""
+    own = socket.create_server(("0.0.0.0", int(own_port)))
+    if os.fork() == 0:
+        own.close()
+        with socket.create_server(("0.0.0.0", int(child_port))) as listener:
+            while True:
+                with listener.accept()[0] as connection:
+                    connection.sendall(connection.recv(100))
+    signal.pause()
+
+
+def kill_parents_proxy(t):
+    """What a proxy held ends with it, while the proxy of a child lives on with what is its own."""
+    own_port, child_port = t.port(), t.port()
+    process = t.run_offloaded(*t.role("family", own_port, child_port))
+    t.wait_on_device(own_port)
+    t.wait_on_device(child_port)
+    kill([client["proxy_pid"] for client in t.device.status()["clients"]
+          if client["pid"] == process.pid])
+    wait_for("the socket of the killed proxy to go", lambda: not [
+        local for local, _ in t.device_sockets("-t", "-l") if local.endswith(f":{own_port}")], 5)
+    with socket.create_connection((t.device_address(), child_port), timeout=10) as connection:
+        connection.sendall(b"alive")
+        check_equal(connection.recv(100), b"alive", "what the child's server echoed")
+    process.kill()
+    t.wait_no_sessions()
+
+
 def works(t, what):
     port = t.port()
     server = t.run_offloaded(harness.PYTHON, "-m", "http.server", port, "--bind", "0.0.0.0",
@@ -197,6 +226,8 @@ def main(t):
     t.device.up()
     works(t, "at first")
     kill_proxies(t)
+    if not t.native:
+        kill_parents_proxy(t)
     works(t, "after proxies were killed")
     if os.environ.get("MINO_ENGINE") == "linux" and not t.native:
         for number, what in ((signal.SIGKILL, "kernel killed"), (signal.SIGSEGV, "kernel panic")):
@@ -214,4 +245,5 @@ def main(t):
 
 
 if __name__ == "__main__":
-    harness.run(main, needs=["curl"], limit_s=160, own_device=True)
+    harness.run(main, needs=["curl"], limit_s=160, own_device=True,
+                roles={"family": family})
