@@ -12,6 +12,7 @@ import json
 import os
 import re
 import select
+import shutil
 import signal
 import socket
 import threading
@@ -180,10 +181,7 @@ def kill_parents_proxy(t):
 
 
 def works(t, what):
-    port = t.port()
-    server = t.run_offloaded(harness.PYTHON, "-m", "http.server", port, "--bind", "0.0.0.0",
-                             "--directory", t.scratch)
-    t.wait_on_device(port)
+    port, server = t.offloaded_http(t.scratch)
     url = f"http://{t.device_address()}:{port}/"
     check_equal(t.host("curl", "-sSf", "-o", "/dev/null", url).status, 0, f"native curl {what}")
     url = f"http://127.0.0.1:{port}/"
@@ -222,6 +220,24 @@ def kill_kernel(t, number, what):
              (instance, 0, None), 5)
 
 
+def absent_kernel(t):
+    """While there is no kernel to start, minod tries again and again; then it goes on."""
+    kernel = t.scratch / "kernel"
+    shutil.copy(t.mino_path.parent / "kernel" / "linux", kernel)
+    (t.scratch / "minod.toml").write_text(f'[linux]\nkernel = "{kernel}"\n')
+    t.device.up("--config", t.scratch / "minod.toml")
+    away = kernel.rename(t.scratch / "away")
+    os.kill(t.device.status()["instances"][0]["pid"], signal.SIGKILL)
+    log = t.device.run_dir / "minod.log"
+    wait_for("minod to say that it tries again", lambda: f"is not at {kernel}" in log.read_text())
+    got = t.offloaded("curl", "-sS", f"http://{t.gateway_address()}/")
+    check(got.status != 0, "an offloaded curl without a kernel")
+    away.rename(kernel)
+    wait_for("a kernel", lambda: t.device.status()["instances"][0]["pid"], 20)
+    works(t, "after the kernel was there again")
+    t.device.down()
+
+
 def main(t):
     t.device.up()
     works(t, "at first")
@@ -235,6 +251,9 @@ def main(t):
             works(t, f"after {what}")
         log = (t.device.run_dir / "minod.log").read_text()
         check("Kernel panic" in log, "the kernel's last words are not in minod's log")
+        t.device.down()
+        absent_kernel(t)
+        t.device.up()
     if not t.native:
         for turn in ("first", "second"):
             kill_minod(t)
