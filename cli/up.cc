@@ -32,7 +32,7 @@ std::vector<std::string> minod_command(const RunDir& dir, const UpOptions& optio
   pass("--config", options.config_file);
   pass("--engine", options.engine);
   pass("--address", options.address);
-  if (options.instances != 1) pass("--instances", std::to_string(options.instances));
+  if (options.instances != 0) pass("--instances", std::to_string(options.instances));
   if (options.no_nat) argv.emplace_back("--no-nat");
   return argv;
 }
@@ -108,11 +108,6 @@ int up(const RunDir& dir, const UpOptions& options) {
   if (options.transport != "shm") {
     return complain(kMisused,
                     "--transport " + options.transport + " is not in this version; use shm");
-  }
-  if (options.instances != 1 && options.engine != "linux") {
-    return complain(
-        kMisused,
-        "--instances: the native engine is the machine's own kernel, so there is one instance");
   }
   auto running = ask_device(dir, "status");
   if (running) return already_up(dir, options, *running);
