@@ -128,6 +128,23 @@ enum class Route : uint8_t {
   kRefuse,  // ENOSYS, so that programs fall back (io_uring)
 };
 
+// What would change the calling process itself: no device executes it.
+constexpr bool stays_on_host(Route route) {
+  switch (route) {
+    case Route::kFork:
+    case Route::kExec:
+    case Route::kExit:
+    case Route::kSignal:
+    case Route::kMap:
+    case Route::kGuard:
+    case Route::kWait:
+    case Route::kRefuse:
+      return true;
+    default:
+      return false;
+  }
+}
+
 enum RowFlags : uint16_t {
   kMayBlock = 1,
   kMakesFd = 2,        // the result is a new file descriptor (install_fd)

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <utility>
+#include <vector>
 
 namespace mino {
 
@@ -35,5 +36,9 @@ class Fd {
  private:
   int fd_ = -1;
 };
+
+// Closes every descriptor from `from` on but `keep`. For a fresh child, whose Fd objects of the
+// others must never be destroyed.
+void close_others(std::vector<int> keep, unsigned from = 3);
 
 }  // namespace mino

@@ -22,6 +22,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 PORT = "45201"
 WAYS = {"send": [], "receive": ["-R"]}
@@ -44,10 +45,16 @@ def busy_seconds():
     return (sum(fields[:3]) + sum(fields[5:7])) / os.sysconf("SC_CLK_TCK")
 
 
+def attempt(*argv):
+    subprocess.run([str(a) for a in argv], check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120)
+
+
 class Host:
-    def __init__(self, scratch):
+    def __init__(self):
         self.name = f"mino-bench-{os.getpid()}"
         self.link, self.gateway = f"mb{os.getpid()}", "10.254.77.1"
+
+    def start(self):
         run("ip", "netns", "add", self.name)
         run("ip", "link", "add", self.link, "mtu", "1500", "type", "veth", "peer", "name", "eth0", "mtu", "1500",
             "netns", self.name)
@@ -60,13 +67,15 @@ class Host:
         return json.loads(run("ip", "netns", "exec", self.name, "iperf3", *arguments))
 
     def close(self):
-        run("ip", "netns", "del", self.name)
+        attempt("ip", "netns", "del", self.name)
 
 
 class Kernel:
     def __init__(self, scratch, kernel):
         self.link, self.gateway, self.kernel, self.scratch = f"mk{os.getpid()}", "10.254.77.5", kernel, scratch
         self.init = scratch / "init.sh"
+
+    def start(self):
         self.init.write_text(INIT)
         self.init.chmod(0o755)
         run("ip", "tuntap", "add", "dev", self.link, "mode", "tap", "vnet_hdr")
@@ -85,13 +94,16 @@ class Kernel:
         return json.loads(report.read_text())
 
     def close(self):
-        run("ip", "link", "del", self.link)
+        attempt("ip", "link", "del", self.link)
 
 
 class Mino:
     def __init__(self, scratch, mino):
         self.command = [mino, "--run-dir", scratch / "device"]
-        config = scratch / "minod.toml"
+        self.scratch, self.gateway = scratch, None
+
+    def start(self):
+        config = self.scratch / "minod.toml"
         config.write_text("[uplink]\nmtu = 1500\nnat = false\n")
         run(*self.command, "up", "--engine", "linux", "--config", config)
         self.gateway = json.loads(run(*self.command, "status", "--json"))["uplink"]["gateway"]
@@ -100,7 +112,7 @@ class Mino:
         return json.loads(run(*self.command, "run", "--", "iperf3", *arguments))
 
     def close(self):
-        run(*self.command, "down")
+        attempt(*self.command, "down")
 
 
 def measure(place, way, seconds):
@@ -111,6 +123,7 @@ def measure(place, way, seconds):
             listening = subprocess.run(["ss", "-Hltn", f"sport = :{PORT}"], capture_output=True, text=True, check=True).stdout
             if listening:
                 break
+            time.sleep(0.05)
         before = busy_seconds()
         report = place.client(["-c", place.gateway, "-p", PORT, "-t", str(seconds), "-J", *WAYS[way]])
         used = busy_seconds() - before
@@ -139,11 +152,10 @@ def main():
     results = {way: {} for way in WAYS}
     with contextlib.ExitStack() as stack:
         scratch = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mino-iperf-")))
-        places = {}
-        for name, make in (("host", lambda: Host(scratch)), ("kernel", lambda: Kernel(scratch, kernel)),
-                           ("mino", lambda: Mino(scratch, mino))):
-            places[name] = make()
-            stack.callback(places[name].close)
+        places = {"host": Host(), "kernel": Kernel(scratch, kernel), "mino": Mino(scratch, mino)}
+        for place in places.values():
+            stack.callback(place.close)
+            place.start()
         for number in range(options.rounds):
             for way in WAYS:
                 for name, place in places.items():

@@ -20,7 +20,7 @@ inline constexpr int kNotStarted = 125, kNotExecutable = 126, kNotFound = 127;
 
 struct UpOptions {
   std::string engine, transport = "shm", config_file, address;
-  int64_t instances = 1;
+  int64_t instances = 0;  // 0: the configuration's
   bool no_nat = false;
 };
 int up(const RunDir& dir, const UpOptions& options);

@@ -6,12 +6,18 @@
 //
 //   LD_PRELOAD  <dir of mino>/libminoc.so[:what was there before]
 //   MINO_RUN
-//   v=1;sock=PATH;hook=auto|patch|sud;windows=0|1;arena=BYTES;trace=FD;families=N,N;netlinks=N,N;
-//               paths=P:P;orig=0|1;instance=N;netns=0|1;load=0|1
-//     arena     0: the device's default            trace     -1: none; else where trace records go
+//     v=1;sock=PATH;hook=auto|patch|sud;windows=0|1;arena=BYTES;trace=FD;families=N,N;
+//     netlinks=N,N;paths=P:P;orig=0|1;instance=N;netns=0|1;load=0|1
+//
+//     arena     0: the device's default
+//     trace     -1: none; else the descriptor where trace records go
 //     families  address families that are offloaded
-//     netlinks  … and of AF_NETLINK, only these protocols      paths     prefixes served by the
-//     device orig      1: LD_PRELOAD was set before; what follows our own entry in it is the user's
+//     netlinks  … and of AF_NETLINK, only these protocols
+//     paths     prefixes served by the device
+//     orig      1: LD_PRELOAD was set before; what follows our own entry in it is the user's
+//     instance  the kernel instance that serves the program
+//     netns     1: network namespaces are the device's to make
+//     load      1: libminoc.so loads dynamic programs, too
 #pragma once
 
 #include <cstdint>

@@ -14,6 +14,7 @@
 #include "cli/bench.h"
 #include "cli/bench_child.h"
 #include "cli/commands.h"
+#include "daemon/config.h"
 
 namespace mino {
 
@@ -52,7 +53,7 @@ void add_run_options(CLI::App& command, Arguments& a) {
   command
       .add_option("--instance", a.run.instance,
                   "the kernel instance that the program uses, from 0 (default: by turns)")
-      ->check(CLI::Range(0, 15));
+      ->check(CLI::Range(int64_t{0}, Config::kMaxInstances - 1));
   command.add_option("--arena", a.run.arena,
                      "bytes of memory shared per thread (default: the device's)");
   command.add_option("--policy", a.run.policy_file, "TOML file with [policy]: what is offloaded");
@@ -141,10 +142,12 @@ int start(int argc, char** argv) {
       "--help.");
 
   CLI::App* up = app.add_subcommand("up", "start a device on this machine");
-  up->add_option("--engine", a.up.engine,
-                 "what executes the calls: native (this machine's kernel)");
+  up->add_option(
+      "--engine", a.up.engine,
+      "what executes the calls: native (this machine's kernel) or linux (one of its own)");
   up->add_option("--transport", a.up.transport, "how session memory reaches the device: shm");
-  up->add_option("--instances", a.up.instances, "kernel instances (native: 1)");
+  up->add_option("--instances", a.up.instances, "kernels of the linux engine, 1 to 16 (default 1)")
+      ->check(CLI::Range(int64_t{1}, Config::kMaxInstances));
   up->add_option("--config", a.up.config_file,
                  "TOML file for minod; doc/configuration.md lists the keys");
   up->add_option("--address", a.up.address,

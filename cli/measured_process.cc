@@ -11,6 +11,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/argv.h"
 #include "cli/commands.h"
 
 namespace mino {
@@ -46,10 +47,7 @@ Result<MeasuredProcess> MeasuredProcess::start(const std::vector<std::string>& a
   if (child.pid_ == 0) {
     ::dup2(child_in.get(), 0);
     ::dup2(child_out.get(), 1);
-    std::vector<char*> arguments;
-    for (const std::string& argument : argv)
-      arguments.push_back(const_cast<char*>(argument.c_str()));
-    arguments.push_back(nullptr);
+    const std::vector<char*> arguments = argv_of(argv);
     ::execv(arguments[0], arguments.data());
     ::_exit(kNotStarted);
   }

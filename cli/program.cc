@@ -10,10 +10,10 @@
 #include <cerrno>
 #include <cstring>
 
+#include "abi/program_file.h"
 #include "base/fd.h"
 #include "base/text.h"
 #include "cli/commands.h"
-#include "hook/program_file.h"
 
 namespace mino {
 
@@ -49,22 +49,35 @@ bool raises_privileges(const std::string& path, const struct stat& about) {
   return ::getuid() != 0 && ::getxattr(path.c_str(), "security.capability", nullptr, 0) > 0;
 }
 
-// "#!/usr/bin/env python3" -> "/usr/bin/env"; "" if it is no script.
-std::string interpreter_of(const char* head, size_t size) {
-  std::string_view line(head, size);
-  if (!line.starts_with("#!")) return {};
-  line = trim(line.substr(2, line.find('\n') - 2));
-  return std::string(line.substr(0, line.find_first_of(" \t")));
+struct Opened {
+  Fd file;
+  abi::ScriptLine script{};
+  bool is_script = false;
+  abi::ElfFile elf{};
+  bool is_elf = false;
+  bool foreign = false;  // an ELF file of another machine
+};
+
+Opened open_program(const std::string& path) {
+  Opened program{Fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK))};
+  char head[abi::ScriptLine::kMaxBytes]{};
+  const int file = program.file.get();
+  const ssize_t n = program.file.valid() ? ::pread(file, head, sizeof head - 1, 0) : -1;
+  if (n <= 0) return program;
+  program.is_script = program.script.parse(head, static_cast<unsigned>(n));
+  program.is_elf = program.elf.load([&](void* to, size_t bytes, uint64_t at) {
+    return ::pread(file, to, bytes, static_cast<off_t>(at)) == static_cast<ssize_t>(bytes);
+  });
+  program.foreign = n >= SELFMAG && std::memcmp(head, ELFMAG, SELFMAG) == 0 &&
+                    (head[EI_CLASS] != ELFCLASS64 || program.elf.header.machine != EM_X86_64);
+  return program;
 }
 
-std::string elf_obstacle(const std::string& path, const Elf64_Ehdr& header,
-                         const std::string& hook) {
-  if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_machine != EM_X86_64) {
-    return std::string("is not an x86-64 program: ") + kConsequence;
-  }
-  hook::ProgramFile file;
-  if (hook != "patch" || !hook::needs_loading(path.c_str(), false, file)) return {};
-  return std::string("is statically linked: with --hook patch ") + kConsequence;
+bool may_be_loaded(const std::string& path, const Opened& program, bool all) {
+  struct stat about;
+  if (!program.is_elf || ::stat(path.c_str(), &about) != 0 || executable(path) != 0) return false;
+  return !raises_privileges(path, about) &&
+         (all || program.elf.find(abi::ProgramHeader::kInterpreter) == nullptr);
 }
 
 }  // namespace
@@ -84,13 +97,20 @@ Program find_program(const std::string& name) {
   return verdict(name, name, best);
 }
 
+std::optional<Loading> needs_loading(const std::string& path, bool all) {
+  const Opened program = open_program(path);
+  if (may_be_loaded(path, program, all)) return Loading{path, {}, false};
+  if (!program.is_script) return {};
+  const std::string interpreter = program.script.interpreter;
+  if (!may_be_loaded(interpreter, open_program(interpreter), all)) return {};
+  return Loading{interpreter, program.script.argument, true};
+}
+
 std::string obstacle(const std::string& path, const std::string& hook) {
   std::string at = path;
   constexpr int kMaxInterpreters = 5;  // BINPRM_MAX_RECURSION and one
   for (int depth = 0; depth < kMaxInterpreters; depth++) {
-    const Fd file(::open(at.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
     struct stat about;
-    char head[256]{};
     if (::stat(at.c_str(), &about) != 0) return {};
     if (raises_privileges(at, about)) {
       return std::string(
@@ -99,21 +119,12 @@ std::string obstacle(const std::string& path, const std::string& hook) {
                  "ignores LD_PRELOAD: ") +
              kConsequence;
     }
-    const ssize_t n = file.valid() ? ::pread(file.get(), head, sizeof head, 0) : -1;
-    if (n < static_cast<ssize_t>(sizeof(Elf64_Ehdr))) {
-      const std::string next = n > 2 ? interpreter_of(head, static_cast<size_t>(n)) : "";
-      if (next.empty()) return {};  // unreadable, or the shell will read it
-      at = next;
-      continue;
-    }
-    if (std::memcmp(head, ELFMAG, SELFMAG) == 0) {
-      Elf64_Ehdr header;
-      std::memcpy(&header, head, sizeof header);
-      return elf_obstacle(at, header, hook);
-    }
-    const std::string next = interpreter_of(head, static_cast<size_t>(n));
-    if (next.empty()) return {};
-    at = next;
+    const Opened program = open_program(at);
+    if (program.foreign) return std::string("is not an x86-64 program: ") + kConsequence;
+    if (program.is_elf && hook == "patch" && may_be_loaded(at, program, false))
+      return std::string("is statically linked: with --hook patch ") + kConsequence;
+    if (!program.is_script) return {};  // or the shell will read it
+    at = program.script.interpreter;
   }
   return {};
 }

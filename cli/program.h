@@ -5,6 +5,7 @@
 // decides.
 #pragma once
 
+#include <optional>
 #include <string>
 
 namespace mino {
@@ -17,6 +18,17 @@ struct Program {
 
 // As execvp(3) searches.
 Program find_program(const std::string& name);
+
+// A program that libminoc.so loads in its own place, because ld.so would not bring the hook into
+// it.
+struct Loading {
+  std::string program;   // the file to load: the program, or a script's interpreter
+  std::string argument;  // what follows the interpreter in the script's first line
+  bool script;
+};
+// `all`: also programs that ld.so starts. Nothing if the kernel shall start it, as
+// hook/program_file.h.
+std::optional<Loading> needs_loading(const std::string& path, bool all);
 
 // Why system calls of this program will not be offloaded, as the end of a sentence that starts with
 // the program's name ("changes its privileges …"); "" when they will be. Follows #! to the

@@ -9,13 +9,13 @@
 #include <cstring>
 
 #include "abi/limits.h"
+#include "base/argv.h"
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/device_client.h"
 #include "cli/hand_over.h"
 #include "cli/program.h"
 #include "cli/trace_run.h"
-#include "hook/program_file.h"
 
 namespace mino {
 
@@ -129,23 +129,18 @@ Result<HandOver> prepare(const RunDir& dir, const RunOptions& options) {
 // A program that ld.so will not bring the hook into is loaded by libminoc.so, in its place.
 int execute(const Program& program, const std::vector<std::string>& command,
             const HandOver& hand_over) {
-  hook::ProgramFile file;
-  const bool load = hand_over.hook != "patch" &&
-                    hook::needs_loading(program.path.c_str(), hand_over.load_all, file);
-  std::vector<char*> argv;
-  for (const std::string& argument : command) argv.push_back(const_cast<char*>(argument.c_str()));
-  if (load && file.script) {
-    argv[0] = const_cast<char*>(program.path.c_str());
-    if (file.argument[0] != '\0') argv.insert(argv.begin(), file.argument);
-    argv.insert(argv.begin(), file.path);
+  const auto load =
+      hand_over.hook == "patch" ? std::nullopt : needs_loading(program.path, hand_over.load_all);
+  std::vector<std::string> words = command;
+  if (load && load->script) {  // as the kernel would
+    words[0] = program.path;
+    if (!load->argument.empty()) words.insert(words.begin(), load->argument);
+    words.insert(words.begin(), load->program);
   }
-  argv.push_back(nullptr);
-  if (load) {
-    ::setenv("MINO_RUN", (std::string(::getenv("MINO_RUN")) + ";x=" + file.path).c_str(), 1);
-    ::execv((program_dir() + "/libminoc.so").c_str(), argv.data());
-  } else {
-    ::execv(program.path.c_str(), argv.data());
-  }
+  if (load)
+    ::setenv("MINO_RUN", (std::string(::getenv("MINO_RUN")) + ";x=" + load->program).c_str(), 1);
+  std::vector<char*> argv = argv_of(words);
+  ::execv(load ? (program_dir() + "/libminoc.so").c_str() : program.path.c_str(), argv.data());
   if (errno == ENOEXEC) {  // neither ELF nor #!: a shell's, as execvp(3) has it
     argv.insert(argv.begin(), const_cast<char*>("/bin/sh"));
     argv[1] = const_cast<char*>(program.path.c_str());

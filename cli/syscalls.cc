@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// `mino syscalls`: the coverage page, from the table of system calls and nothing else.
+// `mino syscalls`: the coverage page, from the table of system calls and the lists of known
+// differences, and nothing else.
 
 #include "abi/syscalls.h"
 
@@ -8,6 +9,7 @@
 #include <cstdio>
 
 #include "cli/commands.h"
+#include "cli/differences.h"
 
 namespace mino {
 
@@ -77,6 +79,24 @@ const char* support_text(abi::Support support) {
   return "";
 }
 
+void print_differences(bool as_markdown) {
+  const char* intro =
+      "Tests that do under mino what they do not natively. Each is checked to fail in just this "
+      "way "
+      "(test/*/differences.toml).";
+  if (as_markdown) {
+    std::printf("\n## Known differences\n\n%s\n\n| test | engine | reason |\n| --- | --- | --- |\n",
+                intro);
+  } else {
+    std::printf("\n%s\n\n%-51s %-7s %s\n", intro, "TEST", "ENGINE", "REASON");
+  }
+  const char* format = as_markdown ? "| %s | %s | %s |\n" : "%-51s %-7s %s\n";
+  for (const Difference& difference : known_differences()) {
+    std::printf(format, difference.test.c_str(), difference.engines.c_str(),
+                difference.reason.c_str());
+  }
+}
+
 }  // namespace
 
 int syscalls(bool as_markdown) {
@@ -86,9 +106,8 @@ int syscalls(bool as_markdown) {
   if (as_markdown) {
     std::printf(
         "# System calls\n\nMade by `mino syscalls --markdown` from `abi/syscalls.h`. A call that "
-        "is not here runs "
-        "on the host.\n\n| number | name | where it runs | support | note |\n| ---: | --- | --- | "
-        "--- | --- |\n");
+        "is not here runs on the host.\n\n| number | name | where it runs | support | note |\n"
+        "| ---: | --- | --- | --- | --- |\n");
   } else {
     std::printf("%6s  %-18s %-22s %-8s %s\n", "NUMBER", "NAME", "WHERE IT RUNS", "SUPPORT", "NOTE");
   }
@@ -99,6 +118,7 @@ int syscalls(bool as_markdown) {
                 support_text(row->support), row->note);
   }
   if (!as_markdown) std::printf("%zu calls; every other one runs on the host\n", rows.size());
+  print_differences(as_markdown);
   return kOk;
 }
 

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "base/argv.h"
 #include "base/fd.h"
 #include "base/text.h"
 #include "cli/commands.h"
@@ -31,7 +32,7 @@ std::vector<std::string> minod_command(const RunDir& dir, const UpOptions& optio
   pass("--config", options.config_file);
   pass("--engine", options.engine);
   pass("--address", options.address);
-  if (options.instances != 1) pass("--instances", std::to_string(options.instances));
+  if (options.instances != 0) pass("--instances", std::to_string(options.instances));
   if (options.no_nat) argv.emplace_back("--no-nat");
   return argv;
 }
@@ -60,9 +61,7 @@ Result<Fd> open_log(const RunDir& dir) {
   const auto ready = static_cast<unsigned>(ready_fd);
   if (ready > 3) ::close_range(3, ready - 1, 0);
   ::close_range(ready + 1, ~0u, 0);
-  std::vector<char*> arguments;
-  for (const std::string& argument : argv) arguments.push_back(const_cast<char*>(argument.c_str()));
-  arguments.push_back(nullptr);
+  const std::vector<char*> arguments = argv_of(argv);
   ::execv(arguments[0], arguments.data());
   const std::string text = "1 cannot run " + argv[0] + ": " + std::strerror(errno) + "\n";
   (void)!::write(ready_fd, text.data(), text.size());
@@ -109,11 +108,6 @@ int up(const RunDir& dir, const UpOptions& options) {
   if (options.transport != "shm") {
     return complain(kMisused,
                     "--transport " + options.transport + " is not in this version; use shm");
-  }
-  if (options.instances != 1 && options.engine != "linux") {
-    return complain(
-        kMisused,
-        "--instances: the native engine is the machine's own kernel, so there is one instance");
   }
   auto running = ask_device(dir, "status");
   if (running) return already_up(dir, options, *running);

@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "base/argv.h"
 #include "base/fd.h"
 #include "base/text.h"
 
@@ -25,9 +26,7 @@ void become(const std::vector<std::string>& argv, int input, int output) {
   ::dup2(input, 0);
   ::dup2(output, 1);
   ::dup2(output, 2);
-  std::vector<char*> arguments;
-  for (const std::string& argument : argv) arguments.push_back(const_cast<char*>(argument.c_str()));
-  arguments.push_back(nullptr);
+  const std::vector<char*> arguments = argv_of(argv);
   ::setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
   ::execvp(arguments[0], arguments.data());
   ::_exit(errno == ENOENT ? 127 : 126);

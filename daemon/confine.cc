@@ -10,8 +10,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-#include <algorithm>
-
 #include "abi/limits.h"
 
 namespace mino {
@@ -72,18 +70,6 @@ uint64_t proxy_capabilities() {
   uint64_t mask = 0;
   for (const int capability : kUseful) mask |= uint64_t{1} << capability;
   return mask;
-}
-
-void close_others(std::vector<int> keep) {
-  std::sort(keep.begin(), keep.end());
-  unsigned from = 3;
-  for (const int fd : keep) {
-    const auto number = static_cast<unsigned>(fd);
-    if (fd < 0 || number < from) continue;
-    if (number > from) ::close_range(from, number - 1, 0);
-    from = number + 1;
-  }
-  ::close_range(from, ~0u, 0);
 }
 
 Result<void> confine_proxy(const Confinement& to, const Peer& peer, std::vector<int> keep) {

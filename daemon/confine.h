@@ -26,7 +26,4 @@ Result<void> confine_proxy(const Confinement& to, const Peer& peer, std::vector<
 // credentials.
 uint64_t proxy_capabilities();
 
-// Closes every descriptor from 3 on but `keep`.
-void close_others(std::vector<int> keep);
-
 }  // namespace mino

@@ -254,6 +254,12 @@ def test_configuration():
         result = device.mino("up", *argv)
         equal(result.returncode, status, f"status of up {' '.join(argv)}")
         check(argv[0] in result.stderr, result.stderr)
+    config.write_text("[linux]\ninstances = 2\n")
+    result = device.mino("up", "--config", config)
+    equal(result.returncode, 2, "status of up with two native instances")
+    check("linux.instances" in result.stderr, result.stderr)
+    device.up("--config", config, "--instances", "1")  # the command line wins
+    device.down()
     config.write_text("[uplink]\naddress = '10.214.7.2/29'\nnat = false\nmtu = 1400\n"
                       "[limits]\nsessions = 1\narena_bytes = 65536\n[policy]\nfamilies = ['inet']\n"
                       f"paths = ['{scratch}']\n")

@@ -15,7 +15,9 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <utility>
 
+#include "base/argv.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "daemon/confine.h"
@@ -25,7 +27,7 @@ namespace mino {
 
 namespace {
 
-constexpr std::chrono::seconds kBootPatience{30}, kAnswerPatience{1};
+constexpr std::chrono::seconds kBootPatience{30}, kAnswerPatience{1}, kRetryPause{3};
 constexpr int kSocketNumber = 3, kStatsNumber = 4;  // in the instance
 constexpr size_t kMaxLine = 1000;
 
@@ -89,9 +91,7 @@ void drop_capabilities() {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // cleared by the change of capabilities
   ::setenv("HOME", options.directory.c_str(), 1);
   ::setenv("TMPDIR", "/dev/shm", 1);
-  std::vector<char*> argv;
-  for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
-  argv.push_back(nullptr);
+  const std::vector<char*> argv = argv_of(arguments);
   ::execv(argv[0], argv.data());
   std::fprintf(stderr, "cannot run %s: %s\n", argv[0], std::strerror(errno));
   ::_exit(127);
@@ -233,20 +233,25 @@ void KernelInstance::read_console() {
 }
 
 void KernelInstance::ended(int status) {
-  pid_ = 0;
+  const pid_t pid = std::exchange(pid_, 0);
   if (console_.valid()) read_console();
   if (WIFSIGNALED(status)) {
-    spdlog::error("the kernel instance died by signal {}; starting another one", WTERMSIG(status));
+    spdlog::error("the kernel instance in process {} died by signal {}; starting another one", pid,
+                  WTERMSIG(status));
   } else {
-    spdlog::error("the kernel instance ended with status {}; starting another one",
-                  WEXITSTATUS(status));
+    spdlog::error("the kernel instance in process {} ended with status {}; starting another one",
+                  pid, WEXITSTATUS(status));
   }
   stop();
-  const auto again = [this] {
-    if (auto done = start(); !done) spdlog::error("{}", done.error().text);
-  };
-  if (EventLoop::Clock::now() - started_ > std::chrono::seconds(1)) return again();
-  loop_.after(std::chrono::seconds(1), again);
+  if (EventLoop::Clock::now() - started_ > std::chrono::seconds(1)) return start_again();
+  loop_.after(std::chrono::seconds(1), [this] { start_again(); });
+}
+
+void KernelInstance::start_again() {
+  const auto done = start();
+  if (done) return;
+  spdlog::error("{}; trying again in {} s", done.error().text, kRetryPause.count());
+  loop_.after(kRetryPause, [this] { start_again(); });
 }
 
 }  // namespace mino

@@ -43,14 +43,15 @@ class KernelInstance {
   KernelInstance(const KernelInstance&) = delete;
   KernelInstance& operator=(const KernelInstance&) = delete;
 
-  // Boots it and waits until it serves, about a third of a second.
+  // Boots it and waits until it serves, about a tenth of a second.
   Result<void> start();
 
   pid_t pid() const { return pid_; }
   const std::string& release() const { return release_; }
   std::chrono::duration<double> uptime() const { return EventLoop::Clock::now() - started_; }
 
-  // It has ended: says so in the log and starts another one. Not more often than once a second.
+  // It has ended: says so in the log and starts another one, not more often than once a second.
+  // Where that fails, it tries again every few seconds.
   void ended(int status);
 
   // TCP and UDP sockets in use; -1 when it does not answer.
@@ -61,6 +62,7 @@ class KernelInstance {
   bool receive(uint32_t type, usrcall_command& command, std::chrono::milliseconds patience);
   void watch_console(Fd console);
   void read_console();
+  void start_again();
   void stop();
 
   EventLoop& loop_;

@@ -90,8 +90,9 @@ Result<Config> configure(const Options& options) {
   }
   if (options.instances != 0) config.instances = options.instances;
   if (config.engine != "linux" && config.instances != 1) {
-    return error(
-        "linux.instances: the native engine is the machine's own kernel, so there is one instance");
+    return error(std::string(options.instances != 0 ? "--instances" : "linux.instances") +
+                 ": the native engine is the machine's own kernel, so there is one instance; use "
+                 "--engine linux for more");
   }
   if (options.no_nat) config.nat = false;
   if (!options.log_level.empty()) {

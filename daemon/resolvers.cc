@@ -12,6 +12,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "base/argv.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "daemon/confine.h"
@@ -141,9 +142,7 @@ pid_t Resolvers::start_offloaded_relay(const std::vector<RelayPair>& pairs) {
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   close_others({});
-  std::vector<char*> argv;
-  for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
-  argv.push_back(nullptr);
+  const std::vector<char*> argv = argv_of(arguments);
   ::execv(argv[0], argv.data());
   std::fprintf(stderr, "cannot run %s: %s\n", argv[0], std::strerror(errno));
   ::_exit(1);

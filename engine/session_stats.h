@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Counters of every session on a device, in one page range that minod and all its proxies share
-// (MAP_SHARED, anonymous). A proxy writes its own row; `mino status` reads them all through minod.
-// Never used for decisions.
+// Counters of every session on a device, in one memory object that minod, all its proxies and
+// kernel instances share. Who serves a session writes its row; `mino status` reads them all through
+// minod. Counters are never used for decisions; a row's pids tell whether a session is over.
 #pragma once
 
 #include <atomic>
@@ -13,8 +13,7 @@
 namespace mino {
 
 struct alignas(64) SessionStats {
-  std::atomic<int32_t>
-      proxy_pid;  // 0: the row is free; claimed by compare-exchange from 0 to a pid
+  std::atomic<int32_t> proxy_pid;  // 0: the row is free; claimed by compare-exchange from 0
   std::atomic<int32_t> client_pid;
   std::atomic<uint64_t> session_id;
   std::atomic<uint64_t> calls;        // system calls executed

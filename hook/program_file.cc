@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// ELF as fs/binfmt_elf.c reads it, and #! as fs/binfmt_script.c does: x86-64 programs alone, fixed
-// or position-independent.
 #include "hook/program_file.h"
 
+#include "abi/program_file.h"
 #include "hook/mem.h"
 
 namespace mino::hook {
@@ -11,28 +10,7 @@ namespace mino::hook {
 namespace {
 
 constexpr u64 kPage = 4096;
-constexpr u16 kFixed = 2, kIndependent = 3, kX86_64 = 62;
-constexpr u32 kLoad = 1, kInterp = 3;
-
-struct ElfHeader {
-  u8 ident[16];
-  u16 type, machine;
-  u32 version;
-  u64 entry, headers_at, sections_at;
-  u32 flags;
-  u16 header_bytes, program_header_bytes, program_header_count;
-  u16 section[3];
-};
-static_assert(sizeof(ElfHeader) == 64);
-
-struct ProgramHeader {
-  u32 type, flags;
-  u64 offset, address, physical, file_bytes, memory_bytes, align;
-};
-static_assert(sizeof(ProgramHeader) == 56);
-
-constexpr u64 kMaxHeaders = 64;  // the kernel takes 64 KiB of them; linkers make about a dozen
-
+constexpr u32 kLoad = abi::ProgramHeader::kLoad;
 // An open file, closed at the end.
 class File {
  public:
@@ -52,31 +30,8 @@ class File {
   long fd_;
 };
 
-struct Headers {
-  ElfHeader elf;
-  ProgramHeader program[kMaxHeaders];
-};
-
-bool read_headers(const File& file, Headers& h) {
-  if (!file.read(&h.elf, sizeof h.elf, 0)) return false;
-  const ElfHeader& e = h.elf;
-  constexpr u8 kMagic[7] = {0x7f, 'E', 'L', 'F', 2, 1, 1};
-  for (u64 i = 0; i < sizeof kMagic; i++) {
-    if (e.ident[i] != kMagic[i]) return false;
-  }
-  if (e.machine != kX86_64 || (e.type != kFixed && e.type != kIndependent) ||
-      e.program_header_bytes != sizeof(ProgramHeader) || e.program_header_count == 0 ||
-      e.program_header_count > kMaxHeaders) {
-    return false;
-  }
-  return file.read(h.program, e.program_header_count * sizeof(ProgramHeader), e.headers_at);
-}
-
-const ProgramHeader* find(const Headers& h, u32 type) {
-  for (u32 i = 0; i < h.elf.program_header_count; i++) {
-    if (h.program[i].type == type) return &h.program[i];
-  }
-  return nullptr;
+bool read_headers(const File& file, abi::ElfFile& elf) {
+  return elf.load([&](void* to, u64 bytes, u64 at) { return file.read(to, bytes, at); });
 }
 
 // May this user execute the file, and does it then run with no other rights?
@@ -96,23 +51,17 @@ bool executable(const char* path, const File& file) {
   return raw(kGeteuid) == 0 || raw(kFgetxattr, file.number(), ptr("security.capability"), 0, 0) < 0;
 }
 
-bool is_loadable(const char* path, bool all, bool* script = nullptr, char* line = nullptr) {
+bool is_loadable(const char* path, bool all, abi::ScriptLine* script) {
   const File file(path);
   if (file.error() || !executable(path, file)) return false;
-  char head[256];
-  const long got = raw(nr::kPread64, file.number(), ptr(head), sizeof head - 1, 0);
-  if (got > 2 && head[0] == '#' && head[1] == '!' && script) {
-    head[got] = 0;
-    *script = true;
-    copy(line, head, sizeof head);
-    return true;
+  if (script) {
+    char head[abi::ScriptLine::kMaxBytes];
+    const long got = raw(nr::kPread64, file.number(), ptr(head), sizeof head - 1, 0);
+    if (got > 0 && script->parse(head, static_cast<u32>(got))) return true;
+    script->interpreter[0] = 0;
   }
-  Headers headers;
-  return read_headers(file, headers) && find(headers, kLoad) && (all || !find(headers, kInterp));
-}
-
-bool blank(char c) {
-  return c == ' ' || c == '\t';
+  abi::ElfFile elf;
+  return read_headers(file, elf) && (all || !elf.find(abi::ProgramHeader::kInterpreter));
 }
 
 long map(u64 at, u64 bytes, u64 protection, u64 flags, u64 fd, u64 offset) {
@@ -120,12 +69,12 @@ long map(u64 at, u64 bytes, u64 protection, u64 flags, u64 fd, u64 offset) {
 }
 
 // Maps one ELF file; `bias` is what is added to its addresses.
-long map_segments(const File& file, const Headers& h, u64& bias) {
+long map_segments(const File& file, const abi::ElfFile& h, u64& bias) {
   constexpr u64 kPrivate = 2, kMapFixed = 0x10, kAnonymous = 0x20, kNoreserve = 0x4000,
                 kNoReplace = 0x100000, kReadWrite = 3;
   u64 low = ~0ull, high = 0, align = kPage;
-  for (u32 i = 0; i < h.elf.program_header_count; i++) {
-    const ProgramHeader& p = h.program[i];
+  for (u32 i = 0; i < h.header.program_header_count; i++) {
+    const abi::ProgramHeader& p = h.program[i];
     if (p.type != kLoad || p.memory_bytes == 0) continue;
     if (p.address + p.memory_bytes < p.address || p.file_bytes > p.memory_bytes ||
         (p.address ^ p.offset) % kPage != 0) {
@@ -138,7 +87,7 @@ long map_segments(const File& file, const Headers& h, u64& bias) {
   if (low >= high) return -8;
   const u64 bytes = (high - low + kPage - 1) & ~(kPage - 1);
   u64 base = low;
-  if (h.elf.type == kIndependent) {
+  if (h.header.type == abi::ElfFile::kIndependent) {
     const long room = map(0, bytes + align, 0, kPrivate | kAnonymous | kNoreserve, ~0ull, 0);
     if (is_error(room)) return room;
     const u64 at = static_cast<u64>(room);
@@ -150,8 +99,8 @@ long map_segments(const File& file, const Headers& h, u64& bias) {
     if (is_error(room)) return room;
   }
   bias = base - low;
-  for (u32 i = 0; i < h.elf.program_header_count; i++) {
-    const ProgramHeader& p = h.program[i];
+  for (u32 i = 0; i < h.header.program_header_count; i++) {
+    const abi::ProgramHeader& p = h.program[i];
     if (p.type != kLoad || p.memory_bytes == 0) continue;
     const u64 protection = (p.flags & 4 ? 1u : 0u) | (p.flags & 2) | (p.flags & 1 ? 4u : 0u);
     const u64 begin = (p.address + bias) & ~(kPage - 1);
@@ -181,45 +130,32 @@ long map_segments(const File& file, const Headers& h, u64& bias) {
 }  // namespace
 
 bool needs_loading(const char* path, bool all, ProgramFile& file) {
-  file.script = false;
-  file.argument[0] = 0;
-  char line[256];
-  if (!is_loadable(path, all, &file.script, line)) return false;
-  if (!file.script) {
-    print(file.path, path)[0] = 0;
-    return true;
-  }
-  const char* from = line + 2;
-  while (blank(*from)) from++;
-  char* to = file.path;
-  while (*from && *from != '\n' && !blank(*from)) *to++ = *from++;
-  *to = 0;
-  while (blank(*from)) from++;
-  to = file.argument;
-  while (*from && *from != '\n') *to++ = *from++;
-  while (to > file.argument && blank(to[-1])) to--;
-  *to = 0;
-  return file.path[0] && is_loadable(file.path, all);
+  abi::ScriptLine line;
+  if (!is_loadable(path, all, &line)) return false;
+  file.script = line.interpreter[0] != 0;
+  print(file.path, file.script ? line.interpreter : path)[0] = 0;
+  print(file.argument, file.script ? line.argument : "")[0] = 0;
+  return !file.script || is_loadable(file.path, all, nullptr);
 }
 
 long load_program(const char* path, LoadedProgram& loaded) {
   const File file(path);
   if (file.error()) return file.error();
-  Headers h;
+  abi::ElfFile h;
   if (!read_headers(file, h)) return -8;
   u64 bias = 0;
   if (const long error = map_segments(file, h, bias)) return error;
-  loaded.start = loaded.entry = h.elf.entry + bias;
-  loaded.header_count = h.elf.program_header_count;
+  loaded.start = loaded.entry = h.header.entry + bias;
+  loaded.header_count = h.header.program_header_count;
   loaded.interpreter = loaded.headers = 0;
-  for (u32 i = 0; i < h.elf.program_header_count; i++) {
-    const ProgramHeader& p = h.program[i];
-    if (p.type == kLoad && h.elf.headers_at >= p.offset &&
-        h.elf.headers_at < p.offset + p.file_bytes) {
-      loaded.headers = h.elf.headers_at - p.offset + p.address + bias;
+  for (u32 i = 0; i < h.header.program_header_count; i++) {
+    const abi::ProgramHeader& p = h.program[i];
+    if (p.type == kLoad && h.header.headers_at >= p.offset &&
+        h.header.headers_at < p.offset + p.file_bytes) {
+      loaded.headers = h.header.headers_at - p.offset + p.address + bias;
     }
   }
-  const ProgramHeader* const interp = find(h, kInterp);
+  const abi::ProgramHeader* const interp = h.find(abi::ProgramHeader::kInterpreter);
   if (!interp) return 0;
   char name[256];
   if (interp->file_bytes == 0 || interp->file_bytes > sizeof name ||
@@ -231,7 +167,7 @@ long load_program(const char* path, LoadedProgram& loaded) {
   if (!read_headers(loader, h)) return -80;  // ELIBBAD
   u64 loader_bias = 0;
   if (const long error = map_segments(loader, h, loader_bias)) return error;
-  loaded.start = h.elf.entry + loader_bias;
+  loaded.start = h.header.entry + loader_bias;
   loaded.interpreter = loader_bias;
   return 0;
 }

@@ -48,25 +48,26 @@ int LinuxEngine::serve(SessionStart start) {
       ::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
     return refuse_session(client_socket, errno_error("socket to the kernel instance").error());
   }
-  const LinuxHeritage heritage{start.instance.get(), start.stats, start.stats_table};
+  const LinuxHeritage heritage{start.stats, start.stats_table};
   auto& session = *new LinuxSession(heritage, memory, std::move(start.socket),
                                     std::move(start.minod), std::move(client), Fd(pair[0]));
   usrcall_command command = LinuxSession::new_session(memory, heritage);
   add_credentials(command, start.client_capabilities);
   Fd kernel_end(pair[1]);
   const bool sent = session.valid() &&
-                    send_command(heritage.instance, command, memory.object(), kernel_end.get());
+                    send_command(start.instance.get(), command, memory.object(), kernel_end.get());
   kernel_end.reset();  // the instance's end is the session's end
   const int started = sent ? session.await_start() : -EPIPE;
   if (started == -EUSERS) {
-    return refuse_session(
-        client_socket, {"a kernel instance serves 126 sessions at a time; use more instances", 0});
+    return refuse_session(client_socket, {"a kernel instance serves 126 sessions at a time; have "
+                                          "more of them (`mino up --instances`)",
+                                          0});
   }
   if (started != 0) {
     return refuse_session(client_socket,
                           {"the kernel instance did not start the session", -started});
   }
-  start.instance.release();
+  start.instance.reset();
   if (!session.welcome()) return kClientGone;
   const int status = session.run();
   session.finish();

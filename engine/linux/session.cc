@@ -240,10 +240,10 @@ bool read_report(const Fd& from, int32_t& value) {
 // In the new process.
 [[noreturn]] void serve_child(LinuxHeritage heritage, Fd minod, Child& child) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  child.client_end.reset();
-  child.instance_end.reset();
-  child.answer.reset();
   const SessionMemory& made = child.memory;
+  // Whoever holds an end of the parent's sockets keeps its session alive.
+  close_others(
+      {child.socket.get(), child.kernel.get(), child.report.get(), minod.get(), made.object()});
   auto memory = SessionMemory::map(Fd(made.object()), made.session_id(), made.lane_count(),
                                    made.arena_bytes());
   child.memory.forget();

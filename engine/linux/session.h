@@ -20,7 +20,6 @@ namespace mino {
 
 // What stays of SessionStart when the descriptors have found their owners.
 struct LinuxHeritage {
-  int instance = -1;  // not owned
   SessionStats* stats = nullptr;
   StatsTable* stats_table = nullptr;
 };

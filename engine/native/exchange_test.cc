@@ -15,16 +15,20 @@ namespace {
 
 class FakeMinod {
  public:
-  FakeMinod() : path_("/tmp/mino-exchange-test-" + std::to_string(::getpid())) {
-    ::unlink(path_.c_str());
+  FakeMinod() {
+    const std::string name = "/tmp/mino-exchange-test-" + std::to_string(::getpid());
     listener_ = Fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
-    std::strcpy(address.sun_path, path_.c_str());
+    std::strcpy(address.sun_path, name.c_str());
     if (::bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
         ::listen(listener_.get(), 8) != 0) {
       std::abort();
     }
+    // Reached through a descriptor of the file, so that a test that aborts leaves none behind.
+    file_ = Fd(::open(name.c_str(), O_PATH | O_CLOEXEC));
+    ::unlink(name.c_str());
+    path_ = "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(file_.get());
   }
   // After every fork of the test: ThreadSanitizer's children of a process with threads are limited.
   void start() {
@@ -33,7 +37,6 @@ class FakeMinod {
   ~FakeMinod() {
     ::shutdown(listener_.get(), SHUT_RDWR);
     thread_.join();
-    ::unlink(path_.c_str());
   }
   const std::string& path() const { return path_; }
 
@@ -64,7 +67,7 @@ class FakeMinod {
   }
 
   std::string path_;
-  Fd listener_;
+  Fd listener_, file_;
   std::thread thread_;
   std::map<uint64_t, Fd> files_;
   uint64_t next_ = 1000;

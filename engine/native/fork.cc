@@ -16,10 +16,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <initializer_list>
 
 #include "channel/session_memory.h"
 #include "channel/session_socket.h"
@@ -67,20 +65,6 @@ bool prepare(const Proxy& proxy, Heritage& to) {
   return true;
 }
 
-void close_all_but(std::initializer_list<int> keep) {
-  unsigned from = 0;
-  for (;;) {
-    unsigned next = ~0u;
-    for (const int fd : keep) {
-      if (static_cast<unsigned>(fd) >= from) next = std::min(next, static_cast<unsigned>(fd));
-    }
-    if (next == ~0u) break;
-    if (next > from) ::close_range(from, next - 1, 0);
-    from = next + 1;
-  }
-  ::close_range(from, ~0u, 0);
-}
-
 // Copies how the parent's session is called, until Adopt says it better.
 SessionStats* claim_row(const Proxy& proxy, uint64_t id) {
   SessionStats* row = proxy.stats_table->claim(::getpid());
@@ -117,8 +101,9 @@ SessionStats* claim_row(const Proxy& proxy, uint64_t id) {
   proxy.stats_table = parent.stats_table;
   proxy.socket_path = parent.socket_path;
   if (!proxy.root.start(true)) fail(EAGAIN);
-  close_all_but(
-      {heritage.socket.get(), heritage.minod.get(), heritage.report.get(), proxy.memory.object()});
+  close_others(
+      {heritage.socket.get(), heritage.minod.get(), heritage.report.get(), proxy.memory.object()},
+      0);
   heritage.client_end.release();
   heritage.answer.release();
   auto& control = *new Control(proxy, std::move(heritage.socket), std::move(heritage.minod), Fd());

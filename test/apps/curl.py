@@ -82,12 +82,10 @@ def ipv6_on_loopback(t):
                for address in interface.get("addr_info", [])):
         print("curl: IPv6 not tried: the device's loopback has no ::1")
         return
-    port, directory = t.port(), t.scratch / "v6"
+    directory = t.scratch / "v6"
     directory.mkdir()
     (directory / "file").write_bytes(content(70_000))
-    server = t.run_offloaded(harness.PYTHON, "-u", "-m", "http.server", port, "--bind", "::1",
-                             "--directory", directory)
-    t.wait_on_device(port)
+    port, server = t.offloaded_http(directory, "::1")
     got = t.offloaded("curl", "-sS", "-6", f"http://[::1]:{port}/file")
     check_equal(sha256(got.out), sha256(content(70_000)), "70 kB over IPv6")
     server.kill()

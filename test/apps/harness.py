@@ -8,7 +8,7 @@ and no listening socket is left on the device.
 
     driver.py [BUILD_DIR]     BUILD_DIR holds mino; the default is build/ of this tree
     MINO_RUN_FLAGS="..."      more options for each `mino run`, as "--hook sud" or "--no-windows"
-    MINO_ENGINE=linux             the device's engine; the default is native
+    MINO_ENGINE=linux         the device's engine; the default is native
     MINO_NATIVE=1             no mino at all: "offloaded" means a network namespace of the driver's
                               own behind a veth pair, the same picture; so the drivers are tested
     MINO_NATIVE=leak          as 1, but "offloaded" programs run on the host: every driver must fail
@@ -33,7 +33,7 @@ import traceback
 import device
 # Drivers take these from here.
 from programs import (CONTENT_SIZES, Failure, Process, Skip, check, check_equal, content, execute,
-                      fail, sha256, skip, wait_for)
+                      fail, nginx_temporary, sha256, skip, wait_for)
 
 APPS_DIR = pathlib.Path(__file__).resolve().parent
 PYTHON = "/usr/bin/python3"
@@ -98,6 +98,14 @@ class Test:
     def run_offloaded(self, *argv, **options):
         return self.start(self.device.run_argv(argv),
                           label=f"offloaded-{pathlib.Path(str(argv[0])).name}", **options)
+
+    def offloaded_http(self, directory, address="0.0.0.0"):
+        """python3's web server for directory, on the device: its port and its process."""
+        port = self.port()
+        process = self.run_offloaded(PYTHON, "-u", "-m", "http.server", port, "--bind", address,
+                                     "--directory", directory)
+        self.wait_on_device(port)
+        return port, process
 
     def role(self, *arguments):
         """The command line that runs the driver itself in one of its other roles."""

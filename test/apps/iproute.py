@@ -83,11 +83,9 @@ def interfaces(t):
 
 
 def sockets(t):
-    port, native_port = t.port(), t.port()
+    native_port = t.port()
     with socket.create_server(("0.0.0.0", native_port)):
-        server = t.run_offloaded(harness.PYTHON, "-m", "http.server", port, "--bind", "0.0.0.0",
-                                 "--directory", t.scratch)
-        t.wait_on_device(port)
+        port, server = t.offloaded_http(t.scratch)
         shown = t.offloaded("ss", "-tln").ok()
         check(f":{port} " in shown, f"`ss -tln` under mino lacks port {port}:\n{shown}")
         check(f":{native_port} " not in shown, f"`ss` under mino shows the host's {native_port}")

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import select
+import shutil
 import signal
 import socket
 import threading
@@ -150,11 +151,37 @@ def kill_proxies(t):
     peer.close()
 
 
+def family(own_port, child_port):
+    """A program with a listening socket, and a child with another one."""
+    own = socket.create_server(("0.0.0.0", int(own_port)))
+    if os.fork() == 0:
+        own.close()
+        with socket.create_server(("0.0.0.0", int(child_port))) as listener:
+            while True:
+                with listener.accept()[0] as connection:
+                    connection.sendall(connection.recv(100))
+    signal.pause()
+
+
+def kill_parents_proxy(t):
+    """What a proxy held ends with it, while the proxy of a child lives on with what is its own."""
+    own_port, child_port = t.port(), t.port()
+    process = t.run_offloaded(*t.role("family", own_port, child_port))
+    t.wait_on_device(own_port)
+    t.wait_on_device(child_port)
+    kill([client["proxy_pid"] for client in t.device.status()["clients"]
+          if client["pid"] == process.pid])
+    wait_for("the socket of the killed proxy to go", lambda: not [
+        local for local, _ in t.device_sockets("-t", "-l") if local.endswith(f":{own_port}")], 5)
+    with socket.create_connection((t.device_address(), child_port), timeout=10) as connection:
+        connection.sendall(b"alive")
+        check_equal(connection.recv(100), b"alive", "what the child's server echoed")
+    process.kill()
+    t.wait_no_sessions()
+
+
 def works(t, what):
-    port = t.port()
-    server = t.run_offloaded(harness.PYTHON, "-m", "http.server", port, "--bind", "0.0.0.0",
-                             "--directory", t.scratch)
-    t.wait_on_device(port)
+    port, server = t.offloaded_http(t.scratch)
     url = f"http://{t.device_address()}:{port}/"
     check_equal(t.host("curl", "-sSf", "-o", "/dev/null", url).status, 0, f"native curl {what}")
     url = f"http://127.0.0.1:{port}/"
@@ -193,10 +220,30 @@ def kill_kernel(t, number, what):
              (instance, 0, None), 5)
 
 
+def absent_kernel(t):
+    """While there is no kernel to start, minod tries again and again; then it goes on."""
+    kernel = t.scratch / "kernel"
+    shutil.copy(t.mino_path.parent / "kernel" / "linux", kernel)
+    (t.scratch / "minod.toml").write_text(f'[linux]\nkernel = "{kernel}"\n')
+    t.device.up("--config", t.scratch / "minod.toml")
+    away = kernel.rename(t.scratch / "away")
+    os.kill(t.device.status()["instances"][0]["pid"], signal.SIGKILL)
+    log = t.device.run_dir / "minod.log"
+    wait_for("minod to say that it tries again", lambda: f"is not at {kernel}" in log.read_text())
+    got = t.offloaded("curl", "-sS", f"http://{t.gateway_address()}/")
+    check(got.status != 0, "an offloaded curl without a kernel")
+    away.rename(kernel)
+    wait_for("a kernel", lambda: t.device.status()["instances"][0]["pid"], 20)
+    works(t, "after the kernel was there again")
+    t.device.down()
+
+
 def main(t):
     t.device.up()
     works(t, "at first")
     kill_proxies(t)
+    if not t.native:
+        kill_parents_proxy(t)
     works(t, "after proxies were killed")
     if os.environ.get("MINO_ENGINE") == "linux" and not t.native:
         for number, what in ((signal.SIGKILL, "kernel killed"), (signal.SIGSEGV, "kernel panic")):
@@ -204,6 +251,9 @@ def main(t):
             works(t, f"after {what}")
         log = (t.device.run_dir / "minod.log").read_text()
         check("Kernel panic" in log, "the kernel's last words are not in minod's log")
+        t.device.down()
+        absent_kernel(t)
+        t.device.up()
     if not t.native:
         for turn in ("first", "second"):
             kill_minod(t)
@@ -214,4 +264,5 @@ def main(t):
 
 
 if __name__ == "__main__":
-    harness.run(main, needs=["curl"], limit_s=160, own_device=True)
+    harness.run(main, needs=["curl"], limit_s=160, own_device=True,
+                roles={"family": family})

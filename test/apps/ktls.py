@@ -20,7 +20,7 @@ import struct
 import threading
 
 import harness
-from harness import check, check_equal, content, sha256, skip, wait_for
+from harness import check, check_equal, content, nginx_temporary, sha256, skip, wait_for
 
 SIZES = (*harness.CONTENT_SIZES, 8 << 20)
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
@@ -35,11 +35,7 @@ http {{
   access_log off;
   sendfile on;
   keepalive_timeout 30;
-  client_body_temp_path {scratch}/body;
-  proxy_temp_path {scratch}/proxy;
-  fastcgi_temp_path {scratch}/fastcgi;
-  uwsgi_temp_path {scratch}/uwsgi;
-  scgi_temp_path {scratch}/scgi;
+{temporary}
   client_max_body_size 16m;
   ssl_certificate {scratch}/cert.pem;
   ssl_certificate_key {scratch}/key.pem;
@@ -105,6 +101,7 @@ class Nginx:
         self.t, self.port, self.plain_port = t, t.port(), t.port()
         config = t.scratch / "nginx.conf"
         config.write_text(NGINX_CONFIG.format(scratch=t.scratch, port=self.port,
+                                              temporary=nginx_temporary(t.scratch),
                                               plain_port=self.plain_port))
         self.log_path = t.scratch / "error.log"
         self.base = f"https://{t.device_address()}:{self.port}"

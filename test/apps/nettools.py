@@ -53,12 +53,10 @@ class Server:
     """python3's web server on the device, with one file."""
 
     def __init__(self, t):
-        self.t, self.port, self.body = t, t.port(), content(65536)
+        self.t, self.body = t, content(65536)
         (t.scratch / "www").mkdir(exist_ok=True)
         (t.scratch / "www" / "file").write_bytes(self.body)
-        self.process = t.run_offloaded(harness.PYTHON, "-m", "http.server", self.port, "--bind",
-                                       "0.0.0.0", "--directory", t.scratch / "www")
-        t.wait_on_device(self.port)
+        self.port, self.process = t.offloaded_http(t.scratch / "www")
         self.url = f"http://{t.device_address()}:{self.port}/file"
 
     def check_reached(self, what):

@@ -15,7 +15,7 @@ import time
 
 import harness
 from device import children
-from harness import check, check_equal, content, sha256, wait_for
+from harness import check, check_equal, content, nginx_temporary, sha256, wait_for
 from peers import HostHttp
 
 CONFIG = """
@@ -28,11 +28,7 @@ http {{
   sendfile on;
   tcp_nopush on;
   keepalive_timeout 30;
-  client_body_temp_path {scratch}/body;
-  proxy_temp_path {scratch}/proxy;
-  fastcgi_temp_path {scratch}/fastcgi;
-  uwsgi_temp_path {scratch}/uwsgi;
-  scgi_temp_path {scratch}/scgi;
+{temporary}
   client_max_body_size 16m;
   server {{
     listen 0.0.0.0:{port};
@@ -65,7 +61,8 @@ class Nginx:
 
     def write_config(self, version):
         self.config.write_text(CONFIG.format(
-            scratch=self.t.scratch, port=self.port, gateway=self.t.gateway_address(),
+            scratch=self.t.scratch, temporary=nginx_temporary(self.t.scratch), port=self.port,
+            gateway=self.t.gateway_address(),
             upstream=self.upstream, version=version))
 
     def workers(self):

@@ -66,6 +66,12 @@ def content(size):
     return random.Random(size).randbytes(size)
 
 
+def nginx_temporary(directory):
+    """The lines of nginx's http block that keep its temporary files in directory."""
+    return "\n".join(f"  {kind}_temp_path {directory}/{kind};"
+                     for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+
+
 class Process:
     """A program that runs beside the test, in a process group of its own, its output in a file."""
 

@@ -36,13 +36,11 @@ def native_client(base):
 
 
 def main(t):
-    files, port = t.scratch / "files", t.port()
+    files = t.scratch / "files"
     files.mkdir()
     for size in SIZES:
         (files / str(size)).write_bytes(content(size))
-    server = t.run_offloaded(harness.PYTHON, "-u", "-m", "http.server", port, "--bind", "0.0.0.0",
-                             "--directory", files)
-    t.wait_on_device(port)
+    port, server = t.offloaded_http(files)
     native_client(f"http://{t.device_address()}:{port}")
 
     for address in (t.device_address(), "127.0.0.1"):

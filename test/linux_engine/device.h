@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 #include <string>
+#include <vector>
 
 #include "engine/test_client.h"
 
@@ -27,7 +28,7 @@ struct Hint {
 
 // A call with exactly these windows, right or wrong; in-windows carry what is at their address.
 inline int64_t call_with(LaneClient& lane, uint32_t nr, std::initializer_list<uint64_t> args,
-                         std::initializer_list<Hint> hints, int install_fd = -1) {
+                         const std::vector<Hint>& hints, int install_fd = -1) {
   abi::Submission& slot = lane.next();
   slot.nr = nr;
   slot.install_fd = install_fd;

@@ -191,26 +191,8 @@ TEST_F(Split, WrongHints) {
     for (size_t r = 0; r < receive_hints.size(); r++) {
       SCOPED_TRACE(testing::Message() << "send " << s << ", receive " << r);
       std::fill(got.begin(), got.end(), '\0');
-      auto with = [this](uint32_t nr, uint64_t fd, uint64_t buffer,
-                         const std::vector<Hint>& hints) {
-        abi::Submission& slot = lane.next();
-        slot.nr = nr;
-        slot.install_fd = -1;
-        slot.kind = static_cast<uint8_t>(abi::SubmissionKind::kCall);
-        slot.flags = 0;
-        slot.arch = static_cast<uint8_t>(abi::Arch::kX86_64);
-        const uint64_t args[6] = {fd, buffer, 5000, 0, 0, 0};
-        std::copy_n(args, 6, slot.args);
-        slot.window_count = 0;
-        for (const Hint& hint : hints) {
-          if ((hint.dir & kIn) != 0) peek(lane.view.arena + hint.off, hint.addr, hint.len);
-          slot.windows[slot.window_count++] = {hint.addr, hint.len, hint.off | hint.dir};
-        }
-        lane.publish();
-        return lane.wait();
-      };
-      ASSERT_EQ(with(SYS_sendto, 20, in, send_hints[s]), 5000);
-      ASSERT_EQ(with(SYS_recvfrom, 21, out, receive_hints[r]), 5000);
+      ASSERT_EQ(call_with(lane, SYS_sendto, {20, in, 5000}, send_hints[s]), 5000);
+      ASSERT_EQ(call_with(lane, SYS_recvfrom, {21, out, 5000}, receive_hints[r]), 5000);
       ASSERT_EQ(got, sent);
       ASSERT_EQ(other, std::string(5000, 'o'));
     }

@@ -3,12 +3,14 @@
 
 runner.py runs these steps one after the other in one network, selftests.py compares. A step is a
 line for `sh -c` in the folder of the programs; a suite that prints TAP has a result for each of
-its tests, any other step is one test. What a selftest's own shell script does in a namespace
-of its own (`ip netns`: unshare and mount, which `mino run` leaves on the host) is done here in the
-step itself, and undone at its end; the numbers and orders are the scripts'.
+its tests, any other step is one test. What a selftest's own shell script does in a network
+namespace of its own is done here in the step itself, and undone at its end; the numbers and orders
+are the scripts'.
 """
 
 import dataclasses
+import pathlib
+import tomllib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +44,12 @@ RACES = {
     "txtimestamp/*": "allows 40 ms",
     "rxtimestamp/*": "measures how long a packet takes",
 }
+
+
+def known_differences():
+    """The entries of differences.toml."""
+    with open(pathlib.Path(__file__).with_name("differences.toml"), "rb") as file:
+        return tomllib.load(file).get("difference", [])
 
 
 def exclude(*names):

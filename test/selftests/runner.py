@@ -12,14 +12,12 @@ for each test: {"test": "tls/tls_basic.base_base", "result": "ok", "says": […]
 import fnmatch
 import json
 import os
-import pathlib
 import re
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-import tomllib
 
 import plan
 
@@ -101,8 +99,7 @@ def patterns_to_repeat(under_mino):
     """(tests that are races, of these the ones that are known to fail under mino)"""
     if not under_mino:
         return plan.RACES, []
-    with open(pathlib.Path(__file__).with_name("differences.toml"), "rb") as file:
-        return plan.RACES, [entry["test"] for entry in tomllib.load(file)["difference"]]
+    return plan.RACES, [entry["test"] for entry in plan.known_differences()]
 
 
 def race(test, patterns):

@@ -168,7 +168,7 @@ TEST(timeout) {
   EXPECT_EQ(recvmmsg(pair.b, in.data(), 3, 0, &limit), 1);
   limit = {30, 0};
   EXPECT_EQ(recvmmsg(pair.b, in.data(), 2, 0, &limit), 2);
-  EXPECT(limit.tv_sec == 29 && limit.tv_nsec > 0);  // what is left comes back
+  EXPECT(limit.tv_sec > 0 && limit.tv_sec < 30);  // what is left comes back
   for (void* bad : bad_pointers()) {
     EXPECT_ERR(syscall(SYS_recvmmsg, pair.b, in.data(), 3, MSG_DONTWAIT, bad), EFAULT);
   }

@@ -6,13 +6,14 @@
 // end the same way: so nothing that varies (pids, ports, addresses, times) may ever be printed by a
 // test that passes.
 //
-//   TEST(name) { … }               a test; it runs in a process of its own, so it may wreck
-//   anything HELPER(name) { … }             what this program does when it is executed again as
-//   `prog @name …` EXPECT(cond)                   says where it failed and goes on EXPECT_EQ(got,
-//   expected)       the same, with both values EXPECT_ERR(call, code)         the call must return
-//   -1 with this errno OK(call)                       the value of a call that has to work for the
-//   test to make sense check::report("%s", …)         a line of output that the harness compares
-//   between the two runs
+//   TEST(name) { … }            a test, in a process of its own, so it may wreck anything
+//   HELPER(name) { … }          what this program does when it is executed again as `prog @name …`
+//   EXPECT(cond)                says where it failed and goes on
+//   EXPECT_EQ(got, expected)    the same, with both values
+//   EXPECT_ERR(call, code)      the call must return -1 with this errno
+//   OK(call)                    the value of a call that has to work for the test to make sense
+//   check::report("%s", …)      a line of output that the harness compares between the two runs
+//   check::scratch()            a directory for the test's files, removed however the test ends
 //
 //   prog [--inline] [--list] [--timeout S] [NAME…] [-PREFIX…]
 // runs all tests, or the named ones, without those that start with a PREFIX. --inline does not
@@ -23,6 +24,7 @@
 #pragma once
 
 #include <errno.h>
+#include <ftw.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -30,6 +32,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -168,6 +171,24 @@ inline bool starts_with(const char* text, const char* prefix) {
   return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
+inline char scratch_path[64];
+
+inline const char* scratch() {
+  if (mkdir(scratch_path, 0700) != 0 && errno != EEXIST) {
+    fail(__FILE_NAME__, __LINE__, scratch_path, error_name(errno));
+    _exit(1);
+  }
+  return scratch_path;
+}
+
+// By whoever started the test: it may have been killed.
+inline void remove_scratch() {
+  auto remove_one = [](const char* path, const struct stat*, int, struct FTW*) {
+    return remove(path);
+  };
+  if (access(scratch_path, F_OK) == 0) nftw(scratch_path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
 struct Options {
   bool run_inline = false;
   bool list = false;
@@ -280,6 +301,7 @@ inline int run(int argc, char** argv) {
       options.words[options.count++] = argv[i];
     }
   }
+  snprintf(scratch_path, sizeof scratch_path, "/tmp/mino-test-%d", getpid());
   int ran = 0, failed = 0;
   for (Case* c = first_case; c; c = c->next) {
     if (!selected(options, c->name)) continue;
@@ -289,6 +311,7 @@ inline int run(int argc, char** argv) {
     } else {
       bool good = options.run_inline ? run_inline(*c, options.timeout_s)
                                      : run_forked(*c, options.timeout_s);
+      remove_scratch();
       if (!good) failed++;
     }
   }

@@ -76,9 +76,10 @@ struct Outcome {
   int error = 0;
 };
 
-// Runs `call` in a thread of its own; `meanwhile` runs here once that thread is probably blocked.
+// Runs `call` in a thread of its own; `meanwhile` runs here once that thread is probably blocked:
+// on a busy machine the call may not have begun, and `meanwhile` must mean the same to it then.
 template <class Call, class Meanwhile>
-void while_blocked(Outcome* outcome, Call call, Meanwhile meanwhile) {
+void while_blocked(Outcome* outcome, Call call, Meanwhile meanwhile, long pause_ms = 30) {
   std::thread thread([&] {
     outcome->started = true;
     errno = 0;
@@ -87,7 +88,7 @@ void while_blocked(Outcome* outcome, Call call, Meanwhile meanwhile) {
     outcome->done = true;
   });
   while (!outcome->started) sched_yield();
-  sleep_ms(30);
+  sleep_ms(pause_ms);
   meanwhile(thread.native_handle());
   thread.join();
 }

@@ -152,13 +152,13 @@ TEST(failed_exec_changes_nothing) {
   EXPECT_ERR(execl("/proc/self/exe/x", "x", nullptr), ENOTDIR);
   EXPECT_ERR(execl("/", "x", nullptr), EACCES);
   EXPECT_ERR(execl("/proc/self/maps", "x", nullptr), EACCES);
-  char name[] = "/tmp/mino-exec-XXXXXX";
-  int file = OK(mkstemp(name));
+  const std::string script = std::string(check::scratch()) + "/script";
+  const char* name = script.c_str();
+  int file = OK(open(name, O_CREAT | O_WRONLY | O_EXCL, 0600));
   EXPECT_EQ(write(file, "no program\n", 11), 11);
   OK(fchmod(file, 0700));
   close(file);
   EXPECT_ERR(execl(name, "x", nullptr), ENOEXEC);
-  unlink(name);
   for (void* bad : bad_pointers()) {
     EXPECT_ERR(syscall(SYS_execve, bad, nothing, nothing), EFAULT);
     EXPECT_ERR(syscall(SYS_execve, kSelf, bad, nothing), EFAULT);
@@ -328,6 +328,8 @@ TEST(other_kind_of_program) {
   const std::string other = other_kind();
   EXPECT_EQ(access(other.c_str(), X_OK), 0);
   Pair pair = tcp_pair();
+  const timeval patience = {3, 0};
+  EXPECT_EQ(setsockopt(pair.a, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), 0);
   pid_t pid = child([&] {
     std::string fd = std::to_string(pair.b);
     execl(other.c_str(), "exec", "@echo", fd.c_str(), nullptr);

@@ -18,18 +18,8 @@
 #include "loopback.h"
 #include "memory.h"
 
-namespace {
-
-std::string scratch_directory() {
-  char name[] = "/tmp/mino-local-XXXXXX";
-  OK(mkdtemp(name) ? 0 : -1);
-  return name;
-}
-
-}  // namespace
-
 TEST(unix_sockets) {
-  std::string directory = scratch_directory();
+  std::string directory = check::scratch();
   sockaddr_un name = {};
   name.sun_family = AF_UNIX;
   snprintf(name.sun_path, sizeof name.sun_path, "%s/s", directory.c_str());
@@ -60,7 +50,7 @@ TEST(unix_sockets) {
 }
 
 TEST(files) {
-  std::string directory = scratch_directory(), path = directory + "/file";
+  std::string directory = check::scratch(), path = directory + "/file";
   int fd = OK(open(path.c_str(), O_RDWR | O_CREAT | O_EXCL, 0640));
   auto data = pattern(100000);
   EXPECT_EQ(write(fd, data.data(), data.size()), data.size());
@@ -127,7 +117,7 @@ TEST(event_descriptors) {
   EXPECT_EQ(event.data.fd, timer);
   uint64_t value = 0;
   EXPECT_EQ(read(timer, &value, 8), 8);
-  std::string directory = scratch_directory();
+  std::string directory = check::scratch();
   OK(inotify_add_watch(watch, directory.c_str(), IN_CREATE));
   OK(mkdir((directory + "/x").c_str(), 0700));
   EXPECT_EQ(epoll_wait(ep, &event, 1, 1000), 1);

@@ -182,18 +182,14 @@ TEST(working_directory) {
 }
 
 TEST(through_a_local_link) {
-  char name[] = "/tmp/mino-paths-XXXXXX";
-  OK(mkdtemp(name) ? 0 : -1);
-  std::string link = std::string(name) + "/link";
+  std::string directory = check::scratch();
+  std::string link = directory + "/link";
   OK(symlink("/proc/sys/net/ipv4", link.c_str()));
   EXPECT_TEXT(contents((link + "/ip_default_ttl").c_str()).c_str(), "64\n");
   int fd = listener();
-  std::string tcp = std::string(name) + "/tcp";
+  std::string tcp = directory + "/tcp";
   OK(symlink("/proc/net/tcp", tcp.c_str()));
   EXPECT(listed(name_of(fd).sin_port, tcp.c_str()));
-  unlink(link.c_str());
-  unlink(tcp.c_str());
-  EXPECT_EQ(rmdir(name), 0);
 }
 
 TEST(attributes) {

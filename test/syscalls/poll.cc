@@ -121,8 +121,7 @@ TEST(timeouts) {
   for (nfds_t count : {1u, 2u}) {
     long before = now_ms();
     EXPECT_EQ(poll(set, count, 40), 0);
-    long took = now_ms() - before;
-    EXPECT(took >= 39 && took < 3000);
+    EXPECT(now_ms() - before >= 39);
   }
   timespec limit = {0, 30000000};
   EXPECT_EQ(ppoll(set, 2, &limit, nullptr), 0);
@@ -137,7 +136,7 @@ TEST(timeouts) {
   limit = {100, 0};
   m.wake_socket();
   EXPECT_EQ(syscall(SYS_ppoll, set, 2, &limit, nullptr, 8), 1);
-  EXPECT(limit.tv_sec == 99);
+  EXPECT(limit.tv_sec > 0 && limit.tv_sec < 100);
   EXPECT_EQ(poll(nullptr, 0, 20), 0);
 }
 
@@ -191,14 +190,14 @@ TEST(select_is_woken) {
   FD_ZERO(&in);
   FD_SET(m.sockets.b, &in);
   FD_SET(m.pipes[0], &in);
-  timeval limit = {9, 0};
+  timeval limit = {100, 0};
   Outcome outcome;
   while_blocked(
       &outcome, [&] { return select(FD_SETSIZE, &in, nullptr, nullptr, &limit); },
       [&](pthread_t) { m.wake_socket(); });
   EXPECT_EQ(outcome.result, 1);
   EXPECT(FD_ISSET(m.sockets.b, &in) && !FD_ISSET(m.pipes[0], &in));
-  EXPECT(limit.tv_sec == 8);  // Linux writes back what is left
+  EXPECT(limit.tv_sec > 0 && limit.tv_sec < 100);  // Linux writes back what is left
   timeval nothing = {0, 20000};
   FD_ZERO(&in);
   FD_SET(m.pipes[0], &in);
@@ -260,21 +259,33 @@ TEST(signal_masks) {
   check::report("handled after a ready ppoll: %d", handled.load());
 }
 
-TEST(closed_while_waiting) {
+// False if the wait ended before the socket was ready.
+static bool outlasts_close(long pause_ms) {
   Mixed m;
   int copy = OK(dup(m.sockets.b));
   pollfd set[2] = {{copy, POLLIN, 0}, {m.pipes[0], POLLIN, 0}};
   Outcome outcome;
+  bool outlasted = false;
   while_blocked(
-      &outcome, [&] { return poll(set, 2, 5000); },
+      &outcome, [&] { return poll(set, 2, -1); },
       [&](pthread_t) {
         close(copy);  // nobody is woken by that; the socket itself is still watched
         sleep_ms(20);
-        EXPECT(!outcome.done);
+        outlasted = !outcome.done;
         m.wake_socket();
-      });
+      },
+      pause_ms);
   EXPECT_EQ(outcome.result, 1);
   EXPECT_EQ(set[0].revents, POLLNVAL);  // but the number means nothing any more
+  return outlasted;
+}
+
+TEST(closed_while_waiting) {
+  // A poll that begins after the close ends at once: then another one has more time to begin.
+  bool outlasted = false;
+  for (long pause_ms = 30; !outlasted && pause_ms < 4000; pause_ms *= 2)
+    outlasted = outlasts_close(pause_ms);
+  EXPECT(outlasted);
 }
 
 TEST(many_descriptors) {

@@ -410,19 +410,16 @@ TEST(capset_is_refused) {
 // Once a child has been waited for, nothing that it held is held any more.
 TEST(waited_for_and_gone) {
   OK(socket(AF_INET, SOCK_DGRAM, 0));
-  sockaddr_in address = loopback(htons(31997));
   for (int round = 0; round < 10; round++) {
     int ready[2];
     OK(pipe(ready));
     pid_t pid = child([&] {
-      int fd = OK(socket(AF_INET, SOCK_STREAM, 0));
-      OK(bind(fd, generic(&address), sizeof address));
-      OK(listen(fd, 1));
-      EXPECT_EQ(write(ready[1], "r", 1), 1);
+      sockaddr_in address = name_of(listener());
+      EXPECT_EQ(write(ready[1], &address, sizeof address), ssize_t{sizeof address});
       pause();
     });
-    char byte;
-    EXPECT_EQ(read(ready[0], &byte, 1), 1);
+    sockaddr_in address;
+    EXPECT_EQ(read(ready[0], &address, sizeof address), ssize_t{sizeof address});
     int fd = OK(socket(AF_INET, SOCK_STREAM, 0));
     EXPECT_ERR(bind(fd, generic(&address), sizeof address), EADDRINUSE);
     kill(pid, SIGKILL);

@@ -5,6 +5,7 @@
 
 #include <linux/futex.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 
 #include "children.h"
@@ -133,42 +134,53 @@ TEST(shutdown_wakes) {
   EXPECT_EQ(datagram.result, 0);
 }
 
+// A recv of two bytes on pair.a, of which one is there: that it has taken this one shows that it
+// has begun, and holds the socket.
+template <class Meanwhile>
+static void while_receiving(const Pair& pair, Outcome* outcome, char (&bytes)[2],
+                            Meanwhile meanwhile) {
+  EXPECT_EQ(write(pair.b, "1", 1), 1);
+  EXPECT(readable(pair.a));
+  while_blocked(
+      outcome, [&] { return recv(pair.a, bytes, 2, MSG_WAITALL); },
+      [&](pthread_t) {
+        for (int waiting = 1; waiting != 0; sleep_ms(1)) OK(ioctl(pair.a, FIONREAD, &waiting));
+        meanwhile();
+      });
+}
+
 // close() by another thread does not end a blocked call: it holds the socket until it is done.
 TEST(close_does_not_wake) {
   Pair pair = tcp_pair();
-  char byte = 0;
+  char byte = 0, bytes[2] = {};
   Outcome outcome;
-  while_blocked(
-      &outcome, [&] { return recv(pair.a, &byte, 1, 0); },
-      [&](pthread_t) {
-        EXPECT_EQ(close(pair.a), 0);
-        EXPECT_ERR(recv(pair.a, &byte, 1, MSG_DONTWAIT), EBADF);
-        sleep_ms(30);
-        EXPECT(!outcome.done);
-        int reused = OK(open("/dev/null", O_RDONLY));  // the number is free at once
-        EXPECT(reused <= pair.a);
-        EXPECT_EQ(write(pair.b, "z", 1), 1);
-      });
-  EXPECT_EQ(outcome.result, 1);
-  EXPECT_EQ(byte, 'z');
+  while_receiving(pair, &outcome, bytes, [&] {
+    EXPECT_EQ(close(pair.a), 0);
+    EXPECT_ERR(recv(pair.a, &byte, 1, MSG_DONTWAIT), EBADF);
+    sleep_ms(30);
+    EXPECT(!outcome.done);
+    int reused = OK(open("/dev/null", O_RDONLY));  // the number is free at once
+    EXPECT(reused <= pair.a);
+    EXPECT_EQ(write(pair.b, "z", 1), 1);
+  });
+  EXPECT_EQ(outcome.result, 2);
+  EXPECT_EQ(bytes[1], 'z');
   EXPECT(readable(pair.b));
   EXPECT_EQ(read(pair.b, &byte, 1), 0);  // now it is closed
 }
 
 TEST(dup2_over_a_blocked_call) {
   Pair pair = tcp_pair(), second = tcp_pair();
-  char byte = 0;
+  char bytes[2] = {};
   Outcome outcome;
-  while_blocked(
-      &outcome, [&] { return recv(pair.a, &byte, 1, 0); },
-      [&](pthread_t) {
-        EXPECT_EQ(dup2(second.a, pair.a), pair.a);
-        EXPECT(pair_works({pair.a, second.b}));  // the number means the new socket …
-        EXPECT(!outcome.done);
-        EXPECT_EQ(write(pair.b, "o", 1), 1);  // … the blocked call the old one
-      });
-  EXPECT_EQ(outcome.result, 1);
-  EXPECT_EQ(byte, 'o');
+  while_receiving(pair, &outcome, bytes, [&] {
+    EXPECT_EQ(dup2(second.a, pair.a), pair.a);
+    EXPECT(pair_works({pair.a, second.b}));  // the number means the new socket …
+    EXPECT(!outcome.done);
+    EXPECT_EQ(write(pair.b, "o", 1), 1);  // … the blocked call the old one
+  });
+  EXPECT_EQ(outcome.result, 2);
+  EXPECT_EQ(bytes[1], 'o');
 }
 
 TEST(thread_ends_while_blocked_elsewhere) {
