@@ -16,6 +16,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstring>
+#include <filesystem>
 #include <optional>
 
 #include "base/log.h"
@@ -143,6 +144,11 @@ void remove_files(const RunDir& dir) {
   for (const std::string& path : {dir.session_socket(), dir.control_socket(), dir.lock_file()}) {
     ::unlink(path.c_str());
   }
+  std::error_code failure;
+  for (const auto& file : std::filesystem::directory_iterator(dir.path(), failure)) {
+    const bool is_relay = file.path().filename().string().starts_with("dns");
+    if (is_relay && file.is_socket(failure)) ::unlink(file.path().c_str());
+  }
   ::rmdir(dir.root_dir().c_str());
 }
 
@@ -218,8 +224,7 @@ Result<void> serve(const Options& options, const Config& config, const RunDir& d
   Status status(config, dir, network, proxies, kernels);
   Control control(loop, std::move(*controls), status, [&loop] { loop.stop(); });
   for (size_t i = 0; config.dns_relay && i < network.uplinks().size(); i++) {
-    DevicePlace place{network.netns(), "", "", 0};
-    if (is_linux) place = {-1, ipv4_text(network.uplinks()[i].addresses.gateway), dir.path(), i};
+    DevicePlace place{is_linux ? -1 : network.netns(), dir.path(), i};
     resolvers.push_back(std::make_unique<Resolvers>(loop, std::move(place)));
   }
   loop.add(signals.get(), EPOLLIN, [&](uint32_t) {
