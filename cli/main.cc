@@ -139,13 +139,17 @@ int start(int argc, char** argv) {
 
   CLI::App* up = app.add_subcommand("up", "start a device on this machine");
   up->add_option("--engine", a.up.engine,
-                 "what executes the calls: native (this machine's kernel)");
+                 "what executes the calls: native (this machine's kernel) or linux");
   up->add_option("--transport", a.up.transport, "how session memory reaches the device: shm");
   up->add_option("--instances", a.up.instances, "kernel instances (native: 1)");
   up->add_option("--config", a.up.config_file,
                  "TOML file for minod; doc/configuration.md lists the keys");
+  up->add_option("--interface", a.up.interface,
+                 "an interface of this host as the uplink (linux engine; needs --address)");
   up->add_option("--address", a.up.address,
                  "the device's address on the uplink, as 10.213.0.2/30, or auto");
+  up->add_option("--gateway", a.up.gateway,
+                 "the host's end of the uplink; with --interface, a router there");
   up->add_flag("--no-nat", a.up.no_nat, "the device reaches this host only");
   app.add_subcommand("down", "end the device and remove all of it");
 

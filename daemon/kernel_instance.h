@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,15 +20,17 @@
 #include "base/fd.h"
 #include "daemon/address.h"
 #include "daemon/event_loop.h"
+#include "daemon/host_interface.h"
 
 namespace mino {
 
 class KernelInstance {
  public:
   struct Options {
-    std::string kernel;  // the executable that kernel/build.sh makes
-    int64_t memory_mib;  // of the instance; taken from the machine as it is used
-    std::string tap;     // an interface of the host
+    std::string kernel;             // the executable that kernel/build.sh makes
+    int64_t memory_mib;             // of the instance; taken from the machine as it is used
+    std::string link;               // a tap, or
+    std::optional<MacAddress> mac;  // with this: any interface of the host's
     int64_t mtu;
     UplinkAddresses uplink;
     std::string address6, gateway6;   // 32 hexadecimal digits, or ""
@@ -50,7 +53,8 @@ class KernelInstance {
   const std::string& release() const { return release_; }
   std::chrono::duration<double> uptime() const { return EventLoop::Clock::now() - started_; }
 
-  // It has ended: says so in the log and starts another one. Not more often than once a second.
+  // It has ended: says so in the log and starts another one. Not more often than once a second;
+  // every five seconds while that fails.
   void ended(int status);
 
   // TCP and UDP sockets in use; -1 when it does not answer.
@@ -61,6 +65,7 @@ class KernelInstance {
   bool receive(uint32_t type, usrcall_command& command, std::chrono::milliseconds patience);
   void watch_console(Fd console);
   void read_console();
+  void start_again();
   void stop();
 
   EventLoop& loop_;
