@@ -4,15 +4,18 @@
 #include <arpa/inet.h>
 #include <linux/filter.h>
 #include <linux/if_packet.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <netinet/if_ether.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <cstring>
 #include <iterator>
 
+#include "base/log.h"
 #include "base/text.h"
 #include "daemon/rtnetlink.h"
 
@@ -130,27 +133,74 @@ MacAddress instance_mac(const HostInterface& interface, const RunDir& dir, size_
 }
 
 Result<Fd> open_packet_socket(const std::string& interface, const MacAddress& mac) {
-  const auto found = find_host_interface(interface);
-  if (!found) return std::unexpected(found.error());
   const std::string what = "packet socket on " + interface;
   // Without a protocol nothing is received before the filter is there.
   Fd socket(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
   if (!socket.valid()) return errno_error(what);
-  auto done = add_filter(socket.get(), mac);
-  if (done) done = join_interface(socket.get(), found->index, mac);
-  if (!done) return error(what + ": " + done.error().text);
+  if (auto done = add_filter(socket.get(), mac); !done)
+    return error(what + ": " + done.error().text);
   const int on = 1;
   if (::setsockopt(socket.get(), SOL_PACKET, PACKET_VNET_HDR, &on, sizeof on) != 0)
     return errno_error(what);
   ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUFFORCE, &kReceiveBytes, sizeof kReceiveBytes);
   ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDBUFFORCE, &kSendBytes, sizeof kSendBytes);
+  if (auto done = attach_packet_socket(socket, interface, mac); !done)
+    return std::unexpected(done.error());
+  return socket;
+}
+
+Result<void> attach_packet_socket(const Fd& socket, const std::string& interface,
+                                  const MacAddress& mac) {
+  const auto found = find_host_interface(interface);
+  if (!found) return std::unexpected(found.error());
+  const std::string what = "packet socket on " + interface;
+  if (auto done = join_interface(socket.get(), found->index, mac); !done)
+    return error(what + ": " + done.error().text);
   sockaddr_ll address{};
   address.sll_family = AF_PACKET;
   address.sll_protocol = htons(ETH_P_ALL);
   address.sll_ifindex = found->index;
   if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
     return errno_error(what);
-  return socket;
+  return {};
+}
+
+InterfaceWatch::InterfaceWatch(EventLoop& loop, const std::string& name,
+                               std::function<void()> renew)
+    : loop_(loop),
+      name_(name),
+      renew_(std::move(renew)),
+      netlink_(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE)) {
+  if (const auto found = find_host_interface(name_)) index_ = found->index;
+  sockaddr_nl address{};
+  address.nl_family = AF_NETLINK;
+  address.nl_groups = RTMGRP_LINK;
+  if (::bind(netlink_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    spdlog::warn("changes of interface {} will not be seen: {}", name_, std::strerror(errno));
+    netlink_.reset();
+    return;
+  }
+  loop_.add(netlink_.get(), EPOLLIN, [this](uint32_t) { look(); });
+}
+
+InterfaceWatch::~InterfaceWatch() {
+  if (netlink_.valid()) loop_.remove(netlink_.get());
+}
+
+// What has changed is not in the events, of which some may be lost, but looked for.
+void InterfaceWatch::look() {
+  char events[8192];
+  while (::recv(netlink_.get(), events, sizeof events, MSG_DONTWAIT) > 0 || errno == ENOBUFS) {
+  }
+  const auto found = find_host_interface(name_);
+  if (found && found->index != index_) {
+    index_ = found->index;
+    renew_();
+  }
+  if (found.has_value() == usable_) return;
+  usable_ = found.has_value();
+  if (usable_) return spdlog::info("interface {} is up again", name_);
+  spdlog::warn("{}; until then the device has no uplink", found.error().text);
 }
 
 }  // namespace mino

@@ -11,11 +11,13 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/run_dir.h"
+#include "daemon/event_loop.h"
 
 namespace mino {
 
@@ -39,5 +41,28 @@ MacAddress instance_mac(const HostInterface& interface, const RunDir& dir, size_
 // Receives what is for `mac` or for many, without a VLAN tag; whoever has the socket cannot change
 // that. What the host, or another such socket, sends on the interface is received too.
 Result<Fd> open_packet_socket(const std::string& interface, const MacAddress& mac);
+// To another interface of that name, when the one that it was on is gone.
+Result<void> attach_packet_socket(const Fd& socket, const std::string& interface,
+                                  const MacAddress& mac);
+
+// Says in the log when an interface goes down, vanishes, comes back; `renew` is called for one that
+// is another than before.
+class InterfaceWatch {
+ public:
+  InterfaceWatch(EventLoop& loop, const std::string& name, std::function<void()> renew);
+  ~InterfaceWatch();
+  InterfaceWatch(const InterfaceWatch&) = delete;
+  InterfaceWatch& operator=(const InterfaceWatch&) = delete;
+
+ private:
+  void look();
+
+  EventLoop& loop_;
+  const std::string name_;
+  const std::function<void()> renew_;
+  Fd netlink_;
+  int index_ = 0;
+  bool usable_ = true;
+};
 
 }  // namespace mino

@@ -115,6 +115,7 @@ void KernelInstance::stop() {
   console_.reset();
   options_.serves(-1);
   socket_.reset();
+  uplink_.reset();
   if (pid_ == 0) return;
   ::kill(pid_, SIGKILL);
   ::waitpid(pid_, nullptr, 0);
@@ -156,11 +157,10 @@ Result<void> KernelInstance::start() {
                  "; build it with `kernel/build.sh --output " + directory +
                  "`, set linux.kernel in minod's configuration, or use --engine native");
   }
-  Fd uplink;
   if (options_.mac) {
     auto opened = open_packet_socket(options_.link, *options_.mac);
     if (!opened) return std::unexpected(opened.error());
-    uplink = std::move(*opened);
+    uplink_ = std::move(*opened);
   }
   int sockets[2], console[2];
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0)
@@ -174,9 +174,8 @@ Result<void> KernelInstance::start() {
     return errno_error("cannot make " + options_.root);
   const pid_t child = ::fork();
   if (child < 0) return errno_error("fork of the kernel instance");
-  if (child == 0) become_kernel(argv, input, theirs, stats, uplink, options_);
+  if (child == 0) become_kernel(argv, input, theirs, stats, uplink_, options_);
   pid_ = child;
-  uplink.reset();
   socket_ = std::move(ours);
   theirs.reset();
   input.reset();
@@ -261,6 +260,12 @@ void KernelInstance::ended(int status) {
   stop();
   if (EventLoop::Clock::now() - started_ > std::chrono::seconds(1)) return start_again();
   loop_.after(std::chrono::seconds(1), [this] { start_again(); });
+}
+
+void KernelInstance::renew_uplink() {
+  if (!uplink_.valid()) return;
+  if (auto done = attach_packet_socket(uplink_, options_.link, *options_.mac); !done)
+    spdlog::error("{}", done.error().text);
 }
 
 void KernelInstance::start_again() {

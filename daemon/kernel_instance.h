@@ -57,6 +57,9 @@ class KernelInstance {
   // every five seconds while that fails.
   void ended(int status);
 
+  // The interface of the host's that it is on is another one.
+  void renew_uplink();
+
   // TCP and UDP sockets in use; -1 when it does not answer.
   int64_t sockets();
 
@@ -72,6 +75,7 @@ class KernelInstance {
   const Options options_;
   pid_t pid_ = 0;
   Fd socket_, console_;
+  Fd uplink_;         // a packet socket, as the instance has it
   std::string line_;  // of the console, not ended yet
   std::string release_;
   EventLoop::Clock::time_point started_{};

@@ -244,6 +244,12 @@ Result<void> serve(const Options& options, const Config& config, const RunDir& d
     kernels.push_back(std::make_unique<KernelInstance>(loop, std::move(options)));
     if (auto done = kernels.back()->start(); !done) return done;
   }
+  std::optional<InterfaceWatch> watch;
+  if (!config.interface.empty()) {
+    watch.emplace(loop, config.interface, [&kernels] {
+      for (auto& kernel : kernels) kernel->renew_uplink();
+    });
+  }
   Admission admission(loop, std::move(*sessions), config, proxies);
   Status status(config, dir, network, proxies, kernels);
   Control control(loop, std::move(*controls), status, [&loop] { loop.stop(); });
@@ -269,9 +275,13 @@ Result<void> serve(const Options& options, const Config& config, const RunDir& d
     });
   });
 
-  spdlog::info("the device has address {}, {} {}{}", network.uplink().device.text(),
-               config.interface.empty() ? "the host" : "on " + config.interface + ", its gateway",
-               ipv4_text(network.uplink().gateway), network.nat() ? ", NAT beyond it" : "");
+  if (config.interface.empty()) {
+    spdlog::info("the device has address {}, the host {}{}", network.uplink().device.text(),
+                 ipv4_text(network.uplink().gateway), network.nat() ? ", NAT beyond it" : "");
+  } else {
+    spdlog::info("the device has address {} on {}", network.uplink().device.text(),
+                 config.interface);
+  }
   announce(options, "ready\n");
   loop.run();
   spdlog::info("going down");
