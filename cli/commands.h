@@ -19,7 +19,7 @@ inline constexpr int kOk = 0, kFailed = 1, kMisused = 2;
 inline constexpr int kNotStarted = 125, kNotExecutable = 126, kNotFound = 127;
 
 struct UpOptions {
-  std::string engine, transport = "shm", config_file, address;
+  std::string engine, transport = "shm", config_file, interface, address, gateway;
   int64_t instances = 0;  // 0: the configuration's
   bool no_nat = false;
 };

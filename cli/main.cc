@@ -150,8 +150,12 @@ int start(int argc, char** argv) {
       ->check(CLI::Range(int64_t{1}, Config::kMaxInstances));
   up->add_option("--config", a.up.config_file,
                  "TOML file for minod; doc/configuration.md lists the keys");
+  up->add_option("--interface", a.up.interface,
+                 "an interface of this host as the uplink (linux engine; needs --address)");
   up->add_option("--address", a.up.address,
                  "the device's address on the uplink, as 10.213.0.2/30, or auto");
+  up->add_option("--gateway", a.up.gateway,
+                 "the host's end of the uplink; with --interface, a router there");
   up->add_flag("--no-nat", a.up.no_nat, "the device reaches this host only");
   app.add_subcommand("down", "end the device and remove all of it");
 

@@ -50,8 +50,15 @@ void print_summary(const RunDir& dir, const json& status) {
               duration(status["uptime_seconds"].get<double>()).c_str(),
               word(status["engine"]).c_str(), word(instance["kernel"]).c_str(),
               status["pid"].get<int>());
-  std::printf("network   %s, host end %s%s\n", word(uplink["address"]).c_str(),
-              word(uplink["gateway"]).c_str(), uplink["nat"].get<bool>() ? ", NAT" : ", no NAT");
+  if (uplink["transport"] == "raw") {
+    const std::string gateway = word(uplink["gateway"]);
+    std::printf("network   %s on %s, %s\n", word(uplink["address"]).c_str(),
+                word(uplink["interface"]).c_str(),
+                gateway.empty() ? "no gateway" : ("gateway " + gateway).c_str());
+  } else {
+    std::printf("network   %s, host end %s%s\n", word(uplink["address"]).c_str(),
+                word(uplink["gateway"]).c_str(), uplink["nat"].get<bool>() ? ", NAT" : ", no NAT");
+  }
   uint64_t sessions = 0, memory = 0;
   int64_t sockets = 0;
   for (const json& one : instances) {

@@ -31,7 +31,9 @@ std::vector<std::string> minod_command(const RunDir& dir, const UpOptions& optio
   };
   pass("--config", options.config_file);
   pass("--engine", options.engine);
+  pass("--interface", options.interface);
   pass("--address", options.address);
+  pass("--gateway", options.gateway);
   if (options.instances != 0) pass("--instances", std::to_string(options.instances));
   if (options.no_nat) argv.emplace_back("--no-nat");
   return argv;
@@ -84,6 +86,14 @@ void print_device(const RunDir& dir, const nlohmann::json& status) {
   std::printf("device      %s   (engine %s, run directory %s)\n",
               uplink["address"].get<std::string>().c_str(),
               status["engine"].get<std::string>().c_str(), dir.path().c_str());
+  if (uplink["transport"] == "raw") {
+    const std::string gateway = uplink["gateway"].get<std::string>();
+    std::printf("uplink      %s, %s   (this host itself is not reached there)\n",
+                uplink["interface"].get<std::string>().c_str(),
+                gateway.empty() ? "no gateway" : ("gateway " + gateway).c_str());
+    std::printf("log         %s\n", dir.log_file().c_str());
+    return;
+  }
   std::printf("host end    %s   (what offloaded programs reach this host at%s)\n",
               uplink["gateway"].get<std::string>().c_str(),
               uplink["nat"].get<bool>() ? "; NAT beyond it" : "; nothing beyond it: no NAT");

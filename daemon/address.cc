@@ -41,7 +41,7 @@ Result<UplinkAddresses> parse_uplink(std::string_view address, std::string_view 
     return error(shown +
                  ": the prefix length must be from 8 to 30, so that device and host both fit in");
   }
-  UplinkAddresses uplink{{*number, static_cast<int>(*prefix)}, 0};
+  UplinkAddresses uplink{{*number, static_cast<int>(*prefix)}, 0, gateway.empty()};
   const Ipv4Net& net = uplink.device;
   const uint32_t first_byte = net.address >> 24;
   if (first_byte == 0 || first_byte == 127 || first_byte >= 224) {
@@ -73,6 +73,23 @@ Result<UplinkAddresses> parse_uplink(std::string_view address, std::string_view 
   return uplink;
 }
 
+Result<std::vector<UplinkAddresses>> following_addresses(const UplinkAddresses& first,
+                                                         int64_t count) {
+  std::vector<UplinkAddresses> all{first};
+  UplinkAddresses next = first;
+  while (static_cast<int64_t>(all.size()) < count) {
+    next.device.address++;
+    if (next.device.address == next.gateway) continue;
+    if (next.device.address >= next.device.broadcast()) {
+      return error(first.device.network_text() + " has no room for " + std::to_string(count) +
+                   " instances from " + ipv4_text(first.device.address) +
+                   " on; choose a lower address, or fewer instances");
+    }
+    all.push_back(next);
+  }
+  return all;
+}
+
 Result<UplinkAddresses> choose_uplink(const std::vector<Ipv4Net>& taken) {
   // Private ranges that are rarely in use; a virtual private network that owns 10.0.0.0/8 leaves
   // the others.
@@ -88,7 +105,7 @@ Result<UplinkAddresses> choose_uplink(const std::vector<Ipv4Net>& taken) {
         is_free = false;
         break;
       }
-      if (is_free) return UplinkAddresses{candidate, base + 1};
+      if (is_free) return UplinkAddresses{candidate, base + 1, true};
     }
   }
   return error(

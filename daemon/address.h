@@ -33,15 +33,21 @@ struct Ipv4Net {
 std::optional<uint32_t> parse_ipv4(std::string_view text);
 std::string ipv4_text(uint32_t address);
 
-// The device's and the host's address on the uplink.
+// The device's and the host's address on the uplink; on an interface of the host's, a router's.
 struct UplinkAddresses {
   Ipv4Net device;
-  uint32_t gateway = 0;
+  uint32_t gateway = 0;  // 0: none
+  bool guessed = false;  // nobody said which gateway
 };
 
 // A configured address; `gateway` may be empty: then it is the first other address of the network.
 // Errors say what is wrong with which of the two.
 Result<UplinkAddresses> parse_uplink(std::string_view address, std::string_view gateway);
+
+// For several devices on one network: `first`, and the addresses that follow, without the
+// gateway's.
+Result<std::vector<UplinkAddresses>> following_addresses(const UplinkAddresses& first,
+                                                         int64_t count);
 
 // The first /30 that overlaps none of `taken` (the host's routes and addresses; default routes are
 // ignored).

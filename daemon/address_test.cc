@@ -16,6 +16,18 @@ TEST(Address, GatewayIsTheFirstOtherAddress) {
   EXPECT_EQ(ipv4_text(parse_uplink("10.1.0.77/16", "")->gateway), "10.1.0.1");
 }
 
+TEST(Address, InstancesOnOneNetworkFollow) {
+  const auto all = following_addresses(*parse_uplink("10.1.0.4/29", "10.1.0.5"), 2);
+  ASSERT_TRUE(all);
+  ASSERT_EQ(all->size(), 2u);
+  EXPECT_EQ((*all)[0].device.text(), "10.1.0.4/29");
+  EXPECT_EQ((*all)[1].device.text(), "10.1.0.6/29") << "not the gateway's";
+  EXPECT_EQ(ipv4_text((*all)[1].gateway), "10.1.0.5");
+  const auto none = following_addresses(*parse_uplink("10.1.0.4/29", "10.1.0.5"), 3);
+  ASSERT_FALSE(none) << "10.1.0.7 is the broadcast address";
+  EXPECT_NE(none.error().text.find("10.1.0.0/29 has no room for 3 instances"), std::string::npos);
+}
+
 TEST(Address, RefusesWhatNoInterfaceCanHave) {
   for (const char* bad : {"10.213.0.0/30", "10.213.0.3/30", "127.0.0.2/8", "224.0.0.1/24",
                           "0.0.0.2/30", "10.0.0.1/31", "10.0.0.1/33", "10.0.0.1/-1", "10.0.0.1/",

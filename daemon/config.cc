@@ -33,6 +33,7 @@ void read_uplink(SettingsTable& table, Config& config) {
       table.fail("gateway", uplink.error().text);
     }
   }
+  table.text("interface", config.interface);
   table.flag("nat", config.nat);
   table.integer("mtu", config.mtu, 1280, 65535);
   table.finish();

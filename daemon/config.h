@@ -22,6 +22,7 @@ struct Config {
   int64_t kernel_memory = 512;  // MiB
   static constexpr int64_t kMaxInstances = 16;
   int64_t instances = 1;                  // kernels, of the linux engine
+  std::string interface;                  // of the host, as the uplink; empty: one is made
   std::optional<UplinkAddresses> uplink;  // nothing: "auto"
   bool nat = true;
   int64_t mtu = 0;                            // 0: that of the host's default route

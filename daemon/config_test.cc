@@ -25,6 +25,7 @@ TEST(Config, EveryKeyIsRead) {
 run_dir = "/run/other"
 engine = "native"
 [uplink]
+interface = "eth1"
 address = "10.1.2.6/29"
 gateway = "10.1.2.1"
 nat = false
@@ -46,6 +47,7 @@ level = "debug"
   EXPECT_EQ(config->run_dir, "/run/other");
   EXPECT_EQ(config->uplink->device.text(), "10.1.2.6/29");
   EXPECT_EQ(ipv4_text(config->uplink->gateway), "10.1.2.1");
+  EXPECT_EQ(config->interface, "eth1");
   EXPECT_EQ(config->mtu, 9000);
   EXPECT_EQ(config->sessions, 7);
   EXPECT_EQ(config->arena_bytes, 65536);

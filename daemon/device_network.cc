@@ -108,6 +108,7 @@ Result<void> DeviceNetwork::build(const Config& config) {
   HostNetworkLock lock;
   auto host = Rtnetlink::open();
   if (!host) return std::unexpected(host.error());
+  if (!config.interface.empty()) return use_interface(config, *host);
   if (auto done = choose_addresses(config, *host); !done) return done;
   const bool wants_nat = config.nat && host->default_route_link(AF_INET) != 0;
   Result<std::string> former = std::string(Forwarding::kUntouched);
@@ -126,6 +127,42 @@ Result<void> DeviceNetwork::build(const Config& config) {
         "this host has no default route, so there is no NAT: the device reaches the host only");
   } else {
     spdlog::info("NAT is off: only the host, and networks that route to it, are reached");
+  }
+  return {};
+}
+
+// Nothing is made, and nothing noted: the instances open sockets on it.
+Result<void> DeviceNetwork::use_interface(const Config& config, Rtnetlink& host) {
+  const auto interface = find_host_interface(config.interface);
+  if (!interface) return std::unexpected(interface.error());
+  mtu_ = config.mtu != 0 ? static_cast<int>(config.mtu) : interface->mtu;
+  if (mtu_ > interface->mtu) {
+    return error("uplink.mtu = " + std::to_string(mtu_) + ": interface " + interface->name +
+                 " has " + std::to_string(interface->mtu) + "; choose that, or leave it out");
+  }
+  UplinkAddresses first = *config.uplink;
+  if (first.guessed) {
+    first.gateway = host.default_gateway(interface->index);
+    if (!first.device.contains(first.gateway) || first.gateway == first.device.address)
+      first.gateway = 0;
+  }
+  auto all = following_addresses(first, config.instances);
+  if (!all) return std::unexpected(all.error());
+  auto taken = host.ipv4_routes();
+  if (!taken) return std::unexpected(taken.error());
+  for (size_t i = 0; i < all->size(); i++) {
+    const uint32_t address = (*all)[i].device.address;
+    for (const Ipv4Net& net : *taken) {
+      if (net.prefix != 32 || net.address != address) continue;
+      return error("uplink address " + ipv4_text(address) +
+                   " is one of this host's own; choose one that nobody has on the network of " +
+                   interface->name);
+    }
+    uplinks_.push_back({(*all)[i], interface->name, "", instance_mac(*interface, dir_, i)});
+  }
+  if (first.gateway == 0) {
+    spdlog::info("no gateway: only {} is reached (--gateway sets one)",
+                 first.device.network_text());
   }
   return {};
 }

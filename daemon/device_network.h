@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The device's network as seen from the host: a network namespace, a veth pair as its uplink,
-// addresses, routes, NAT. Used by minod's main(). Everything made here is undone by remove(), or,
-// after a crash, by remove_remains(): each step is noted or has a name that derives from the run
-// directory before it is taken.
+// addresses, routes, NAT; or an interface of the host's, with nothing made at all. Used by minod's
+// main(). Everything made here is undone by remove(), or, after a crash, by remove_remains(): each
+// step is noted or has a name that derives from the run directory before it is taken.
 #pragma once
 
 #include <array>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,7 @@
 #include "base/run_dir.h"
 #include "daemon/address.h"
 #include "daemon/config.h"
+#include "daemon/host_interface.h"
 #include "daemon/namespaces.h"
 
 namespace mino {
@@ -24,8 +26,9 @@ class Rtnetlink;
 // Where one kernel of the device meets the host.
 struct Uplink {
   UplinkAddresses addresses;
-  std::string link;  // the host's end
-  std::string ipv6;  // the device's address, "" where the host has no IPv6
+  std::string link;               // the host's end, or its interface
+  std::string ipv6;               // the device's address, "" where the host has no IPv6
+  std::optional<MacAddress> mac;  // the instance's own on an interface of the host's
 };
 
 class DeviceNetwork {
@@ -50,6 +53,7 @@ class DeviceNetwork {
  private:
   explicit DeviceNetwork(const RunDir& dir) : dir_(dir) {}
   Result<void> build(const Config& config);
+  Result<void> use_interface(const Config& config, Rtnetlink& host);
   Result<void> choose_addresses(const Config& config, Rtnetlink& host);
   Result<void> note_former(const std::string& former);
   Result<void> prepare_device(Rtnetlink& host, int index);

@@ -9,6 +9,8 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 
 #include <array>
 #include <cstring>
@@ -37,8 +39,9 @@ struct Server {
   int family() const { return address.ss_family; }
   const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&address); }
 
-  static Server at(const std::string& text, uint16_t port) {
+  static Server at(const std::string& text, uint16_t port, int type) {
     Server server;
+    if (text.starts_with("/")) return beside(text, port, type);
     auto* v4 = reinterpret_cast<sockaddr_in*>(&server.address);
     auto* v6 = reinterpret_cast<sockaddr_in6*>(&server.address);
     if (::inet_pton(AF_INET, text.c_str(), &v4->sin_addr) == 1) {
@@ -52,7 +55,27 @@ struct Server {
     }
     return server;
   }
+
+  static Server beside(const std::string& path, uint16_t port, int type) {
+    const std::string name = path + "-" + std::to_string(port) + (type == SOCK_DGRAM ? "d" : "s");
+    Server server;
+    auto* local = reinterpret_cast<sockaddr_un*>(&server.address);
+    if (name.size() >= sizeof local->sun_path) return server;
+    local->sun_family = AF_UNIX;
+    std::memcpy(local->sun_path, name.c_str(), name.size() + 1);
+    server.size = sizeof *local;
+    return server;
+  }
 };
+
+// A datagram socket of unix's has no address of its own, for an answer, unless it asks for one.
+bool connect_to(const Fd& socket, const Server& server, int type) {
+  if (server.family() == AF_UNIX && type == SOCK_DGRAM) {
+    const sockaddr own{AF_UNIX, {}};
+    if (::bind(socket.get(), &own, sizeof own.sa_family) != 0) return false;
+  }
+  return ::connect(socket.get(), server.get(), server.size) == 0 || errno == EINPROGRESS;
+}
 
 // Queries over UDP: each has a socket of its own towards the host's server, so the source port is
 // random and an answer needs no look into the packet to find who asked.
@@ -82,8 +105,7 @@ class Datagrams {
       if (queries_.size() >= kMaxQueries)
         continue;  // lost, as datagrams are: the resolver asks again
       query.upstream = Fd(::socket(server_.family(), SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-      if (!query.upstream.valid() ||
-          ::connect(query.upstream.get(), server_.get(), server_.size) != 0 ||
+      if (!query.upstream.valid() || !connect_to(query.upstream, server_, SOCK_DGRAM) ||
           ::send(query.upstream.get(), packet.data(), static_cast<size_t>(n), MSG_DONTWAIT) < 0) {
         continue;
       }
@@ -145,7 +167,7 @@ class Streams {
     if (!client.valid() || streams_.size() >= kMaxStreams) return;
     Fd host(::socket(server_.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!host.valid()) return;
-    if (::connect(host.get(), server_.get(), server_.size) != 0 && errno != EINPROGRESS) return;
+    if (!connect_to(host, server_, SOCK_STREAM)) return;
     const uint64_t id = next_++;
     auto stream = std::make_unique<Stream>();
     stream->sides[0].socket = std::move(client);
@@ -230,7 +252,11 @@ Fd bound(const Server& server, int type) {
   // A name server that runs offloaded may take the address over.
   const int on = 1;
   ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  const bool is_local = server.family() == AF_UNIX;
+  const char* path = reinterpret_cast<const sockaddr_un*>(server.get())->sun_path;
+  if (is_local) ::unlink(path);
   if (!socket.valid() || ::bind(socket.get(), server.get(), server.size) != 0) return {};
+  if (is_local) ::chmod(path, 0666);  // the other relay has no privileges either
   if (type == SOCK_STREAM && ::listen(socket.get(), 16) != 0) return {};
   return socket;
 }
@@ -261,12 +287,12 @@ std::string RelayPair::text() const {
 std::optional<RelayPair> RelayPair::parse(std::string_view text) {
   RelayPair pair;
   const auto end = [](std::string_view words, std::string& address, uint16_t& port) {
-    const size_t at = words.find('#');
+    const size_t at = words.rfind('#');
     if (at == std::string_view::npos) return false;
     const auto number = parse_integer(words.substr(at + 1), 1, 65535);
     address = words.substr(0, at);
     port = static_cast<uint16_t>(number.value_or(0));
-    return number && Server::at(address, port).size != 0;
+    return number && Server::at(address, port, SOCK_DGRAM).size != 0;
   };
   const size_t middle = text.find('=');
   if (middle == std::string_view::npos) return std::nullopt;
@@ -285,15 +311,17 @@ void run_dns_relay(const std::vector<RelayPair>& wanted, int netns) {
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
 
   struct Pair {
-    Server server;
+    const RelayPair& wanted;
     Fd datagrams, streams;
   };
   std::vector<Pair> pairs;
   std::vector<int> keep;
   const auto listen = [&]() -> Result<void> {
     for (const RelayPair& pair : wanted) {
-      const Server here = Server::at(pair.listen, pair.listen_port);
-      Fd datagrams = bound(here, SOCK_DGRAM), streams = bound(here, SOCK_STREAM);
+      const auto bind_as = [&pair](int type) {
+        return bound(Server::at(pair.listen, pair.listen_port, type), type);
+      };
+      Fd datagrams = bind_as(SOCK_DGRAM), streams = bind_as(SOCK_STREAM);
       if (!datagrams.valid() || !streams.valid()) {
         spdlog::warn("names: cannot listen on {} port {}: {}", pair.listen, pair.listen_port,
                      std::strerror(errno));
@@ -301,8 +329,7 @@ void run_dns_relay(const std::vector<RelayPair>& wanted, int netns) {
       }
       keep.push_back(datagrams.get());
       keep.push_back(streams.get());
-      pairs.push_back(
-          {Server::at(pair.server, pair.server_port), std::move(datagrams), std::move(streams)});
+      pairs.push_back({pair, std::move(datagrams), std::move(streams)});
     }
     return {};
   };
@@ -312,9 +339,13 @@ void run_dns_relay(const std::vector<RelayPair>& wanted, int netns) {
   std::vector<std::unique_ptr<Datagrams>> all_datagrams;
   std::vector<std::unique_ptr<Streams>> all_streams;
   for (Pair& pair : pairs) {
+    const auto server = [&pair](int type) {
+      return Server::at(pair.wanted.server, pair.wanted.server_port, type);
+    };
     all_datagrams.push_back(
-        std::make_unique<Datagrams>(loop, std::move(pair.datagrams), pair.server));
-    all_streams.push_back(std::make_unique<Streams>(loop, std::move(pair.streams), pair.server));
+        std::make_unique<Datagrams>(loop, std::move(pair.datagrams), server(SOCK_DGRAM)));
+    all_streams.push_back(
+        std::make_unique<Streams>(loop, std::move(pair.streams), server(SOCK_STREAM)));
   }
   loop.run();
   ::_exit(0);

@@ -13,6 +13,8 @@
 
 namespace mino {
 
+// An address is one of IPv4 or IPv6; or a path, beside which the relay's unix sockets are,
+// PATH-<port>d for datagrams and PATH-<port>s for streams.
 struct RelayPair {
   std::string listen;
   uint16_t listen_port = 53;

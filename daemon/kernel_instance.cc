@@ -28,7 +28,7 @@ namespace mino {
 namespace {
 
 constexpr std::chrono::seconds kBootPatience{30}, kAnswerPatience{1}, kRetryPause{3};
-constexpr int kSocketNumber = 3, kStatsNumber = 4;  // in the instance
+constexpr int kSocketNumber = 3, kStatsNumber = 4, kUplinkNumber = 5;  // in the instance
 constexpr size_t kMaxLine = 1000;
 
 std::string hex(uint32_t address) {
@@ -40,9 +40,12 @@ std::string hex(uint32_t address) {
 // What an instance may see of this machine: what it runs from, and what it shall serve. Its
 // clients' files are opened by it, as root: a symbolic link must not lead it anywhere else.
 std::vector<VisiblePath> visible_paths(const KernelInstance::Options& options) {
-  std::vector<VisiblePath> paths{{options.kernel, false}, {options.directory, true},
-                                 {"/dev/null", true},     {"/dev/net/tun", true},
-                                 {"/dev/shm", true},      {"/proc/cpuinfo", false}};
+  std::vector<VisiblePath> paths{{options.kernel, false},
+                                 {options.directory, true},
+                                 {"/dev/null", true},
+                                 {"/dev/shm", true},
+                                 {"/proc/cpuinfo", false}};
+  if (!options.mac) paths.push_back({"/dev/net/tun", true});
   for (const char* path : {"/usr/lib", "/usr/lib64", "/lib", "/lib64", "/etc/ld.so.cache"}) {
     if (::access(path, F_OK) == 0) paths.push_back({path, false});
   }
@@ -52,11 +55,12 @@ std::vector<VisiblePath> visible_paths(const KernelInstance::Options& options) {
   return paths;
 }
 
-// Enough for its uplink and for files of all users; not to look into other processes.
-void drop_capabilities() {
+// Enough for a tap and for files of all users; not to look into other processes.
+void drop_capabilities(bool has_tap) {
   capng_clear(CAPNG_SELECT_BOTH);
   for (const int capability : {CAP_NET_ADMIN, CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH,
                                CAP_FOWNER, CAP_FSETID, CAP_MKNOD}) {
+    if (capability == CAP_NET_ADMIN && !has_tap) continue;
     capng_update(CAPNG_ADD,
                  static_cast<capng_type_t>(CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET),
                  static_cast<unsigned>(capability));
@@ -64,9 +68,9 @@ void drop_capabilities() {
   capng_apply(CAPNG_SELECT_BOTH);
 }
 
-// In the child: the console, its two descriptors, nothing else of minod's.
+// In the child: the console, its few descriptors, nothing else of minod's.
 [[noreturn]] void become_kernel(const std::vector<std::string>& arguments, const Fd& console,
-                                const Fd& socket, const Fd& stats,
+                                const Fd& socket, const Fd& stats, const Fd& uplink,
                                 const KernelInstance::Options& options) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   for (int number = 1; number < NSIG; number++) ::signal(number, SIG_DFL);
@@ -78,16 +82,19 @@ void drop_capabilities() {
   ::personality(ADDR_NO_RANDOMIZE);
   const Fd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   // First out of the way of the numbers that they shall have.
-  const int from[] = {null.get(), console.get(), console.get(), socket.get(), stats.get()};
-  int moved[5];
-  for (int i = 0; i < 5; i++) moved[i] = ::fcntl(from[i], F_DUPFD_CLOEXEC, 10);
-  for (int i = 0; i < 5; i++) ::dup2(moved[i], i);
-  close_others({kSocketNumber, kStatsNumber});
+  const int from[] = {null.get(),   console.get(), console.get(),
+                      socket.get(), stats.get(),   uplink.get()};
+  const int count = uplink.valid() ? kUplinkNumber + 1 : kUplinkNumber;
+  int moved[kUplinkNumber + 1];
+  for (int i = 0; i < count; i++) moved[i] = ::fcntl(from[i], F_DUPFD_CLOEXEC, 10);
+  for (int i = 0; i < count; i++) ::dup2(moved[i], i);
+  close_others(uplink.valid() ? std::vector{kSocketNumber, kStatsNumber, kUplinkNumber}
+                              : std::vector{kSocketNumber, kStatsNumber});
   if (auto done = enter_own_root(options.root, visible_paths(options)); !done) {
     std::fprintf(stderr, "%s\n", done.error().text.c_str());
     ::_exit(127);
   }
-  drop_capabilities();
+  drop_capabilities(!options.mac);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // cleared by the change of capabilities
   ::setenv("HOME", options.directory.c_str(), 1);
   ::setenv("TMPDIR", "/dev/shm", 1);
@@ -108,6 +115,7 @@ void KernelInstance::stop() {
   console_.reset();
   options_.serves(-1);
   socket_.reset();
+  uplink_.reset();
   if (pid_ == 0) return;
   ::kill(pid_, SIGKILL);
   ::waitpid(pid_, nullptr, 0);
@@ -116,6 +124,9 @@ void KernelInstance::stop() {
 
 std::vector<std::string> KernelInstance::arguments(int socket, int stats) const {
   const Options& o = options_;
+  const std::string transport =
+      o.mac ? "raw,fd=" + std::to_string(kUplinkNumber) + ",mac=" + mac_text(*o.mac)
+            : "tap,ifname=" + o.link;
   std::vector<std::string> list{
       o.kernel,
       "mem=" + std::to_string(o.memory_mib) + "M",
@@ -128,11 +139,11 @@ std::vector<std::string> KernelInstance::arguments(int socket, int stats) const 
       "panic=-1",
       "usrcall.socket=" + std::to_string(socket),
       "usrcall.stats=" + std::to_string(stats),
-      "vec0:transport=tap,ifname=" + o.tap + ",depth=128,gro=1",
+      "vec0:transport=" + transport + ",depth=128,gro=1,mtu=" + std::to_string(o.mtu),
       "mino_address=" + hex(o.uplink.device.address) + "/" + std::to_string(o.uplink.device.prefix),
-      "mino_gateway=" + hex(o.uplink.gateway),
       "mino_mtu=" + std::to_string(o.mtu),
   };
+  if (o.uplink.gateway != 0) list.push_back("mino_gateway=" + hex(o.uplink.gateway));
   if (!o.address6.empty()) list.push_back("mino_address6=" + o.address6);
   if (!o.gateway6.empty()) list.push_back("mino_gateway6=" + o.gateway6);
   if (!o.paths.empty()) list.push_back("mino_paths=" + join(o.paths, ":"));
@@ -146,6 +157,11 @@ Result<void> KernelInstance::start() {
                  "; build it with `kernel/build.sh --output " + directory +
                  "`, set linux.kernel in minod's configuration, or use --engine native");
   }
+  if (options_.mac) {
+    auto opened = open_packet_socket(options_.link, *options_.mac);
+    if (!opened) return std::unexpected(opened.error());
+    uplink_ = std::move(*opened);
+  }
   int sockets[2], console[2];
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0)
     return errno_error("instance socket");
@@ -158,7 +174,7 @@ Result<void> KernelInstance::start() {
     return errno_error("cannot make " + options_.root);
   const pid_t child = ::fork();
   if (child < 0) return errno_error("fork of the kernel instance");
-  if (child == 0) become_kernel(argv, input, theirs, stats, options_);
+  if (child == 0) become_kernel(argv, input, theirs, stats, uplink_, options_);
   pid_ = child;
   socket_ = std::move(ours);
   theirs.reset();
@@ -245,6 +261,12 @@ void KernelInstance::ended(int status) {
   stop();
   if (EventLoop::Clock::now() - started_ > std::chrono::seconds(1)) return start_again();
   loop_.after(std::chrono::seconds(1), [this] { start_again(); });
+}
+
+void KernelInstance::renew_uplink() {
+  if (!uplink_.valid()) return;
+  if (auto done = attach_packet_socket(uplink_, options_.link, *options_.mac); !done)
+    spdlog::error("{}", done.error().text);
 }
 
 void KernelInstance::start_again() {

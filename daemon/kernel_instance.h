@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,15 +20,17 @@
 #include "base/fd.h"
 #include "daemon/address.h"
 #include "daemon/event_loop.h"
+#include "daemon/host_interface.h"
 
 namespace mino {
 
 class KernelInstance {
  public:
   struct Options {
-    std::string kernel;  // the executable that kernel/build.sh makes
-    int64_t memory_mib;  // of the instance; taken from the machine as it is used
-    std::string tap;     // an interface of the host
+    std::string kernel;             // the executable that kernel/build.sh makes
+    int64_t memory_mib;             // of the instance; taken from the machine as it is used
+    std::string link;               // a tap, or
+    std::optional<MacAddress> mac;  // with this: any interface of the host's
     int64_t mtu;
     UplinkAddresses uplink;
     std::string address6, gateway6;   // 32 hexadecimal digits, or ""
@@ -54,6 +57,9 @@ class KernelInstance {
   // Where that fails, it tries again every few seconds.
   void ended(int status);
 
+  // The interface of the host's that it is on is another one.
+  void renew_uplink();
+
   // TCP and UDP sockets in use; -1 when it does not answer.
   int64_t sockets();
 
@@ -69,6 +75,7 @@ class KernelInstance {
   const Options options_;
   pid_t pid_ = 0;
   Fd socket_, console_;
+  Fd uplink_;         // a packet socket, as the instance has it
   std::string line_;  // of the console, not ended yet
   std::string release_;
   EventLoop::Clock::time_point started_{};

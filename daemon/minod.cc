@@ -16,6 +16,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstring>
+#include <filesystem>
 #include <optional>
 
 #include "base/log.h"
@@ -35,7 +36,7 @@ constexpr int kFailed = 1, kMisconfigured = 2;
 
 struct Options {
   std::vector<std::string> relay;
-  std::string config_file, run_dir, engine, address, log_level;
+  std::string config_file, run_dir, engine, interface, address, gateway, log_level;
   bool no_nat = false, clean = false;
   int64_t instances = 0;  // 0: the file's
   int ready_fd = -1;
@@ -66,6 +67,35 @@ int fail(const Options& options, int status, const std::string& text) {
   return status;
 }
 
+// What the command line says of the uplink.
+Result<void> configure_uplink(const Options& options, Config& config) {
+  if (!options.interface.empty()) config.interface = options.interface;
+  if (options.address == "auto") {
+    config.uplink.reset();
+  } else if (!options.address.empty()) {
+    auto uplink = parse_uplink(options.address, "");
+    if (!uplink) return error("--address " + uplink.error().text);
+    config.uplink = *uplink;
+  }
+  if (!options.gateway.empty()) {
+    if (!config.uplink) return error("--gateway: set --address as well; \"auto\" chooses both");
+    auto uplink = parse_uplink(config.uplink->device.text(), options.gateway);
+    if (!uplink) return error("--gateway: " + uplink.error().text);
+    config.uplink = *uplink;
+  }
+  if (config.interface.empty()) return {};
+  const std::string what = "--interface " + config.interface + " (uplink.interface): ";
+  if (config.engine != "linux") {
+    return error(what + "the native engine's uplink is made by mino; use --engine linux");
+  }
+  if (!config.uplink) {
+    return error(what +
+                 "the device needs an address of that network: add --address, as 192.168.1.50/24 "
+                 "(uplink.address)");
+  }
+  return {};
+}
+
 // The file, then what the command line says.
 Result<Config> configure(const Options& options) {
   Config config;
@@ -81,13 +111,7 @@ Result<Config> configure(const Options& options) {
     if (!mistake.empty()) return error("--engine " + options.engine + ": " + mistake);
     config.engine = options.engine;
   }
-  if (options.address == "auto") {
-    config.uplink.reset();
-  } else if (!options.address.empty()) {
-    auto uplink = parse_uplink(options.address, "");
-    if (!uplink) return error("--address " + uplink.error().text);
-    config.uplink = *uplink;
-  }
+  if (auto done = configure_uplink(options, config); !done) return std::unexpected(done.error());
   if (options.instances != 0) config.instances = options.instances;
   if (config.engine != "linux" && config.instances != 1) {
     return error(std::string(options.instances != 0 ? "--instances" : "linux.instances") +
@@ -144,6 +168,11 @@ void remove_files(const RunDir& dir) {
   for (const std::string& path : {dir.session_socket(), dir.control_socket(), dir.lock_file()}) {
     ::unlink(path.c_str());
   }
+  std::error_code failure;
+  for (const auto& file : std::filesystem::directory_iterator(dir.path(), failure)) {
+    const bool is_relay = file.path().filename().string().starts_with("dns");
+    if (is_relay && file.is_socket(failure)) ::unlink(file.path().c_str());
+  }
   ::rmdir(dir.root_dir().c_str());
 }
 
@@ -177,7 +206,8 @@ KernelInstance::Options kernel_options(const Config& config, const RunDir& dir,
   KernelInstance::Options options;
   options.kernel = config.kernel.empty() ? default_kernel() : config.kernel;
   options.memory_mib = config.kernel_memory;
-  options.tap = uplink.link;
+  options.link = uplink.link;
+  options.mac = uplink.mac;
   options.mtu = network.mtu();
   options.uplink = uplink.addresses;
   options.address6 = network.ipv6_digits(uplink);
@@ -215,12 +245,17 @@ Result<void> serve(const Options& options, const Config& config, const RunDir& d
     kernels.push_back(std::make_unique<KernelInstance>(loop, std::move(options)));
     if (auto done = kernels.back()->start(); !done) return done;
   }
+  std::optional<InterfaceWatch> watch;
+  if (!config.interface.empty()) {
+    watch.emplace(loop, config.interface, [&kernels] {
+      for (auto& kernel : kernels) kernel->renew_uplink();
+    });
+  }
   Admission admission(loop, std::move(*sessions), config, proxies);
   Status status(config, dir, network, proxies, kernels);
   Control control(loop, std::move(*controls), status, [&loop] { loop.stop(); });
   for (size_t i = 0; config.dns_relay && i < network.uplinks().size(); i++) {
-    DevicePlace place{network.netns(), "", "", 0};
-    if (is_linux) place = {-1, ipv4_text(network.uplinks()[i].addresses.gateway), dir.path(), i};
+    DevicePlace place{is_linux ? -1 : network.netns(), dir.path(), i};
     resolvers.push_back(std::make_unique<Resolvers>(loop, std::move(place)));
   }
   loop.add(signals.get(), EPOLLIN, [&](uint32_t) {
@@ -241,8 +276,13 @@ Result<void> serve(const Options& options, const Config& config, const RunDir& d
     });
   });
 
-  spdlog::info("the device has address {}, the host {}{}", network.uplink().device.text(),
-               ipv4_text(network.uplink().gateway), network.nat() ? ", NAT beyond it" : "");
+  if (config.interface.empty()) {
+    spdlog::info("the device has address {}, the host {}{}", network.uplink().device.text(),
+                 ipv4_text(network.uplink().gateway), network.nat() ? ", NAT beyond it" : "");
+  } else {
+    spdlog::info("the device has address {} on {}", network.uplink().device.text(),
+                 config.interface);
+  }
   announce(options, "ready\n");
   loop.run();
   spdlog::info("going down");
@@ -311,8 +351,12 @@ int main(int argc, char** argv) {
   app.add_option("--engine", options.engine, "what executes system calls: native or linux");
   app.add_option("--instances", options.instances, "kernels of the linux engine, 1 to 16")
       ->check(CLI::Range(int64_t{1}, mino::Config::kMaxInstances));
+  app.add_option("--interface", options.interface,
+                 "an interface of this host as the linux engine's uplink; with --address");
   app.add_option("--address", options.address,
                  "the device's address on the uplink, as 10.213.0.2/30, or auto");
+  app.add_option("--gateway", options.gateway,
+                 "the host's end of the uplink; with --interface a router");
   app.add_option("--log-level", options.log_level, "trace, debug, info, warn, error or off");
   app.add_flag("--no-nat", options.no_nat, "the device reaches the host only");
   app.add_flag("--clean", options.clean,

@@ -100,16 +100,17 @@ void Resolvers::restart() {
 }
 
 void Resolvers::start() {
-  constexpr uint16_t kPort = 53, kHandOverPort = 61053;  // and up, at the host's end
+  constexpr uint16_t kPort = 53;
   std::vector<RelayPair> here, there;
   for (const std::string& server : servers_) {
-    const auto port = static_cast<uint16_t>(kHandOverPort + here.size());
-    if (place_.gateway.empty()) {
+    if (place_.netns >= 0) {
       here.push_back({server, kPort, server, kPort});
-    } else {
-      here.push_back({place_.gateway, port, server, kPort});
-      there.push_back({server, kPort, place_.gateway, port});
+      continue;
     }
+    const std::string between = place_.run_dir + "/dns" + std::to_string(place_.instance);
+    const auto number = static_cast<uint16_t>(1 + here.size());
+    here.push_back({between, number, server, kPort});
+    there.push_back({server, kPort, between, number});
   }
   relays_.push_back(start_relay(here, place_.netns));
   if (!there.empty()) relays_.push_back(start_offloaded_relay(there));

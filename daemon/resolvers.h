@@ -22,10 +22,10 @@ std::vector<std::string> loopback_resolvers(std::string_view resolv_conf);
 
 // Where offloaded programs look for those servers: in a network namespace of this kernel, or in a
 // kernel instance, whose addresses only an offloaded process can listen on. That one then hands
-// over to a second relay at the host's end of the uplink.
+// over to a second relay by unix sockets in the run directory, which are the host's for any
+// program.
 struct DevicePlace {
-  int netns = -1;
-  std::string gateway;  // a kernel instance's; "" for a namespace
+  int netns = -1;       // -1: a kernel instance
   std::string run_dir;  // whose device the offloaded relay uses
   size_t instance = 0;
 };

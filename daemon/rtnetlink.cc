@@ -202,6 +202,29 @@ int Rtnetlink::default_route_link(int family) {
   return found;
 }
 
+uint32_t Rtnetlink::default_gateway(int index) {
+  rtmsg body{};
+  body.rtm_family = AF_INET;
+  Request request(RTM_GETROUTE, NLM_F_DUMP, body);
+  uint32_t found = 0;
+  (void)dump(request, "cannot list the routes", [&](const nlmsghdr* message) {
+    const auto* route = static_cast<const rtmsg*>(NLMSG_DATA(message));
+    if (message->nlmsg_type != RTM_NEWROUTE || route->rtm_dst_len != 0 ||
+        route->rtm_type != RTN_UNICAST || route->rtm_table != RT_TABLE_MAIN || found != 0) {
+      return;
+    }
+    int over = 0;
+    uint32_t gateway = 0;
+    auto left = static_cast<int>(RTM_PAYLOAD(message));
+    for (const rtattr* a = RTM_RTA(route); RTA_OK(a, left); a = RTA_NEXT(a, left)) {
+      if (a->rta_type == RTA_OIF && RTA_PAYLOAD(a) == 4) std::memcpy(&over, RTA_DATA(a), 4);
+      if (a->rta_type == RTA_GATEWAY && RTA_PAYLOAD(a) == 4) std::memcpy(&gateway, RTA_DATA(a), 4);
+    }
+    if (over == index) found = ntohl(gateway);
+  });
+  return found;
+}
+
 Result<void> Rtnetlink::add_veth(const std::string& here, const std::string& there, int netns,
                                  int mtu) {
   ifinfomsg body{};

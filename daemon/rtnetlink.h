@@ -34,6 +34,8 @@ class Rtnetlink {
   Result<std::vector<Ipv4Net>> ipv4_routes();
   // The interface of the default route: its index, or 0 if there is none.
   int default_route_link(int family);
+  // The IPv4 gateway of the default route over that interface, or 0.
+  uint32_t default_gateway(int index);
 
   // A veth pair: one end here, the other in the namespace `netns`.
   Result<void> add_veth(const std::string& here, const std::string& there, int netns, int mtu);

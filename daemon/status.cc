@@ -83,6 +83,7 @@ json Status::instance(size_t index, size_t sessions, int64_t proxy_memory) {
   json instance{{"address", ipv4_text(uplink.addresses.device.address)},
                 {"interface", uplink.link},
                 {"sessions", sessions}};
+  if (uplink.mac) instance["mac"] = mac_text(*uplink.mac);
   if (!kernels_.empty()) {
     KernelInstance& kernel = *kernels_[index];
     instance["kernel"] = kernel.release();
@@ -130,9 +131,12 @@ json Status::report() {
       {"socket", dir_.session_socket()},
       {"uplink",
        {{"address", uplink.device.text()},
-        {"gateway", ipv4_text(uplink.gateway)},
+        {"gateway", uplink.gateway != 0 ? ipv4_text(uplink.gateway) : ""},
         {"address6", network_.uplinks()[0].ipv6},
-        {"interface", dir_.host_link()},
+        {"interface", network_.uplinks()[0].link},
+        {"transport", kernels_.empty()            ? "veth"
+                      : config_.interface.empty() ? "tap"
+                                                  : "raw"},
         {"nat", network_.nat()}}},
       {"instances", instances},
       {"counters", counters_json(proxies_.counters())},

@@ -15,6 +15,7 @@
 #define USRCALL_SERVE 0x7500 /* _IO('u', 0) */
 
 #define SIOCADDRT 0x890b
+#define SIOCGIFFLAGS 0x8913
 #define SIOCSIFFLAGS 0x8914
 #define SIOCSIFADDR 0x8916
 #define SIOCSIFNETMASK 0x891c
@@ -125,7 +126,8 @@ static void set_up(int socket, const char *name)
 	struct request request = { 0 };
 
 	copy_name(request.name, name);
-	request.u.flags = 1; /* IFF_UP */
+	control(socket, SIOCGIFFLAGS, &request, name);
+	request.u.flags |= 1; /* IFF_UP; MULTICAST stays */
 	control(socket, SIOCSIFFLAGS, &request, name);
 }
 
