@@ -9,6 +9,7 @@
 #include <sys/epoll.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -40,7 +41,8 @@ std::string hex(uint32_t address) {
 std::vector<VisiblePath> visible_paths(const KernelInstance::Options& options) {
   std::vector<VisiblePath> paths{{options.kernel, false}, {options.directory, true},
                                  {"/dev/null", true},     {"/dev/net/tun", true},
-                                 {"/dev/shm", true},      {"/proc/cpuinfo", false}};
+                                 {"/dev/shm", true},      {"/proc/cpuinfo", false},
+                                 {"/proc/self/fd", false}};  // its own, for hostfs
   for (const char* path : {"/usr/lib", "/usr/lib64", "/lib", "/lib64", "/etc/ld.so.cache"}) {
     if (::access(path, F_OK) == 0) paths.push_back({path, false});
   }
@@ -50,11 +52,12 @@ std::vector<VisiblePath> visible_paths(const KernelInstance::Options& options) {
   return paths;
 }
 
-// Enough for its uplink and for files of all users; not to look into other processes.
+// Enough for its uplink and for files of all users; not to look into other processes, nor to make
+// device nodes of this machine.
 void drop_capabilities() {
   capng_clear(CAPNG_SELECT_BOTH);
-  for (const int capability : {CAP_NET_ADMIN, CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH,
-                               CAP_FOWNER, CAP_FSETID, CAP_MKNOD}) {
+  for (const int capability :
+       {CAP_NET_ADMIN, CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID}) {
     capng_update(CAPNG_ADD,
                  static_cast<capng_type_t>(CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET),
                  static_cast<unsigned>(capability));
@@ -86,6 +89,12 @@ void drop_capabilities() {
     ::_exit(127);
   }
   drop_capabilities();
+  // Each file that a client holds open in a served directory is a descriptor here.
+  rlimit files;
+  if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &files);
+  }
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // cleared by the change of capabilities
   ::setenv("HOME", options.directory.c_str(), 1);
   ::setenv("TMPDIR", "/dev/shm", 1);
