@@ -9,6 +9,7 @@
 #include <sys/epoll.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -40,11 +41,9 @@ std::string hex(uint32_t address) {
 // What an instance may see of this machine: what it runs from, and what it shall serve. Its
 // clients' files are opened by it, as root: a symbolic link must not lead it anywhere else.
 std::vector<VisiblePath> visible_paths(const KernelInstance::Options& options) {
-  std::vector<VisiblePath> paths{{options.kernel, false},
-                                 {options.directory, true},
-                                 {"/dev/null", true},
-                                 {"/dev/shm", true},
-                                 {"/proc/cpuinfo", false}};
+  std::vector<VisiblePath> paths{
+      {options.kernel, false},  {options.directory, true}, {"/dev/null", true}, {"/dev/shm", true},
+      {"/proc/cpuinfo", false}, {"/proc/self/fd", false}};  // its own, for hostfs
   if (!options.mac) paths.push_back({"/dev/net/tun", true});
   for (const char* path : {"/usr/lib", "/usr/lib64", "/lib", "/lib64", "/etc/ld.so.cache"}) {
     if (::access(path, F_OK) == 0) paths.push_back({path, false});
@@ -55,11 +54,12 @@ std::vector<VisiblePath> visible_paths(const KernelInstance::Options& options) {
   return paths;
 }
 
-// Enough for a tap and for files of all users; not to look into other processes.
+// Enough for a tap and for files of all users; not to look into other processes, nor to make device
+// nodes of this machine.
 void drop_capabilities(bool has_tap) {
   capng_clear(CAPNG_SELECT_BOTH);
-  for (const int capability : {CAP_NET_ADMIN, CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH,
-                               CAP_FOWNER, CAP_FSETID, CAP_MKNOD}) {
+  for (const int capability :
+       {CAP_NET_ADMIN, CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID}) {
     if (capability == CAP_NET_ADMIN && !has_tap) continue;
     capng_update(CAPNG_ADD,
                  static_cast<capng_type_t>(CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET),
@@ -95,6 +95,12 @@ void drop_capabilities(bool has_tap) {
     ::_exit(127);
   }
   drop_capabilities(!options.mac);
+  // Each file that a client holds open in a served directory is a descriptor here.
+  rlimit files;
+  if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &files);
+  }
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // cleared by the change of capabilities
   ::setenv("HOME", options.directory.c_str(), 1);
   ::setenv("TMPDIR", "/dev/shm", 1);

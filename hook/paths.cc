@@ -208,8 +208,8 @@ int path_argument(const abi::Row& row, bool last, int* dir) {
     if (row.args[i].kind != abi::Kind::kPath) continue;
     found = i;
     if (!last) break;
-    if (row.nr >= 191 && row.nr <= 199)
-      break;  // getxattr: the second string is an attribute's name
+    if (row.nr >= 188 && row.nr <= 199)
+      break;  // setxattr and its like: the second string is an attribute's name
   }
   *dir = found > 0 && row.args[found - 1].kind == abi::Kind::kFd ? found - 1 : -1;
   return found;

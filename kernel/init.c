@@ -278,6 +278,8 @@ int main(void)
 	mounted("cgroup2", "/sys/fs/cgroup", "cgroup2", 0);
 	mkdir("/var", 0755);
 	symlink("/run", "/var/run");
+	put("/proc/sys/fs/protected_hardlinks", "1");
+	put("/proc/sys/fs/protected_symlinks", "1");
 	show_paths(getenv("mino_paths"));
 	network();
 	raise_limits();

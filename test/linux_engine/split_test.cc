@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/capability.h>
+#include <mqueue.h>
 #include <netinet/in.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
@@ -70,36 +71,45 @@ TEST_F(Split, NoRowAndOneBufferOut) {
 }
 
 TEST_F(Split, NoRowAndStringsIn) {
-  constexpr uint64_t kFifo = S_IFIFO | 0600;
-  EXPECT_EQ(unknown(SYS_mknod, {ptr("/tmp/fifo"), kFifo, 0}), 0);
-  EXPECT_EQ(unknown(SYS_mknod, {ptr("/tmp/fifo"), kFifo, 0}), -EEXIST);
-  EXPECT_EQ(unknown(SYS_mknod, {ptr("/there/is/none"), kFifo, 0}), -ENOENT);
-  EXPECT_EQ(unknown(SYS_mknod, {ptr(std::string(5000, 'x').c_str()), kFifo, 0}), -ENAMETOOLONG);
+  constexpr uint64_t kHere = static_cast<uint64_t>(AT_FDCWD);
+  ASSERT_EQ(open("/tmp/touched", O_CREAT | O_RDWR, 5), 5);
+  EXPECT_EQ(unknown(SYS_futimesat, {kHere, ptr("/tmp/touched"), 0}), 0);
+  EXPECT_EQ(unknown(SYS_futimesat, {kHere, ptr("/there/is/none"), 0}), -ENOENT);
+  EXPECT_EQ(unknown(SYS_futimesat, {kHere, ptr(std::string(5000, 'x').c_str()), 0}), -ENAMETOOLONG);
   // A string that ends with the last byte of its page, and one that has no end.
   auto* pages = static_cast<char*>(
       ::mmap(nullptr, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   ::mprotect(pages + 4096, 4096, PROT_NONE);
-  std::memcpy(pages + 4096 - 10, "/tmp/fifo", 10);
-  EXPECT_EQ(unknown(SYS_mknod, {ptr(pages + 4096 - 10), kFifo, 0}), -EEXIST);
-  std::memcpy(pages + 4096 - 9, "/tmp/fifo", 9);
-  EXPECT_EQ(unknown(SYS_mknod, {ptr(pages + 4096 - 9), kFifo, 0}), -EFAULT);
+  std::memcpy(pages + 4096 - 13, "/tmp/touched", 13);
+  EXPECT_EQ(unknown(SYS_futimesat, {kHere, ptr(pages + 4096 - 13), 0}), 0);
+  std::memcpy(pages + 4096 - 12, "/tmp/touched", 12);
+  EXPECT_EQ(unknown(SYS_futimesat, {kHere, ptr(pages + 4096 - 12), 0}), -EFAULT);
   ::munmap(pages, 8192);
+  // Structures in.
+  const timeval times[2] = {{1000000, 250000}, {2000000, 500000}};
+  EXPECT_EQ(unknown(SYS_futimesat, {kHere, ptr("/tmp/touched"), ptr(times)}), 0);
   struct stat about{};
-  EXPECT_EQ(lane.call(SYS_newfstatat,
-                      {static_cast<uint64_t>(AT_FDCWD), ptr("/tmp/fifo"), ptr(&about), 0}),
-            0);
-  EXPECT_TRUE(S_ISFIFO(about.st_mode));
+  EXPECT_EQ(lane.call(SYS_newfstatat, {kHere, ptr("/tmp/touched"), ptr(&about), 0}), 0);
+  EXPECT_EQ(about.st_atim.tv_sec, 1000000);
+  EXPECT_EQ(about.st_mtim.tv_sec, 2000000);
+  EXPECT_EQ(about.st_mtim.tv_nsec, 500000000);
 }
 
 TEST_F(Split, NoRowAndBuffersBothWays) {
-  const int fd = open("/tmp/attributes", O_CREAT | O_RDWR, 5);
-  ASSERT_EQ(fd, 5);
+  mq_attr attributes{};
+  attributes.mq_maxmsg = 1;
+  attributes.mq_msgsize = 4000;
+  ASSERT_EQ(lane.call(SYS_mq_open, {ptr("split"), O_CREAT | O_RDWR, 0600, ptr(&attributes)}, 5), 5);
   const std::string value(3000, 'v');
-  EXPECT_EQ(unknown(SYS_fsetxattr, {5, ptr("trusted.one"), ptr(value.data()), value.size(), 0}), 0);
+  EXPECT_EQ(unknown(SYS_mq_timedsend, {5, ptr(value.data()), value.size(), 7, 0}), 0);
   std::string got(4000, '\0');
-  EXPECT_EQ(lane.call(SYS_fgetxattr, {5, ptr("trusted.one"), ptr(got.data()), got.size()}), 3000);
+  unsigned priority = 0;
+  EXPECT_EQ(unknown(SYS_mq_timedreceive, {5, ptr(got.data()), got.size(), ptr(&priority), 0}),
+            3000);
   EXPECT_EQ(got.substr(0, 3000), value);
   EXPECT_EQ(got.substr(3000), std::string(1000, '\0'));
+  EXPECT_EQ(priority, 7u);
+  EXPECT_EQ(unknown(SYS_mq_unlink, {ptr("split")}), 0);
 
   // In and out: an unknown version is answered with the kernel's own.
   __user_cap_header_struct header{0x12345678, 0};
@@ -118,7 +128,7 @@ TEST_F(Split, BadPointersWithoutRow) {
   for (const uint64_t bad : {uint64_t{16}, uint64_t{1} << 63, ~uint64_t{0} - 4096}) {
     EXPECT_EQ(unknown(SYS_uname, {bad}), -EFAULT) << bad;
     EXPECT_EQ(unknown(SYS_sysinfo, {bad}), -EFAULT) << bad;
-    EXPECT_EQ(unknown(SYS_mknod, {bad, S_IFIFO, 0}), -EFAULT) << bad;
+    EXPECT_EQ(unknown(SYS_futimesat, {static_cast<uint64_t>(AT_FDCWD), bad, 0}), -EFAULT) << bad;
   }
   const char* readable = "constant";
   EXPECT_EQ(unknown(SYS_uname, {ptr(readable)}), -EFAULT);  // not writable
