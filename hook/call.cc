@@ -275,6 +275,7 @@ long offload_wait(ThreadState* ts, u32 index, u32 call_flags) {
       learn_wait(ts, index, 0);
       return result;
     }
+    pause();
   }
   const u64 start = cycles();
   const u64 budget = spin_budget(ts, index);

@@ -138,6 +138,7 @@ bool usrcall_wait(struct usrcall_lane *lane)
 			lane->usual_wait = learn(lane->usual_wait, 0);
 			return true;
 		}
+		__builtin_ia32_pause();
 	}
 	start = cycles();
 	spin = budget(lane->usual_wait, &lane->impatient);
