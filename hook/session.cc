@@ -428,6 +428,23 @@ void keep_across_exec(Process* process, bool keep) {
   raw(nr::kFcntl, static_cast<u64>(session.placeholder), kFSetFd, keep ? 0 : 1);
 }
 
+namespace {
+
+// What execve took from a process that is not root's any more, the device shall take as well.
+void follow_capabilities(ThreadState* ts) {
+  constexpr long kCapget = 125, kCapset = 126;
+  struct {
+    u32 version;
+    int pid;
+  } header{0x20080522, 0};
+  u32 sets[6];  // effective, permitted, inheritable; then their upper halves
+  if (raw(kCapget, ptr(&header), ptr(sets)) != 0 || (sets[1] == ~0u && sets[0] == ~0u)) return;
+  const u64 args[6] = {ptr(&header), ptr(sets)};
+  if (ready(ts) == 0) offload(ts, *abi::find_row(kCapset), args, -1, 0, kNoCancel);
+}
+
+}  // namespace
+
 void reattach(ThreadState* ts, int socket, int placeholder) {
   Process* process = ts->process;
   Session& session = process->session;
@@ -467,6 +484,7 @@ void reattach(ThreadState* ts, int socket, int placeholder) {
     }
   }
   if (bitmap) unmap_pages(bitmap, abi::kMaxFd / 8);
+  if (good) follow_capabilities(ts);
   if (!good) {  // the device is gone: our numbers are the placeholder's duplicates
     constexpr long kFstat = 5;
     u64 mine[18]{}, other[18]{};

@@ -4,6 +4,7 @@
 // and its actions; and that a failed execution changes nothing. The program executes itself, as a
 // HELPER.
 
+#include <linux/capability.h>
 #include <spawn.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -78,6 +79,24 @@ HELPER(chain) {
   std::string count = std::to_string(left - 1);
   execl(kSelf, "exec", "@chain", argv[2], count.c_str(), nullptr);
   return 2;
+}
+
+// Capabilities that were kept across a change of user end at execve.
+TEST(capabilities_end) {
+  pid_t pid = child([] {
+    OK(socket(AF_INET, SOCK_DGRAM, 0));
+    OK(prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0));
+    OK(setresgid(65534, 65534, 65534));
+    OK(setresuid(65534, 65534, 65534));
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    __user_cap_data_struct data[2]{};
+    OK(syscall(SYS_capget, &header, data));
+    data[0].effective = data[0].permitted;
+    OK(syscall(SYS_capset, &header, data));
+    execl("/bin/sh", "sh", "-c", ": >> /proc/sys/net/ipv4/ip_default_ttl", nullptr);
+    _exit(127);
+  });
+  EXPECT_EXIT(pid, 2);
 }
 
 TEST(executed_as_another_user) {
