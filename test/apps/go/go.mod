@@ -1,0 +1,3 @@
+module mino/test/apps/go
+
+go 1.19
