@@ -192,15 +192,21 @@ long do_fcntl(ThreadState* ts, const abi::Row& row) {
     case kFDupFd:
     case kFDupFdCloexec:
       return dup_from(ts, fd, f.rdx, f.rsi == kFDupFdCloexec);
-    // Properties of the descriptor, and signals to processes of this host.
     case kFGetFd:
-    case kFSetFd:
-    case kFSetOwn:
+    case kFSetFd:  // properties of the descriptor
     case kFGetOwn:
-    case kFSetSig:
     case kFGetSig:
-    case kFSetOwnEx:
     case kFGetOwnEx:
+      return kLocal;
+    // Signals to processes of this host: a kernel that has them sends them; the placeholder
+    // remembers.
+    case kFSetOwn:
+    case kFSetSig:
+    case kFSetOwnEx:
+      if ((flags & kOffloaded) && !settings.netns) {
+        const long result = offload_frame(ts, row);
+        if (is_error(result)) return result;
+      }
       return kLocal;
     default:
       return flags & kOffloaded ? offload_frame(ts, row) : kLocal;

@@ -228,3 +228,43 @@ TEST(signal_on_input) {
   for (int i = 0; i < 100 && handled == 0; i++) sleep_ms(10);
   EXPECT(handled >= 1);
 }
+
+namespace {
+
+std::atomic<int> handled_fd{-1}, handled_code{0};
+void note_source(int, siginfo_t* info, void*) {
+  handled_fd = info->si_fd;
+  handled_code = info->si_code;
+}
+
+}  // namespace
+
+// With F_SETSIG the handler learns which descriptor, and what for; urgent data have a signal of
+// their own; an owner that is a thread alone gets it.
+TEST(signal_with_its_source) {
+  struct sigaction action = {};
+  action.sa_sigaction = note_source;
+  action.sa_flags = SA_SIGINFO;
+  OK(sigaction(SIGRTMIN + 3, &action, nullptr));
+  Pair pair = tcp_pair();
+  EXPECT_EQ(fcntl(pair.b, F_GETOWN), 0);
+  EXPECT_EQ(fcntl(pair.b, F_GETSIG), 0);
+  f_owner_ex owner = {F_OWNER_TID, static_cast<pid_t>(syscall(SYS_gettid))};
+  EXPECT_EQ(fcntl(pair.b, F_SETOWN_EX, &owner), 0);
+  EXPECT_EQ(fcntl(pair.b, F_SETSIG, SIGRTMIN + 3), 0);
+  EXPECT_EQ(fcntl(pair.b, F_GETSIG), SIGRTMIN + 3);
+  EXPECT_ERR(fcntl(pair.b, F_SETSIG, 1000), EINVAL);
+  EXPECT_ERR(fcntl(pair.b, F_SETOWN, 1 << 30), ESRCH);
+  OK(fcntl(pair.b, F_SETFL, O_ASYNC));
+  EXPECT_EQ(write(pair.a, "x", 1), 1);
+  for (int i = 0; i < 500 && handled_fd < 0; i++) sleep_ms(10);
+  EXPECT_EQ(handled_fd, pair.b);
+  EXPECT_EQ(handled_code, POLL_IN);
+  on_signal(SIGURG, count_signal);
+  handled = 0;
+  EXPECT_EQ(fcntl(pair.b, F_SETOWN, getpid()), 0);
+  EXPECT_EQ(fcntl(pair.b, F_GETOWN), getpid());
+  EXPECT_EQ(send(pair.a, "!", 1, MSG_OOB), 1);
+  for (int i = 0; i < 500 && handled == 0; i++) sleep_ms(10);
+  EXPECT(handled >= 1);
+}
