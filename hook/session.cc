@@ -113,8 +113,11 @@ int make_placeholder(u64 session_id) {
   char* end = print(name, "mino:");
   end = print_number(end, session_id);
   *end = 0;
-  constexpr u64 kMfdCloexec = 1;
-  return static_cast<int>(raw(nr::kMemfdCreate, ptr(name), kMfdCloexec));
+  constexpr u64 kMfdCloexec = 1, kMfdAllowSealing = 2, kFAddSeals = 1033, kAllSeals = 15;
+  const long fd = raw(nr::kMemfdCreate, ptr(name), kMfdCloexec | kMfdAllowSealing);
+  // Who gets one and is not under mino finds an empty file that cannot be written to.
+  if (!is_error(fd)) raw(nr::kFcntl, static_cast<u64>(fd), kFAddSeals, kAllSeals);
+  return static_cast<int>(fd);
 }
 
 void tell_refusal(const abi::Message& message) {

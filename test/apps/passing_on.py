@@ -1,0 +1,86 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Descriptors passed between a program under mino and one that is not (SCM_RIGHTS), and by exec.
+
+Run by ctest as apps.passing_on; see harness.py for the arguments. Both ends are this file in another
+role. A plain program cannot use the device's sockets: it must get an error, never another file.
+"""
+
+import array
+import errno
+import json
+import os
+import socket
+
+import harness
+from harness import check, check_equal, wait_for
+
+
+def attempt(action):
+    """The name of the error, or what came back."""
+    try:
+        return repr(action())
+    except OSError as error:
+        return errno.errorcode[error.errno]
+
+
+def give(path, port):
+    """Listens, connects to itself, and passes the connection over the socket of that name."""
+    listener = socket.create_server(("127.0.0.1", int(port)))
+    client = socket.create_connection(listener.getsockname())
+    server, _ = listener.accept()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
+        channel.connect(path)
+        channel.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
+                                  array.array("i", [server.fileno()]))])
+        channel.recv(1)  # the receiver has tried
+    server.sendall(b"still here")
+    client.settimeout(5)
+    print(json.dumps({"arrived": client.recv(100).decode()}))
+
+
+def take(path):
+    """Receives a descriptor over the socket of that name and tries what can be done with it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
+        channel.bind(path)
+        channel.listen()
+        print("ready", flush=True)
+        peer, _ = channel.accept()
+        _, files, _, _ = socket.recv_fds(peer, 1, 1)
+        fd = files[0]
+        family = (socket.AF_INET, socket.SOCK_STREAM, 0)
+        tried = {"peer": attempt(lambda: socket.socket(*family, fileno=os.dup(fd)).getpeername()[0]),
+                 "write": attempt(lambda: os.write(fd, b"from the receiver"))}
+        if tried["peer"] == "ENOTSOCK":
+            tried["read"] = attempt(lambda: os.read(fd, 10))
+        peer.send(b"y")
+    print(json.dumps(tried))
+
+
+def passed(t, giver, taker):
+    path = t.scratch / f"socket-{t.port()}"
+    receiving = taker(*t.role("take", path))
+    wait_for("the receiver", lambda: "ready" in receiving.log())
+    sending = giver(*t.role("give", path, t.port()))
+    check_equal((sending.wait(10), receiving.wait(10)), (0, 0), "how giver and taker ended:\n"
+                f"{sending.log()}{receiving.log()}")
+    return json.loads(sending.log()), json.loads(receiving.log().splitlines()[-1])
+
+
+WORKS = {"peer": "'127.0.0.1'", "write": "17"}
+
+
+def main(t):
+    arrived, tried = passed(t, t.run_offloaded, t.run_offloaded)
+    check_equal(tried, WORKS, "a socket of the device's, passed under mino")
+    check_equal(arrived["arrived"][:17], "from the receiver", "what came through it")
+    arrived, tried = passed(t, t.start_host, t.run_offloaded)
+    check_equal(tried, WORKS, "a socket of the host's, passed to a program under mino")
+    if not t.native:
+        arrived, tried = passed(t, t.run_offloaded, t.start_host)
+        check_equal(tried, {"peer": "ENOTSOCK", "write": "EPERM", "read": "b''"}, "a socket of the device's, passed to a plain program")
+        check_equal(arrived["arrived"], "still here", "what the sender can do with its own")
+
+
+if __name__ == "__main__":
+    harness.run(main, roles={"give": give, "take": take})
