@@ -375,6 +375,7 @@ inline constexpr auto kSyscalls = [] {
       {15, "rt_sigreturn", kSignal, 0, {}, kHost},
       {128, "rt_sigtimedwait", kSignal, kBlock, {val(P::kPointer)}, kHost},
       {130, "rt_sigsuspend", kSignal, kBlock, {val(P::kPointer), val()}, kHost},
+      {317, "seccomp", kGuard, 0, {val(), hex(), val(P::kPointer)}, kHost},
       {158, "arch_prctl", kGuard, 0, {val(), hex()}, kHost},
       {157, "prctl", kGuard, 0, {val(), hex(), hex(), hex(), hex()}, kHost},
       {161, "chroot", kGuard, 0, {path()}, kHost},

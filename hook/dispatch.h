@@ -24,6 +24,7 @@ long do_fcntl(ThreadState* ts, const abi::Row& row);
 long do_ioctl(ThreadState* ts, const abi::Row& row);
 bool is_own_executable(const char* path);  // /proc/self/exe of a program that the hook has loaded
 long do_map(ThreadState* ts, const abi::Row& row);
+long do_seccomp(ThreadState* ts, const abi::Row& row);
 long do_bpf(ThreadState* ts, const abi::Row& row);
 // paths.cc
 long do_path(ThreadState* ts, const abi::Row& row);

@@ -335,6 +335,11 @@ long do_guard(ThreadState* ts, const abi::Row& row) {
     if (result == 0 && f.rdi == kArchSetFs) move_thread(ts, f.rsi);
     return result;
   }
+  constexpr int kSeccomp = 317;
+  constexpr u64 kSetModeFilter = 1, kPrSetSeccomp = 22, kModeFilter = 2;
+  if (row.nr == kSeccomp) return f.rdi == kSetModeFilter ? do_seccomp(ts, row) : kLocal;
+  if (row.nr == nr::kPrctl && f.rdi == kPrSetSeccomp && f.rsi == kModeFilter)
+    return do_seccomp(ts, row);
   if (row.nr == nr::kPrctl)
     return f.rdi == kPrSetSyscallUserDispatch && settings.sud ? err::kInval : kLocal;
   constexpr int kSetrlimit = 160;

@@ -90,7 +90,7 @@ else
   native_output=$program.native
   [ "$output/$native_output" -nt "$build/$program" ] || native "$native_output" "$program"
 fi
-under=$output/$program.$tag
+under=$output/$program.under-$tag
 "$mino" --run-dir "$run_dir" run "${options[@]}" -- "$build/$program" "$@" \
   >"$under" 2>"$under.err" </dev/null
 status=$?
