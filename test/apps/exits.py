@@ -6,7 +6,6 @@ Run by ctest as apps.exits; see harness.py for the arguments. Each message must 
 the place; a program that mino refuses must not have been started.
 """
 
-import os
 import re
 import shutil
 import signal

@@ -40,7 +40,9 @@ MODULES = ("test_select test_epoll test_poll test_selectors test_socket test_soc
            "test_urllib2_localnet test_ftplib test_smtplib test_poplib test_ssl test_os test_subprocess "
            "test_threading").split()
 LONG_MODULES = "test_asyncio test_signal test_multiprocessing_fork test_multiprocessing_spawn".split()
-MODULE_LIMIT_S = 600
+MODULE_LIMIT_S = 300
+# Hangs natively, too, on a machine that has /dev/vsock and nobody at its other end.
+IGNORED = "*ThreadedVSOCKSocketStreamTest*"
 
 
 def environment(scratch):
@@ -62,7 +64,7 @@ class Suite:
         report.unlink(missing_ok=True)
         # The network is what the namespace has, so what wants "the network" may run.
         argv = [*prefix, PYTHON, "-m", "test", "-v", "-u", "network", "--timeout",
-                str(MODULE_LIMIT_S - 60), "--tempdir", folder / "tmp", "--junit-xml", report, module]
+                str(MODULE_LIMIT_S - 60), "-i", IGNORED, "--tempdir", folder / "tmp", "--junit-xml", report, module]
         got = execute(argv, environment(self.scratch), timeout_s=MODULE_LIMIT_S)
         (folder / f"{module}.log").write_text(got.text + got.error_text)
         found = {module: "ok" if got.status == 0 else "failed"}
