@@ -39,6 +39,8 @@ Result<std::string> preload_value(const std::string& library, const char* old) {
   }
   if (::access(library.c_str(), R_OK) != 0)
     return errno_error(library + " cannot be read; build mino whole");
+  if (::access(library.c_str(), X_OK) != 0)
+    return errno_error(library + " cannot be executed, as static programs need; chmod 755 it");
   if (old == nullptr || *old == '\0') return library;
   return library + ":" + old;
 }

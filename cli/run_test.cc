@@ -81,6 +81,8 @@ TEST_F(HandOverTest, PreloadKeepsTheUsersLibraries) {
   EXPECT_EQ(preload_value(library, "/a.so:/b.so").value(), library + ":/a.so:/b.so");
   EXPECT_FALSE(preload_value(dir_ + "/none.so", nullptr));
   EXPECT_FALSE(preload_value(file("lib mino.so", ""), nullptr)) << "the loader splits at blanks";
+  ASSERT_EQ(::chmod(library.c_str(), 0644), 0);
+  EXPECT_NE(preload_value(library, nullptr).error().text.find("chmod 755"), std::string::npos);
 }
 
 TEST_F(ProgramTest, IsFoundAsExecvpDoes) {

@@ -228,8 +228,11 @@ long do_exec(ThreadState* ts, const abi::Row& row) {
   const bool own = named && is_own_executable(path);
   if (own) print(path, settings.executable)[0] = 0;
   // Without the trap, programs that ld.so does not start would run unseen, behind a foreign name.
-  const bool load =
-      named && settings.sud && settings.library[0] && needs_loading(path, settings.load_all, file);
+  constexpr long kAccess = 21;
+  constexpr u64 kExecute = 1;
+  const bool load = named && settings.sud && settings.library[0] &&
+                    needs_loading(path, settings.load_all, file) &&
+                    raw(kAccess, ptr(settings.library), kExecute) == 0;
   ExecEnvironment environment(ts->process, envp, load ? &file : nullptr, path, argv);
   if (!environment.valid()) return kLocal;
   keep_across_exec(ts->process, true);
