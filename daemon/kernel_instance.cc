@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <filesystem>
 #include <utility>
 
 #include "base/argv.h"
@@ -128,6 +129,12 @@ void KernelInstance::stop() {
   pid_ = 0;
 }
 
+// Where User Mode Linux keeps its process number and a console for its manager; nobody asks for
+// them.
+std::string KernelInstance::own_folder() const {
+  return "kernel-" + hex(options_.uplink.device.address);
+}
+
 std::vector<std::string> KernelInstance::arguments(int socket, int stats) const {
   const Options& o = options_;
   const std::string transport =
@@ -137,6 +144,7 @@ std::vector<std::string> KernelInstance::arguments(int socket, int stats) const 
       o.kernel,
       "mem=" + std::to_string(o.memory_mib) + "M",
       "uml_dir=" + o.directory + "/",
+      "umid=" + own_folder(),
       "con=null",
       "con0=null,fd:1",
       "quiet",
@@ -189,6 +197,8 @@ Result<void> KernelInstance::start() {
   usrcall_command ready;
   const bool serves = receive(USRCALL_READY, ready, kBootPatience);
   ::rmdir(options_.root.c_str());  // it was only a place to mount on
+  std::error_code failure;
+  std::filesystem::remove_all(options_.directory + "/" + own_folder(), failure);
   if (!serves) {
     read_console();
     stop();

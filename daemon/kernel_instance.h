@@ -64,6 +64,7 @@ class KernelInstance {
   int64_t sockets();
 
  private:
+  std::string own_folder() const;
   std::vector<std::string> arguments(int socket, int stats) const;
   bool receive(uint32_t type, usrcall_command& command, std::chrono::milliseconds patience);
   void watch_console(Fd console);

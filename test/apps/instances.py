@@ -58,6 +58,8 @@ def main(t):
         server.kill()
     t.wait_no_sessions()
     t.device.down()
+    folders = [path.name for path in t.device.run_dir.iterdir() if path.is_dir()]
+    check_equal(folders, [], "folders left in the run directory")
     check(not t.device.leftovers(t), f"`mino down` left behind: {t.device.leftovers(t)}")
 
 
