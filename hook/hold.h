@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How the hook takes hold of a program, once: as a library that ld.so has loaded (hook/init.cc), or
+// How the hook takes hold of a program, once: as a library that ld.so has loaded (hook/hold.cc), or
 // as the program that loads it (hook/load.cc).
 #pragma once
 

@@ -27,7 +27,8 @@ struct SigAction {  // the kernel's struct sigaction
   u64 mask;
 };
 
-// What `mino run` decided, from the variable MINO_RUN. Never changes in a process.
+// What `mino run` decided, from the variable MINO_RUN. Does not change in a process, except that a
+// seccomp filter of the program's ends patching.
 struct Settings {
   bool active;  // MINO_RUN was there and of our version
   bool windows;

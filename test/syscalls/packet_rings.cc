@@ -32,14 +32,14 @@ void listen_on_lo(int fd) {
   EXPECT_EQ(bind(fd, generic(&where), sizeof where), 0);
 }
 
-int ring_v2() {
+int ring_v2(int kind = PACKET_RX_RING) {
   int fd = packet_socket(TPACKET_V2);
   tpacket_req ring = {};
   ring.tp_block_size = kBlock;
   ring.tp_block_nr = kBlocks;
   ring.tp_frame_size = 2048;
   ring.tp_frame_nr = kRing / 2048;
-  EXPECT_EQ(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &ring, sizeof ring), 0);
+  EXPECT_EQ(setsockopt(fd, SOL_PACKET, kind, &ring, sizeof ring), 0);
   return fd;
 }
 
@@ -202,13 +202,7 @@ TEST(what_cannot_be_mapped) {
 
 // A ring to send from: what is marked goes out with one send, and comes back on lo.
 TEST(sends) {
-  int out = packet_socket(TPACKET_V2);
-  tpacket_req request = {};
-  request.tp_block_size = kBlock;
-  request.tp_block_nr = kBlocks;
-  request.tp_frame_size = 2048;
-  request.tp_frame_nr = kRing / 2048;
-  EXPECT_EQ(setsockopt(out, SOL_PACKET, PACKET_TX_RING, &request, sizeof request), 0);
+  int out = ring_v2(PACKET_TX_RING);
   char* frames = map(out);
   listen_on_lo(out);
   int receiver = packet_socket(TPACKET_V2);

@@ -2,9 +2,9 @@
 //
 // Taking hold; and the constructor, which ld.so calls when it has loaded everything, before main.
 // Without MINO_RUN the library does nothing.
+#include "hook/hold.h"
 #include "hook/call.h"
 #include "hook/environment.h"
-#include "hook/hold.h"
 #include "hook/mem.h"
 #include "hook/patch.h"
 #include "hook/sud.h"
