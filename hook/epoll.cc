@@ -21,7 +21,9 @@ extern "C" long mino_interruptible(mino::hook::ThreadState*, long nr, const mino
 
 namespace mino::hook {
 
-u32 kick_lock;  // reset_locks_in_child
+// reset_locks_in_child
+u32 kick_lock;
+u32 companion_lock;  // held across epoll_create1 on the device, which does not block
 
 namespace {
 
@@ -68,10 +70,15 @@ long make_companion(ThreadState* ts, u64 epfd) {
   if (const long error = ready(ts)) return error;
   if (!is_epoll(process, epfd)) return kLocal;
   const u64 args[6] = {0};
-  const long result =
-      offload(ts, *abi::find_row(nr::kEpollCreate1), args, static_cast<int>(epfd), 0, kNoCancel);
+  lock(companion_lock);  // of two threads with a first socket each, one makes it
+  long result = 0;
+  if (!(process->flags(epfd) & kCompanion)) {
+    result =
+        offload(ts, *abi::find_row(nr::kEpollCreate1), args, static_cast<int>(epfd), 0, kNoCancel);
+    if (result >= 0) process->add_flags(epfd, kEpoll | kCompanion);
+  }
+  unlock(companion_lock);
   if (result < 0) return result;
-  process->set_flags(epfd, static_cast<u8>(process->flags(epfd) | kEpoll | kCompanion));
   // Pairs with the sleeper, which counts itself and then looks at the flag.
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (waiters(process, epfd)) arm_kick(ts, epfd);
@@ -269,7 +276,7 @@ long do_epoll_ctl(ThreadState* ts, const abi::Row& row) {
   if (!(target & kOffloaded) && !nested) {
     const long result = raw(nr::kEpollCtl, f.rdi, f.rsi, f.rdx, f.r10);
     if (result == 0 && operation == kAdd) {
-      process->set_flags(epfd, static_cast<u8>(process->flags(epfd) | kEpoll | kLocalMembers));
+      process->add_flags(epfd, kEpoll | kLocalMembers);
     }
     return result;
   }
@@ -277,10 +284,7 @@ long do_epoll_ctl(ThreadState* ts, const abi::Row& row) {
     // Both sides of both sets, so that whatever joins the inner one later is seen by the outer one.
     const long local = raw(nr::kEpollCtl, f.rdi, f.rsi, f.rdx, f.r10);
     if (local != 0) return local;
-    if (operation == kAdd) {
-      process->set_flags(
-          epfd, static_cast<u8>(process->flags(epfd) | kEpoll | kLocalMembers | kNestedMembers));
-    }
+    if (operation == kAdd) process->add_flags(epfd, kEpoll | kLocalMembers | kNestedMembers);
     if (make_companion(ts, fd) != 0 || make_companion(ts, epfd) != 0) return 0;  // stays local
     offload_frame(ts, row);
     return 0;

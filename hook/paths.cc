@@ -91,7 +91,7 @@ bool start_directory(Process* process, int dirfd, const char* path, char* to, u6
   target[n] = 0;
   if (!normalise(to, used, target)) return false;
   if (relation(to) == Relation::kFar && !has_dotdot(path)) {
-    process->set_flags(static_cast<u32>(dirfd), static_cast<u8>(flags | kFarDirectory));
+    process->add_flags(static_cast<u32>(dirfd), kFarDirectory);
     return false;
   }
   return true;

@@ -92,6 +92,12 @@ struct Process {
     __atomic_store_n(&fds[fd], value, __ATOMIC_RELAXED);
     if (fd >= fd_limit) __atomic_store_n(&fd_limit, static_cast<u32>(fd + 1), __ATOMIC_RELAXED);
   }
+  // Where several threads may learn of the same file at once.
+  void add_flags(u64 fd, u32 more) {
+    if (fd >= abi::kMaxFd) return;
+    __atomic_fetch_or(&fds[fd], static_cast<u8>(more), __ATOMIC_RELAXED);
+    if (fd >= fd_limit) __atomic_store_n(&fd_limit, static_cast<u32>(fd + 1), __ATOMIC_RELAXED);
+  }
 };
 
 static_assert(offsetof(Process, fds) == 8);  // entry.S

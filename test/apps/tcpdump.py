@@ -49,11 +49,14 @@ def counted(t):
 
 
 def saved(t):
-    """A transfer larger than the ring, into a file; the filter keeps other packets out."""
+    """A transfer that goes round the ring several times, into a file; the filter keeps other packets out.
+
+    A packet that comes while the ring is full is dropped, there as anywhere; how many is the machine's affair.
+    """
     path = t.scratch / "capture.pcap"
-    body_bytes = 3 << 20
+    body_bytes, ring_kib = 3 << 20, 512
     with HostHttp(t.gateway_address()) as upstream:
-        capture = Capture(t, "-i", "eth0", "-B", "1024", "-w", path, f"tcp port {upstream.port}")
+        capture = Capture(t, "-i", "eth0", "-B", ring_kib, "-w", path, f"tcp port {upstream.port}")
         got = t.offloaded("curl", "-sSf", "--limit-rate", "8M", upstream.url(f"/bytes/{body_bytes}"))
         check_equal((got.status, len(got.out)), (0, body_bytes), got.error_text)
         wait_for("the last packets in the file", lambda: "Flags [F" in read(t, path))
@@ -62,7 +65,7 @@ def saved(t):
     check_equal(len(listed), captured, "packets in the file")
     carried = sum(int(n) for n in re.findall(r"IP \S+\.%d > .* length (\d+)" % upstream.port,
                                              "\n".join(listed)))
-    check(carried >= 1 << 20, f"{carried} bytes of {body_bytes} in {captured} packets")
+    check(carried > ring_kib << 10, f"{carried} bytes of {body_bytes} in {captured} packets")
     check(all(f".{upstream.port}" in line for line in listed), "packets of another connection")
 
 

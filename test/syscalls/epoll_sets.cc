@@ -2,8 +2,12 @@
 //
 // The life of epoll sets and their registrations: sets in sets, what survives dup, close and fork,
 // and changes while somebody waits.
-
 #include "epoll_sets.h"
+
+#include <atomic>
+#include <thread>
+#include <vector>
+
 #include "children.h"
 
 TEST(nested) {
@@ -159,4 +163,31 @@ TEST(churn) {
   }
   m.wake_socket();
   EXPECT_EQ(only_event(m.ep, m.sockets.b), EPOLLIN);
+}
+
+// A set's first members, each added by a thread of its own.
+TEST(first_members_at_once) {
+  constexpr int kThreads = 4;
+  Pair pairs[kThreads];
+  for (Pair& pair : pairs) pair = udp_pair();
+  int pipes[2];
+  OK(pipe(pipes));
+  EXPECT_EQ(write(pipes[1], "p", 1), 1);
+  for (Pair& pair : pairs) EXPECT_EQ(write(pair.a, "s", 1), 1);
+  for (Pair& pair : pairs) EXPECT(readable(pair.b));
+  for (int round = 0; round < 200; round++) {
+    int ep = OK(epoll_create1(0));
+    std::atomic<int> ready = 0;
+    auto join = [&](int fd) {
+      for (ready++; ready <= kThreads;) sched_yield();
+      EXPECT_EQ(add(ep, fd, EPOLLIN), 0);
+    };
+    std::vector<std::thread> threads;
+    for (Pair& pair : pairs) threads.emplace_back(join, pair.b);
+    join(pipes[0]);
+    for (std::thread& thread : threads) thread.join();
+    epoll_event events[2 * kThreads];
+    EXPECT_EQ(epoll_wait(ep, events, 2 * kThreads, 0), kThreads + 1);
+    EXPECT_EQ(close(ep), 0);
+  }
 }
