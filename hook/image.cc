@@ -6,7 +6,7 @@
 
 #include <initializer_list>
 
-#include "hook/mem.h"
+#include "hook/user.h"
 
 namespace mino::hook {
 
@@ -97,7 +97,21 @@ bool all_padding(u64 begin, u64 end) {
   return true;
 }
 
+// The first page in [from, to) that cannot be read, or `to`.
+u64 readable_end(u64 from, u64 to) {
+  u8 byte;
+  for (u64 page = from & ~4095ull; page < to; page += 4096) {
+    if (!user_read(page, &byte, 1)) return page < from ? from : page;
+  }
+  return to;
+}
+
 }  // namespace
+
+void Image::end_where_unreadable(u64 from, u64 to) {
+  const u64 end = readable_end(from, min(to, end_));
+  if (end < min(to, end_)) end_ = end;
+}
 
 bool Image::scan_maps(u64 from, u64 containing) {
   const long fd = raw(nr::kOpen, ptr("/proc/self/maps"), 0x80000, 0);
@@ -147,10 +161,11 @@ bool Image::find(u64 address) {
 
 void Image::find_eh_frame() {
   const u8* elf = reinterpret_cast<const u8*>(file_begin_);
+  if (readable_end(file_begin_, file_begin_ + 4096) == file_begin_) return;
   if (peek<u32>(elf) != 0x464c457f || elf[4] != 2) return;
   const u8* headers = elf + peek<u64>(elf + 32);
   const u16 count = peek<u16>(elf + 56);
-  u64 bias = 0, frame = 0, frame_end = 0;
+  u64 bias = 0, frame = 0, frame_end = 0, segment = 0, segment_end = 0;
   bool have_bias = false;
   if (ptr(headers) + count * 56u > file_begin_ + 4096) return;
   for (u16 i = 0; i < count; i++) {
@@ -167,11 +182,18 @@ void Image::find_eh_frame() {
     }
   }
   if (!have_bias || !frame) return;
-  // It may not be mapped yet (ld.so maps text first): ask the kernel before reading.
+  for (u16 i = 0; i < count; i++) {
+    const u8* h = headers + i * 56;
+    const u64 vaddr = peek<u64>(h + 16), bytes = peek<u64>(h + 32);
+    if (peek<u32>(h) != 1 || frame < vaddr || frame - vaddr >= bytes) continue;
+    segment = bias + vaddr;
+    segment_end = segment + bytes;
+  }
   const u8* header = reinterpret_cast<const u8*>(bias + frame);
-  u8 resident;
-  constexpr long kMincore = 27;
-  if (raw(kMincore, ptr(header) & ~4095ull, 4096, ptr(&resident)) != 0) return;
+  // It may not be mapped yet (ld.so maps text first), or what lies there is something else.
+  frames_ = segment;
+  frames_end_ = readable_end(segment, segment_end);
+  if (!in_frames(ptr(header), frame_end - frame) || frame_end - frame < 12) return;
   // version 1, eh_frame_ptr pcrel|sdata4, fde_count udata4, table datarel|sdata4
   if (header[0] != 1 || header[1] != 0x1b || header[2] != 0x03 || header[3] != 0x3b) return;
   function_count_ = peek<u32>(header + 8);
@@ -185,7 +207,9 @@ u64 Image::function_start(u32 i) const {
 
 u64 Image::function_end(u32 i) const {
   const u8* fde = eh_header_ + static_cast<i64>(peek<int>(eh_header_ + 12 + i * 8 + 4));
+  if (!in_frames(ptr(fde), 16)) return ~0ull;
   const u8* cie = fde + 4 - peek<u32>(fde + 4);
+  if (!in_frames(ptr(cie), 12)) return ~0ull;
   // The augmentation must be "zR" with pcrel|sdata4 pointers, or we do not know what we read.
   if (cie[9] != 'z' || cie[10] != 'R' || cie[11] != 0) return ~0ull;
   return function_start(i) + peek<u32>(fde + 12);
@@ -207,7 +231,9 @@ bool Image::no_branch_into(u64 from, u64 to) const {
   u32 index;
   if (!find_function(from, index)) return false;
   const u64 start = function_start(index), end = function_end(index);
-  if (end == ~0ull || from < start || to >= end || end - start > 4096 || end > end_) return false;
+  if (end == ~0ull || from < start || to >= end || end - start > 4096 || start < begin_ ||
+      end > end_)
+    return false;
   for (u64 at = start; at + 6 < end; at++) {
     const u8* p = reinterpret_cast<const u8*>(at);
     u64 target = 0;

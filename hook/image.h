@@ -14,6 +14,10 @@ class Image {
   bool next_executable(u64 from);  // the first executable mapping at or after `from`
   bool find(u64 address);          // the executable mapping that holds `address`
 
+  // Ends the image before the first page of [from, to) that cannot be read: a mapping may be longer
+  // than its file.
+  void end_where_unreadable(u64 from, u64 to);
+
   u64 begin() const { return begin_; }
   u64 end() const { return end_; }
   u64 file_begin() const { return file_begin_; }  // first mapping of the same file
@@ -29,6 +33,7 @@ class Image {
   bool no_branch_into(u64 from, u64 to) const;
 
  private:
+  bool in_frames(u64 at, u64 bytes) const { return at >= frames_ && at + bytes <= frames_end_; }
   bool find_function(u64 address, u32& index) const;
   u64 function_start(u32 index) const;
   u64 function_end(u32 index) const;  // ~0 if its record is of a kind we do not read
@@ -38,6 +43,7 @@ class Image {
   u64 begin_ = 0, end_ = 0, file_begin_ = 0;
   bool patchable_ = false;
   const u8* eh_header_ = nullptr;
+  u64 frames_ = 0, frames_end_ = 0;  // what can be read of the segment that eh_header_ lies in
   u32 function_count_ = 0;
 };
 

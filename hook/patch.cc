@@ -199,8 +199,10 @@ bool prepare_patching() {
 void patch_range(u64 begin, u64 end) {
   Image image;
   if (!image.find(begin) || !image.patchable()) return;
+  image.end_where_unreadable(begin, end);
   begin = begin < image.begin() ? image.begin() : begin;
   end = end > image.end() ? image.end() : end;
+  if (begin >= end) return;
   lock(patch_lock);
   protect(begin, end - begin, kProtRead | kProtWrite | kProtExec);
   scan(begin, end, image);
@@ -227,6 +229,7 @@ void patch_running_site(u64 site, u64 number) {
     return;  // somebody patches; next time
   Image image;
   if (p[0] == 0x0f && p[1] == 0x05 && image.find(site) && image.patchable()) {
+    image.end_where_unreadable(site, site + 4096);
     const u32 displaced = site >= image.begin() + 16 ? head_length(p) : 0;
     u8* head = p - displaced;
     u32 loaded = 0;

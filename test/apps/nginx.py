@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""nginx with two workers under mino: content, wrk, reload under load, proxying, graceful quit.
+"""nginx with two workers under mino: content, wrk, reload under load, proxying, graceful
+quit, and the upgrade of the binary while it serves.
 
 Run by ctest as apps.nginx; see harness.py for the arguments. The workers run as www-data, as Debian
 ships nginx, so their proxies must have changed credentials too.
@@ -9,13 +10,12 @@ ships nginx, so their proxies must have changed credentials too.
 import os
 import re
 import signal
-import subprocess
-import threading
 import time
 
 import harness
 from device import children
 from harness import check, check_equal, content, nginx_temporary, sha256, wait_for
+from load import CurlLoop
 from peers import HostHttp
 
 CONFIG = """
@@ -43,12 +43,15 @@ http {{
 
 
 class Nginx:
-    def __init__(self, t, upstream):
+    def __init__(self, t, upstream, daemon=False):
         self.t, self.port, self.upstream = t, t.port(), upstream
         self.config = t.scratch / "nginx.conf"
         self.write_config(1)
         self.base = f"http://{t.device_address()}:{self.port}"
-        self.process = t.run_offloaded(*self.argv(), "-g", "daemon off;")
+        if daemon:
+            t.offloaded(*self.argv()).ok()
+        else:
+            self.process = t.run_offloaded(*self.argv(), "-g", "daemon off;")
         t.wait_on_device(self.port)
         self.pid = int(wait_for("nginx's pid file", self.read_pid))
 
@@ -57,7 +60,7 @@ class Nginx:
         return path.read_text().strip() if path.exists() else ""
 
     def argv(self):
-        return ["nginx", "-p", self.t.scratch, "-e", "stderr", "-c", self.config]
+        return ["/usr/sbin/nginx", "-p", self.t.scratch, "-e", "stderr", "-c", self.config]
 
     def write_config(self, version):
         self.config.write_text(CONFIG.format(
@@ -101,38 +104,10 @@ def wrk(t, nginx):
         check("Socket errors" not in out and "Non-2xx" not in out, f"wrk met errors:\n{out}")
 
 
-class CurlLoop:
-    """curl after curl, each a new connection, in three threads; counts what went wrong."""
-
-    def __init__(self, t, url):
-        self.t, self.url, self.done, self.failures = t, url, 0, []
-        self.stopped = threading.Event()
-        self.threads = [threading.Thread(target=self.work, daemon=True) for _ in range(3)]
-
-    def work(self):
-        want = sha256(content(65536))
-        while not self.stopped.is_set():
-            got = subprocess.run(["curl", "-sSf", "--max-time", "10", self.url],
-                                 capture_output=True, env=self.t.env, check=False)
-            if got.returncode != 0 or sha256(got.stdout) != want:
-                self.failures.append((got.returncode, len(got.stdout), got.stderr.decode()))
-            self.done += 1
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stopped.set()
-        for thread in self.threads:
-            thread.join(15)
-
-
 def reload_under_load(t, nginx):
-    with CurlLoop(t, nginx.base + "/65536") as loop:
+    with CurlLoop(t, nginx.base + "/65536", 65536) as loop:
         for number in range(2, 6):
-            before, done = nginx.workers(), loop.done
+            before = nginx.workers()
             nginx.write_config(number)
             # As a user would: by signal, and by nginx itself, natively and under mino.
             if number == 2:
@@ -143,11 +118,10 @@ def reload_under_load(t, nginx):
                 t.offloaded(*nginx.argv(), "-s", "reload").ok()
             wait_for(f"two new workers and no old one after reload {number - 1}", lambda: len(
                 nginx.workers()) == 2 and not nginx.workers() & before, 20)
-            wait_for("more requests", lambda: loop.done > done + 20)
+            loop.wait_more()
             got = t.host("curl", "-sSf", nginx.base + "/version").ok()
             check_equal(got, f"{number}\n", "the configuration in force")
-    check(not loop.failures, f"{len(loop.failures)} of {loop.done} requests failed during reloads: "
-          f"{loop.failures[:3]}")
+    loop.check_no_failures("reloads")
     t.wait_on_device(nginx.port)
 
 
@@ -165,6 +139,27 @@ def graceful_quit(t, nginx):
     check_equal(nginx.process.wait(15), 0, "exit status of nginx after SIGQUIT")
 
 
+def binary_upgrade(t, upstream):
+    """USR2: the old master executes the binary anew, which takes the listening sockets over."""
+    nginx = Nginx(t, upstream, daemon=True)
+    old = nginx.pid
+    with CurlLoop(t, nginx.base + "/65536", 65536) as loop:
+        os.kill(old, signal.SIGUSR2)
+        new = wait_for("the new master", lambda: [
+            pid for pid in children(old) if len(children(pid)) == 2], 20)[0]
+        loop.wait_more()
+        for number in (signal.SIGWINCH, signal.SIGQUIT):  # the old workers go, then the old master
+            os.kill(old, number)
+            wait_for("the old workers to go", lambda: not [
+                pid for pid in children(old) if pid != new], 20)
+        wait_for("the old nginx to end", lambda: not os.path.exists(f"/proc/{old}"))
+        loop.wait_more()
+    loop.check_no_failures("the upgrade")
+    check_equal(int(nginx.read_pid()), new, "the pid in force")
+    os.kill(new, signal.SIGQUIT)
+    wait_for("the new nginx to end", lambda: not os.path.exists(f"/proc/{new}"))
+
+
 def main(t):
     (t.scratch / "www").mkdir()
     for size in harness.CONTENT_SIZES:
@@ -176,6 +171,7 @@ def main(t):
         wrk(t, nginx)
         reload_under_load(t, nginx)
         graceful_quit(t, nginx)
+        binary_upgrade(t, server.port)
 
 
 if __name__ == "__main__":

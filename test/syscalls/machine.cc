@@ -256,9 +256,9 @@ TEST(odd_site_made_at_run_time) {
   }
 }
 
-TEST(odd_site_in_a_late_library) {
+void use_library(const char* name) {
   Pair pair = tcp_pair();
-  void* library = dlopen(beside_the_program("syscalls_plugin.so").c_str(), RTLD_NOW);
+  void* library = dlopen(beside_the_program(name).c_str(), RTLD_NOW);
   EXPECT(library != nullptr);
   if (!library) return;
   auto plugin_send =
@@ -279,6 +279,28 @@ TEST(odd_site_in_a_late_library) {
   EXPECT_EQ(plugin_call(SYS_getppid, 0, 0, 0, 0, 0, 0), getppid());
   EXPECT_EQ(dlclose(library), 0);
   EXPECT(pair_works(pair));
+}
+
+TEST(odd_site_in_a_late_library) {
+  use_library("syscalls_plugin.so");
+}
+
+TEST(odd_site_in_a_library_of_one_segment) {
+  use_library("syscalls_plugin_one_segment.so");
+}
+
+TEST(code_mapped_beyond_its_file) {
+  char path[] = "/tmp/mino-code-XXXXXX";
+  int fd = OK(mkstemp(path));
+  EXPECT_EQ(unlink(path), 0);
+  const unsigned char code[] = {0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0xc3};  // getpid
+  EXPECT_EQ(write(fd, code, sizeof code), static_cast<long>(sizeof code));
+  void* at = mmap(nullptr, 4 * 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+  EXPECT(at != MAP_FAILED);
+  EXPECT_EQ(reinterpret_cast<int (*)()>(at)(), getpid());
+  EXPECT_EQ(munmap(at, 4 * 4096), 0);
+  EXPECT(mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 4096) != MAP_FAILED);
+  close(fd);
 }
 
 TEST(text_is_not_data) {

@@ -5,6 +5,10 @@
 
 #include <sys/syscall.h>
 
+#ifdef ZEROES
+char plugin_zeroes[ZEROES];
+#endif
+
 // The number stands right before the instruction, as in libc.
 extern "C" long plugin_send(int fd, const void* data, unsigned long size) {
   long result;

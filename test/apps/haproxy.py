@@ -1,0 +1,162 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""haproxy under mino before two nginx, one on the device and one on the host: balance, failure, reload under load.
+
+Run by ctest as apps.haproxy; see harness.py for the arguments. In its master-worker mode haproxy
+executes itself anew at each reload, and its listening sockets are inherited; a second haproxy
+fetches them from the first over its AF_UNIX socket.
+"""
+
+import os
+import signal
+
+import harness
+from device import children
+from harness import check_equal, content, nginx_temporary, sha256, wait_for
+from load import CurlLoop
+
+SIZE = 65536
+
+NGINX = """
+daemon off;
+worker_processes 1;
+pid {folder}/nginx.pid;
+error_log stderr notice;
+events {{ worker_connections 256; }}
+http {{
+  access_log off;
+{temporary}
+  server {{
+    listen {address}:{port};
+    root {folder};
+    location /name {{ return 200 "{name}\\n"; }}
+  }}
+}}
+"""
+
+HAPROXY = """
+global
+  stats socket {folder}/control.sock mode 600 level admin expose-fd listeners
+defaults
+  mode http
+  retries 3
+  option redispatch
+  timeout connect 2s
+  timeout client 20s
+  timeout server 20s
+frontend front
+  bind 0.0.0.0:{port}
+  http-request return status 200 content-type text/plain string "{version}" if {{ path /version }}
+  default_backend back
+backend back
+  balance roundrobin
+  option httpchk GET /name
+  default-server check inter 200ms fall 2 rise 1 on-marked-down shutdown-sessions
+{servers}
+"""
+
+
+class Nginx:
+    """One of the two behind; runs wherever `start` starts it."""
+
+    def __init__(self, t, name, address, start):
+        self.t, self.name, self.address, self.port, self.start = t, name, address, t.port(), start
+        self.folder = t.scratch / name
+        self.folder.mkdir()
+        (self.folder / "file").write_bytes(content(SIZE))
+        (self.folder / "nginx.conf").write_text(NGINX.format(
+            folder=self.folder, temporary=nginx_temporary(self.folder), address=address,
+            port=self.port, name=name))
+        self.up()
+
+    def up(self):
+        self.process = self.start("nginx", "-p", self.folder, "-e", "stderr", "-c",
+                                  self.folder / "nginx.conf")
+        self.process.wait_log("start worker processes")
+
+    def down(self):
+        check_equal(self.process.stop(signal.SIGTERM), 0, f"exit status of nginx {self.name}")
+
+
+class Haproxy:
+    def __init__(self, t, servers):
+        self.t, self.servers, self.port = t, servers, t.port()
+        self.config = t.scratch / "haproxy.cfg"
+        self.base = f"http://{t.device_address()}:{self.port}"
+        self.write_config(1)
+        self.process = t.run_offloaded("haproxy", "-W", "-db", "-f", self.config)
+        t.wait_on_device(self.port)
+
+    def write_config(self, version):
+        lines = [f"  server {server.name} {server.address}:{server.port}" for server in self.servers]
+        self.config.write_text(HAPROXY.format(folder=self.t.scratch, port=self.port, version=version,
+                                              servers="\n".join(lines)))
+
+    def master(self):
+        """`mino run` has become haproxy; natively `ip netns exec` has."""
+        return self.process.pid
+
+    def get(self, path):
+        return self.t.host("curl", "-sSf", "--max-time", "10", self.base + path)
+
+    def names(self, count=6):
+        """Who answered so many requests."""
+        return {self.get("/name").text.strip() for _ in range(count)}
+
+
+def balance(haproxy, both):
+    wait_for("both servers to be asked", lambda: haproxy.names() == both)
+    got = haproxy.get("/file")
+    check_equal((got.status, sha256(got.out)), (0, sha256(content(SIZE))), "a file through haproxy")
+
+
+def failure(haproxy, servers):
+    """While one is away the other answers all, and it comes back."""
+    for server in servers:
+        server.down()
+        others = {other.name for other in servers if other is not server}
+        wait_for(f"{others} to answer alone", lambda: haproxy.names() == others)
+        server.up()
+        wait_for("both servers again", lambda: len(haproxy.names()) == 2)
+
+
+def reload_under_load(haproxy):
+    with CurlLoop(haproxy.t, haproxy.base + "/file", SIZE) as loop:
+        for version in range(2, 5):
+            before = set(children(haproxy.master()))
+            haproxy.write_config(version)
+            os.kill(haproxy.master(), signal.SIGUSR2)
+            wait_for("a new worker and no old one", lambda: children(haproxy.master()) and
+                     not before & set(children(haproxy.master())), 20)
+            wait_for("the new configuration", lambda: haproxy.get("/version").text == str(version))
+            loop.wait_more()
+    loop.check_no_failures("reloads")
+
+
+def take_over(t, haproxy):
+    """A second haproxy gets the sockets of the first by SCM_RIGHTS, and tells it to finish."""
+    with CurlLoop(t, haproxy.base + "/file", SIZE) as loop:
+        haproxy.write_config(9)
+        second = t.run_offloaded("haproxy", "-db", "-f", haproxy.config, "-x",
+                                 t.scratch / "control.sock", "-sf", *children(haproxy.master()))
+        wait_for("the second's configuration", lambda: haproxy.get("/version").text == "9")
+        loop.wait_more()
+    loop.check_no_failures("the take-over")
+    check_equal(second.stop(signal.SIGUSR1), 0, "exit status of the second haproxy")
+
+
+def main(t):
+    servers = [Nginx(t, "far", t.gateway_address(), t.start_host),
+               Nginx(t, "near", "127.0.0.1", t.run_offloaded)]
+    haproxy = Haproxy(t, servers)
+    balance(haproxy, {server.name for server in servers})
+    failure(haproxy, servers)
+    reload_under_load(haproxy)
+    take_over(t, haproxy)
+    haproxy.process.wait(15)  # its worker was told to finish
+    for server in servers:
+        server.down()
+
+
+if __name__ == "__main__":
+    harness.run(main, needs=["haproxy", "nginx", "curl"], limit_s=150)
