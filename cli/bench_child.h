@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The measured process of `mino bench call`: takes one command per line on standard input, answers
-// with numbers on standard output, and sleeps in between. Used by cli/bench, which starts it
+// with numbers on standard output, and sleeps in between. Used by cli/bench_call, which starts it
 // natively and under each hook tier. It must not know whether it is offloaded.
 //
 //   getppid N           ns per getppid(), N times through libc

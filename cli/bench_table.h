@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The figures of `mino bench call` for people. Used by cli/bench.
+// The figures of `mino bench call` for people. Used by cli/bench_call.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>

@@ -11,8 +11,9 @@
 #include <cstdio>
 
 #include "base/text.h"
-#include "cli/bench.h"
+#include "cli/bench_call.h"
 #include "cli/bench_child.h"
+#include "cli/bench_hook.h"
 #include "cli/commands.h"
 #include "daemon/config.h"
 
@@ -36,7 +37,8 @@ struct Arguments {
   std::string run_dir;
   UpOptions up;
   RunOptions run;
-  BenchOptions bench;
+  BenchCallOptions bench_call;
+  BenchHookOptions bench_hook;
   bool json = false, markdown = false;
   double seconds = 1;
   std::optional<int> rounds;
@@ -119,7 +121,10 @@ int dispatch(const CLI::App& app, Arguments& a) {
   if (name == "status") return status(*dir, a.json);
   if (name == "top") return top(*dir, a.seconds, a.rounds);
   if (name == "syscalls") return syscalls(a.markdown);
-  if (name == "bench") return bench_call(*dir, a.bench);
+  if (name == "bench") {
+    return command.got_subcommand("call") ? bench_call(*dir, a.bench_call)
+                                          : bench_hook(*dir, a.bench_hook);
+  }
   if (name == "bench-child") return bench_child();
   if (name == "ss") a.run.command.insert(a.run.command.begin(), "ss");
   if (name == "trace") a.run.trace = true;
@@ -178,12 +183,22 @@ int start(int argc, char** argv) {
   bench->require_subcommand(1);
   CLI::App* call =
       bench->add_subcommand("call", "offloaded calls against local ones, interleaved in one run");
-  call->add_flag("--json", a.bench.json, "for programs");
-  call->add_option("--iterations", a.bench.iterations, "samples per figure (default 21)")
+  call->add_flag("--json", a.bench_call.json, "for programs");
+  call->add_option("--iterations", a.bench_call.iterations, "samples per figure (default 21)")
       ->check(CLI::Range(1, 10000));
-  call->add_option("--beside", a.bench.beside,
+  call->add_option("--beside", a.bench_call.beside,
                    "run directory of a second device, measured in the same rounds");
   call->fallthrough();
+  CLI::App* hook = bench->add_subcommand(
+      "hook", "programs under mino with nothing offloaded against native ones, interleaved");
+  hook->add_flag("--json", a.bench_hook.json, "for programs");
+  hook->add_option("--rounds", a.bench_hook.rounds, "runs of each program on each side (default 7)")
+      ->check(CLI::Range(1, 1000));
+  hook->add_option("--hook", a.bench_hook.tier, "how system calls are caught (default auto)");
+  hook->add_option("--only", a.bench_hook.only, "of nginx, redis, make: these, with commas between")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"nginx", "redis", "make"}));
+  hook->fallthrough();
   app.add_subcommand("bench-child", "the measured process of bench")->group("");
   for (CLI::App* command : app.get_subcommands({})) command->fallthrough();
 

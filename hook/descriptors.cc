@@ -299,7 +299,7 @@ long do_map(ThreadState* ts, const abi::Row& row) {
     return sane ? map_offloaded(ts, row) : err::kInval;
   }
   if (ts->process->flags(static_cast<u32>(f.r8)) & kPrivate) return err::kBadF;
-  if (!(f.rdx & kProtExec) || !settings.patch) return kLocal;
+  if (!(f.rdx & kProtExec) || !settings.patch || settings.sud) return kLocal;
   const long at = raw(row.nr, f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9);
   if (!is_error(at)) patch_range(static_cast<u64>(at), static_cast<u64>(at) + f.rsi);
   return at;

@@ -59,8 +59,9 @@ bool prepare_to_hold(char** envp) {
 }
 
 void take_hold() {
-  if (settings.patch && prepare_patching()) patch_loaded_images();
-  if (settings.sud && !arm_dispatch() && patched_sites == 0) {
+  const bool trapped = settings.sud && arm_dispatch();
+  if (settings.patch && !trapped) patch_loaded_images();
+  if (settings.sud && !trapped && patched_sites == 0) {
     say("mino: neither patching nor Syscall User Dispatch works here; nothing will be offloaded\n");
   }
 }

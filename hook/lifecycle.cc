@@ -12,6 +12,7 @@
 #include "hook/dispatch.h"
 #include "hook/environment.h"
 #include "hook/mem.h"
+#include "hook/patch.h"
 #include "hook/signals.h"
 #include "hook/sud.h"
 #include "hook/user.h"
@@ -104,7 +105,9 @@ long fork_process(ThreadState* ts, const Request& request) {
   const u64 stack = request.clone3 && request.args.stack
                         ? request.args.stack + request.args.stack_size
                         : request.args.stack;
+  pause_patching();
   const long pid = kernel_clone(request, 0, false);
+  resume_patching();
   if (pid != 0) {
     finish_fork_in_parent(process, session);
     if (session.present && !is_error(pid)) remember_child(process, pid);
@@ -114,6 +117,7 @@ long fork_process(ThreadState* ts, const Request& request) {
   forget_other_threads(ts);
   process->fork_lock = 0;
   reset_locks_in_child();
+  expect_other_threads(false);
   if (request.args.flags & kCloneClearSighand) clear_handlers(process);
   finish_fork_in_child(ts, session);
   if (settings.sud) arm_dispatch();
@@ -166,6 +170,7 @@ long clone_sharing(ThreadState* ts, const Request& request) {
     enter_thread(child, a.tls);
   else if (!vfork)
     add_twin(ts, child);
+  if (!vfork) expect_other_threads(true);
   const long pid = kernel_clone(request, stack, true);
   // The parent. With CLONE_VFORK the child has exec'ed or exited by now.
   if (same_fs_base && vfork) replace_thread(ts->fs_base, ts);
@@ -302,13 +307,39 @@ long do_wait(ThreadState* ts, const abi::Row& row) {
   return pid;
 }
 
+namespace {
+
+// Does this call leave the process with fewer ways to reach the device than it has now? A program
+// that sets the ids it has anyway (posix_spawn with POSIX_SPAWN_RESETIDS), or its umask, does not.
+bool gives_up_rights(ThreadState* ts, const abi::Row& row) {
+  constexpr int kSetuid = 105, kSetgid = 106, kSetreuid = 113, kSetregid = 114, kSetresuid = 117,
+                kSetresgid = 119, kUmask = 95;
+  constexpr long kGetresuid = 118, kGetresgid = 120;
+  if (row.nr == kUmask) return false;
+  const bool users = row.nr == kSetuid || row.nr == kSetreuid || row.nr == kSetresuid;
+  const bool groups = row.nr == kSetgid || row.nr == kSetregid || row.nr == kSetresgid;
+  if (!users && !groups) return true;
+  u32 ids[3];
+  raw(users ? kGetresuid : kGetresgid, ptr(&ids[0]), ptr(&ids[1]), ptr(&ids[2]));
+  const bool all_three = row.nr == kSetresuid || row.nr == kSetresgid;
+  const int count = all_three ? 3 : row.nr == kSetreuid || row.nr == kSetregid ? 2 : 1;
+  for (int i = 0; i < count; i++) {
+    const u32 wanted = static_cast<u32>(ts->frame.arg(i));
+    if (wanted != ~0u && wanted != ids[0]) return true;
+  }
+  return ids[1] != ids[0] || ids[2] != ids[0];
+}
+
+}  // namespace
+
 // Credentials: the host decides; the proxy's lane thread then becomes what the client has become. A
 // device that refuses keeps its older, as far as it goes lower, rights: it can only be stricter.
 long do_mirror(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   u64 args[6];
   for (int i = 0; i < 6; i++) args[i] = f.arg(i);
-  if (settings.active && ts->process->session.status == SessionStatus::kNone)
+  if (settings.active && ts->process->session.status == SessionStatus::kNone &&
+      gives_up_rights(ts, row))
     ready(ts);  // while we still may
   const long result = raw(row.nr, args[0], args[1], args[2], args[3], args[4]);
   if (is_error(result) || ts->process->session.status != SessionStatus::kLive) return result;

@@ -13,8 +13,6 @@ extern const char mino_entry[] __attribute__((visibility("hidden")));
 
 namespace mino::hook {
 
-u32 patch_lock;  // reset_locks_in_child
-
 u32 patched_sites;
 
 namespace {
@@ -28,6 +26,16 @@ u64* table;
 u8 head_bytes_of[kSites];
 u8* slots;  // kSites * 32 bytes, readable and executable
 volatile u64 site_in_progress;
+u32 patch_lock;
+bool other_threads;
+
+// How often sites have trapped, by a hash of their address; what shares a place takes turns.
+constexpr u8 kHot = 16, kNotPatchable = 255;
+struct Trapped {
+  u64 site;
+  u8 times;
+};
+Trapped trapped[256];
 
 void put32(u8* to, u32 value) {
   copy(to, &value, 4);
@@ -41,6 +49,38 @@ void protect(u64 begin, u64 bytes, u64 prot) {
   raw(nr::kMprotect, page, (begin + bytes - page + 4095) & ~4095ull, prot);
 }
 
+// Reserves the pointer table; false if low memory is not to be had (then only `sud` can work).
+bool prepare() {
+  if (slots) return true;
+  constexpr u64 kPrivateAnonFixedNoreplace = 0x100022;
+  const long low = raw(nr::kMmap, kTable, 0x10000, kProtRead, kPrivateAnonFixedNoreplace, ~0ull, 0);
+  if (low != static_cast<long>(kTable)) return false;
+  table = reinterpret_cast<u64*>(kTable);
+  slots = static_cast<u8*>(map_pages(kSites * kSlotBytes + 4096));
+  if (!slots) return false;
+  u8* stub = slots + kSites * kSlotBytes;  // jmp *0(%rip); address of mino_entry
+  stub[0] = 0xff, stub[1] = 0x25;
+  put32(stub + 2, 0);
+  put64(stub + 6, ptr(mino_entry));
+  protect(ptr(slots), kSites * kSlotBytes + 4096, kProtRead | kProtExec);
+  constexpr u64 kRegisterSyncCore = 64;
+  raw(nr::kMembarrier, kRegisterSyncCore, 0, 0);
+  return true;
+}
+
+// While one of these stands, slots can be made. Other threads go on using those there are.
+class Writable {
+ public:
+  Writable() { set(kProtRead | kProtWrite | kProtExec, kProtRead | kProtWrite); }
+  ~Writable() { set(kProtRead | kProtExec, kProtRead); }
+
+ private:
+  static void set(u64 slots_prot, u64 table_prot) {
+    protect(ptr(slots), kSites * kSlotBytes, slots_prot);
+    protect(kTable, 0x10000, table_prot);
+  }
+};
+
 // Writes a slot that (after `head`, the displaced instruction) enters the hook for the call that
 // returns to `ret`. Answers the seven bytes of the jump to it, or false when the table is full.
 bool make_slot(const u8* head, u32 head_bytes, u64 ret, u32 restart, u8 jump[7]) {
@@ -48,7 +88,6 @@ bool make_slot(const u8* head, u32 head_bytes, u64 ret, u32 restart, u8 jump[7])
   const u32 index = patched_sites++;
   head_bytes_of[index] = static_cast<u8>(head_bytes);
   u8* slot = slots + index * kSlotBytes;
-  protect(ptr(slot), kSlotBytes, kProtRead | kProtWrite | kProtExec);
   u8* p = slot;
   copy(p, head, head_bytes);
   p += head_bytes;
@@ -60,10 +99,7 @@ bool make_slot(const u8* head, u32 head_bytes, u64 ret, u32 restart, u8 jump[7])
   p += 4;
   *p++ = 0xe9;  // jmp to the stub behind the last slot
   put32(p, static_cast<u32>(slots + kSites * kSlotBytes - (p + 4)));
-  protect(ptr(slot), kSlotBytes, kProtRead | kProtExec);
-  protect(kTable, 0x10000, kProtRead | kProtWrite);
   table[index] = ptr(slot);
-  protect(kTable, 0x10000, kProtRead);
   const u32 address = static_cast<u32>(kTable + index * 8);
   jump[0] = 0xff, jump[1] = 0x24, jump[2] = 0x25;
   put32(jump + 3, address);
@@ -179,34 +215,20 @@ void scan(u64 begin, u64 end, const Image& image) {
 
 }  // namespace
 
-bool prepare_patching() {
-  constexpr u64 kPrivateAnonFixedNoreplace = 0x100022;
-  const long low = raw(nr::kMmap, kTable, 0x10000, kProtRead, kPrivateAnonFixedNoreplace, ~0ull, 0);
-  if (low != static_cast<long>(kTable)) return false;
-  table = reinterpret_cast<u64*>(kTable);
-  slots = static_cast<u8*>(map_pages(kSites * kSlotBytes + 4096));
-  if (!slots) return false;
-  u8* stub = slots + kSites * kSlotBytes;  // jmp *0(%rip); address of mino_entry
-  stub[0] = 0xff, stub[1] = 0x25;
-  put32(stub + 2, 0);
-  put64(stub + 6, ptr(mino_entry));
-  protect(ptr(slots), kSites * kSlotBytes + 4096, kProtRead | kProtExec);
-  constexpr u64 kRegisterSyncCore = 64;
-  raw(nr::kMembarrier, kRegisterSyncCore, 0, 0);
-  return true;
-}
-
 void patch_range(u64 begin, u64 end) {
   Image image;
-  if (!image.find(begin) || !image.patchable()) return;
+  if (!prepare() || !image.find(begin) || !image.patchable()) return;
   image.end_where_unreadable(begin, end);
   begin = begin < image.begin() ? image.begin() : begin;
   end = end > image.end() ? image.end() : end;
   if (begin >= end) return;
   lock(patch_lock);
-  protect(begin, end - begin, kProtRead | kProtWrite | kProtExec);
-  scan(begin, end, image);
-  protect(begin, end - begin, kProtRead | kProtExec);
+  {
+    const Writable writable;
+    protect(begin, end - begin, kProtRead | kProtWrite | kProtExec);
+    scan(begin, end, image);
+    protect(begin, end - begin, kProtRead | kProtExec);
+  }
   unlock(patch_lock);
 }
 
@@ -222,32 +244,60 @@ void patch_loaded_images() {
   }
 }
 
-void patch_running_site(u64 site, u64 number) {
+namespace {
+
+// False: never try again.
+bool patch_trapped_site(u64 site, u64 number) {
   u8* p = reinterpret_cast<u8*>(site);
-  if (number >= 512 || p[0] != 0x0f || p[1] != 0x05) return;
+  Image image;
+  if (!image.find(site) || !image.patchable() || !prepare()) return false;
+  image.end_where_unreadable(site, site + 4096);
+  const bool live = other_threads;
+  const u32 displaced = site >= image.begin() + 16 ? head_length(p) : 0;
+  u8* head = p - displaced;
+  u32 loaded = 0;
+  copy(&loaded, head + 1, 4);
+  const bool seven = displaced == 9 ||
+                     (displaced == 6 && !live && image.no_branch_into(site - 5, site)) ||
+                     (displaced == 5 && (head[0] != 0xb8 || loaded == number));
+  const u64 islet = seven ? 0 : image.find_islet(site);
+  if (!seven && !islet) return false;
+  const u64 first = (seven ? ptr(head) : (islet < site ? islet : site)) & ~4095ull;
+  const u64 last = (site > islet + 7 ? site : islet + 7) + 8;
+  const Writable writable;
+  protect(first, last - first, kProtRead | kProtWrite | kProtExec);
+  const bool done = seven ? patch_seven(head, displaced, live) : patch_two(p, islet, live);
+  protect(first, last - first, kProtRead | kProtExec);
+  return done;
+}
+
+}  // namespace
+
+void patch_when_hot(u64 site, u64 number) {
+  Trapped& seen = trapped[(site * 0x9e3779b97f4a7c15) >> 56];
+  if (seen.site != site) {
+    seen = {site, 1};
+    return;
+  }
+  if (seen.times == kNotPatchable || ++seen.times < kHot) return;
+  const u8* p = reinterpret_cast<const u8*>(site);
   if (__atomic_exchange_n(&patch_lock, 1u, __ATOMIC_ACQUIRE))
     return;  // somebody patches; next time
-  Image image;
-  if (p[0] == 0x0f && p[1] == 0x05 && image.find(site) && image.patchable()) {
-    image.end_where_unreadable(site, site + 4096);
-    const u32 displaced = site >= image.begin() + 16 ? head_length(p) : 0;
-    u8* head = p - displaced;
-    u32 loaded = 0;
-    copy(&loaded, head + 1, 4);
-    const bool seven = displaced == 9 || (displaced == 5 && (head[0] != 0xb8 || loaded == number));
-    const u64 islet = seven ? 0 : image.find_islet(site);
-    if (seven || islet) {
-      const u64 first = (seven ? ptr(head) : (islet < site ? islet : site)) & ~4095ull;
-      const u64 last = (site > islet + 7 ? site : islet + 7) + 8;
-      protect(first, last - first, kProtRead | kProtWrite | kProtExec);
-      if (seven) {
-        patch_seven(head, displaced, true);
-      } else {
-        patch_two(p, islet, true);
-      }
-      protect(first, last - first, kProtRead | kProtExec);
-    }
-  }
+  seen.times = 0;
+  if (number >= 512 || p[0] != 0x0f || p[1] != 0x05 || !patch_trapped_site(site, number))
+    seen.times = kNotPatchable;
+  unlock(patch_lock);
+}
+
+void expect_other_threads(bool others) {
+  other_threads = others;
+}
+
+void pause_patching() {
+  lock(patch_lock);
+}
+
+void resume_patching() {
   unlock(patch_lock);
 }
 

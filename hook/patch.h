@@ -22,24 +22,31 @@
 //                 nothing around it changes.
 //
 // What is proven: a site that Syscall User Dispatch has just trapped is an instruction. Without a
-// trap (the patch tier, and before main) only three byte sequences are taken: the seven-byte form
-// with a number of the table, and `syscall` followed by glibc's own compare or preceded by `xor
-// %eax,%eax`.
+// trap (the patch tier) only three byte sequences are taken: the seven-byte form with a number of
+// the table, and `syscall` followed by glibc's own compare or preceded by `xor %eax,%eax`.
+//
+// With a trap, a site is patched when it has trapped a few times. A scan of libc costs as much as
+// a thousand traps, and most processes end before they have made so many calls.
 #pragma once
 
 #include "hook/signals.h"
 
 namespace mino::hook {
 
-// Reserves the pointer table; false if low memory is not to be had (then only `sud` can work).
-bool prepare_patching();
-
-// Patches what is mapped executable now (single-threaded, at start), and what is mapped later.
+// Without a trap: patches what is mapped executable now (single-threaded, at start), and what is
+// mapped later.
 void patch_loaded_images();
 void patch_range(u64 begin, u64 end);
 
-// A trapped site, while other threads may be executing it.
-void patch_running_site(u64 site, u64 number);
+// A site that has just trapped with this number in %eax.
+void patch_when_hot(u64 site, u64 number);
+
+// From here on other threads may execute what is patched; in a forked child, none any more.
+void expect_other_threads(bool others);
+
+// Nothing is half patched between these two: for fork, which copies the text.
+void pause_patching();
+void resume_patching();
 
 // SIGILL: true if it was ours.
 bool on_illegal_instruction(UContext* uc);

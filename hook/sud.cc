@@ -27,7 +27,7 @@ bool on_trap(const SigInfo* info, UContext* uc) {
     uc->rip = ptr(mino_restore_rt);  // needs the stack pointer as it is
     return true;
   }
-  if (settings.patch) patch_running_site(uc->rip - 2, uc->rax);
+  if (settings.patch) patch_when_hot(uc->rip - 2, uc->rax);
   uc->rcx = uc->rip;
   uc->r11 = 2;
   uc->rip = ptr(mino_entry);

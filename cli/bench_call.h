@@ -13,12 +13,12 @@
 
 namespace mino {
 
-struct BenchOptions {
+struct BenchCallOptions {
   bool json = false;
   int64_t iterations = 21;  // samples per figure
   std::string beside;       // run directory of a second device, measured in the same rounds
 };
 
-int bench_call(const RunDir& dir, const BenchOptions& options);
+int bench_call(const RunDir& dir, const BenchCallOptions& options);
 
 }  // namespace mino

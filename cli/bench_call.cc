@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/bench.h"
+#include "cli/bench_call.h"
 
 #include <signal.h>
 #include <unistd.h>
@@ -16,6 +16,7 @@
 #include "cli/commands.h"
 #include "cli/device_client.h"
 #include "cli/measured_process.h"
+#include "cli/samples.h"
 
 namespace mino {
 
@@ -28,45 +29,6 @@ constexpr size_t kSampleBytes = size_t{2}
                                 << 20;  // per sample of a transfer, and between 4 and 200 times
 constexpr size_t kSizes[] = {64, 1024, 16384, 65536, 262144, 1048576};
 constexpr double kIdleSeconds = 2;
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t half = values.size() / 2;
-  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
-}
-
-// The samples of one figure, in the order of the rounds.
-struct Samples {
-  std::vector<double> values;
-
-  json summary() const {
-    std::vector<double> sorted = values;
-    std::sort(sorted.begin(), sorted.end());
-    const size_t last = sorted.size() - 1;
-    return {{"median", median(values)}, {"q1", sorted[last / 4]}, {"q3", sorted[last * 3 / 4]},
-            {"min", sorted.front()},    {"max", sorted.back()},   {"samples", sorted.size()}};
-  }
-};
-
-double least(const Samples& samples) {
-  return *std::min_element(samples.values.begin(), samples.values.end());
-}
-
-// Combined round by round, so that what disturbed one round disturbs both numbers.
-template <class Combine>
-Samples combine(const Samples& a, const Samples& b, Combine f) {
-  Samples result;
-  for (size_t i = 0; i < std::min(a.values.size(), b.values.size()); i++) {
-    result.values.push_back(f(a.values[i], b.values[i]));
-  }
-  return result;
-}
-Samples ratio(const Samples& a, const Samples& b) {
-  return combine(a, b, [](double x, double y) { return x / y; });
-}
-Samples excess(const Samples& a, const Samples& b) {
-  return combine(a, b, [](double x, double y) { return x - y; });
-}
 
 struct Transfer {
   Samples local_send, local_receive, offloaded_send, offloaded_receive, beside_send, beside_receive;
@@ -86,7 +48,7 @@ double cpu_seconds(pid_t pid) {
 
 class Bench {
  public:
-  Bench(const RunDir& dir, const BenchOptions& options) : dir_(dir), options_(options) {}
+  Bench(const RunDir& dir, const BenchCallOptions& options) : dir_(dir), options_(options) {}
 
   Result<json> measure() {
     ::getloadavg(&load_, 1);
@@ -222,17 +184,14 @@ class Bench {
     }
     return json{{"engine", (*status)["engine"]},
                 {"offloaded_fcntl_ns", fcntl_beside_.summary()},
-                {"null_ratio", median(ratio(fcntl_beside_, fcntl_local_).values)},
-                {"null_ratio_best", least(fcntl_beside_) / least(fcntl_local_)},
+                {"null_ratio", ratio(fcntl_beside_, fcntl_local_).median()},
+                {"null_ratio_best", fcntl_beside_.least() / fcntl_local_.least()},
                 {"transfer", transfers}};
   }
 
   // Send and receive together, against local ones.
   static double both(const Samples& send, const Samples& receive, const Transfer& t) {
-    const auto sum = [](const Samples& a, const Samples& b) {
-      return combine(a, b, [](double x, double y) { return x + y; });
-    };
-    return median(ratio(sum(send, receive), sum(t.local_send, t.local_receive)).values);
+    return ratio(sum(send, receive), sum(t.local_send, t.local_receive)).median();
   }
 
   json report(const json& trips, const json& idle) const {
@@ -247,11 +206,11 @@ class Bench {
                            {"ratio", both(t.offloaded_send, t.offloaded_receive, t)}});
     }
     return {
-        {"null_ratio", median(ratio(fcntl_offloaded_, fcntl_local_).values)},
+        {"null_ratio", ratio(fcntl_offloaded_, fcntl_local_).median()},
         // Undisturbed by other programs, if there was any moment without them.
-        {"null_ratio_best", least(fcntl_offloaded_) / least(fcntl_local_)},
-        {"null_ratio_hand_over", median(ratio(fcntl_offloaded_, hand_over_).values)},
-        {"null_ratio_getppid", median(ratio(fcntl_offloaded_, getppid_local_).values)},
+        {"null_ratio_best", fcntl_offloaded_.least() / fcntl_local_.least()},
+        {"null_ratio_hand_over", ratio(fcntl_offloaded_, hand_over_).median()},
+        {"null_ratio_getppid", ratio(fcntl_offloaded_, getppid_local_).median()},
         {"null",
          {{"local_getppid_ns", getppid_local_.summary()},
           {"local_fcntl_ns", fcntl_local_.summary()},
@@ -265,16 +224,16 @@ class Bench {
           {"patch_ns", host_patch_.summary()},
           {"sud_ns", host_sud_.summary()},
           {"auto_ns", host_auto_.summary()},
-          {"patch_extra_ns", median(excess(host_patch_, host_native_).values)},
-          {"sud_extra_ns", median(excess(host_sud_, host_native_).values)},
-          {"auto_extra_ns", median(excess(host_auto_, host_native_).values)}}},
+          {"patch_extra_ns", excess(host_patch_, host_native_).median()},
+          {"sud_extra_ns", excess(host_sud_, host_native_).median()},
+          {"auto_extra_ns", excess(host_auto_, host_native_).median()}}},
         {"idle", idle},
         {"machine", {{"cpus", std::thread::hardware_concurrency()}, {"load_average", load_}}},
     };
   }
 
   const RunDir& dir_;
-  const BenchOptions& options_;
+  const BenchCallOptions& options_;
   std::optional<MeasuredProcess> native_, auto_, patch_, sud_, beside_;
   bool keep_ = false;
   double load_ = 0;  // of the machine, before anything was measured
@@ -285,7 +244,7 @@ class Bench {
 
 }  // namespace
 
-int bench_call(const RunDir& dir, const BenchOptions& options) {
+int bench_call(const RunDir& dir, const BenchCallOptions& options) {
   auto status = ask_device(dir, "status");
   if (!status) return complain(kFailed, status.error().text);
   ::signal(SIGPIPE, SIG_IGN);
