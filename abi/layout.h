@@ -68,7 +68,14 @@ enum class Op : uint32_t {
   kMap = 7,     // args: fd. What mmap of it shall map arrives on the control socket (Mapped)
   kStandIn = 8,  // args: pid of a client, on its host. Result: the task of the device whose
                  // /proc/PID/fd shows what that client has open
+  // Who gets the signals of an open file, on the client's host (linux engine only; with the native
+  // one fcntl says it).
+  kSetOwner = 9,   // args: fd | Owner << 32 | kOnlySocket; pid (0: nobody) | the client's own << 32
+  kGetOwner = 10,  // args: fd | kOnlySocket. Result: Owner << 32 | pid
 };
+
+enum class Owner : uint32_t { kThread = 0, kProcess = 1, kGroup = 2 };
+inline constexpr uint64_t kOnlySocket = 1ull << 63;  // ENOTTY for other files, as FIOSETOWN
 
 enum SubmissionFlags : uint8_t {
   kFlagBell =

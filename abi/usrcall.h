@@ -14,7 +14,7 @@
 #include <stdint.h>
 #endif
 
-#define USRCALL_VERSION 2
+#define USRCALL_VERSION 3
 
 #define USRCALL_PAGE 4096u
 #define USRCALL_RING_SLOTS 8u
@@ -51,6 +51,14 @@ enum { /* abi::Op */
 	USRCALL_OP_NULL = 6,
 	USRCALL_OP_MAP = 7,
 	USRCALL_OP_STAND_IN = 8,
+	USRCALL_OP_SET_OWNER = 9,
+	USRCALL_OP_GET_OWNER = 10,
+};
+
+enum { /* abi::Owner; as fcntl's F_OWNER_TID and so on */
+	USRCALL_OWNER_THREAD = 0,
+	USRCALL_OWNER_PROCESS = 1,
+	USRCALL_OWNER_GROUP = 2,
 };
 
 enum { USRCALL_WINDOW_IN = 1, USRCALL_WINDOW_OUT = 2 };
@@ -157,6 +165,7 @@ struct usrcall_stats {
  *     -> REATTACH;  kernel -> PARKED           lanes are stopped and reset
  *     kernel -> FORK {lane}                    a lane wants a child session
  *     kernel -> MAPPED {id: bytes} + file      for the client to map
+ *     kernel -> SIGNAL {signal}                for the owner of a file
  *     -> FORKED {result, ...} + memory, socket as NEW; the child's id
  *   The end of a session socket is the end of the session.
  */
@@ -172,9 +181,22 @@ enum {
 	USRCALL_FORKED,
 	USRCALL_REPORT,
 	USRCALL_MAPPED,
+	USRCALL_SIGNAL,
 };
 
 #define USRCALL_MAX_GROUPS 64u
+
+/* Numbers of tasks are the client's host's, as the client sees them. */
+struct usrcall_signal {
+	int32_t number;
+	int32_t code; /* si_code; SI_KERNEL: without band and fd */
+	int64_t band;
+	int32_t fd;
+	uint32_t kind; /* USRCALL_OWNER_... */
+	int32_t owner;
+	int32_t client; /* who set it */
+	uint32_t uid, euid; /* of that one, then */
+};
 
 struct usrcall_command {
 	uint32_t type;
@@ -189,7 +211,10 @@ struct usrcall_command {
 	uint32_t group_count;
 	uint64_t capabilities; /* permitted and effective, bit = number */
 	uint32_t groups[USRCALL_MAX_GROUPS];
-	char text[72];
+	union {
+		char text[72];
+		struct usrcall_signal signal;
+	};
 };
 
 #endif

@@ -74,7 +74,12 @@ static_assert(USRCALL_OP_FORK == static_cast<int>(Op::kFork) &&
               USRCALL_OP_IMPORT == static_cast<int>(Op::kImport) &&
               USRCALL_OP_NULL == static_cast<int>(Op::kNull) &&
               USRCALL_OP_MAP == static_cast<int>(Op::kMap) &&
-              USRCALL_OP_STAND_IN == static_cast<int>(Op::kStandIn));
+              USRCALL_OP_STAND_IN == static_cast<int>(Op::kStandIn) &&
+              USRCALL_OP_SET_OWNER == static_cast<int>(Op::kSetOwner) &&
+              USRCALL_OP_GET_OWNER == static_cast<int>(Op::kGetOwner));
+static_assert(USRCALL_OWNER_THREAD == static_cast<int>(Owner::kThread) &&
+              USRCALL_OWNER_PROCESS == static_cast<int>(Owner::kProcess) &&
+              USRCALL_OWNER_GROUP == static_cast<int>(Owner::kGroup));
 static_assert(static_cast<int>(USRCALL_AWAKE) == static_cast<int>(kAwake) &&
               static_cast<int>(USRCALL_ON_FUTEX) == static_cast<int>(kOnFutex) &&
               static_cast<int>(USRCALL_ON_BELL) == static_cast<int>(kOnBell));

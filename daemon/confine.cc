@@ -17,11 +17,11 @@ namespace mino {
 namespace {
 
 // Of what a client has, this is of use on the device: its network, raw sockets, low ports, locked
-// ring buffers (AF_PACKET), and setuid() and its like, which a proxy repeats after its client.
-constexpr int kUseful[] = {CAP_CHOWN,         CAP_FOWNER,   CAP_DAC_OVERRIDE,
-                           CAP_NET_ADMIN,     CAP_NET_RAW,  CAP_NET_BIND_SERVICE,
-                           CAP_NET_BROADCAST, CAP_IPC_LOCK, CAP_SETUID,
-                           CAP_SETGID};
+// ring buffers (AF_PACKET), signals to owners of its sockets (F_SETOWN), and setuid() and its like,
+// which a proxy repeats after its client.
+constexpr int kUseful[] = {CAP_CHOWN,   CAP_FOWNER,           CAP_DAC_OVERRIDE,  CAP_NET_ADMIN,
+                           CAP_NET_RAW, CAP_NET_BIND_SERVICE, CAP_NET_BROADCAST, CAP_IPC_LOCK,
+                           CAP_SETUID,  CAP_SETGID,           CAP_KILL};
 
 Result<void> enter_namespaces(const Confinement& to) {
   if (::setns(to.netns, CLONE_NEWNET) != 0) return errno_error("setns(network)");

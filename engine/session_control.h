@@ -52,6 +52,7 @@ class SessionControl {
   bool watch(int fd);
   int socket() const { return socket_.get(); }
   int minod() const { return minod_.get(); }
+  int client() const { return client_.get(); }  // pidfd, or -1
 
  private:
   bool handle(Incoming& incoming);

@@ -4,6 +4,7 @@
 // comes first and goes last; a number is flagged offloaded exactly while the device has it.
 #include "hook/dispatch.h"
 #include "hook/epoll_shadow.h"
+#include "hook/owner.h"
 #include "hook/patch.h"
 #include "hook/user.h"
 
@@ -186,30 +187,17 @@ long do_fcntl(ThreadState* ts, const abi::Row& row) {
   const u8 flags = ts->process->flags(fd);
   if (flags & kPrivate) return err::kBadF;
   if (!on_device(flags)) return kLocal;
-  constexpr u64 kFDupFd = 0, kFGetFd = 1, kFSetFd = 2, kFSetOwn = 8, kFGetOwn = 9, kFSetSig = 10,
-                kFGetSig = 11, kFSetOwnEx = 15, kFGetOwnEx = 16, kFDupFdCloexec = 1030;
+  constexpr u64 kFDupFd = 0, kFGetFd = 1, kFSetFd = 2, kFDupFdCloexec = 1030;
   switch (f.rsi) {
     case kFDupFd:
     case kFDupFdCloexec:
       return dup_from(ts, fd, f.rdx, f.rsi == kFDupFdCloexec);
     case kFGetFd:
     case kFSetFd:  // properties of the descriptor
-    case kFGetOwn:
-    case kFGetSig:
-    case kFGetOwnEx:
-      return kLocal;
-    // Signals to processes of this host: a kernel that has them sends them; the placeholder
-    // remembers.
-    case kFSetOwn:
-    case kFSetSig:
-    case kFSetOwnEx:
-      if ((flags & kOffloaded) && !settings.netns) {
-        const long result = offload_frame(ts, row);
-        if (is_error(result)) return result;
-      }
       return kLocal;
     default:
-      return flags & kOffloaded ? offload_frame(ts, row) : kLocal;
+      if (!(flags & kOffloaded)) return kLocal;
+      return is_owner_fcntl(f.rsi) ? owner_fcntl(ts, row) : offload_frame(ts, row);
   }
 }
 
@@ -251,7 +239,8 @@ long do_ioctl(ThreadState* ts, const abi::Row& row) {
   constexpr u32 kFioclex = 0x5451, kFionclex = 0x5450;
   const u32 request = static_cast<u32>(f.rsi);
   if (request == kFioclex || request == kFionclex) return kLocal;
-  if (flags & kOffloaded) return offload_frame(ts, row);
+  if (flags & kOffloaded)
+    return is_owner_ioctl(request) ? owner_ioctl(ts, row) : offload_frame(ts, row);
   return flags == 0 && about_interfaces(f.rdi, request) ? ask_device(ts, row) : kLocal;
 }
 

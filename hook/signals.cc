@@ -55,7 +55,7 @@ SigAction kernel_action(u64 flags) {
 void die_by(int sig, const SigInfo* info) {
   SigAction action{};
   kernel_sigaction(sig, &action, nullptr);
-  if (info->code <= 0) {
+  if (info->code <= 0 || !(bit(sig) & kSynchronous)) {
     raw(nr::kRtTgsigqueueinfo, static_cast<u64>(raw(nr::kGetpid)),
         static_cast<u64>(raw(nr::kGettid)), static_cast<u64>(sig), ptr(info));
   }  // else: the instruction is executed again and faults again
@@ -101,7 +101,17 @@ void show_application_context(ThreadState* ts, UContext* uc) {
   __atomic_store_n(&ts->in_hook, kOutside, __ATOMIC_RELEASE);
 }
 
+// What the linux engine's session process passes on (engine/linux/delivery.h) cannot say that a
+// kernel has sent it: the code stands in si_errno.
+void restore_code(int sig, SigInfo* info) {
+  constexpr int kSiSigio = -5;
+  if (info->code != kSiSigio || info->error == 0 || (bit(sig) & kSynchronous)) return;
+  info->code = info->error;
+  info->error = 0;
+}
+
 u64 on_signal(int sig, SigInfo* info, UContext* uc) {
+  restore_code(sig, info);
   ThreadState* ts = this_thread();
   Process* process = ts ? ts->process : main_process();
   const bool fault = info->code > 0 && (bit(sig) & kSynchronous);

@@ -169,6 +169,7 @@ static struct usrcall_session *make_session(const struct usrcall_command *comman
 		goto bad;
 	refcount_set(&session->users, 1);
 	init_waitqueue_head(&session->wait);
+	INIT_LIST_HEAD(&session->owners);
 	session->id = command->id;
 	session->lane_count = command->lane_count;
 	session->arena_bytes = command->arena_bytes;

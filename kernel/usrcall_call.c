@@ -345,6 +345,9 @@ static s64 operation(struct usrcall_lane *lane)
 		return usrcall_map_file(lane, lane->args[0]);
 	case USRCALL_OP_STAND_IN:
 		return stand_in(lane->args[0]);
+	case USRCALL_OP_SET_OWNER:
+	case USRCALL_OP_GET_OWNER:
+		return usrcall_owner(lane);
 	default:
 		return -ENOSYS;
 	}

@@ -7,6 +7,7 @@
  *   usrcall_lane.c   lanes and their waiting
  *   usrcall_call.c   what a lane executes
  *   usrcall_split.c  user memory of a lane
+ *   usrcall_owner.c  who gets the signals of open files
  *   usrcall_ring.c   packet rings that clients map
  *   usrcall_user.c   the host's system calls
  */
@@ -39,6 +40,8 @@ struct usrcall_session {
 	bool fork_answered, fork_busy;
 	struct usrcall_command start;	/* NEW: credentials and name */
 	bool forked;			/* by a lane: those are inherited */
+	struct list_head owners;	/* usrcall_owner.c */
+	u32 owner_count;
 	struct usrcall_lane *lanes[USRCALL_MAX_LANES];
 };
 
@@ -122,6 +125,9 @@ struct usrcall_submission *usrcall_next(struct usrcall_lane *lane);
 /* usrcall_call.c */
 s64 usrcall_execute(struct usrcall_lane *lane);
 int usrcall_take_rights(const struct usrcall_command *start);
+
+/* usrcall_owner.c */
+s64 usrcall_owner(struct usrcall_lane *lane);
 
 /* usrcall_ring.c */
 int usrcall_map_file(struct usrcall_lane *lane, int fd);

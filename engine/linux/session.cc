@@ -20,6 +20,7 @@
 
 #include "base/log.h"
 #include "channel/futex.h"
+#include "engine/linux/delivery.h"
 
 namespace mino {
 
@@ -180,6 +181,9 @@ int LinuxSession::ready(int) {
       return fork_session(command.lane);
     case USRCALL_MAPPED:
       return post_mapped(socket(), file.get(), command.id) ? kServing : kClientGone;
+    case USRCALL_SIGNAL:
+      deliver(command.signal, {client(), heritage_.stats->client_pid.load()});
+      return kServing;
     default:
       return kOutOfResources;
   }

@@ -82,10 +82,10 @@ class Attacker {
 
   bool request(LaneClient& lane) {
     abi::Submission& slot = lane.next();
-    slot.nr = number();
     slot.install_fd =
         pick(3) == 0 ? static_cast<int32_t>(random_()) : static_cast<int32_t>(pick(32));
     slot.kind = static_cast<uint8_t>(pick(50) == 0 ? pick(256) : pick(20) == 0 ? 2 : 1);
+    slot.nr = slot.kind == 2 ? static_cast<uint32_t>(pick(12)) : number();
     slot.flags = static_cast<uint8_t>(pick(4));
     slot.arch = static_cast<uint8_t>(pick(50) == 0 ? pick(256) : 1);
     for (uint64_t& arg : slot.args) arg = argument();
