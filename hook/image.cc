@@ -117,31 +117,35 @@ bool Image::scan_maps(u64 from, u64 containing) {
   const long fd = raw(nr::kOpen, ptr("/proc/self/maps"), 0x80000, 0);
   if (is_error(fd)) return false;
   char buffer[4096 + 1];
-  u64 have = 0, file_begin = 0, file_inode = 0;
-  bool found = false;
-  while (!found) {
+  u64 have = 0, file_begin = 0;
+  Line run{};  // neighbours that are parts of one mapping; patched pages split it
+  bool found = false, complete = false;
+  while (!complete) {
     const long got = raw(nr::kRead, static_cast<u64>(fd), ptr(buffer + have), 4096 - have);
     if (got <= 0) break;
     have += static_cast<u64>(got);
     buffer[have] = 0;
     u64 start = 0;
-    for (u64 i = 0; i < have && !found; i++) {
+    for (u64 i = 0; i < have && !complete; i++) {
       if (buffer[i] != '\n') continue;
       buffer[i] = 0;
       const Line line = parse_line(buffer + start);
       start = i + 1;
-      if (line.inode != file_inode || line.inode == 0) {
-        file_inode = line.inode;
-        file_begin = line.begin;
-      }
-      const bool wanted = containing ? containing >= line.begin && containing < line.end
-                                     : line.begin >= from && line.permissions[2] == 'x';
-      if (!wanted) continue;
-      begin_ = line.begin;
-      end_ = line.end;
+      if (line.inode != run.inode || line.inode == 0) file_begin = line.begin;
+      const bool goes_on = line.begin == run.end && line.inode == run.inode &&
+                           equal(line.permissions, run.permissions);
+      complete = found && !goes_on;
+      if (complete) break;
+      const u64 begin = goes_on ? run.begin : line.begin;
+      run = line;
+      run.begin = begin;
+      found |= containing ? containing >= line.begin && containing < line.end
+                          : line.begin >= from && line.permissions[2] == 'x';
+      if (!found) continue;
+      begin_ = run.begin;
+      end_ = run.end;
       file_begin_ = file_begin;
       patchable_ = line.has_path && line.inode != 0 && equal(line.permissions, "r-xp");
-      found = true;
     }
     copy(buffer, buffer + start, have - start);
     have -= start;
