@@ -263,8 +263,21 @@ void close_private(Process* process, int& fd) {
   fd = -1;
 }
 
+namespace {
+
+// The device makes files as this process would. (A umask can only be asked for by setting one.)
+void follow_umask(ThreadState* ts) {
+  constexpr long kUmask = 95;
+  const u64 args[6] = {static_cast<u64>(raw(kUmask, 077))};
+  raw(kUmask, args[0]);
+  offload(ts, *abi::find_row(kUmask), args, -1, 0, kNoCancel);
+}
+
+}  // namespace
+
 long ready(ThreadState* ts) {
   Session& session = ts->process->session;
+  bool connected = false;
   u32 none = static_cast<u32>(SessionStatus::kNone);
   auto* status = reinterpret_cast<u32*>(&session.status);
   while (__atomic_load_n(status, __ATOMIC_ACQUIRE) != static_cast<u32>(SessionStatus::kLive)) {
@@ -282,6 +295,7 @@ long ready(ThreadState* ts) {
     __atomic_store_n(status, static_cast<u32>(good ? SessionStatus::kLive : SessionStatus::kNone),
                      __ATOMIC_RELEASE);
     if (!good) return err::kNetDown;
+    connected = true;
   }
   if (ts->has_lane) return 0;
   if (!claim_lane(ts)) return err::kNoBufs;
@@ -292,6 +306,7 @@ long ready(ThreadState* ts) {
   ts->submit_position = ts->lane.control->submission_position.load(std::memory_order_acquire);
   ts->complete_position = ts->lane.control->completion_position.load(std::memory_order_acquire);
   ts->has_lane = true;
+  if (connected) follow_umask(ts);
   return 0;
 }
 

@@ -461,6 +461,12 @@ def root_client(t, served):
     root.end()
 
 
+def inherited_umask(t, served):
+    """A program that makes a file has the umask that it was started with."""
+    t.offloaded("sh", "-c", f"umask 026; exec touch {served}/inherited").ok()
+    check_equal(oct((served / "inherited").stat().st_mode & 0o777), "0o640", "mode under umask 026")
+
+
 def main(t):
     if t.native or os.environ.get("MINO_ENGINE") != "linux":
         harness.skip("the native engine's files are the machine's own")
@@ -487,6 +493,7 @@ def main(t):
     symbolic_links(both, outside, beside)
     both.end()
     root_client(t, served)
+    inherited_umask(t, served)
     t.wait_no_sessions()
     check_equal(held(), [str(beside), str(served)], "the files that the instance holds")
     check_equal(t.device.status()["instances"][0]["pid"], instance, "the instance")
