@@ -38,6 +38,26 @@
 
 #define TABLE_BITS 13
 
+// The caller's registers are in the ThreadState at %rbx: for debuggers, which then see the program's own stack
+// behind the hook's. DWARF 5, 6.4.2: CFA = *(rbx + F_RSP); register = *(rbx + F_…).
+        .macro cfi_frame_in_thread_state
+        .cfi_escape 0xf, 0x4, 0x73, 0xc8, 0x0, 0x6  // the CFA: F_RSP
+        .cfi_escape 0x10, 0x0, 0x2, 0x73, 0x10  // rax
+        .cfi_escape 0x10, 0x3, 0x2, 0x73, 0x18  // rbx
+        .cfi_escape 0x10, 0x1, 0x2, 0x73, 0x28  // rdx
+        .cfi_escape 0x10, 0x4, 0x2, 0x73, 0x30  // rsi
+        .cfi_escape 0x10, 0x5, 0x2, 0x73, 0x38  // rdi
+        .cfi_escape 0x10, 0x6, 0x3, 0x73, 0xc0, 0x0  // rbp
+        .cfi_escape 0x10, 0x8, 0x3, 0x73, 0xd0, 0x0  // r8
+        .cfi_escape 0x10, 0x9, 0x3, 0x73, 0xd8, 0x0  // r9
+        .cfi_escape 0x10, 0xa, 0x3, 0x73, 0xe0, 0x0  // r10
+        .cfi_escape 0x10, 0xc, 0x3, 0x73, 0xe8, 0x0  // r12
+        .cfi_escape 0x10, 0xd, 0x3, 0x73, 0xf0, 0x0  // r13
+        .cfi_escape 0x10, 0xe, 0x3, 0x73, 0xf8, 0x0  // r14
+        .cfi_escape 0x10, 0xf, 0x3, 0x73, 0x80, 0x1  // r15
+        .cfi_escape 0x10, 0x10, 0x3, 0x73, 0x88, 0x1  // rip
+        .endm
+
         .text
         .hidden mino_dispatch, mino_thread_new, mino_on_signal, mino_child_start
         .hidden mino_interest, mino_threads
@@ -126,6 +146,7 @@ mino_entry:
         .cfi_undefined rip
         mov     %rdx, %rdi
         mov     %rdx, %rbx
+        cfi_frame_in_thread_state
         xor     %ebp, %ebp
         cld
         call    mino_dispatch           // 0: handled, result in F_RAX; 1: execute on the host
@@ -313,7 +334,10 @@ mino_exit_end:
         .hidden mino_interruptible_abort
         .type mino_interruptible, @function
 mino_interruptible:
+        .cfi_startproc
         push    %rbx
+        .cfi_def_cfa_offset 16
+        .cfi_offset rbx, -16
         mov     %rdi, %rbx
         mov     %rsi, %rax
         mov     %rdx, %r11
@@ -329,11 +353,15 @@ mino_interruptible_begin:
 mino_interruptible_syscall:
         syscall
         pop     %rbx
+        .cfi_def_cfa_offset 8
         ret
 mino_interruptible_abort:
+        .cfi_def_cfa_offset 16
         mov     $-512, %rax             // ERESTARTSYS: nothing happened
         pop     %rbx
+        .cfi_def_cfa_offset 8
         ret
+        .cfi_endproc
 
 // Fault-safe copy: long mino_copy(void* to, const void* from, size_t n) = bytes NOT copied. A fault inside
 // moves %rip to mino_copy_fault with %rcx = bytes left.
