@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Fuzz target: the interpreter of seccomp filters, which must end and stay inside its program,
+// whatever that is; and with the same call it answers the same.
+#include "fuzz/input.h"
+#include "hook/bpf.h"
+
+using namespace mino;
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  Input input(data, size);
+  hook::SeccompData call{};
+  input.bytes(&call, sizeof call);
+  const uint32_t count = static_cast<uint32_t>(input.left() / sizeof(hook::BpfInstruction));
+  auto* const code = new hook::BpfInstruction[count];  // of exactly this size
+  input.bytes(code, count * sizeof *code);
+  const uint32_t answer = hook::run_bpf(code, count, call);
+  REQUIRE(hook::run_bpf(code, count, call) == answer);
+  delete[] code;
+  return 0;
+}
