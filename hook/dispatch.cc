@@ -3,6 +3,7 @@
 // From a trapped system call to its handler, and from the handler's answer back to the application.
 #include "hook/dispatch.h"
 
+#include "hook/seccomp.h"
 #include "hook/signals.h"
 #include "hook/trace.h"
 
@@ -139,6 +140,8 @@ long offload_new_fd(ThreadState* ts, const abi::Row& row, const u64 args[6], boo
 extern "C" __attribute__((visibility("hidden"))) long mino_dispatch(mino::hook::ThreadState* ts) {
   using namespace mino::hook;
   Frame& f = ts->frame;
+  if (ts->filters && !filters_allow_frame(ts)) [[unlikely]]
+    return 1;
   const mino::abi::Row& row = *mino::abi::find_row(f.rax);
   ts->call_trips = ts->call_upcalls = 0;
   trace_begin(ts);

@@ -2,8 +2,8 @@
 //
 // MINO_RUN in and out. Its form (written by cli/run, read here):
 //   v=1;sock=PATH;hook=auto|patch|sud;windows=0|1;arena=N;trace=FD;families=2,10;netlinks=0,4;paths=A:B;orig=0|1;instance=N;netns=0|1;load=0|1
-//   and, added by the hook itself across exec:  ;s=FD;p=FD
-//   and last, where this library is executed in a program's place:  ;x=PATH
+//   and, added by the hook itself across exec:  ;s=FD;p=FD, and under a seccomp filter
+//   ;r=ADDRESS;f=FD and last, where this library is executed in a program's place:  ;x=PATH
 #include "hook/environment.h"
 
 #include <initializer_list>
@@ -74,8 +74,7 @@ bool without_library(char* value) {
 
 }  // namespace
 
-bool read_environment(char** envp, int* socket, int* placeholder) {
-  *socket = *placeholder = -1;
+bool read_environment(char** envp, Inherited& inherited) {
   char** keep = envp;
   for (char** e = envp; *e; e++) {
     if (starts_with(*e, kPreload) && !without_library(*e + sizeof kPreload - 1)) continue;
@@ -127,9 +126,13 @@ bool read_environment(char** envp, int* socket, int* placeholder) {
         else if (is("orig"))
           settings.preload_was_set = *number == '1';
         else if (is("s"))
-          own = true, *socket = static_cast<int>(parse_number(number));
+          own = true, inherited.socket = static_cast<int>(parse_number(number));
         else if (is("p"))
-          own = true, *placeholder = static_cast<int>(parse_number(number));
+          own = true, inherited.placeholder = static_cast<int>(parse_number(number));
+        else if (is("r"))
+          own = true, settings.home = parse_number(number);
+        else if (is("f"))
+          own = true, inherited.filters = static_cast<int>(parse_number(number));
       }
       const char* next = s;
       while (*next && *next != ';') next++;
@@ -161,7 +164,7 @@ u64 count_pointers(u64 array) {
 }  // namespace
 
 ExecEnvironment::ExecEnvironment(Process* process, u64 envp, const ProgramFile* file,
-                                 const char* path, u64 argv)
+                                 const char* path, u64 argv, int filters)
     : process_(process), arguments_(argv) {
   const u64 count = count_pointers(envp);
   const u64 argc = file && file->script ? count_pointers(argv) : 0;
@@ -225,6 +228,10 @@ ExecEnvironment::ExecEnvironment(Process* process, u64 envp, const ProgramFile* 
     text = print_number(text, static_cast<u64>(process->session.socket));
     text = print(text, ";p=");
     text = print_number(text, static_cast<u64>(process->session.placeholder));
+  }
+  if (filters >= 0) {
+    text = print_number(print(text, ";r="), settings.home);
+    text = print_number(print(text, ";f="), static_cast<u64>(filters));
   }
   if (file) text = print(print(text, ";x="), file->path);
   *text = 0;

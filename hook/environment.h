@@ -10,15 +10,22 @@
 
 namespace mino::hook {
 
+// Descriptors that the program before left for this one, or -1.
+struct Inherited {
+  int socket = -1, placeholder = -1;  // the session's
+  int filters = -1;                   // hook/seccomp.h
+};
+
 // Reads MINO_RUN into `settings`, and removes the hook's traces from envp (in place). Answers
-// whether we run under mino; `socket` and `placeholder` are the inherited session's, or -1.
-bool read_environment(char** envp, int* socket, int* placeholder);
+// whether we run under mino.
+bool read_environment(char** envp, Inherited& inherited);
 
 class ExecEnvironment {
  public:
   // `file`: what libminoc.so, executed in its place, shall load; or nullptr. `path` and `argv` are
-  // what execve was given.
-  ExecEnvironment(Process* process, u64 envp, const ProgramFile* file, const char* path, u64 argv);
+  // what execve was given; `filters` the memfd of this thread's seccomp filters, or -1.
+  ExecEnvironment(Process* process, u64 envp, const ProgramFile* file, const char* path, u64 argv,
+                  int filters);
   ~ExecEnvironment();
   ExecEnvironment(const ExecEnvironment&) = delete;
   ExecEnvironment& operator=(const ExecEnvironment&) = delete;

@@ -5,9 +5,13 @@
 #include "hook/hold.h"
 #include "hook/call.h"
 #include "hook/environment.h"
+#include "hook/home.h"
 #include "hook/mem.h"
 #include "hook/patch.h"
+#include "hook/seccomp.h"
 #include "hook/sud.h"
+
+extern "C" __attribute__((visibility("hidden"))) void mino_arrive(char** envp);
 
 namespace mino::hook {
 
@@ -29,10 +33,10 @@ bool has_fsgsbase(char** envp) {
 
 }  // namespace
 
-bool prepare_to_hold(char** envp) {
+bool prepare_to_hold(char** envp, bool reachable) {
   const bool usable = has_fsgsbase(envp);
-  int socket, placeholder;
-  if (!read_environment(envp, &socket, &placeholder)) return false;
+  Inherited inherited;
+  if (!read_environment(envp, inherited) || !reachable) return false;
   if (!usable) {
     say("mino: this machine lacks FSGSBASE; nothing will be offloaded\n");
     return false;
@@ -42,6 +46,10 @@ bool prepare_to_hold(char** envp) {
   ThreadState* ts = make_thread(process);
   if (!process->fds || !ts || !enter_thread(ts, fs_base())) {
     say("mino: out of memory; nothing will be offloaded\n");
+    return false;
+  }
+  if (inherited.filters >= 0 && !(ts->filters = load_filters(inherited.filters))) {
+    say("mino: out of memory for the seccomp filters; nothing will be offloaded\n");
     return false;
   }
   if (settings.trace_fd >= 0) process->set_flags(static_cast<u64>(settings.trace_fd), kPrivate);
@@ -54,11 +62,32 @@ bool prepare_to_hold(char** envp) {
   install_signal_handlers(process);
   learn_open_limit(process);
   open_synchronous_signals(ts);
-  if (socket >= 0) reattach(ts, socket, placeholder);
+  if (inherited.socket >= 0) reattach(ts, inherited.socket, inherited.placeholder);
   return true;
 }
 
+namespace {
+
+// Patching opens a file and changes memory, which a seccomp filter may not allow.
+bool may_patch() {
+  const ThreadState* ts = this_thread();
+  return !ts->filters || (filters_allow_own(ts, nr::kOpenat, kFdCwd) &&
+                          filters_allow_own(ts, nr::kMprotect, base(), 4096, 7) &&
+                          filters_allow_own(ts, nr::kMprotect, base(), 4096, 5) &&
+                          filters_allow_own(ts, nr::kMprotect, base(), 4096, 3) &&
+                          filters_allow_own(ts, nr::kMprotect, base(), 4096, 1));
+}
+
+}  // namespace
+
 void take_hold() {
+  if (settings.patch && !may_patch()) {
+    settings.patch = false;
+    if (!settings.sud) {
+      say("mino: the seccomp filter does not let --hook patch work (openat, mprotect); nothing "
+          "will be offloaded\n");
+    }
+  }
   const bool trapped = settings.sud && arm_dispatch();
   if (settings.patch && !trapped) patch_loaded_images();
   if (settings.sud && !trapped && patched_sites == 0) {
@@ -68,10 +97,29 @@ void take_hold() {
 
 namespace {
 
+void hold(char** envp, bool reachable) {
+  if (prepare_to_hold(envp, reachable)) take_hold();
+}
+
 __attribute__((constructor)) void start(int, char**, char** envp) {
-  if (prepare_to_hold(envp)) take_hold();
+  const u64 home = home_in(envp);
+  if (!home || home == base()) return hold(envp, true);
+  const long error = map_at_home(envp, home);
+  if (error == 0) {
+    reinterpret_cast<void (*)(char**)>(at_home(home, reinterpret_cast<const void*>(mino_arrive)))(
+        envp);
+  } else {
+    tell_no_way_home(error);
+    hold(envp, false);
+  }
 }
 
 }  // namespace
 
 }  // namespace mino::hook
+
+// The first thing that the copy at home does.
+extern "C" __attribute__((visibility("hidden"))) void mino_arrive(char** envp) {
+  mino::hook::relocate();
+  mino::hook::hold(envp, true);
+}

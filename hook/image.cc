@@ -114,7 +114,7 @@ void Image::end_where_unreadable(u64 from, u64 to) {
 }
 
 bool Image::scan_maps(u64 from, u64 containing) {
-  const long fd = raw(nr::kOpen, ptr("/proc/self/maps"), 0x80000, 0);
+  const long fd = raw(nr::kOpenat, kFdCwd, ptr("/proc/self/maps"), 0x80000, 0);
   if (is_error(fd)) return false;
   char buffer[4096 + 1];
   u64 have = 0, file_begin = 0;

@@ -13,6 +13,7 @@
 #include "hook/environment.h"
 #include "hook/mem.h"
 #include "hook/patch.h"
+#include "hook/seccomp.h"
 #include "hook/signals.h"
 #include "hook/sud.h"
 #include "hook/user.h"
@@ -157,6 +158,7 @@ long clone_sharing(ThreadState* ts, const Request& request) {
       ts->deferred;  // if so, it inherits the mask of that state, and leaves by the window too
   child->window_mask = ts->window_mask;
   child->resume_mask = ts->resume_mask;
+  inherit_filters(child, ts);
   child->in_hook = kInside;
   const bool vfork = a.flags & kCloneVfork;
   child->suspended = same_fs_base && vfork ? ts : nullptr;
@@ -221,6 +223,21 @@ bool exec_path(const Frame& f, bool at, char* path) {
   return true;
 }
 
+// To load a static program, the hook makes calls that such a program needs not be allowed.
+bool may_look(const ThreadState* ts, const char* path) {
+  if (!ts->filters ||
+      (filters_allow_own(ts, nr::kOpenat, kFdCwd, ptr(path)) &&
+       filters_allow_own(ts, nr::kMmap, 0, 4096, 1) && filters_allow_own(ts, nr::kClose, 3)))
+    return true;
+  char text[kMaxProgramPath + 160];
+  char* end = print(print(text, "mino: "), path);
+  end = print(end,
+              ": the seccomp filter does not let mino look at it (openat, mmap, close); if it is a "
+              "static program, its calls stay on the host\n");
+  raw(nr::kWrite, 2, ptr(text), static_cast<u64>(end - text));
+  return false;
+}
+
 }  // namespace
 
 long do_exec(ThreadState* ts, const abi::Row& row) {
@@ -233,14 +250,24 @@ long do_exec(ThreadState* ts, const abi::Row& row) {
   const bool own = named && is_own_executable(path);
   if (own) print(path, settings.executable)[0] = 0;
   // Without the trap, programs that ld.so does not start would run unseen, behind a foreign name.
-  constexpr long kAccess = 21;
   constexpr u64 kExecute = 1;
-  const bool load = named && settings.sud && settings.library[0] &&
+  const bool load = named && settings.sud && settings.library[0] && may_look(ts, path) &&
                     needs_loading(path, settings.load_all, file) &&
-                    raw(kAccess, ptr(settings.library), kExecute) == 0;
-  ExecEnvironment environment(ts->process, envp, load ? &file : nullptr, path, argv);
-  if (!environment.valid()) return kLocal;
+                    raw(nr::kFaccessat2, kFdCwd, ptr(settings.library), kExecute, 0) == 0;
+  int filters = -1;
+  if (ts->filters) {
+    const long fd = save_filters(ts->filters);
+    if (is_error(fd)) return fd;
+    filters = make_private(ts->process, static_cast<int>(fd));
+  }
+  ExecEnvironment environment(ts->process, envp, load ? &file : nullptr, path, argv, filters);
+  if (!environment.valid()) {
+    close_private(ts->process, filters);
+    return kLocal;
+  }
   keep_across_exec(ts->process, true);
+  constexpr u64 kFSetFd = 2;
+  if (filters >= 0) raw(nr::kFcntl, static_cast<u64>(filters), kFSetFd, 0);
   const u64 in_place[6] = {f.rdi, f.rsi, at ? argv : environment.pointer(), environment.pointer(),
                            f.r8};
   const u64 by_path[6] = {ptr(load ? settings.library : path), environment.arguments(),
@@ -248,6 +275,7 @@ long do_exec(ThreadState* ts, const abi::Row& row) {
   long result = load || own ? mino_interruptible(ts, nr::kExecve, by_path)
                             : mino_interruptible(ts, row.nr, in_place);
   keep_across_exec(ts->process, false);
+  close_private(ts->process, filters);
   // A signal was deferred: its handler runs first, and the new image must not inherit our mask.
   if (result == abi::kErestartsys) result = abi::kErestartnointr;
   return result;
@@ -369,10 +397,8 @@ long do_guard(ThreadState* ts, const abi::Row& row) {
     if (result == 0 && f.rdi == kArchSetFs) move_thread(ts, f.rsi);
     return result;
   }
-  constexpr int kSeccomp = 317;
-  constexpr u64 kSetModeFilter = 1, kPrSetSeccomp = 22, kModeFilter = 2;
-  if (row.nr == kSeccomp) return f.rdi == kSetModeFilter ? do_seccomp(ts, row) : kLocal;
-  if (row.nr == nr::kPrctl && f.rdi == kPrSetSeccomp && f.rsi == kModeFilter)
+  constexpr u64 kPrSetSeccomp = 22;
+  if (row.nr == nr::kSeccomp || (row.nr == nr::kPrctl && f.rdi == kPrSetSeccomp))
     return do_seccomp(ts, row);
   if (row.nr == nr::kPrctl)
     return f.rdi == kPrSetSyscallUserDispatch && settings.sud ? err::kInval : kLocal;

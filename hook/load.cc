@@ -4,13 +4,13 @@
 // it as the kernel would have, with the stack that the kernel made. So the hook is there before the
 // first instruction of a static program, and of ld.so.
 #include "hook/hold.h"
+#include "hook/home.h"
 #include "hook/mem.h"
 #include "hook/process.h"
 #include "hook/program_file.h"
 
 extern "C" {
-extern const char __ehdr_start[] __attribute__((visibility("hidden")));
-extern const mino::hook::u64 _DYNAMIC[] __attribute__((visibility("hidden")));
+extern const char mino_start[] __attribute__((visibility("hidden")));
 [[noreturn]] void mino_enter_program(mino::hook::u64* stack, mino::hook::u64 start)
     __attribute__((visibility("hidden")));
 }
@@ -18,23 +18,6 @@ extern const mino::hook::u64 _DYNAMIC[] __attribute__((visibility("hidden")));
 namespace mino::hook {
 
 namespace {
-
-// What ld.so would do; this library has relative relocations only.
-void relocate() {
-  constexpr u64 kRela = 7, kRelaBytes = 8;
-  struct Rela {
-    u64 offset, info, addend;
-  };
-  const u64 base = ptr(__ehdr_start);
-  u64 at = 0, bytes = 0;
-  for (const u64* entry = _DYNAMIC; entry[0]; entry += 2) {
-    if (entry[0] == kRela) at = base + entry[1];
-    if (entry[0] == kRelaBytes) bytes = entry[1];
-  }
-  const auto* rela = reinterpret_cast<const Rela*>(at);
-  for (u64 i = 0; i < bytes / sizeof(Rela); i++)
-    *reinterpret_cast<u64*>(base + rela[i].offset) = base + rela[i].addend;
-}
 
 [[noreturn]] void give_up(const char* what, long error) {
   char text[kMaxProgramPath + 80];
@@ -57,7 +40,7 @@ void take_name(const char* path) {
 
 // What /proc/self/exe shall say.
 void learn_executable(const char* path) {
-  const long fd = raw(nr::kOpen, ptr(path), 0x80000 | 0x200000);  // O_CLOEXEC, O_PATH
+  const long fd = raw(nr::kOpenat, kFdCwd, ptr(path), 0x80000 | 0x200000);  // O_CLOEXEC, O_PATH
   if (is_error(fd)) return;
   char link[40];
   print_number(print(link, "/proc/self/fd/"), static_cast<u64>(fd))[0] = 0;
@@ -106,17 +89,23 @@ alignas(64) u64 first_block[8];
 extern "C" __attribute__((visibility("hidden"), noreturn)) void mino_load(mino::hook::u64* stack) {
   using namespace mino::hook;
   relocate();
+  const u64 argc = stack[0];
+  char** const envp = reinterpret_cast<char**>(stack + 1 + argc + 1);
+  long no_way = 0;
+  if (const u64 home = home_in(envp); home && home != base()) {
+    no_way = map_at_home(envp, home);
+    if (no_way == 0) mino_enter_program(stack, at_home(home, mino_start));
+    tell_no_way_home(no_way);
+  }
   constexpr u64 kArchSetFs = 0x1002;
   first_block[0] = ptr(first_block);
   raw(nr::kArchPrctl, kArchSetFs, ptr(first_block));
-  const u64 argc = stack[0];
-  char** const envp = reinterpret_cast<char**>(stack + 1 + argc + 1);
   u64 count = 0;
   while (envp[count]) count++;
   u64* const aux = reinterpret_cast<u64*>(envp + count + 1);
   u64 aux_words = 2;
   for (const u64* a = aux; a[0]; a += 2) aux_words += 2;
-  const bool usable = prepare_to_hold(envp);
+  const bool usable = prepare_to_hold(envp, no_way == 0);
   if (!settings.program[0]) give_up("libminoc.so is not a program; use mino run", 0);
   LoadedProgram loaded;
   if (const long error = load_program(settings.program, loaded)) give_up(settings.program, error);

@@ -48,8 +48,8 @@ Process* copy_process(const Process& parent) {
 }
 
 void reset_locks_in_child() {
-  extern u32 shadow_lock, kick_lock, companion_lock;
-  shadow_lock = kick_lock = companion_lock = 0;
+  extern u32 shadow_lock, kick_lock, companion_lock, filter_lock;
+  shadow_lock = kick_lock = companion_lock = filter_lock = 0;
 }
 
 void free_process(Process* process) {

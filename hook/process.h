@@ -28,7 +28,7 @@ struct SigAction {  // the kernel's struct sigaction
 };
 
 // What `mino run` decided, from the variable MINO_RUN. Does not change in a process, except that a
-// seccomp filter of the program's ends patching.
+// seccomp filter of the program's ends patching and gives executed programs a home.
 struct Settings {
   bool active;  // MINO_RUN was there and of our version
   bool windows;
@@ -37,12 +37,13 @@ struct Settings {
   u32 arena_bytes;
   u32 instance;  // kernel instance of the device
   bool netns;    // the device can make network namespaces for us
+  u64 home;      // hook/home.h; 0 until there is a seccomp filter
   u32 families;  // bit = address family
   u32 netlinks;  // bit = netlink protocol
   u32 path_count;
   char socket_path[108];
   char paths[1024];       // NUL-separated prefixes
-  char variable[1536];    // MINO_RUN as received, without s= and p=
+  char variable[1536];    // MINO_RUN as received, without what the hook adds across exec
   char library[512];      // path of libminoc.so, for LD_PRELOAD
   bool preload_was_set;   // the user had an LD_PRELOAD too
   bool load_all;          // also programs that ld.so would bring us into

@@ -14,7 +14,8 @@ constexpr u32 kLoad = abi::ProgramHeader::kLoad;
 // An open file, closed at the end.
 class File {
  public:
-  explicit File(const char* path) : fd_(raw(nr::kOpen, ptr(path), 0x80000 | 0x100 | 0x800)) {}
+  explicit File(const char* path)
+      : fd_(raw(nr::kOpenat, kFdCwd, ptr(path), 0x80000 | 0x100 | 0x800)) {}
   ~File() {
     if (!is_error(fd_)) raw(nr::kClose, number());
   }
@@ -36,9 +37,9 @@ bool read_headers(const File& file, abi::ElfFile& elf) {
 
 // May this user execute the file, and does it then run with no other rights?
 bool executable(const char* path, const File& file) {
-  constexpr long kFaccessat2 = 439, kFstat = 5, kFgetxattr = 193, kGeteuid = 107;
-  constexpr u64 kExecute = 1, kEffective = 0x200, kFdCwd = static_cast<u64>(-100);
-  if (raw(kFaccessat2, kFdCwd, ptr(path), kExecute, kEffective) != 0) return false;
+  constexpr long kFstat = 5, kFgetxattr = 193, kGeteuid = 107;
+  constexpr u64 kExecute = 1, kEffective = 0x200;
+  if (raw(nr::kFaccessat2, kFdCwd, ptr(path), kExecute, kEffective) != 0) return false;
   struct {
     u64 device, inode, links;
     u32 mode, uid, gid, pad;
@@ -68,8 +69,8 @@ long map(u64 at, u64 bytes, u64 protection, u64 flags, u64 fd, u64 offset) {
   return raw(nr::kMmap, at, bytes, protection, flags, fd, offset);
 }
 
-// Maps one ELF file; `bias` is what is added to its addresses.
-long map_segments(const File& file, const abi::ElfFile& h, u64& bias) {
+// Maps one ELF file, at `wanted` if that is not 0; `bias` is what is added to its addresses.
+long map_segments(const File& file, const abi::ElfFile& h, u64& bias, u64 wanted = 0) {
   constexpr u64 kPrivate = 2, kMapFixed = 0x10, kAnonymous = 0x20, kNoreserve = 0x4000,
                 kNoReplace = 0x100000, kReadWrite = 3;
   u64 low = ~0ull, high = 0, align = kPage;
@@ -87,7 +88,7 @@ long map_segments(const File& file, const abi::ElfFile& h, u64& bias) {
   if (low >= high) return -8;
   const u64 bytes = (high - low + kPage - 1) & ~(kPage - 1);
   u64 base = low;
-  if (h.header.type == abi::ElfFile::kIndependent) {
+  if (h.header.type == abi::ElfFile::kIndependent && !wanted) {
     const long room = map(0, bytes + align, 0, kPrivate | kAnonymous | kNoreserve, ~0ull, 0);
     if (is_error(room)) return room;
     const u64 at = static_cast<u64>(room);
@@ -95,7 +96,9 @@ long map_segments(const File& file, const abi::ElfFile& h, u64& bias) {
     if (base > at) raw(nr::kMunmap, at, base - at);
     if (at + align > base) raw(nr::kMunmap, base + bytes, at + align - base);
   } else {
-    const long room = map(low, bytes, 0, kPrivate | kAnonymous | kNoreserve | kNoReplace, ~0ull, 0);
+    base = wanted ? wanted + low : low;
+    const long room =
+        map(base, bytes, 0, kPrivate | kAnonymous | kNoreserve | kNoReplace, ~0ull, 0);
     if (is_error(room)) return room;
   }
   bias = base - low;
@@ -136,6 +139,19 @@ bool needs_loading(const char* path, bool all, ProgramFile& file) {
   print(file.path, file.script ? line.interpreter : path)[0] = 0;
   print(file.argument, file.script ? line.argument : "")[0] = 0;
   return !file.script || is_loadable(file.path, all, nullptr);
+}
+
+long map_again(const char* path, const void* mapped, u64 base) {
+  abi::ElfFile h;
+  const auto from_memory = [&](void* to, u64 bytes, u64 at) {
+    copy(to, static_cast<const u8*>(mapped) + at, bytes);
+    return true;
+  };
+  if (!h.load(from_memory)) return -8;
+  const File file(path);
+  if (file.error()) return file.error();
+  u64 bias;
+  return map_segments(file, h, bias, base);
 }
 
 long load_program(const char* path, LoadedProgram& loaded) {

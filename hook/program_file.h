@@ -33,4 +33,8 @@ struct LoadedProgram {
 // Maps the program, and its interpreter if it names one; 0 or the error.
 long load_program(const char* path, LoadedProgram& loaded);
 
+// Maps the library at `path` once more, at `base`; `mapped` is where it is already, whose headers
+// are read instead of the file's. 0 or the error.
+long map_again(const char* path, const void* mapped, u64 base);
+
 }  // namespace mino::hook

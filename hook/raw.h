@@ -74,8 +74,10 @@ inline constexpr long kRead = 0, kWrite = 1, kOpen = 2, kClose = 3, kPoll = 7, k
                       kPrlimit64 = 302, kMemfdCreate = 319, kExecveat = 322, kMembarrier = 324,
                       kCopyFileRange = 326, kClone3 = 435, kCloseRange = 436, kEpollPwait2 = 441,
                       kFutexWaitv = 449, kFtruncate = 77, kLseek = 8, kIoctl = 16,
-                      kNewfstatat = 262;
+                      kNewfstatat = 262, kFaccessat2 = 439, kSeccomp = 317;
 }
+
+inline constexpr u64 kFdCwd = static_cast<u64>(-100);  // AT_FDCWD
 
 namespace err {
 inline constexpr long kPerm = -1, kNoEnt = -2, kIntr = -4, kIo = -5, kBadF = -9, kAgain = -11,

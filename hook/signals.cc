@@ -4,6 +4,7 @@
 #include "hook/signals.h"
 
 #include "hook/patch.h"
+#include "hook/seccomp.h"
 #include "hook/sud.h"
 #include "hook/user.h"
 
@@ -22,6 +23,7 @@ MINO_LABEL(mino_probe_fault);
 MINO_LABEL(mino_interruptible_begin);
 MINO_LABEL(mino_interruptible_syscall);
 MINO_LABEL(mino_interruptible_abort);
+MINO_LABEL(mino_local_syscall);
 }
 
 namespace mino::hook {
@@ -110,6 +112,14 @@ void restore_code(int sig, SigInfo* info) {
   info->error = 0;
 }
 
+// A seccomp filter trapped the program's call: its handler finds it where the program made it.
+void show_trapped_call(SigInfo* info, UContext* uc) {
+  if (uc->rip != ptr(mino_local_syscall) + 2) return;
+  uc->rip = uc->rcx = info->fields[0] = reinterpret_cast<const u64*>(uc->rsp)[1];
+  uc->r11 = uc->eflags;
+  uc->rsp += 144;  // entry.S: the red zone, and two words
+}
+
 u64 on_signal(int sig, SigInfo* info, UContext* uc) {
   restore_code(sig, info);
   ThreadState* ts = this_thread();
@@ -120,6 +130,9 @@ u64 on_signal(int sig, SigInfo* info, UContext* uc) {
     if (sig == kSigSys && on_trap(info, uc)) return 0;
     if (sig == kSigIll && on_illegal_instruction(uc)) return 0;
   }
+  constexpr int kSysSeccomp = 1;
+  const bool trapped = fault && sig == kSigSys && info->code == kSysSeccomp;
+  if (trapped && ts && ts->strict) end_strict(ts);
   u64 handler_mask = uc->sigmask;
   if (ts && ts->in_hook == kInside && !fault) {
     defer(ts, sig, info, uc);
@@ -129,12 +142,15 @@ u64 on_signal(int sig, SigInfo* info, UContext* uc) {
     handler_mask = ts->window_mask;
     show_application_context(ts, uc);
   }
-  const SigAction action = process->actions[sig];
+  SigAction action = process->actions[sig];
+  if (trapped && ts && (ts->hidden_mask & bit(sig))) action.handler = kDefault;
   if (action.handler == kIgnore && !fault) return 0;
   if (action.handler == kDefault || action.handler == kIgnore) {
+    if (trapped) uc->rip -= 2;  // asks the filter again
     die_by(sig, info);
     return 0;
   }
+  if (trapped) show_trapped_call(info, uc);
   if (action.flags & kSaResetHand) {
     process->actions[sig].handler = kDefault;
     process->actions[sig].flags &= ~kSaSiginfo;

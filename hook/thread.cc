@@ -6,6 +6,7 @@
 
 #include "hook/mem.h"
 #include "hook/process.h"
+#include "hook/seccomp.h"
 
 mino::hook::ThreadSlot mino_threads[1u << mino::hook::kThreadTableBits];
 mino::hook::u8 mino_interest[512];
@@ -157,6 +158,10 @@ void move_thread(ThreadState* ts, u64 base) {
   enter_thread(ts, base);
 }
 
+ThreadState* first_thread() {
+  return load(all_threads);
+}
+
 void forget_other_threads(ThreadState* self) {
   for (ThreadSlot& slot : mino_threads) {
     if (slot.fs_base > kUsed && slot.state != self) slot.fs_base = kUsed;
@@ -179,5 +184,7 @@ void forget_other_threads(ThreadState* self) {
 extern "C" __attribute__((visibility("hidden"))) long mino_thread_new() {
   using namespace mino::hook;
   ThreadState* ts = make_thread(main_process());
-  return ts && enter_thread(ts, fs_base());
+  if (!ts) return false;
+  ts->filters = latest_filters();
+  return enter_thread(ts, fs_base());
 }

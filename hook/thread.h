@@ -12,6 +12,7 @@
 namespace mino::hook {
 
 struct Process;
+struct Filter;
 
 struct Frame {
   u64 rax, rbx, rcx, rdx, rsi, rdi, rbp, rsp, r8, r9, r10, r12, r13, r14, r15;
@@ -43,7 +44,9 @@ struct ThreadState {
   ThreadState* next;  // all states ever made, for reuse
   ThreadState* suspended;  // vfork: the parent's state, which has our place in the table meanwhile
   u8* stack_base;
-  bool clear_handlers;  // born with CLONE_CLEAR_SIGHAND
+  bool clear_handlers;    // born with CLONE_CLEAR_SIGHAND
+  bool strict;            // in seccomp's strict mode
+  const Filter* filters;  // the newest seccomp filter that holds for this thread, or nullptr
 
   // The lane, once the thread has one.
   bool has_lane;
@@ -111,6 +114,7 @@ void add_twin(ThreadState* parent,
 void replace_thread(u64 base, ThreadState* ts);
 void move_thread(ThreadState* ts, u64 base);  // the thread has another %fs base now
 void leave_thread(ThreadState* ts);  // takes it out; the state is reused when it has left the hook
+ThreadState* first_thread();         // of all states ever made; `next` leads on
 void forget_other_threads(ThreadState* self);  // in a forked child, where only this thread lives
 
 }  // namespace mino::hook

@@ -30,6 +30,34 @@ STATIC_SOURCE = """
 #include <unistd.h>
 int main(void) { return write(1, "static ran\\n", 11) == 11 ? 7 : 1; }
 """
+# Executes what it is given under a seccomp filter that refuses one kind of call.
+FILTER_SOURCE = """
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, field)
+#define END BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EACCES), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+struct sock_filter opening[] = {LOAD(0), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat, 0, 1), END};
+struct sock_filter executable[] = {LOAD(0), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mprotect, 0, 3), LOAD(32),
+  BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 4, 0, 1), END};
+struct sock_filter place[] = {LOAD(0), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mmap, 0, 4), LOAD(20),
+  BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 0x5800, 0, 2), BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 0x5900, 1, 0), END};
+#define PROGRAM(code) {sizeof code / sizeof *code, code}
+int main(int argc, char** argv) {
+  struct sock_fprog programs[] = {PROGRAM(opening), PROGRAM(executable), PROGRAM(place)};
+  const char* names[] = {"opening", "executable", "place"};
+  for (int i = 0; i < 3; i++)
+    if (!strcmp(argv[1], names[i]) &&
+        (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &programs[i])))
+      return 100;
+  execv(argv[2], argv + 2);
+  return 101;
+}
+"""
 
 
 def without_device(t):
@@ -101,6 +129,23 @@ def static_program(t):
     got = t.mino("run", "--hook", "patch", "--", binary)
     check_equal((got.status, got.text), (7, "static ran\n"), "a static program with --hook patch")
     says_what(got, "static")
+
+
+def under_a_filter(t):
+    """Where a seccomp filter leaves no way to hook a program, it runs on the host, with a message."""
+    source, launcher = t.scratch / "filter.c", t.scratch / "filter"
+    source.write_text(FILTER_SOURCE)
+    t.host("gcc", "-o", launcher, source).ok()
+    for kind, options, program, status in (
+            ("opening", (), t.scratch / "static", 7), ("place", (), "/bin/true", 0),
+            ("executable", ("--hook", "patch"), "/bin/true", 0)):
+        check_equal(t.host(launcher, kind, program).status, status, f"{kind}, natively")
+        got = t.mino("run", *options, "--", launcher, kind, program)
+        check_equal(got.status, status, f"under a filter ({kind}): {got.error_text!r}")
+        check("seccomp filter" in got.error_text,
+              f"under a filter ({kind}), no message: {got.error_text!r}")
+    got = t.offloaded(launcher, "executable", "/bin/true")
+    check_equal((got.status, got.error_text), (0, ""), "under a filter that leaves a way")
 
 
 def set_uid_program(t):
@@ -212,6 +257,7 @@ def main(t):
     of_the_program(t)
     not_a_program(t)
     static_program(t)
+    under_a_filter(t)
     set_uid_program(t)
     taken += wrong_configuration(t, "run")
     check(taken, "neither `mino up` nor `mino run` takes a policy or a configuration file")

@@ -2,45 +2,17 @@
 //
 // Programs under a seccomp filter of their own: it holds for their calls, and their sockets work.
 
-#include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <sys/syscall.h>
+#include <sys/ioctl.h>
 #include <sys/utsname.h>
+#include <ucontext.h>
 
 #include <thread>
-#include <vector>
 
 #include "children.h"
+#include "filters.h"
 #include "loopback.h"
 #include "memory.h"
-
-namespace {
-
-constexpr uint32_t errno_action(int code) {
-  return SECCOMP_RET_ERRNO | static_cast<uint32_t>(code);
-}
-
-struct Rule {
-  int number;
-  uint32_t action;
-};
-
-// A filter that judges by number alone, installed by prctl or by seccomp.
-long install(const std::vector<Rule>& rules, uint32_t otherwise, bool by_prctl,
-             unsigned flags = 0) {
-  std::vector<sock_filter> code{BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0)};
-  for (const Rule& rule : rules) {
-    code.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<uint32_t>(rule.number), 0, 1));
-    code.push_back(BPF_STMT(BPF_RET | BPF_K, rule.action));
-  }
-  code.push_back(BPF_STMT(BPF_RET | BPF_K, otherwise));
-  sock_fprog program = {static_cast<unsigned short>(code.size()), code.data()};
-  OK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
-  return by_prctl ? prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)
-                  : syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
-}
-
-}  // namespace
 
 TEST(errors_of_the_filter) {
   for (bool by_prctl : {true, false}) {
@@ -134,8 +106,274 @@ TEST(all_threads_at_once) {
 TEST(judges_sockets) {
   pid_t pid = child([] {
     Pair pair = udp_pair();
-    OK(install({{SYS_sendto, errno_action(EDOM)}}, SECCOMP_RET_ALLOW, false));
+    OK(install({{SYS_sendto, errno_action(EDOM)}, {SYS_close, errno_action(EXDEV)}},
+               SECCOMP_RET_ALLOW, false));
     EXPECT_ERR(send(pair.a, "x", 1, 0), EDOM);
+    EXPECT_ERR(close(pair.a), EXDEV);
+    EXPECT_EQ(write(pair.a, "x", 1), 1);
+    EXPECT(readable(pair.b));
+  });
+  EXPECT_EXIT(pid, 0);
+}
+
+// By the arguments of a call: no families but one, and no flag of send's.
+TEST(judges_arguments) {
+  constexpr uint32_t kFirst = offsetof(seccomp_data, args[0]),
+                     kFourth = offsetof(seccomp_data, args[3]);
+  pid_t pid = child([] {
+    Pair pair = tcp_pair();
+    OK(install_code({BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, arch)),
+                     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0),
+                     BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+                     BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+                     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 0, 3),
+                     BPF_STMT(BPF_LD | BPF_W | BPF_ABS, kFirst),
+                     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_INET6, 4, 0),
+                     BPF_STMT(BPF_RET | BPF_K, errno_action(EACCES)),
+                     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sendto, 0, 2),
+                     BPF_STMT(BPF_LD | BPF_W | BPF_ABS, kFourth),
+                     BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, MSG_OOB, 1, 0),
+                     BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+                     BPF_STMT(BPF_RET | BPF_K, errno_action(EDOM))}));
+    EXPECT_ERR(socket(AF_INET, SOCK_STREAM, 0), EACCES);
+    OK(socket(AF_INET6, SOCK_STREAM, 0));
+    EXPECT_ERR(send(pair.a, "x", 1, MSG_OOB), EDOM);
+    EXPECT(pair_works(pair));
+  });
+  EXPECT_EXIT(pid, 0);
+}
+
+// Logged, and a filter that asks nothing but the length of its data.
+TEST(logged_calls_go_on) {
+  pid_t pid = child([] {
+    Pair pair = tcp_pair();
+    OK(install({{SYS_getppid, errno_action(EDOM)}}, SECCOMP_RET_ALLOW));
+    OK(install({}, SECCOMP_RET_LOG));
+    OK(install_code({BPF_STMT(BPF_LD | BPF_W | BPF_LEN, 0),
+                     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 64, 1, 0),
+                     BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+                     BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)}));
+    EXPECT_ERR(syscall(SYS_getppid), EDOM);
+    EXPECT(pair_works(pair));
+  });
+  EXPECT_EXIT(pid, 0);
+}
+
+namespace {
+
+struct {
+  int number, error;
+  unsigned arch;
+  bool where_it_was_made;
+} trapped;
+
+void on_trap(int, siginfo_t* info, void* context) {
+  greg_t* registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
+  trapped = {info->si_syscall, info->si_errno, info->si_arch,
+             reinterpret_cast<greg_t>(info->si_call_addr) == registers[REG_RIP]};
+  registers[REG_RAX] = -ENOTUNIQ;
+}
+
+void handle_traps() {
+  struct sigaction action = {};
+  action.sa_sigaction = on_trap;
+  action.sa_flags = SA_SIGINFO;
+  OK(sigaction(SIGSYS, &action, nullptr));
+}
+
+constexpr auto kTraps = SECCOMP_RET_TRAP | 7u;
+
+}  // namespace
+
+TEST(trapped) {
+  pid_t pid = child([] {
+    Pair pair = udp_pair();
+    handle_traps();
+    OK(install({{SYS_sendto, kTraps}, {SYS_getppid, kTraps}}, SECCOMP_RET_ALLOW));
+    for (int i = 0; i < 3; i++) {
+      trapped = {};
+      EXPECT_ERR(send(pair.a, "x", 1, 0), ENOTUNIQ);
+      EXPECT_EQ(trapped.number, SYS_sendto);
+      EXPECT_EQ(trapped.error, 7);
+      EXPECT_EQ(trapped.arch, AUDIT_ARCH_X86_64);
+      EXPECT(trapped.where_it_was_made);
+      EXPECT_ERR(syscall(SYS_getppid), ENOTUNIQ);
+      EXPECT_EQ(trapped.number, SYS_getppid);
+      EXPECT(trapped.where_it_was_made);
+    }
+    EXPECT_EQ(write(pair.a, "x", 1), 1);
+  });
+  EXPECT_EXIT(pid, 0);
+}
+
+// Nobody handles the signal, or it is blocked or ignored: it kills all the same.
+TEST(trapped_and_killed) {
+  for (int how = 0; how < 3; how++) {
+    pid_t pid = child([&] {
+      Pair pair = udp_pair();
+      if (how == 1) {
+        handle_traps();
+        sigset_t set;
+        sigemptyset(&set);
+        sigaddset(&set, SIGSYS);
+        OK(sigprocmask(SIG_BLOCK, &set, nullptr));
+      }
+      if (how == 2) on_signal(SIGSYS, SIG_IGN);
+      OK(install({{SYS_sendto, kTraps}}, SECCOMP_RET_ALLOW));
+      send(pair.a, "x", 1, 0);
+    });
+    int status = wait_for(pid);
+    EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS);
+  }
+}
+
+TEST(killed_for_a_socket) {
+  pid_t pid = child([] {
+    Pair pair = udp_pair();
+    OK(install({{SYS_sendto, SECCOMP_RET_KILL_PROCESS}}, SECCOMP_RET_ALLOW));
+    send(pair.a, "x", 1, 0);
+  });
+  int status = wait_for(pid);
+  EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS);
+}
+
+// A supervisor answers in the kernel's place.
+TEST(answered_by_a_listener) {
+  pid_t pid = child([] {
+    Pair pair = udp_pair();
+    std::atomic<int> listener_fd{-1};
+    std::thread supervisor([&] {  // which the filter does not hold for
+      while (listener_fd < 0) sleep_ms(1);
+      seccomp_notif call = {};
+      OK(ioctl(listener_fd, SECCOMP_IOCTL_NOTIF_RECV, &call));
+      EXPECT_EQ(call.data.nr, SYS_sendto);
+      EXPECT_EQ(call.data.args[0], static_cast<uint64_t>(pair.a));
+      seccomp_notif_resp answer = {call.id, 5, 0, 0};
+      OK(ioctl(listener_fd, SECCOMP_IOCTL_NOTIF_SEND, &answer));
+    });
+    long fd = install({{SYS_sendto, SECCOMP_RET_USER_NOTIF}}, SECCOMP_RET_ALLOW, false,
+                      SECCOMP_FILTER_FLAG_NEW_LISTENER);
+    EXPECT(fd >= 0);
+    listener_fd = static_cast<int>(fd);
+    EXPECT_EQ(send(pair.a, "x", 1, 0), 5);
+    supervisor.join();
+  });
+  EXPECT_EXIT(pid, 0);
+}
+
+TEST(of_a_thread_and_its_children) {
+  pid_t pid = child([] {
+    Pair pair = udp_pair();
+    std::thread other([&] {
+      OK(install({{SYS_sendto, errno_action(EDOM)}}, SECCOMP_RET_ALLOW));
+      EXPECT_ERR(send(pair.a, "x", 1, 0), EDOM);
+      std::thread inner([&] { EXPECT_ERR(send(pair.a, "x", 1, 0), EDOM); });
+      inner.join();
+      pid_t forked = child([&] { EXPECT_ERR(send(pair.a, "x", 1, 0), EDOM); });
+      EXPECT_EXIT(forked, 0);
+      pid_t sharing = vfork();
+      if (sharing == 0) _exit(send(pair.a, "x", 1, 0) == -1 && errno == EDOM ? 42 : 1);
+      EXPECT_EXIT(sharing, 42);
+      OK(install({{SYS_recvfrom, errno_action(EXDEV)}}, SECCOMP_RET_ALLOW));
+    });
+    other.join();
+    EXPECT_EQ(send(pair.a, "x", 1, 0), 1);
+    char byte;
+    EXPECT_EQ(recv(pair.b, &byte, 1, 0), 1);
+    // What a vfork child takes upon itself is its own.
+    pid_t sharing = vfork();
+    if (sharing == 0) {
+      install({{SYS_sendto, errno_action(EDOM)}}, SECCOMP_RET_ALLOW);
+      _exit(send(pair.a, "x", 1, 0) == -1 && errno == EDOM ? 42 : 1);
+    }
+    EXPECT_EXIT(sharing, 42);
+    EXPECT_EQ(send(pair.a, "x", 1, 0), 1);
+  });
+  EXPECT_EXIT(pid, 0);
+}
+
+TEST(sockets_of_all_threads_at_once) {
+  pid_t pid = child([] {
+    Pair pair = udp_pair();
+    std::atomic<int> step{0};
+    std::thread other([&] {
+      EXPECT_EQ(send(pair.a, "x", 1, 0), 1);
+      step = 1;
+      while (step != 2) sleep_ms(1);
+      EXPECT_ERR(send(pair.a, "x", 1, 0), EDOM);
+      OK(install({{SYS_getpgrp, errno_action(EXDEV)}}, SECCOMP_RET_ALLOW));
+      step = 3;
+      while (step != 4) sleep_ms(1);
+      char byte;
+      EXPECT_EQ(recv(pair.b, &byte, 1, 0), 1);
+    });
+    while (step != 1) sleep_ms(1);
+    OK(install({{SYS_sendto, errno_action(EDOM)}}, SECCOMP_RET_ALLOW, false,
+               SECCOMP_FILTER_FLAG_TSYNC));
+    step = 2;
+    while (step != 3) sleep_ms(1);
+    // The other thread has a filter of its own now: it is named, and nothing is installed.
+    EXPECT(install({{SYS_recvfrom, errno_action(EDOM)}}, SECCOMP_RET_ALLOW, false,
+                   SECCOMP_FILTER_FLAG_TSYNC) > 0);
+    char byte;
+    EXPECT_ERR(recv(pair.a, &byte, 1, MSG_DONTWAIT), EAGAIN);
+    step = 4;
+    other.join();
+  });
+  EXPECT_EXIT(pid, 0);
+}
+
+// Only read, write, exit and sigreturn; anything else ends it by SIGKILL.
+TEST(strict_mode) {
+  for (bool by_prctl : {true, false}) {
+    for (bool other_call : {false, true}) {
+      pid_t pid = child([&] {
+        Pair pair = tcp_pair();
+        OK(by_prctl ? prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT)
+                    : syscall(SYS_seccomp, SECCOMP_SET_MODE_STRICT, 0, nullptr));
+        char bytes[10];
+        bool works = true;
+        for (int i = 0; i < 20; i++)
+          works = works && write(pair.a, "some bytes", 10) == 10 && read(pair.b, bytes, 10) == 10;
+        if (other_call) syscall(SYS_getppid);
+        syscall(SYS_exit, works ? 42 : 1);
+      });
+      int status = wait_for(pid);
+      EXPECT_EQ(status, other_call ? SIGKILL : 42 << 8);
+    }
+  }
+}
+
+TEST(strict_mode_and_sockets) {
+  pid_t pid = child([] {
+    Pair pair = tcp_pair();
+    OK(prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT));
+    send(pair.a, "x", 1, 0);
+    syscall(SYS_exit, 1);
+  });
+  EXPECT_EQ(wait_for(pid), SIGKILL);
+}
+
+TEST(strict_mode_of_a_thread) {
+  pid_t pid = child([] {
+    Pair pair = tcp_pair();
+    std::thread other([&] {
+      prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT);
+      syscall(SYS_getppid);  // ends this thread alone
+      _exit(1);
+    });
+    other.join();
+    EXPECT(pair_works(pair));
+  });
+  EXPECT_EXIT(pid, 0);
+}
+
+TEST(strict_mode_not_over_filters) {
+  pid_t pid = child([] {
+    EXPECT_ERR(syscall(SYS_seccomp, SECCOMP_SET_MODE_STRICT, 1, nullptr), EINVAL);
+    OK(install({}, SECCOMP_RET_ALLOW));
+    EXPECT_ERR(prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT), EINVAL);
+    EXPECT_EQ(prctl(PR_GET_SECCOMP, 0, 0, 0, 0), SECCOMP_MODE_FILTER);
   });
   EXPECT_EXIT(pid, 0);
 }
