@@ -206,8 +206,8 @@ class Make : public Workload {
       all += " " + part + ".o";
       auto done =
           make_file(scratch_ + "/" + part + ".c",
-                     "#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\nint " + part +
-                         "(int x) { return printf(\"%d\", x * " + std::to_string(i) + "); }\n");
+                    "#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\nint " + part +
+                        "(int x) { return printf(\"%d\", x * " + std::to_string(i) + "); }\n");
       if (!done) return std::unexpected(done.error());
       std::filesystem::remove(scratch_ + "/" + part + ".o");
     }
