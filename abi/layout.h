@@ -80,6 +80,7 @@ inline constexpr uint64_t kOnlySocket = 1ull << 63;  // ENOTTY for other files, 
 enum SubmissionFlags : uint8_t {
   kFlagBell =
       1,  // this call is part of a mixed wait: the client may sleep on its bell (an eventfd)
+  kFlagOwnRights = 2,  // credentials change for this lane alone: other lanes have them already
 };
 
 enum WindowDir : uint32_t { kWindowIn = 1, kWindowOut = 2, kWindowInOut = 3 };
@@ -134,6 +135,8 @@ inline constexpr int64_t kErestartnointr = -513;
 inline constexpr int64_t kErestartnohand = -514;
 inline constexpr int64_t kErestartRestartblock = -516;
 
+// Processes that share one descriptor table share its session: kOwned + n is a lane of the n-th
+// one.
 enum class LaneState : uint32_t { kFree = 0, kOwned = 1 };
 enum Sleeping : uint32_t { kAwake = 0, kOnFutex = 1, kOnBell = 2 };
 

@@ -17,6 +17,10 @@
 //   Adopt {}              on the child's  ->     sender's pid (SCM_CREDENTIALS) is now this
 //   session's client Reattach {}           after exec      ->     lanes are stopped and reset
 //                                         <-     Welcome + memfd
+//   Share {}              before a        ->     several processes will be this session's clients:
+//   process shares the table      <-     Share   it ends with its socket, not with one of them
+//   Join {n}              by that process ->     sender is the n-th of them; when it has died, its
+//                                                lanes are stopped and reset
 //   Reaped {pid}                          ->     that child's session is awaited
 //                                         <-     Reaped
 //   (Op::kMap on a ring)                  <-     Mapped {bytes} + what to map
@@ -46,6 +50,8 @@ enum class MessageType : uint32_t {
   kExchanged,  // between a proxy and minod: open files on their way to another session
   kReaped,     // a child has been waited for; the answer comes when its session has ended
   kMapped,     // a file that the client may map in place of its own
+  kShare,      // clients with one descriptor table: there will be more; answered
+  kJoin,       // … and here is one
 };
 
 // Why a client was not admitted; the text in the message names the limit or the remedy.
@@ -56,7 +62,8 @@ struct Message {
   MessageType type{};
   uint32_t version = kVersion;
   uint32_t lane = 0;         // AttachLane, Bell, Cancel; Import: 1 = keep the export for others
-  uint32_t turn = 0;         // Cancel; Reaped: the child's pid; Hello: 1 + kernel instance, or 0
+  uint32_t turn = 0;         // Cancel; Reaped: the child's pid; Hello: 1 + kernel instance, or 0;
+                             // Join: which client
   uint32_t lane_count = 0;   // Hello (wish, 0 = default), Welcome, Child
   uint32_t arena_bytes = 0;  // Hello (wish, 0 = default), Welcome, Child
   RefuseReason reason{};     // Refuse

@@ -61,6 +61,8 @@ enum { /* abi::Owner; as fcntl's F_OWNER_TID and so on */
 	USRCALL_OWNER_GROUP = 2,
 };
 
+enum { USRCALL_FLAG_OWN_RIGHTS = 2 }; /* abi::SubmissionFlags */
+
 enum { USRCALL_WINDOW_IN = 1, USRCALL_WINDOW_OUT = 2 };
 
 enum { /* abi::Sleeping */
@@ -103,7 +105,7 @@ struct usrcall_completion {
 };
 
 struct usrcall_lane_control {
-	uint32_t state; /* 0: written by the client */
+	uint32_t state; /* 0: written by the client: 0, or 1 + which client */
 	uint32_t client_sleeping;
 	uint32_t cancel_turn;
 	uint32_t pad1[13];
@@ -163,6 +165,8 @@ struct usrcall_stats {
  *     -> ATTACH {lane}                         make the lane's task
  *     -> BELL {lane} + eventfd                 where its client sleeps
  *     -> REATTACH;  kernel -> PARKED           lanes are stopped and reset
+ *     -> SHARE                                 clients with rights of their own will come
+ *     -> CLEAR {lane: n};  kernel -> CLEARED   the n-th is gone: as REATTACH, for its lanes
  *     kernel -> FORK {lane}                    a lane wants a child session
  *     kernel -> MAPPED {id: bytes} + file      for the client to map
  *     kernel -> SIGNAL {signal}                for the owner of a file
@@ -182,6 +186,9 @@ enum {
 	USRCALL_REPORT,
 	USRCALL_MAPPED,
 	USRCALL_SIGNAL,
+	USRCALL_SHARE,
+	USRCALL_CLEAR,
+	USRCALL_CLEARED,
 };
 
 #define USRCALL_MAX_GROUPS 64u

@@ -74,6 +74,7 @@ int SessionControl::run() {
     for (int i = 0; i < n; i++) {
       const int fd = events[i].data.fd;
       if (fd == minod_.get() || fd == client_.get()) return kClientGone;
+      if (client_ended(fd)) continue;
       const bool hung_up = (events[i].events & (EPOLLHUP | EPOLLRDHUP | EPOLLERR)) != 0;
       const int status = fd == socket_.get() ? message_arrived(hung_up) : ready(fd);
       if (status != kServing) return status;
@@ -104,6 +105,10 @@ bool SessionControl::handle(Incoming& incoming) {
       return message.lane < memory_.lane_count() && cancel(message.lane, message.turn);
     case MessageType::kAdopt:
       return adopt(incoming);
+    case MessageType::kShare:
+      return begin_sharing();
+    case MessageType::kJoin:
+      return join(incoming);
     case MessageType::kReattach:
       take_name(incoming);
       return begin_reattach();
@@ -118,8 +123,8 @@ bool SessionControl::handle(Incoming& incoming) {
 
 // A row is free when its process has been reaped, which is after everything it held was closed.
 bool SessionControl::answer_reaped() {
-  if (reaped_ == 0 || (has_session(table_, reaped_) && now_ms() - reaped_since_ < kReapPatience))
-    return true;
+  const bool lives = has_session(table_, reaped_) || has_client(reaped_);
+  if (reaped_ == 0 || (lives && now_ms() - reaped_since_ < kReapPatience)) return true;
   reaped_ = 0;
   Message message;
   message.type = MessageType::kReaped;
@@ -135,6 +140,56 @@ bool SessionControl::adopt(const Incoming& incoming) {
   stats_.client_pid.store(incoming.sender, std::memory_order_relaxed);
   take_name(incoming);
   return true;
+}
+
+// From here on a client's death does not end the session: others may have the table, and its
+// socket.
+bool SessionControl::begin_sharing() {
+  if (!shared_) {
+    shared_ = true;
+    if (client_.valid()) clients_.push_back({std::move(client_), stats_.client_pid.load(), 0});
+    if (!share()) return false;
+  }
+  Message message;
+  message.type = MessageType::kShare;
+  return post_message(socket_.get(), message);
+}
+
+bool SessionControl::join(const Incoming& incoming) {
+  const uint32_t number = incoming.message.turn;
+  if (!shared_ || clients_.size() >= abi::kMaxLanes) return false;
+  Fd process(static_cast<int>(::syscall(SYS_pidfd_open, incoming.sender, 0)));
+  const bool lives = process.valid() && watch(process.get());
+  clients_.push_back({lives ? std::move(process) : Fd(), incoming.sender, number});
+  return lives || clear(number);
+}
+
+// True if `fd` was one of several clients, which has died.
+bool SessionControl::client_ended(int fd) {
+  for (Client& client : clients_) {
+    if (client.process.get() != fd) continue;
+    client.process.reset();  // leaves the set
+    clear(client.number);
+    return true;
+  }
+  return false;
+}
+
+void SessionControl::cleared(uint32_t number) {
+  std::erase_if(clients_, [number](const Client& client) {
+    return client.number == number && !client.process.valid();
+  });
+  // The session is shown as that of the oldest one.
+  stats_.client_pid.store(clients_.empty() ? 0 : clients_.front().pid, std::memory_order_relaxed);
+}
+
+int SessionControl::client(int32_t pid) const {
+  const auto found = std::ranges::find(clients_, pid, &Client::pid);
+  return found != clients_.end() ? found->process.get() : client_.get();
+}
+
+bool SessionControl::has_client(int32_t pid) const {
+  return std::ranges::any_of(clients_, [pid](const Client& client) { return client.pid == pid; });
 }
 
 void SessionControl::take_name(const Incoming& incoming) {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "base/fd.h"
 #include "channel/session_memory.h"
@@ -39,6 +40,11 @@ class SessionControl {
   virtual bool attach(uint32_t lane) = 0;
   virtual bool bell(uint32_t lane, Fd file) = 0;
   virtual bool cancel(uint32_t lane, uint32_t turn) = 0;
+  // The client's descriptor table will be that of several processes, each with credentials of its
+  // own.
+  virtual bool share() = 0;
+  // One of them has died: its lanes are stopped and reset. Then the engine says cleared().
+  virtual bool clear(uint32_t number) = 0;
   // The client's new image waits for welcome(), which comes when no lane runs the old one's calls.
   virtual bool begin_reattach() = 0;
 
@@ -50,9 +56,12 @@ class SessionControl {
   static constexpr int kEnded = -2;
 
   bool watch(int fd);
+  void cleared(uint32_t number);
   int socket() const { return socket_.get(); }
   int minod() const { return minod_.get(); }
-  int client() const { return client_.get(); }  // pidfd, or -1
+  // The pidfd, or -1, of this one of several clients; else of the only one.
+  int client(int32_t pid) const;
+  bool has_client(int32_t pid) const;  // of several
 
  private:
   bool handle(Incoming& incoming);
@@ -60,6 +69,9 @@ class SessionControl {
   void take_name(const Incoming& incoming);
   int message_arrived(bool hung_up);
   bool answer_reaped();
+  bool begin_sharing();
+  bool join(const Incoming& incoming);
+  bool client_ended(int fd);
 
   SessionMemory& memory_;
   SessionStats& stats_;
@@ -67,6 +79,15 @@ class SessionControl {
   int32_t reaped_ = 0;         // the pid whose session the client waits for, or 0
   uint64_t reaped_since_ = 0;  // ms
   Fd socket_, minod_, client_, epoll_;
+
+  // Clients of a shared session, client_ among them; the session ends with its socket.
+  struct Client {
+    Fd process;  // pidfd, or invalid while its lanes are being cleared
+    int32_t pid;
+    uint32_t number;
+  };
+  bool shared_ = false;
+  std::vector<Client> clients_;
 };
 
 // What the client shall map, and its size (0: the file itself knows); Op::kMap's answer.

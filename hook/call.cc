@@ -91,7 +91,7 @@ constexpr u64 kFutexWake = 1;
 // Wakes an engine whose lanes sleep together. The fence pairs with the one that it executes between
 // storing device_sleeping and looking again.
 void ring_doorbell(ThreadState* ts) {
-  auto* header = reinterpret_cast<abi::SessionHeader*>(ts->process->session.memory);
+  auto* header = reinterpret_cast<abi::SessionHeader*>(ts->process->session().memory);
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (header->device_sleeping.load(std::memory_order_relaxed) == abi::kAwake) return;
   header->doorbell.fetch_add(1, std::memory_order_relaxed);
@@ -243,7 +243,7 @@ bool offload_done(ThreadState* ts, long& result) {
   if (slot.turn.load(std::memory_order_acquire) != ts->complete_position + 1) return false;
   abi::CheckedCompletion completion;
   if (!abi::decode_completion(slot, ts->lane.arena_bytes, completion)) {
-    session_died(ts->process->session);  // a device that does not keep the contract is none
+    session_died(ts->process->session());  // a device that does not keep the contract is none
     result = err::kNetDown;
     return true;
   }
@@ -263,7 +263,7 @@ void offload_cancel(ThreadState* ts) {
   message.type = abi::MessageType::kCancel;
   message.lane = ts->lane_index;
   message.turn = ts->call_turn;
-  send_message(ts->process->session, message);
+  send_message(ts->process->session(), message);
 }
 
 long offload_wait(ThreadState* ts, u32 index, u32 call_flags) {
@@ -289,7 +289,7 @@ long offload_wait(ThreadState* ts, u32 index, u32 call_flags) {
       pause();
     }
     if (!device_alive(ts)) {
-      session_died(ts->process->session);
+      session_died(ts->process->session());
       return err::kNetDown;
     }
     if (__atomic_load_n(&ts->deferred, __ATOMIC_RELAXED) && !cancelled &&
@@ -314,7 +314,7 @@ long offload(ThreadState* ts, const abi::Row& row, const u64 args[6], int instal
     submit(ts, abi::SubmissionKind::kCall, row.nr, args, install_fd, submission_flags, &row);
     ts->call_trips++;
     const long result = offload_wait(ts, row_index(row), call_flags);
-    if (ts->process->session.status == SessionStatus::kDead) return dead_result(row, args);
+    if (ts->process->session().status == SessionStatus::kDead) return dead_result(row, args);
     // A cancellation that came too late for its call can hit nothing; but a restart code without a
     // signal of ours means only: again.
     if (result <= abi::kErestartsys && result >= abi::kErestartRestartblock && !ts->deferred)

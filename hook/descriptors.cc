@@ -6,6 +6,7 @@
 #include "hook/epoll_shadow.h"
 #include "hook/owner.h"
 #include "hook/patch.h"
+#include "hook/sharing.h"
 #include "hook/user.h"
 
 namespace mino::hook {
@@ -41,7 +42,7 @@ void forget(ThreadState* ts, u64 fd) {
 void make_way(Process* process, u64 fd) {
   if (!(process->flags(fd) & kPrivate)) return;
   constexpr u64 kFDupFdCloexec = 1030;
-  for (int* own : {&process->session.socket, &process->session.placeholder}) {
+  for (int* own : {&process->session().socket, &process->session().placeholder}) {
     if (*own < 0 || static_cast<u64>(*own) != fd) continue;
     const long moved = raw(nr::kFcntl, fd, kFDupFdCloexec, fd + 1);
     if (is_error(moved)) continue;
@@ -111,7 +112,7 @@ long dup_from(ThreadState* ts, u64 from, u64 lowest, bool cloexec) {
 // The kernel's close_range over [first, last] without the hook's own numbers.
 long close_range_on_host(const Process* process, u64 first, u64 last, u64 flags) {
   long result = 0;
-  const u64 end = last < process->fd_limit ? last : process->fd_limit;
+  const u64 end = last < process->table()->fd_limit ? last : process->table()->fd_limit;
   u64 from = first;
   for (u64 fd = first; fd <= end && fd < abi::kMaxFd; fd++) {
     if (!(process->fds[fd] & kPrivate)) continue;
@@ -152,8 +153,12 @@ long do_close_range(ThreadState* ts, const abi::Row&) {
   const u64 flags = ts->frame.rdx;
   constexpr u64 kUnshare = 2, kCloexec = 4;
   if (first > last || (flags & ~(kUnshare | kCloexec))) return kLocal;
+  if ((flags & kUnshare) && table_is_shared(ts)) {
+    if (const long error = own_table(ts, kCloneFiles)) return error;
+    process = ts->process;
+  }
   if (!(flags & kCloexec)) {
-    for (u64 fd = first; fd <= last && fd < process->fd_limit; fd++) {
+    for (u64 fd = first; fd <= last && fd < process->table()->fd_limit; fd++) {
       const u8 fd_flags = process->fds[fd];
       if (fd_flags == 0 || (fd_flags & kPrivate)) continue;
       if (on_device(fd_flags)) close_on_device(ts, fd);

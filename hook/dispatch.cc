@@ -119,7 +119,7 @@ long offload_new_fd(ThreadState* ts, const abi::Row& row, const u64 args[6], boo
   if (const long error = ready(ts)) return error;
   constexpr u64 kFDupFd = 0, kFDupFdCloexec = 1030;
   Process* process = ts->process;
-  const long fd = raw(nr::kFcntl, static_cast<u64>(process->session.placeholder),
+  const long fd = raw(nr::kFcntl, static_cast<u64>(process->session().placeholder),
                       cloexec ? kFDupFdCloexec : kFDupFd, 0);
   if (is_error(fd)) return fd;
   if (static_cast<u64>(fd) >= abi::kMaxFd) {

@@ -127,6 +127,8 @@ bool read_environment(char** envp, Inherited& inherited) {
           settings.preload_was_set = *number == '1';
         else if (is("s"))
           own = true, inherited.socket = static_cast<int>(parse_number(number));
+        else if (is("c"))
+          own = true, settings.rights_changed = true;
         else if (is("p"))
           own = true, inherited.placeholder = static_cast<int>(parse_number(number));
         else if (is("r"))
@@ -223,11 +225,12 @@ ExecEnvironment::ExecEnvironment(Process* process, u64 envp, const ProgramFile* 
   table_[used++] = ptr(text);
   text = print(text, kVariable);
   text = print(text, settings.variable);
-  if (process->session.status == SessionStatus::kLive) {
+  if (process->session().status == SessionStatus::kLive) {
     text = print(text, ";s=");
-    text = print_number(text, static_cast<u64>(process->session.socket));
+    text = print_number(text, static_cast<u64>(process->session().socket));
     text = print(text, ";p=");
-    text = print_number(text, static_cast<u64>(process->session.placeholder));
+    text = print_number(text, static_cast<u64>(process->session().placeholder));
+    if (process->rights_changed) text = print(text, ";c=1");
   }
   if (filters >= 0) {
     text = print_number(print(text, ";r="), settings.home);

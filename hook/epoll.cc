@@ -11,6 +11,7 @@
 #include "hook/dispatch.h"
 #include "hook/epoll_shadow.h"
 #include "hook/mixed_wait.h"
+#include "hook/sharing.h"
 #include "hook/signals.h"
 #include "hook/user.h"
 
@@ -21,19 +22,13 @@ extern "C" long mino_interruptible(mino::hook::ThreadState*, long nr, const mino
 
 namespace mino::hook {
 
-// reset_locks_in_child
-u32 kick_lock;
-u32 companion_lock;  // held across epoll_create1 on the device, which does not block
-
 namespace {
 
 constexpr u64 kAdd = 1, kDel = 2, kMod = 3;
 constexpr u32 kEpollIn = 1, kOneshot = 1u << 30;
 
-int kick_fd = -1;
-
-u64 kick_value() {
-  return ptr(&kick_fd);
+u64 kick_value(const ThreadState* ts) {
+  return ptr(&ts->process->table()->kick_fd);
 }
 
 u16 waiters(const Process* process, u64 epfd) {
@@ -41,16 +36,18 @@ u16 waiters(const Process* process, u64 epfd) {
 }
 
 void arm_kick(ThreadState* ts, u64 epfd) {
-  lock(kick_lock);
-  if (kick_fd < 0) {
+  Table* const table = ts->process->table();
+  lock_table(table, table->kick_lock);
+  if (table->kick_fd < 0) {
     constexpr u64 kNonblockCloexec = 0x80800;
     const long fd = raw(nr::kEventfd2, 1, kNonblockCloexec);
-    if (!is_error(fd)) kick_fd = make_private(ts->process, static_cast<int>(fd));
+    if (!is_error(fd)) table->kick_fd = make_private(ts->process, static_cast<int>(fd));
   }
-  unlock(kick_lock);
-  EpollEvent event{kEpollIn | kOneshot, kick_value()};
-  if (raw(nr::kEpollCtl, epfd, kAdd, static_cast<u64>(kick_fd), ptr(&event)) == err::kExist) {
-    raw(nr::kEpollCtl, epfd, kMod, static_cast<u64>(kick_fd), ptr(&event));
+  unlock(table->kick_lock);
+  EpollEvent event{kEpollIn | kOneshot, kick_value(ts)};
+  if (raw(nr::kEpollCtl, epfd, kAdd, static_cast<u64>(table->kick_fd), ptr(&event)) ==
+      err::kExist) {
+    raw(nr::kEpollCtl, epfd, kMod, static_cast<u64>(table->kick_fd), ptr(&event));
   }
 }
 
@@ -58,9 +55,9 @@ void arm_kick(ThreadState* ts, u64 epfd) {
 // is.
 bool is_epoll(const Process* process, u64 fd) {
   if (process->flags(fd) & kEpoll) return true;
-  if (process->session.socket < 0) return false;
+  if (process->session().socket < 0) return false;
   EpollEvent event{};
-  return raw(nr::kEpollCtl, fd, kDel, static_cast<u64>(process->session.socket), ptr(&event)) ==
+  return raw(nr::kEpollCtl, fd, kDel, static_cast<u64>(process->session().socket), ptr(&event)) ==
          err::kNoEnt;
 }
 
@@ -70,14 +67,15 @@ long make_companion(ThreadState* ts, u64 epfd) {
   if (const long error = ready(ts)) return error;
   if (!is_epoll(process, epfd)) return kLocal;
   const u64 args[6] = {0};
-  lock(companion_lock);  // of two threads with a first socket each, one makes it
+  // Of two threads with a first socket each, one makes it.
+  lock_table(process->table(), process->table()->companion_lock);
   long result = 0;
   if (!(process->flags(epfd) & kCompanion)) {
     result =
         offload(ts, *abi::find_row(nr::kEpollCreate1), args, static_cast<int>(epfd), 0, kNoCancel);
     if (result >= 0) process->add_flags(epfd, kEpoll | kCompanion);
   }
-  unlock(companion_lock);
+  unlock(process->table()->companion_lock);
   if (result < 0) return result;
   // Pairs with the sleeper, which counts itself and then looks at the flag.
   std::atomic_thread_fence(std::memory_order_seq_cst);
@@ -94,7 +92,7 @@ long host_events(ThreadState* ts, u64 epfd, u64 events, u64 max, bool rearm, lon
   for (long i = 0; i < got; i++) {
     const u64 at = events + static_cast<u64>(i) * sizeof event;
     if (!user_read(at, &event, sizeof event)) return err::kFault;
-    if (event.data != kick_value()) continue;
+    if (event.data != kick_value(ts)) continue;
     for (long k = i + 1; k < got; k++) {
       user_read(events + static_cast<u64>(k) * sizeof event, &event, sizeof event);
       user_write(events + static_cast<u64>(k - 1) * sizeof event, &event, sizeof event);
@@ -171,7 +169,7 @@ long wait_once(ThreadState* ts, u64 epfd, u64 events, u64 max, i64 timeout_ns) {
   if (!prepare_bell(ts)) return err::kNoMem;
   offload_start(ts, row, args, abi::kFlagBell);
   wait_mixed(ts, row_index(row), wait);
-  if (process->session.status == SessionStatus::kDead || wait.device < 0)
+  if (process->session().status == SessionStatus::kDead || wait.device < 0)
     return found ? static_cast<long>(found) : wait.device;
   const u64 from_device = static_cast<u64>(wait.device);
   found += from_device;
@@ -208,7 +206,7 @@ long wait_rounds(ThreadState* ts, u64 epfd, u64 max, i64 timeout_ns) {
     long result;
     const bool companion = ts->process->flags(epfd) & kCompanion;
     const bool dead =
-        companion && (ts->process->session.status == SessionStatus::kDead || ready(ts) != 0);
+        companion && (ts->process->session().status == SessionStatus::kDead || ready(ts) != 0);
     if (dead) {
       result = dead_wait(ts, epfd, f.rsi, max);
       if (result != kLocal) return result;
@@ -232,7 +230,7 @@ long wait_rounds(ThreadState* ts, u64 epfd, u64 max, i64 timeout_ns) {
       }
     } else {
       result = wait_once(ts, epfd, f.rsi, max, timeout_ns);
-      if (ts->process->session.status == SessionStatus::kDead && result <= 0) continue;
+      if (ts->process->session().status == SessionStatus::kDead && result <= 0) continue;
       if (result != 0) return result;
     }
     if (ts->deferred) {
@@ -270,7 +268,7 @@ long do_epoll_ctl(ThreadState* ts, const abi::Row& row) {
   if (process->offloaded(epfd)) {
     // Not an epoll set: the error is the kernel's, from whichever side knows the target.
     if (target & kOffloaded) return offload_frame(ts, row);
-    return raw(nr::kEpollCtl, static_cast<u64>(process->session.socket), f.rsi, f.rdx, f.r10);
+    return raw(nr::kEpollCtl, static_cast<u64>(process->session().socket), f.rsi, f.rdx, f.r10);
   }
   const bool nested = (target & kEpoll) && epfd != fd;
   if (!(target & kOffloaded) && !nested) {
@@ -289,7 +287,8 @@ long do_epoll_ctl(ThreadState* ts, const abi::Row& row) {
     offload_frame(ts, row);
     return 0;
   }
-  if (process->session.status == SessionStatus::kDead) return operation == kDel ? 0 : err::kNetDown;
+  if (process->session().status == SessionStatus::kDead)
+    return operation == kDel ? 0 : err::kNetDown;
   if (const long error = make_companion(ts, epfd)) {
     if (error != kLocal) return error;
     constexpr u64 kFGetFd = 1;

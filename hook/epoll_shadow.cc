@@ -52,7 +52,7 @@ void release(u32* link) {
 }  // namespace
 
 void shadow_set(Process* process, u32 epfd, u32 fd, const EpollEvent& event) {
-  if (process->shares_memory || fd >= abi::kMaxFd) return;
+  if (process->fds != main_process()->fds || fd >= abi::kMaxFd) return;
   lock(shadow_lock);
   if (prepare()) {
     u32* link = find(epfd, fd);
@@ -75,7 +75,7 @@ void shadow_set(Process* process, u32 epfd, u32 fd, const EpollEvent& event) {
 }
 
 void shadow_remove(Process* process, u32 epfd, u32 fd) {
-  if (process->shares_memory || !entries || fd >= abi::kMaxFd) return;
+  if (process->fds != main_process()->fds || !entries || fd >= abi::kMaxFd) return;
   lock(shadow_lock);
   u32* link = find(epfd, fd);
   if (*link) release(link);
@@ -83,7 +83,7 @@ void shadow_remove(Process* process, u32 epfd, u32 fd) {
 }
 
 void shadow_forget_fd(Process* process, u32 fd) {
-  if (process->shares_memory || !entries || fd >= abi::kMaxFd) return;
+  if (process->fds != main_process()->fds || !entries || fd >= abi::kMaxFd) return;
   lock(shadow_lock);
   while (heads[fd]) release(&heads[fd]);
   if (process->flags(fd) & kEpoll) {

@@ -42,7 +42,7 @@ bool prepare_to_hold(char** envp, bool reachable) {
     return false;
   }
   Process* process = main_process();
-  process->session.socket = process->session.placeholder = -1;
+  process->session().socket = process->session().placeholder = -1;
   ThreadState* ts = make_thread(process);
   if (!process->fds || !ts || !enter_thread(ts, fs_base())) {
     say("mino: out of memory; nothing will be offloaded\n");

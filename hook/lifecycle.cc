@@ -14,6 +14,7 @@
 #include "hook/mem.h"
 #include "hook/patch.h"
 #include "hook/seccomp.h"
+#include "hook/sharing.h"
 #include "hook/signals.h"
 #include "hook/sud.h"
 #include "hook/user.h"
@@ -29,8 +30,8 @@ namespace mino::hook {
 
 namespace {
 
-constexpr u64 kCloneVm = 0x100, kCloneFiles = 0x400, kCloneVfork = 0x4000, kCloneThread = 0x10000,
-              kCloneSettls = 0x80000, kCloneClearSighand = 0x100000000, kSigChld = 17;
+constexpr u64 kCloneVm = 0x100, kCloneVfork = 0x4000, kCloneSettls = 0x80000,
+              kCloneClearSighand = 0x100000000, kSigChld = 17;
 
 struct CloneArgs {  // include/uapi/linux/sched.h
   u64 flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
@@ -89,8 +90,8 @@ long kernel_clone(const Request& request, u64 stack, bool into_shared_memory) {
 
 // CLONE_CLEAR_SIGHAND took the hook's handlers too.
 void clear_handlers(Process* process) {
-  for (SigAction& action : process->actions) {
-    if (action.handler > 1) action = SigAction{};
+  for (int sig = 0; sig < 65; sig++) {
+    if (process->actions[sig].handler > 1) process->actions[sig] = SigAction{};
   }
   SigAction keep[65];
   copy(keep, process->actions, sizeof keep);
@@ -98,11 +99,20 @@ void clear_handlers(Process* process) {
   copy(process->actions, keep, sizeof keep);
 }
 
-// A child with memory of its own: fork.
+// A child with memory of its own: fork, and clone without CLONE_VM.
 long fork_process(ThreadState* ts, const Request& request) {
   Process* process = ts->process;
+  const bool same_table = request.args.flags & kCloneFiles;
   ForkedSession session;
-  if (const long error = prepare_fork(ts, session)) return error;
+  u32 client = 0;
+  void* table = nullptr;
+  if (const long error = same_table ? share_table(ts, false, client) : prepare_fork(ts, session))
+    return error;
+  if (!same_table && !copy_mapped_table(process, table)) {
+    finish_fork_in_parent(process, session);
+    return err::kNoMem;
+  }
+  const bool company = has_company(ts);
   const u64 stack = request.clone3 && request.args.stack
                         ? request.args.stack + request.args.stack_size
                         : request.args.stack;
@@ -111,16 +121,27 @@ long fork_process(ThreadState* ts, const Request& request) {
   resume_patching();
   if (pid != 0) {
     finish_fork_in_parent(process, session);
-    if (session.present && !is_error(pid)) remember_child(process, pid);
+    drop_table(table);
+    if ((session.present || same_table) && !is_error(pid)) remember_child(process, pid);
     return pid;
   }
   if (request.args.flags & kCloneSettls) enter_thread(ts, request.args.tls);
-  forget_other_threads(ts);
-  process->fork_lock = 0;
+  if (!same_table) {
+    take_table(process, table);
+    process->unsettled = company;
+  }
+  forget_other_threads(ts, same_table);
+  set_main_process(process);
+  process->threads = 0;
+  process->shares_memory = false;
+  process->children->count = process->children->lock = 0;
   reset_locks_in_child();
   expect_other_threads(false);
   if (request.args.flags & kCloneClearSighand) clear_handlers(process);
-  finish_fork_in_child(ts, session);
+  if (same_table)
+    join_table(ts, client);
+  else
+    finish_fork_in_child(ts, session);
   if (settings.sud) arm_dispatch();
   if (stack) ts->frame.rsp = stack;
   return 0;
@@ -130,25 +151,35 @@ long fork_process(ThreadState* ts, const Request& request) {
 long clone_sharing(ThreadState* ts, const Request& request) {
   const CloneArgs& a = request.args;
   Process* process = ts->process;
-  const bool same_process = a.flags & (kCloneThread | kCloneFiles);
+  const bool same_table = a.flags & kCloneFiles, thread = a.flags & kCloneThread;
+  const bool same_process = same_table && thread;
   const bool same_fs_base = !(a.flags & kCloneSettls);
   u64 stack = request.clone3 && a.stack ? a.stack + a.stack_size : a.stack;
   if (!stack) stack = ts->frame.rsp;  // vfork: on the caller's stack, below what it uses
   ForkedSession session;
   Process* child_process = process;
   if (!same_process) {
-    if (const long error = prepare_fork(ts, session)) return error;
-    child_process = copy_process(*process);
+    u32 client = 0;
+    if (const long error = same_table ? share_table(ts, true, client) : prepare_fork(ts, session))
+      return error;
+    child_process = copy_process(*process, a.flags);
     if (!child_process) {
       finish_fork_in_parent(process, session);
       return err::kNoMem;
     }
+    if (same_table) child_process->client = client;
+    child_process->joins = same_table;
+    child_process->unsettled = !same_table && has_company(ts);
+    child_process->threads = thread;
     child_process->newborn = session.present;
     child_process->birth = session.session;
+  } else if (process->threads) {
+    __atomic_fetch_add(&process->threads, 1u, __ATOMIC_RELAXED);
   }
   // A thread that ended unseen (its exit is a site that `patch` cannot prove) leaves its state to
   // whoever gets its TCB, with the lane.
   ThreadState* child = same_process && !same_fs_base ? inherit_thread(a.tls, process) : nullptr;
+  if (child && child->has_lane && !lane_has_rights(child)) release_lane(child);
   if (!child) child = make_thread(child_process);
   if (!child) return err::kNoMem;
   child->frame = ts->frame;
@@ -179,11 +210,14 @@ long clone_sharing(ThreadState* ts, const Request& request) {
   if (is_error(pid) || vfork) {
     child->in_hook = kOutside;
     if (same_fs_base && vfork) child->fs_base = 0;
+    if (child->process != child_process) discard_process(child->process);  // it left our table
     leave_thread(child);
   }
-  if (!same_process && session.present && !is_error(pid)) remember_child(process, pid);
+  if (is_error(pid) && process->threads && same_process)
+    __atomic_fetch_sub(&process->threads, 1u, __ATOMIC_RELAXED);
+  if (!thread && (session.present || same_table) && !is_error(pid)) remember_child(process, pid);
   if (!same_process) {
-    if (is_error(pid) || (a.flags & kCloneVfork)) {
+    if (is_error(pid) || vfork) {
       finish_fork_in_parent(process, session);
       free_process(child_process);
     } else if (session.present) {  // it runs on in our memory: only the descriptor is ours to close
@@ -254,6 +288,11 @@ long do_exec(ThreadState* ts, const abi::Row& row) {
   const bool load = named && settings.sud && settings.library[0] && may_look(ts, path) &&
                     needs_loading(path, settings.load_all, file) &&
                     raw(nr::kFaccessat2, kFdCwd, ptr(settings.library), kExecute, 0) == 0;
+  // The kernel gives the new image a table of its own, and the device has to.
+  if (ts->process->table()->shared && named && may_look(ts, path) &&
+      raw(nr::kFaccessat2, kFdCwd, ptr(path), kExecute, 0) == 0) {
+    if (const long error = own_table(ts, kCloneFiles)) return error;
+  }
   int filters = -1;
   if (ts->filters) {
     const long fd = save_filters(ts->filters);
@@ -284,10 +323,12 @@ long do_exec(ThreadState* ts, const abi::Row& row) {
 long do_exit(ThreadState* ts, const abi::Row& row) {
   if (row.nr == nr::kExitGroup) {
     // A process that shares its parent's memory must not leave its state there.
+    if (ts->process->table()->shared) release_lane(ts);
     if (ts->process->shares_memory && !ts->suspended) leave_thread(ts);
     return kLocal;
   }
   release_lane(ts);
+  leave_process(ts);
   leave_thread(ts);
   return kLocal;
 }
@@ -322,7 +363,8 @@ long wait_id(ThreadState* ts, const Frame& f) {
 long do_wait(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   const Process* process = ts->process;
-  if (process->child_count == 0 || process->session.status != SessionStatus::kLive) return kLocal;
+  if (process->children->count == 0 || process->session().status != SessionStatus::kLive)
+    return kLocal;
   constexpr int kWait4 = 61;
   if (row.nr != kWait4) return wait_id(ts, f);
   int status = 0;
@@ -366,11 +408,15 @@ long do_mirror(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   u64 args[6];
   for (int i = 0; i < 6; i++) args[i] = f.arg(i);
-  if (settings.active && ts->process->session.status == SessionStatus::kNone &&
-      gives_up_rights(ts, row))
+  const bool gives_up = settings.active && gives_up_rights(ts, row);
+  if (gives_up && ts->process->session().status == SessionStatus::kNone)
     ready(ts);  // while we still may
   const long result = raw(row.nr, args[0], args[1], args[2], args[3], args[4]);
-  if (is_error(result) || ts->process->session.status != SessionStatus::kLive) return result;
+  if (is_error(result) || ts->process->session().status != SessionStatus::kLive) return result;
+  if (gives_up && row.nr != nr::kPrctl) {
+    ts->process->rights_changed = true;
+    __atomic_fetch_add(&ts->process->table()->rights_turn, u8{1}, __ATOMIC_RELAXED);
+  }
   // capset names the client's thread, which the device does not know: there it is the lane's own.
   struct {
     u32 version;
@@ -409,13 +455,17 @@ long do_guard(ThreadState* ts, const abi::Row& row) {
     const u64 resource = row.nr == kSetrlimit ? f.rdi : f.rsi,
               wanted = row.nr == kSetrlimit ? f.rsi : f.rdx;
     if (resource != kRlimitNofile || !wanted) return kLocal;
-    if (settings.active && ts->process->session.status == SessionStatus::kNone) ready(ts);
+    if (settings.active && ts->process->session().status == SessionStatus::kNone) ready(ts);
     const long result = raw(row.nr, f.rdi, f.rsi, f.rdx, f.r10);
     learn_open_limit(ts->process);
     return result;
   }
-  // A network namespace that nobody's sockets are in would be of no use: it is the device's.
   constexpr int kUnshare = 272, kSetns = 308;
+  if (row.nr == kUnshare && (f.rdi & kCloneFiles) && table_is_shared(ts)) {
+    const long result = own_table(ts, kCloneFiles);
+    if (is_error(result) || f.rdi == kCloneFiles) return result;
+  }
+  // A network namespace that nobody's sockets are in would be of no use: it is the device's.
   constexpr u64 kCloneNewnet = 0x40000000;
   if (settings.netns && row.nr == kUnshare && (f.rdi & kCloneNewnet)) {
     if (const long error = ready(ts)) return error;
@@ -423,7 +473,7 @@ long do_guard(ThreadState* ts, const abi::Row& row) {
     if (others) {
       const long result = raw(row.nr, others);
       if (is_error(result)) return result;
-      ts->process->cwd[0] = 0;
+      ts->process->directory->path[0] = 0;
     }
     const u64 args[6] = {kCloneNewnet};
     return offload(ts, row, args, -1, 0, kNoCancel);
@@ -434,8 +484,8 @@ long do_guard(ThreadState* ts, const abi::Row& row) {
     return offload(ts, row, args, -1, 0, kNoCancel);
   }
   // chroot, unshare, setns: afterwards the device's socket may be out of reach.
-  if (settings.active && ts->process->session.status == SessionStatus::kNone) ready(ts);
-  ts->process->cwd[0] = 0;
+  if (settings.active && ts->process->session().status == SessionStatus::kNone) ready(ts);
+  ts->process->directory->path[0] = 0;
   return kLocal;
 }
 
@@ -449,8 +499,9 @@ extern "C" __attribute__((visibility("hidden"))) void mino_child_start(
   if (ts->suspended) replace_thread(ts->suspended->fs_base, ts);
   if (ts->process->shares_memory && !ts->process->started) {
     ts->process->started = true;
+    if (ts->process->joins) join_session(ts->process);
     ForkedSession session{ts->process->newborn, ts->process->birth};
-    finish_fork_in_child(ts, session);
+    if (!ts->process->joins) finish_fork_in_child(ts, session);
   }
   if (ts->clear_handlers) clear_handlers(ts->process);
   if (settings.sud) arm_dispatch();

@@ -23,7 +23,7 @@ void sleep_on_bell(ThreadState* ts, MixedWait& wait) {
   const abi::Completion& slot = ts->lane.completions[ts->complete_position & (abi::kRingSlots - 1)];
   wait.host[wait.count] = {ts->bell, kPollIn, 0};
   PollFd& death = wait.host[wait.count + 1];
-  death = {ts->process->session.socket, 0, 0};  // POLLHUP when the proxy is gone
+  death = {ts->process->session().socket, 0, 0};  // POLLHUP when the proxy is gone
   control->client_sleeping.store(abi::kOnBell, std::memory_order_seq_cst);
   std::atomic_thread_fence(
       std::memory_order_seq_cst);  // pairs with the device's fence after publication
@@ -55,13 +55,13 @@ bool prepare_bell(ThreadState* ts) {
     abi::Message message;
     message.type = abi::MessageType::kBell;
     message.lane = ts->lane_index;
-    ts->bell_sent = send_message(ts->process->session, message, ts->bell);
+    ts->bell_sent = send_message(ts->process->session(), message, ts->bell);
   }
   return ts->bell_sent;
 }
 
 void slow_down_dead(ThreadState* ts) {
-  if (__atomic_fetch_add(&ts->process->dead_reports, 1u, __ATOMIC_RELAXED) < 64) return;
+  if (__atomic_fetch_add(&ts->process->table()->dead_reports, 1u, __ATOMIC_RELAXED) < 64) return;
   const i64 pause_time[2] = {0, 50'000'000};
   const u64 args[6] = {0, 0, ptr(pause_time), 0, 8, 0};
   mino_interruptible(ts, nr::kPpoll, args);
@@ -82,7 +82,7 @@ void wait_mixed(ThreadState* ts, u32 index, MixedWait& wait) {
       pause();
     }
     if (!device_alive(ts)) {
-      session_died(ts->process->session);
+      session_died(ts->process->session());
       return;
     }
     if (wait.host_ready || __atomic_load_n(&ts->deferred, __ATOMIC_RELAXED)) break;

@@ -98,7 +98,7 @@ void unpack(ThreadState* ts, u64 fd, bool peeked) {
     return;  // stays a parcel
   constexpr u64 kFGetFd = 1;
   const long cloexec = raw(nr::kFcntl, fd, kFGetFd);
-  raw(nr::kDup3, static_cast<u64>(ts->process->session.placeholder), fd,
+  raw(nr::kDup3, static_cast<u64>(ts->process->session().placeholder), fd,
       cloexec == 1 ? 0x80000 : 0);
   ts->process->set_flags(fd, kOffloaded);
 }
@@ -193,7 +193,7 @@ long do_message(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   if (ts->process->offloaded(f.rdi)) return offload_frame(ts, row);
   const u64 args[6] = {f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9};
-  const bool have_session = ts->process->session.status == SessionStatus::kLive;
+  const bool have_session = ts->process->session().status == SessionStatus::kLive;
   constexpr int kSendmmsg = 307, kRecvmmsg = 299;
   if (row.nr == nr::kSendmsg) return have_session ? send_local(ts, row.nr, args, f.rsi) : kLocal;
   if (row.nr == kSendmmsg) return have_session ? send_local_vector(ts, args) : kLocal;

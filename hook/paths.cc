@@ -60,13 +60,14 @@ bool has_dotdot(const char* path) {
 }
 
 void learn_cwd(Process* process) {
-  if (process->cwd_offloaded || process->cwd[0]) return;
-  const long n = raw(nr::kGetcwd, ptr(process->cwd), sizeof process->cwd);
-  if (is_error(n) || process->cwd[0] != '/') {
-    process->cwd[0] = '?';
-    process->cwd[1] = 0;
+  if (process->directory->offloaded || process->directory->path[0]) return;
+  const long n = raw(nr::kGetcwd, ptr(process->directory->path), sizeof process->directory->path);
+  if (is_error(n) || process->directory->path[0] != '/') {
+    process->directory->path[0] = '?';
+    process->directory->path[1] = 0;
   }
-  process->cwd_near = relation(process->cwd[1] ? process->cwd : "") != Relation::kFar;
+  process->directory->near =
+      relation(process->directory->path[1] ? process->directory->path : "") != Relation::kFar;
 }
 
 // The directory that a relative path starts from; false if it cannot reach a prefix.
@@ -74,10 +75,10 @@ bool start_directory(Process* process, int dirfd, const char* path, char* to, u6
   used = 0;
   if (dirfd == kAtFdCwd) {
     learn_cwd(process);
-    if (process->cwd[0] != '/' ||
-        (!process->cwd_near && !process->cwd_offloaded && !has_dotdot(path)))
+    if (process->directory->path[0] != '/' ||
+        (!process->directory->near && !process->directory->offloaded && !has_dotdot(path)))
       return false;
-    return normalise(to, used, process->cwd);
+    return normalise(to, used, process->directory->path);
   }
   const u8 flags = process->flags(static_cast<u32>(dirfd));
   if ((flags & kFarDirectory) && !has_dotdot(path)) return false;
@@ -316,10 +317,10 @@ long do_cwd(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   Process* process = ts->process;
   if (row.nr == nr::kGetcwd) {
-    if (!process->cwd_offloaded) return kLocal;
-    const u64 n = length(process->cwd) + 1;
+    if (!process->directory->offloaded) return kLocal;
+    const u64 n = length(process->directory->path) + 1;
     if (n > f.rsi) return err::kRange;
-    return user_write(f.rdi, process->cwd, n) ? static_cast<long>(n) : err::kFault;
+    return user_write(f.rdi, process->directory->path, n) ? static_cast<long>(n) : err::kFault;
   }
   char absolute[abi::kMaxPath];
   const bool by_fd = row.nr == nr::kFchdir;
@@ -328,8 +329,8 @@ long do_cwd(ThreadState* ts, const abi::Row& row) {
   if (where != Where::kDevice) {
     const long result = raw(row.nr, f.rdi);
     if (result == 0) {
-      process->cwd_offloaded = false;
-      process->cwd[0] = 0;
+      process->directory->offloaded = false;
+      process->directory->path[0] = 0;
     }
     return result;
   }
@@ -338,10 +339,10 @@ long do_cwd(ThreadState* ts, const abi::Row& row) {
   const long result = offload(ts, row, args);
   if (result < 0) return result;
   // The name as the device knows it.
-  const u64 ask[6] = {ptr(process->cwd), sizeof process->cwd};
+  const u64 ask[6] = {ptr(process->directory->path), sizeof process->directory->path};
   if (offload(ts, *abi::find_row(nr::kGetcwd), ask) > 0) {
-    process->cwd_offloaded = true;
-    raw(nr::kChdir, ptr(process->cwd));
+    process->directory->offloaded = true;
+    raw(nr::kChdir, ptr(process->directory->path));
   }
   return 0;
 }

@@ -100,14 +100,14 @@ long wait_both(ThreadState* ts, Entries& entries, u64 count, bool host_any, Time
     if (!wait.host_ready) wait.host_ready = raw(nr::kPoll, ptr(wait.host), count, 0) > 0;
     if (result == 0 && !wait.host_ready && ts->deferred) result = abi::kErestartnohand;
   }
-  if (result == abi::kErestartnohand && ts->process->session.status != SessionStatus::kDead) {
+  if (result == abi::kErestartnohand && ts->process->session().status != SessionStatus::kDead) {
     // What is ready counts for more than the signal: the kernel looks before it looks for signals.
     const TimeSpec now{};
     const u64 again[6] = {args[0], count, ptr(&now), 0, 0, 0};
     const long found = offload(ts, row, again, -1, 0, kNoCancel);
     if (found > 0) result = found;
   }
-  if (ts->process->session.status == SessionStatus::kDead) {
+  if (ts->process->session().status == SessionStatus::kDead) {
     show_dead(device, count);
     result = 0;
   }
@@ -119,7 +119,7 @@ long wait_both(ThreadState* ts, Entries& entries, u64 count, bool host_any, Time
 long do_poll(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   const u64 count = static_cast<u32>(f.rsi);
-  if (ts->process->fd_limit == 0 || count == 0 || count > abi::kMaxFd) return kLocal;
+  if (ts->process->table()->fd_limit == 0 || count == 0 || count > abi::kMaxFd) return kLocal;
   if (count > ts->process->open_limit) return err::kInval;
   Entries entries(count);
   if (!entries.valid()) return err::kNoMem;
@@ -193,7 +193,7 @@ bool read_sets(const Frame& f, u64 bits, FdSets& sets) {
 // Whether any number in the sets is offloaded: without copying, for programs that never use the
 // device.
 bool any_on_device(const Process* process, const FdSets& sets, u64 bits) {
-  for (u64 fd = 0; fd < bits && fd < process->fd_limit; fd++) {
+  for (u64 fd = 0; fd < bits && fd < process->table()->fd_limit; fd++) {
     if (!(process->fds[fd] & (kOffloaded | kCompanion))) continue;
     for (const u64* set : sets.in) {
       if (test(set, fd)) return true;
@@ -207,7 +207,7 @@ bool any_on_device(const Process* process, const FdSets& sets, u64 bits) {
 long do_select(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   const int n = static_cast<int>(f.rdi);
-  if (ts->process->fd_limit == 0 || n <= 0) return kLocal;
+  if (ts->process->table()->fd_limit == 0 || n <= 0) return kLocal;
   const u64 bits = min(static_cast<u64>(n), 65536);
   FdSets sets{};
   if (!read_sets(f, bits, sets)) return kLocal;

@@ -22,40 +22,84 @@ Settings settings;
 
 namespace {
 Process the_process;
+Process* main_one = &the_process;
+
+constexpr u64 kProcessBytes = (sizeof(Process) + 4095) & ~4095ull;
+
+void set_table(Process* process, u8* pages) {
+  process->fds = pages + kTableHead;
+  process->epoll_waiters = reinterpret_cast<u16*>(process->fds + abi::kMaxFd);
 }
+}  // namespace
 
 Process* main_process() {
-  if (!the_process.fds) {
-    the_process.fds = static_cast<u8*>(map_pages(abi::kMaxFd));
-    the_process.epoll_waiters = static_cast<u16*>(map_pages(u64{abi::kMaxFd} * 2));
+  if (main_one == &the_process && !the_process.fds) {
+    if (u8* pages = static_cast<u8*>(map_pages(kTableBytes))) {
+      set_table(&the_process, pages);
+      the_process.table()->kick_fd = -1;
+    }
+    the_process.actions = the_process.own_actions;
+    the_process.directory = &the_process.own_directory;
+    the_process.children = &the_process.own_children;
   }
-  return &the_process;
+  return main_one;
 }
 
-Process* copy_process(const Process& parent) {
-  constexpr u64 kBytes = (sizeof(Process) + 4095) & ~4095ull;
-  u8* pages = static_cast<u8*>(map_pages(kBytes + abi::kMaxFd));
+void set_main_process(Process* process) {
+  main_one = process;
+}
+
+void reset_table(Table* table) {
+  table->fork_lock = table->kick_lock = table->companion_lock = 0;
+  table->clients = 0;
+  table->shared = table->mapped = false;
+}
+
+void copy_table(Table* to, const Table* from) {
+  copy(to, from, sizeof *to);
+  copy(reinterpret_cast<u8*>(to) + kTableHead, reinterpret_cast<const u8*>(from) + kTableHead,
+       from->fd_limit);
+  reset_table(to);
+}
+
+Process* copy_process(const Process& parent, u64 clone_flags) {
+  const bool same_table = clone_flags & kCloneFiles;
+  const u64 bytes = kProcessBytes + (same_table ? 0 : kTableBytes);
+  u8* pages = static_cast<u8*>(map_pages(bytes));
   if (!pages) return nullptr;
   auto* child = reinterpret_cast<Process*>(pages);
-  copy(child, &parent, sizeof parent);
-  child->fds = pages + kBytes;
-  copy(child->fds, parent.fds, parent.fd_limit);
+  copy(child, &parent, offsetof(Process, own_actions));
+  child->bytes = bytes;
+  if (!same_table) {
+    set_table(child, pages + kProcessBytes);
+    copy_table(child->table(), parent.table());
+    child->client = 0;
+    child->rights_changed = false;
+  }
+  if (!(clone_flags & kCloneSighand)) {
+    child->actions = child->own_actions;
+    copy(child->actions, parent.actions, sizeof child->own_actions);
+  }
+  if (!(clone_flags & kCloneFs)) {
+    child->directory = &child->own_directory;
+    copy(child->directory, parent.directory, sizeof(Directory));
+  }
+  if (!(clone_flags & kCloneThread)) child->children = &child->own_children;
   child->shares_memory = true;
-  child->fork_lock = 0;
-  child->started = false;
+  child->threads = 0;
+  child->unsettled = child->newborn = child->joins = child->started = false;
   child->exec_memory = nullptr;
   return child;
 }
 
 void reset_locks_in_child() {
-  extern u32 shadow_lock, kick_lock, companion_lock, filter_lock;
-  shadow_lock = kick_lock = companion_lock = filter_lock = 0;
+  extern u32 shadow_lock, filter_lock;
+  shadow_lock = filter_lock = 0;
 }
 
 void free_process(Process* process) {
-  constexpr u64 kBytes = (sizeof(Process) + 4095) & ~4095ull;
   if (process->exec_memory) unmap_pages(process->exec_memory, process->exec_bytes);
-  if (process->shares_memory) unmap_pages(process, kBytes + abi::kMaxFd);
+  if (process->bytes) unmap_pages(process, process->bytes);
 }
 
 }  // namespace mino::hook

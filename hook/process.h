@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What the hook knows of one process: its descriptors, its session, its signal actions, its policy.
-// There is one per process, and one more for each vfork child while it shares our memory. Threads
-// reach theirs through ThreadState::process.
+// There is one per process, and one more for each child that shares our memory and each thread that
+// has left the others' descriptor table. Threads reach theirs through ThreadState::process.
 #pragma once
 
 #include "abi/limits.h"
@@ -46,6 +46,7 @@ struct Settings {
   char variable[1536];    // MINO_RUN as received, without what the hook adds across exec
   char library[512];      // path of libminoc.so, for LD_PRELOAD
   bool preload_was_set;   // the user had an LD_PRELOAD too
+  bool rights_changed;    // this is the new image of a process of which that is true
   bool load_all;          // also programs that ld.so would bring us into
   char program[4096];     // what this library has loaded, started as a program itself; or ""
   char executable[4096];  // … and what /proc/self/exe shall say
@@ -65,47 +66,100 @@ struct Session {
   u64 id;
 };
 
-struct Process {
-  u16* epoll_waiters;  // threads in the host's epoll_wait, by epoll fd
-  u8* fds;             // FdFlags by number, kMaxFd bytes, committed as touched
-  u64 open_limit;      // RLIMIT_NOFILE, the soft one
+// A descriptor table: its session and, behind this, FdFlags and epoll_waiters by number. Threads
+// share it, and so do processes that clone made with CLONE_FILES: then this is memory that they
+// share, at the same address in each (hook/sharing.h).
+struct Table {
   u32 fd_limit;        // numbers at and above were never flagged
-  Session session;
-  SigAction actions[65];
-  char cwd[4096];  // where relative paths start, or "" when not known
-  bool cwd_offloaded;
-  bool cwd_near;       // an offloaded prefix lies below (or at) cwd
+  u32 fork_lock;       // one conversation at a time on the control socket
+  u32 kick_lock;       // hook/epoll.cc
+  u32 companion_lock;  // … held across epoll_create1 on the device, which does not block
+  int kick_fd;         // … an eventfd (private), or -1
   u32 dead_reports;    // hook/mixed_wait.h
-  u32 fork_lock;       // one fork at a time talks on the control socket
-  u32 child_count;     // children that were born with a session …
-  int children[64];    // … and have not been waited for; beyond that, any child may have one
-  bool shares_memory;  // a vfork child, or another that has our memory but not our descriptors
-  bool newborn;        // … whose session waits in `birth` until it starts
-  bool started;        // … and has taken it
+  u32 clients;         // processes that have joined the first one, ever
+  bool shared;         // … and the device knows that there are some
+  bool mapped;         // this is shared memory
+  u8 rights_turn;      // counts changes of credentials …
+  u8 lane_rights[abi::kMaxLanes];  // … and says after which of them a lane was made
+  Session session;
+};
+inline constexpr u64 kTableHead = 4096;
+inline constexpr u64 kTableBytes = kTableHead + 3 * u64{abi::kMaxFd};  // committed as touched
+static_assert(sizeof(Table) <= kTableHead);
+
+struct Directory {
+  char path[4096];  // where relative paths start, or "" when not known
+  bool offloaded;
+  bool near;  // an offloaded prefix lies below (or at) it
+};
+
+struct Children {
+  u32 lock;
+  u32 count;     // that were born with a session …
+  int pids[64];  // … and have not been waited for; beyond that, any child may have one
+};
+
+struct Process {
+  u16* epoll_waiters;    // threads in the host's epoll_wait, by epoll fd
+  u8* fds;               // FdFlags by number, kMaxFd bytes; both of table()
+  SigAction* actions;    // these three are our own, below, or those of the process that made us
+  Directory* directory;  // (CLONE_SIGHAND, CLONE_FS, CLONE_THREAD)
+  Children* children;
+  u64 open_limit;       // RLIMIT_NOFILE, the soft one
+  u64 bytes;            // to unmap, with the table if that is our own
+  u32 client;           // which of the processes that share the table
+  u32 threads;          // of one that has its table by unshare: the last of them unmaps it
+  bool shares_memory;   // a vfork child, or another that has our memory but not our Process
+  bool rights_changed;  // credentials are not those that the session began with
+  bool unsettled;       // settle_table() is due
+  bool newborn;         // … whose session waits in `birth` until it starts
+  bool joins;           // … that will be one more client of its parent's session
+  bool started;         // … and has taken it
   Session birth;
   void* exec_memory;  // … and what its exec needed, for the parent to unmap
   u64 exec_bytes;
+  SigAction own_actions[65];
+  Directory own_directory;
+  Children own_children;
 
+  Table* table() const { return reinterpret_cast<Table*>(fds - kTableHead); }
+  Session& session() const { return table()->session; }
   u8 flags(u64 fd) const { return fd < abi::kMaxFd ? fds[fd] : u8{0}; }
   bool offloaded(u64 fd) const { return flags(static_cast<u32>(fd)) & kOffloaded; }
   void set_flags(u64 fd, u8 value) {
     if (fd >= abi::kMaxFd) return;
     __atomic_store_n(&fds[fd], value, __ATOMIC_RELAXED);
-    if (fd >= fd_limit) __atomic_store_n(&fd_limit, static_cast<u32>(fd + 1), __ATOMIC_RELAXED);
+    raise_limit(fd);
   }
   // Where several threads may learn of the same file at once.
   void add_flags(u64 fd, u32 more) {
     if (fd >= abi::kMaxFd) return;
     __atomic_fetch_or(&fds[fd], static_cast<u8>(more), __ATOMIC_RELAXED);
-    if (fd >= fd_limit) __atomic_store_n(&fd_limit, static_cast<u32>(fd + 1), __ATOMIC_RELAXED);
+    raise_limit(fd);
+  }
+  void raise_limit(u64 fd) {
+    u32& limit = table()->fd_limit;
+    if (fd >= limit) __atomic_store_n(&limit, static_cast<u32>(fd + 1), __ATOMIC_RELAXED);
   }
 };
 
 static_assert(offsetof(Process, fds) == 8);  // entry.S
 
+// That of threads nobody has seen being made.
 Process* main_process();
-Process* copy_process(const Process& parent);  // for a vfork child; nullptr when out of memory
+void set_main_process(Process* process);
+
+// For a child with our memory, made with these flags of clone (CLONE_FILES: it has our table);
+// nullptr when out of memory.
+Process* copy_process(const Process& parent, u64 clone_flags);
 void free_process(Process* process);
+
+inline constexpr u64 kCloneFs = 0x200, kCloneFiles = 0x400, kCloneSighand = 0x800,
+                     kCloneThread = 0x10000;
+
+// `to` becomes the table of somebody who has a copy of the descriptors.
+void copy_table(Table* to, const Table* from);
+void reset_table(Table* table);  // a copy has no locks and is nobody else's
 
 // A short lock: never held across a system call that can block.
 inline void lock(u32& word) {

@@ -78,7 +78,7 @@ void took_hold(ThreadState* ts, Filter* filter, bool all_threads) {
 
 // What the hook may need of the host later, it takes now.
 void get_ready(ThreadState* ts) {
-  if (settings.active && ts->process->session.status == SessionStatus::kNone) ready(ts);
+  if (settings.active && ts->process->session().status == SessionStatus::kNone) ready(ts);
   u64 none = 0;
   if (!settings.home)
     __atomic_compare_exchange_n(&settings.home, &none, choose_home(), false, __ATOMIC_ACQ_REL,
@@ -241,7 +241,7 @@ const Filter* load_filters(int fd) {
 void end_strict(ThreadState* ts) {
   u32 threads = 0;
   for (const ThreadState* t = first_thread(); t; t = t->next)
-    threads += t->process == ts->process && !t->exiting;
+    threads += !t->exiting && t->process->children == ts->process->children;
   constexpr u64 kSigKill = 9;
   if (threads == 1) {
     raw(nr::kTgkill, static_cast<u64>(raw(nr::kGetpid)), static_cast<u64>(raw(nr::kGettid)),

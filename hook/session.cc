@@ -6,6 +6,7 @@
 
 #include "hook/call.h"
 #include "hook/mem.h"
+#include "hook/sharing.h"
 
 namespace mino::hook {
 
@@ -130,7 +131,7 @@ void tell_refusal(const abi::Message& message) {
 
 // Hello, Welcome. Leaves the session kLive or kNone; a refusal is told once on standard error.
 bool connect_session(Process* process) {
-  Session& session = process->session;
+  Session& session = process->session();
   struct {
     u16 family;
     char path[108];
@@ -168,13 +169,13 @@ bool connect_session(Process* process) {
 }
 
 bool claim_lane(ThreadState* ts) {
-  Session& session = ts->process->session;
+  Session& session = ts->process->session();
   for (u32 i = 0; i < session.lane_count; i++) {
     abi::LaneView lane = abi::LaneView::at(session.memory, i, session.arena_bytes);
     u32 free = static_cast<u32>(abi::LaneState::kFree);
+    const u32 owned = static_cast<u32>(abi::LaneState::kOwned) + ts->process->client;
     if (lane.control->state.load(std::memory_order_relaxed) != free ||
-        !lane.control->state.compare_exchange_strong(free,
-                                                     static_cast<u32>(abi::LaneState::kOwned))) {
+        !lane.control->state.compare_exchange_strong(free, owned)) {
       continue;
     }
     ts->lane = lane;
@@ -276,7 +277,7 @@ void follow_umask(ThreadState* ts) {
 }  // namespace
 
 long ready(ThreadState* ts) {
-  Session& session = ts->process->session;
+  Session& session = ts->process->session();
   bool connected = false;
   u32 none = static_cast<u32>(SessionStatus::kNone);
   auto* status = reinterpret_cast<u32*>(&session.status);
@@ -299,6 +300,7 @@ long ready(ThreadState* ts) {
   }
   if (ts->has_lane) return 0;
   if (!claim_lane(ts)) return err::kNoBufs;
+  const bool fresh = ts->lane.control->attached.load(std::memory_order_acquire) == 0;
   if (!await_attached(session, ts->lane.control)) {
     session_died(session);
     return err::kNetDown;
@@ -307,6 +309,9 @@ long ready(ThreadState* ts) {
   ts->complete_position = ts->lane.control->completion_position.load(std::memory_order_acquire);
   ts->has_lane = true;
   if (connected) follow_umask(ts);
+  if (fresh) ts->process->table()->lane_rights[ts->lane_index] = ts->process->table()->rights_turn;
+  if (!lane_has_rights(ts)) follow_rights(ts);
+  if (ts->process->unsettled) settle_table(ts);
   return 0;
 }
 
@@ -315,7 +320,7 @@ void release_lane(ThreadState* ts) {
   ts->has_lane = false;
   close_private(ts->process, ts->bell);
   ts->bell_sent = false;
-  if (ts->process->session.status != SessionStatus::kLive) return;
+  if (ts->process->session().status != SessionStatus::kLive) return;
   ts->has_lane = true;
   offload_op(ts, abi::Op::kLaneExit, 0, 0, -1);
   ts->has_lane = false;
@@ -327,35 +332,47 @@ void session_died(Session& session) {
                    __ATOMIC_RELEASE);
 }
 
-long prepare_fork(ThreadState* ts, ForkedSession& child) {
+long begin_fork(ThreadState* ts, bool& asked) {
   Process* process = ts->process;
+  asked = false;
+  if (process->session().status != SessionStatus::kLive) return 0;
+  long result = ready(ts);
+  if (result == 0) {
+    lock_table(process->table(), process->table()->fork_lock);
+    result = offload_op(ts, abi::Op::kFork, 0, 0, -1, kNoCancel);
+    asked = result == 0;
+    if (!asked) unlock(process->table()->fork_lock);
+  }
+  if (result == err::kNetDown || process->session().status == SessionStatus::kDead)
+    return 0;  // dead: fork anyway
+  return result == 0 ? 0 : err::kAgain;
+}
+
+void receive_fork(Process* process, ForkedSession& child) {
   child.present = false;
   child.session = Session{};
   child.session.socket = child.session.placeholder = -1;
-  if (process->session.status != SessionStatus::kLive) return 0;
-  long result = ready(ts);
-  if (result == 0) {
-    lock(process->fork_lock);
-    result = offload_op(ts, abi::Op::kFork, 0, 0, -1, kNoCancel);
-    if (result == 0) {
-      abi::Message message;
-      int fds[2] = {-1, -1};
-      if (await_message(process->session, abi::MessageType::kChild, message, fds, 2) &&
-          map_session(child.session, message, fds[1])) {
-        child.session.socket = make_private(process, fds[0]);
-        child.session.status = SessionStatus::kLive;
-        child.present = true;
-      } else {
-        result = err::kAgain;
-        if (fds[0] >= 0) raw(nr::kClose, static_cast<u64>(fds[0]));
-      }
-      if (fds[1] >= 0) raw(nr::kClose, static_cast<u64>(fds[1]));
-    }
-    unlock(process->fork_lock);
+  abi::Message message;
+  int fds[2] = {-1, -1};
+  if (await_message(process->session(), abi::MessageType::kChild, message, fds, 2) &&
+      map_session(child.session, message, fds[1])) {
+    child.session.socket = make_private(process, fds[0]);
+    child.session.status = SessionStatus::kLive;
+    child.present = true;
+  } else if (fds[0] >= 0) {
+    raw(nr::kClose, static_cast<u64>(fds[0]));
   }
-  if (result == err::kNetDown || process->session.status == SessionStatus::kDead)
-    return 0;  // dead: fork anyway
-  return result == 0 ? 0 : err::kAgain;
+  if (fds[1] >= 0) raw(nr::kClose, static_cast<u64>(fds[1]));
+}
+
+long prepare_fork(ThreadState* ts, ForkedSession& child) {
+  Process* process = ts->process;
+  bool asked;
+  const long error = begin_fork(ts, asked);
+  if (!asked) return error;
+  receive_fork(process, child);
+  unlock(process->table()->fork_lock);
+  return child.present || process->session().status == SessionStatus::kDead ? 0 : err::kAgain;
 }
 
 void finish_fork_in_parent(Process* process, ForkedSession& child) {
@@ -366,108 +383,106 @@ void finish_fork_in_parent(Process* process, ForkedSession& child) {
 
 void finish_fork_in_child(ThreadState* ts, ForkedSession& child) {
   Process* process = ts->process;
-  process->child_count = 0;
+  Session& session = process->session();
   ts->has_lane = false;
   if (ts->bell >= 0) close_private(process, ts->bell);
   ts->bell_sent = false;
-  if (process->session.status == SessionStatus::kConnecting)
-    process->session.status = SessionStatus::kNone;
-  if (process->session.status != SessionStatus::kLive) return;
-  const int placeholder = process->session.placeholder;
-  close_private(process, process->session.socket);
-  if (!process->shares_memory) unmap_pages(process->session.memory, process->session.memory_bytes);
+  if (session.status == SessionStatus::kConnecting) session.status = SessionStatus::kNone;
+  if (session.status != SessionStatus::kLive) return;
+  const int placeholder = session.placeholder;
+  close_private(process, session.socket);
+  if (!process->shares_memory) unmap_pages(session.memory, session.memory_bytes);
   if (!child.present) {
-    session_died(process->session);
+    session_died(session);
     return;
   }
-  process->session = child.session;
-  process->session.placeholder = placeholder;  // only recognised by what it is a duplicate of
+  session = child.session;
+  session.placeholder = placeholder;  // only recognised by what it is a duplicate of
   abi::Message message;
   message.type = abi::MessageType::kAdopt;
   constexpr u64 kPrGetName = 16;
   raw(nr::kPrctl, kPrGetName, ptr(message.text));
-  if (!send_message(process->session, message)) session_died(process->session);
+  if (!send_message(session, message)) session_died(session);
+}
+
+bool announce_sharing(Process* process) {
+  abi::Message message;
+  message.type = abi::MessageType::kShare;
+  lock_table(process->table(), process->table()->fork_lock);
+  const bool good =
+      send_message(process->session(), message) &&
+      await_message(process->session(), abi::MessageType::kShare, message, nullptr, 0);
+  unlock(process->table()->fork_lock);
+  return good;
 }
 
 void remember_child(Process* process, long pid) {
-  lock(process->fork_lock);
-  constexpr u32 kKnown = sizeof process->children / sizeof *process->children;
-  if (process->child_count < kKnown)
-    process->children[process->child_count] = static_cast<int>(pid);
-  process->child_count++;
-  unlock(process->fork_lock);
+  Children* const children = process->children;
+  lock(children->lock);
+  constexpr u32 kKnown = sizeof children->pids / sizeof *children->pids;
+  if (children->count < kKnown) children->pids[children->count] = static_cast<int>(pid);
+  children->count++;
+  unlock(children->lock);
 }
 
 void await_end_of_child(ThreadState* ts, long pid) {
   Process* process = ts->process;
-  constexpr u32 kKnown = sizeof process->children / sizeof *process->children;
-  lock(process->fork_lock);
-  const u32 known = process->child_count < kKnown ? process->child_count : kKnown;
+  Children* const children = process->children;
+  constexpr u32 kKnown = sizeof children->pids / sizeof *children->pids;
+  lock(children->lock);
+  const u32 known = children->count < kKnown ? children->count : kKnown;
   u32 at = 0;
-  while (at < known && process->children[at] != pid) at++;
+  while (at < known && children->pids[at] != pid) at++;
   bool ask = at < known;
   if (ask) {
-    process->child_count--;
-    process->children[at] = process->children[known - 1];
-  } else if (process->child_count > kKnown) {
+    children->count--;
+    children->pids[at] = children->pids[known - 1];
+  } else if (children->count > kKnown) {
     ask = true;
   }
-  if (ask && process->session.status == SessionStatus::kLive) {
-    abi::Message message;
-    message.type = abi::MessageType::kReaped;
-    message.turn = static_cast<u32>(pid);
-    if (send_message(process->session, message))
-      await_message(process->session, abi::MessageType::kReaped, message, nullptr, 0);
-  }
-  unlock(process->fork_lock);
+  unlock(children->lock);
+  if (!ask || process->session().status != SessionStatus::kLive) return;
+  lock_table(process->table(), process->table()->fork_lock);
+  abi::Message message;
+  message.type = abi::MessageType::kReaped;
+  message.turn = static_cast<u32>(pid);
+  if (send_message(process->session(), message))
+    await_message(process->session(), abi::MessageType::kReaped, message, nullptr, 0);
+  unlock(process->table()->fork_lock);
 }
 
 long fetch_mapping(ThreadState* ts, u64 fd, u64& bytes) {
   long result = ready(ts);
   if (result != 0) return result;
   Process* process = ts->process;
-  lock(process->fork_lock);
+  lock_table(process->table(), process->table()->fork_lock);
   result = offload_op(ts, abi::Op::kMap, fd, 0, -1, kNoCancel);
   if (result == 0) {
     abi::Message message;
     int file = -1;
-    const bool good = await_message(process->session, abi::MessageType::kMapped, message, &file, 1);
+    const bool good =
+        await_message(process->session(), abi::MessageType::kMapped, message, &file, 1);
     result = good ? file : err::kNoDev;
     bytes = message.session_id;
   }
-  unlock(process->fork_lock);
+  unlock(process->table()->fork_lock);
   return result;
 }
 
 void keep_across_exec(Process* process, bool keep) {
-  const Session& session = process->session;
+  const Session& session = process->session();
   if (session.status != SessionStatus::kLive) return;
   raw(nr::kFcntl, static_cast<u64>(session.socket), kFSetFd, keep ? 0 : 1);
   raw(nr::kFcntl, static_cast<u64>(session.placeholder), kFSetFd, keep ? 0 : 1);
 }
 
-namespace {
-
-// What execve took from a process that is not root's any more, the device shall take as well.
-void follow_capabilities(ThreadState* ts) {
-  constexpr long kCapget = 125, kCapset = 126;
-  struct {
-    u32 version;
-    int pid;
-  } header{0x20080522, 0};
-  u32 sets[6];  // effective, permitted, inheritable; then their upper halves
-  if (raw(kCapget, ptr(&header), ptr(sets)) != 0 || (sets[1] == ~0u && sets[0] == ~0u)) return;
-  const u64 args[6] = {ptr(&header), ptr(sets)};
-  if (ready(ts) == 0) offload(ts, *abi::find_row(kCapset), args, -1, 0, kNoCancel);
-}
-
-}  // namespace
-
 void reattach(ThreadState* ts, int socket, int placeholder) {
   Process* process = ts->process;
-  Session& session = process->session;
+  Session& session = process->session();
   session.socket = socket;
   session.placeholder = placeholder;
+  process->rights_changed = settings.rights_changed;
+  process->table()->rights_turn = 1;  // older lanes may be there
   process->set_flags(static_cast<u64>(socket), kPrivate);
   process->set_flags(static_cast<u64>(placeholder), kPrivate);
   raw(nr::kFcntl, static_cast<u64>(socket), kFSetFd, 1);

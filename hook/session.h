@@ -34,8 +34,15 @@ struct ForkedSession {
   Session session{};
 };
 long prepare_fork(ThreadState* ts, ForkedSession& child);
+// The same in two steps: when `asked`, receive_fork() takes the answer, into whichever descriptor
+// table the thread has by then, and the table's fork_lock is held until the caller lets go of it.
+long begin_fork(ThreadState* ts, bool& asked);
+void receive_fork(Process* process, ForkedSession& child);
 void finish_fork_in_parent(Process* process, ForkedSession& child);
 void finish_fork_in_child(ThreadState* ts, ForkedSession& child);
+
+// Tells the device that the session will have several processes as its clients.
+bool announce_sharing(Process* process);
 
 // A child born with a session has `pid`; or is no more: then returns when its session has ended, so
 // that what it held is free, as after a native wait.

@@ -162,14 +162,31 @@ ThreadState* first_thread() {
   return load(all_threads);
 }
 
-void forget_other_threads(ThreadState* self) {
+bool has_company(const ThreadState* self) {
+  for (ThreadState* ts = load(all_threads); ts; ts = ts->next) {
+    if (ts != self && !load(ts->exiting) && ts->process == self->process) return true;
+  }
+  return false;
+}
+
+void close_foreign_bells(const ThreadState* self, Process* own) {
+  for (ThreadState* ts = load(all_threads); ts; ts = ts->next) {
+    const int bell = __atomic_load_n(&ts->bell, __ATOMIC_RELAXED);
+    if (ts == self || load(ts->exiting) || ts->process != self->process || bell < 0) continue;
+    if (!(own->flags(static_cast<u64>(bell)) & kPrivate)) continue;  // younger than the copy
+    own->set_flags(static_cast<u64>(bell), 0);
+    raw(nr::kClose, static_cast<u64>(bell));
+  }
+}
+
+void forget_other_threads(ThreadState* self, bool keep_bells) {
   for (ThreadSlot& slot : mino_threads) {
     if (slot.fs_base > kUsed && slot.state != self) slot.fs_base = kUsed;
   }
   self->twin = nullptr;
   for (ThreadState* ts = all_threads; ts; ts = ts->next) {
     if (ts == self) continue;
-    if (ts->bell >= 0 && !ts->exiting) {
+    if (ts->bell >= 0 && !ts->exiting && ts->process == self->process && !keep_bells) {
       self->process->set_flags(static_cast<u64>(ts->bell), 0);
       raw(nr::kClose, static_cast<u64>(ts->bell));
     }

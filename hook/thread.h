@@ -115,7 +115,12 @@ void replace_thread(u64 base, ThreadState* ts);
 void move_thread(ThreadState* ts, u64 base);  // the thread has another %fs base now
 void leave_thread(ThreadState* ts);  // takes it out; the state is reused when it has left the hook
 ThreadState* first_thread();         // of all states ever made; `next` leads on
-void forget_other_threads(ThreadState* self);  // in a forked child, where only this thread lives
+// In a forked child, where only this thread lives; `keep_bells`: they are in the parent's table.
+void forget_other_threads(ThreadState* self, bool keep_bells = false);
+// Another thread, perhaps one that ended unseen, has the same Process.
+bool has_company(const ThreadState* self);
+// The bells of threads of self's Process, in `own`, a copy of its table.
+void close_foreign_bells(const ThreadState* self, Process* own);
 
 }  // namespace mino::hook
 

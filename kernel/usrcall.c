@@ -91,19 +91,30 @@ int usrcall_tell(struct usrcall_session *session, u32 type, int result,
 	return usrcall_host_send(session->socket, &command, -1);
 }
 
-/* All lanes stand still, then are as new. */
-static void reattach(struct usrcall_session *session)
+static struct usrcall_lane_control *control_of(struct usrcall_session *session,
+					       u32 lane)
+{
+	return (void *)session->memory + USRCALL_PAGE +
+	       (u64)lane * session->lane_stride;
+}
+
+/* All lanes, or those of one client, stand still, then are as new. */
+static void reset_lanes(struct usrcall_session *session, bool every, u32 client)
 {
 	struct usrcall_lane *lane;
 	bool all;
 	u32 i, k;
 
-	session->stopping = true;
+	for (i = 0; i < session->lane_count; i++) {
+		lane = session->lanes[i];
+		if (lane && (every || shared_load(control_of(session, i)->state) == client + 1))
+			lane->stopping = true;
+	}
 	for (;;) {
 		all = true;
 		for (i = 0; i < session->lane_count; i++) {
 			lane = session->lanes[i];
-			if (!lane || lane->activity == USRCALL_PARKS)
+			if (!lane || !lane->stopping || lane->activity == USRCALL_PARKS)
 				continue;
 			all = false;
 			if (lane->activity == USRCALL_CALLS) {
@@ -117,11 +128,12 @@ static void reattach(struct usrcall_session *session)
 		schedule_timeout_uninterruptible(1);
 	}
 	for (i = 0; i < session->lane_count; i++) {
-		struct usrcall_lane_control *control =
-			(void *)session->memory + USRCALL_PAGE +
-			(u64)i * session->lane_stride;
+		struct usrcall_lane_control *control = control_of(session, i);
 
 		lane = session->lanes[i];
+		if (lane ? !lane->stopping :
+			   !every && shared_load(control->state) != client + 1)
+			continue;
 		if (lane) {
 			for (k = 0; k < USRCALL_RING_SLOTS; k++) {
 				shared_store(lane->submissions[k].turn, 0);
@@ -136,10 +148,12 @@ static void reattach(struct usrcall_session *session)
 		}
 		shared_store_release(control->state, 0);
 	}
-	session->stopping = false;
 	for (i = 0; i < session->lane_count; i++) {
-		if (session->lanes[i])
-			wake_up_process(session->lanes[i]->task);
+		lane = session->lanes[i];
+		if (!lane || !lane->stopping)
+			continue;
+		lane->stopping = false;
+		wake_up_process(lane->task);
 	}
 }
 
@@ -241,8 +255,15 @@ static void handle(struct usrcall_session *session,
 		usrcall_host_ring(lane->bell);
 		break;
 	case USRCALL_REATTACH:
-		reattach(session);
+		reset_lanes(session, true, 0);
 		usrcall_tell(session, USRCALL_PARKED, 0, 0);
+		break;
+	case USRCALL_SHARE:
+		session->shared = true;
+		break;
+	case USRCALL_CLEAR:
+		reset_lanes(session, false, command->lane);
+		usrcall_tell(session, USRCALL_CLEARED, 0, command->lane);
 		break;
 	case USRCALL_FORKED:
 		forked(session, command, files);

@@ -157,10 +157,12 @@ static s64 call(struct usrcall_lane *lane)
 		struct usrcall_session *session = lane->session;
 
 		lane->own_rights = true;
-		if (session->cred)
-			put_cred(session->cred);
-		session->cred = get_cred(current->cred);
-		wake_up(&session->wait);
+		if (!session->shared && !(lane->flags & USRCALL_FLAG_OWN_RIGHTS)) {
+			if (session->cred)
+				put_cred(session->cred);
+			session->cred = get_cred(current->cred);
+			wake_up(&session->wait);
+		}
 	}
 	if (unlikely(current->nsproxy != spaces)) {
 		lane->own_rights = true;
@@ -298,10 +300,10 @@ static s64 fork_session(struct usrcall_lane *lane)
 	s64 result;
 
 	wait_event_state(session->wait,
-			 !session->fork_busy || session->ended ||
+			 !session->fork_busy || session->ended || lane->stopping ||
 				 __fatal_signal_pending(current),
 			 USRCALL_SLEEP);
-	if (session->ended || __fatal_signal_pending(current))
+	if (session->ended || lane->stopping || __fatal_signal_pending(current))
 		return -EAGAIN;
 	session->fork_busy = true;
 	session->fork_answered = false;
@@ -309,6 +311,7 @@ static s64 fork_session(struct usrcall_lane *lane)
 	if (!result) {
 		wait_event_state(session->wait,
 				 session->fork_answered || session->ended ||
+					 lane->stopping ||
 					 __fatal_signal_pending(current),
 				 USRCALL_SLEEP);
 		result = session->fork_answered ? session->fork_result : -EAGAIN;

@@ -52,7 +52,7 @@ void usrcall_consume(struct usrcall_lane *lane)
 /* The session is over, or its lanes shall stand still. */
 static bool stopped(struct usrcall_lane *lane)
 {
-	return lane->session->ended || lane->session->stopping ||
+	return lane->session->ended || lane->stopping ||
 	       __fatal_signal_pending(current);
 }
 
@@ -245,7 +245,7 @@ void usrcall_idle(void)
 
 /* ---- lanes: life ---- */
 
-/* Until the leader has reset the lanes for the client's new image. */
+/* Until the leader has reset the lane: its client thread is no more. */
 static void park(struct usrcall_lane *lane)
 {
 	struct usrcall_session *session = lane->session;
@@ -262,7 +262,7 @@ static void park(struct usrcall_lane *lane)
 	wake_up(&session->wait);
 	for (;;) {
 		set_current_state(USRCALL_SLEEP);
-		if (!session->stopping || session->ended ||
+		if (!lane->stopping || session->ended ||
 		    __fatal_signal_pending(current))
 			break;
 		schedule();
@@ -282,6 +282,7 @@ static bool decode(struct usrcall_lane *lane)
 	lane->nr = shared_load(slot->nr);
 	lane->install_fd = shared_load(slot->install_fd);
 	lane->kind = shared_load(slot->kind);
+	lane->flags = shared_load(slot->flags);
 	lane->arch = shared_load(slot->arch);
 	lane->window_count = shared_load(slot->window_count);
 	if (lane->window_count > USRCALL_MAX_WINDOWS)

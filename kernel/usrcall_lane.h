@@ -32,7 +32,7 @@ struct usrcall_session {
 	wait_queue_head_t wait;		/* the leader */
 	bool readable;			/* the socket may hold something */
 	bool ended;
-	bool stopping;			/* lanes shall park (REATTACH) */
+	bool shared;			/* by clients with rights of their own */
 	const struct cred *cred;	/* of a lane, for the leader to take over */
 	struct nsproxy *spaces;		/* likewise */
 	struct usrcall_session *child;	/* FORKED, for the lane that asked */
@@ -49,7 +49,7 @@ enum usrcall_activity {
 	USRCALL_WAITS,		/* for a submission */
 	USRCALL_CALLS,		/* executes */
 	USRCALL_ASKS,		/* waits for the reply to an upcall */
-	USRCALL_PARKS,		/* until REATTACH is over */
+	USRCALL_PARKS,		/* until REATTACH or CLEAR is over */
 };
 
 struct usrcall_lane {
@@ -60,6 +60,7 @@ struct usrcall_lane {
 	enum usrcall_activity activity;
 	bool asleep;			/* schedule()d for want of a submission */
 	bool cancelled;			/* the call that runs */
+	bool stopping;			/* shall park (REATTACH, CLEAR) */
 	bool ends;			/* its client thread is gone */
 	bool own_rights;		/* credentials or namespaces no new lane shall inherit */
 	int bell;			/* host descriptor, or -1 */
@@ -77,7 +78,7 @@ struct usrcall_lane {
 
 	/* The call: a checked copy of its submission, and what it wrote. */
 	u32 nr;
-	u8 kind, arch, window_count;
+	u8 kind, flags, arch, window_count;
 	u64 args[6];
 	u32 room_off, room_bytes;	/* where upcalls may use the arena */
 	u16 extent_count;

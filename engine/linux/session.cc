@@ -170,6 +170,14 @@ bool LinuxSession::begin_reattach() {
   return tell(USRCALL_REATTACH, 0);
 }
 
+bool LinuxSession::share() {
+  return tell(USRCALL_SHARE, 0);
+}
+
+bool LinuxSession::clear(uint32_t number) {
+  return tell(USRCALL_CLEAR, number);
+}
+
 int LinuxSession::ready(int) {
   usrcall_command command;
   Fd file;
@@ -177,13 +185,19 @@ int LinuxSession::ready(int) {
   switch (command.type) {
     case USRCALL_PARKED:
       return welcome() ? kServing : kClientGone;
+    case USRCALL_CLEARED:
+      cleared(command.lane);
+      return kServing;
     case USRCALL_FORK:
       return fork_session(command.lane);
     case USRCALL_MAPPED:
       return post_mapped(socket(), file.get(), command.id) ? kServing : kClientGone;
-    case USRCALL_SIGNAL:
-      deliver(command.signal, {client(), heritage_.stats->client_pid.load()});
+    case USRCALL_SIGNAL: {
+      const pid_t set_by = command.signal.client;
+      deliver(command.signal,
+              {client(set_by), has_client(set_by) ? set_by : heritage_.stats->client_pid.load()});
       return kServing;
+    }
     default:
       return kOutOfResources;
   }

@@ -44,6 +44,8 @@ class LinuxSession final : public SessionControl {
   bool bell(uint32_t lane, Fd file) override;
   bool cancel(uint32_t lane, uint32_t turn) override;
   bool begin_reattach() override;
+  bool share() override;
+  bool clear(uint32_t number) override;
   int ready(int fd) override;
   int after_events(bool any) override;
 

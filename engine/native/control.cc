@@ -27,7 +27,8 @@ int Control::ready(int fd) {
 int Control::after_events(bool any) {
   pause_ = any ? kFirstPause : std::min(2 * pause_, kLongestPause);
   if (reattaching_ && !continue_reattach()) return kEnded;
-  return signal_cancelled() || reattaching_ ? pause_ : -1;
+  if (!reattaching_ && !to_clear_.empty()) continue_clear();
+  return signal_cancelled() || reattaching_ || !to_clear_.empty() ? pause_ : -1;
 }
 
 bool Control::attach(uint32_t lane) {
@@ -56,20 +57,41 @@ bool Control::begin_reattach() {
   return true;
 }
 
-// Called again every few milliseconds until no lane runs the old image's calls any more.
-bool Control::continue_reattach() {
-  const uint32_t count = proxy_.memory.lane_count();
+bool Control::share() {
+  proxy_.shared.store(true, std::memory_order_release);
+  return true;
+}
+
+bool Control::clear(uint32_t number) {
+  to_clear_.push_back(number);
+  return true;
+}
+
+std::vector<bool> Control::lanes_of(uint32_t client) const {
+  std::vector<bool> which(proxy_.memory.lane_count());
+  for (uint32_t i = 0; i < which.size(); i++) {
+    const uint32_t state = proxy_.memory.lane(i).control->state.load(std::memory_order_relaxed);
+    which[i] = state == static_cast<uint32_t>(abi::LaneState::kOwned) + client;
+  }
+  return which;
+}
+
+// Asks again until none of these lanes runs a call any more, which is when it is true.
+bool Control::stop_lanes(const std::vector<bool>& which) {
   bool all_idle = true;
-  for (uint32_t i = 0; i < count; i++) {
-    Lane* lane = proxy_.existing_lane(i);
+  for (uint32_t i = 0; i < which.size(); i++) {
+    Lane* lane = which[i] ? proxy_.existing_lane(i) : nullptr;
     if (lane == nullptr) continue;
     lane->stop(round_);
     all_idle = lane->idle(round_) && all_idle;
   }
-  if (!all_idle) return true;
-  for (uint32_t i = 0; i < count; i++) {
-    Lane* lane = proxy_.existing_lane(i);
-    if (lane != nullptr) {
+  return all_idle;
+}
+
+void Control::reset_lanes(const std::vector<bool>& which) {
+  for (uint32_t i = 0; i < which.size(); i++) {
+    if (!which[i]) continue;
+    if (Lane* lane = proxy_.existing_lane(i)) {
       lane->reset();
     } else {
       // Claimed, perhaps, and never attached.
@@ -77,11 +99,32 @@ bool Control::continue_reattach() {
                                                  std::memory_order_relaxed);
     }
   }
-  for (uint32_t i = 0; i < count; i++) {
-    if (Lane* lane = proxy_.existing_lane(i)) lane->resume();
+  for (uint32_t i = 0; i < which.size(); i++) {
+    Lane* lane = which[i] ? proxy_.existing_lane(i) : nullptr;
+    if (lane != nullptr) lane->resume();
   }
+}
+
+// These two are called again every few milliseconds until no lane runs the old image's, or the dead
+// client's, calls any more.
+bool Control::continue_reattach() {
+  const std::vector<bool> all(proxy_.memory.lane_count(), true);
+  if (!stop_lanes(all)) return true;
+  reset_lanes(all);
   reattaching_ = false;
   return welcome();
+}
+
+void Control::continue_clear() {
+  if (which_.empty()) {
+    which_ = lanes_of(to_clear_.front());
+    if (++round_ == 0) round_ = 1;
+  }
+  if (!stop_lanes(which_)) return;
+  reset_lanes(which_);
+  which_.clear();
+  cleared(to_clear_.front());
+  to_clear_.erase(to_clear_.begin());
 }
 
 bool Control::signal_cancelled() {

@@ -24,9 +24,15 @@ class Control final : public SessionControl {
   bool bell(uint32_t lane, Fd file) override;
   bool cancel(uint32_t lane, uint32_t turn) override;
   bool begin_reattach() override;
+  bool share() override;
+  bool clear(uint32_t number) override;
   int ready(int fd) override;
   int after_events(bool any) override;
   bool continue_reattach();
+  void continue_clear();
+  bool stop_lanes(const std::vector<bool>& which);
+  void reset_lanes(const std::vector<bool>& which);
+  std::vector<bool> lanes_of(uint32_t client) const;
   bool signal_cancelled();
 
   static constexpr int kFirstPause = 1, kLongestPause = 32;  // ms
@@ -37,6 +43,10 @@ class Control final : public SessionControl {
   std::vector<Fd> bells_;
   uint32_t round_ = 0;  // of exec
   bool reattaching_ = false;
+  // Clients whose lanes are to be cleared; `which_` are those of the first one, once that has
+  // begun.
+  std::vector<uint32_t> to_clear_;
+  std::vector<bool> which_;
   int pause_ = kFirstPause;
 };
 

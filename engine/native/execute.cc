@@ -183,7 +183,7 @@ int64_t Executor::mirror(uint16_t nr, const uint64_t local[6]) {
   constexpr uint16_t kUmask = 95;  // shared by all threads of the proxy
   const int64_t result = mino_gadget(nr, local);
   if (result >= 0 && nr != kUmask) {
-    proxy_.root.mirror(nr, local);
+    if (!proxy_.shared.load(std::memory_order_acquire)) proxy_.root.mirror(nr, local);
     changed_credentials_ = true;
   }
   return result;

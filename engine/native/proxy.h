@@ -44,6 +44,8 @@ struct Proxy final : Kicker {
   SessionStats* stats = nullptr;
   StatsTable* stats_table = nullptr;
   std::string socket_path;
+  // Several processes are its clients: credentials are each lane's own.
+  std::atomic<bool> shared{false};
   // Made by the root thread when first used, never freed.
   std::array<std::atomic<Lane*>, abi::kMaxLanes> lanes{};
 

@@ -111,6 +111,30 @@ TEST(executed_as_another_user) {
   EXPECT_EXIT(pid, 0);
 }
 
+// Neither this program nor its threads may mark a socket.
+HELPER(unmarked) {
+  const int fd = atoi(argv[2]);
+  const auto refused = [fd] { EXPECT_ERR(set_option(fd, SOL_SOCKET, SO_MARK, 1), EPERM); };
+  std::thread one(refused), two(refused);
+  refused();
+  one.join();
+  two.join();
+  return check::failures ? 1 : 0;
+}
+
+TEST(executed_as_another_user_with_threads) {
+  int fd = OK(socket(AF_INET, SOCK_STREAM, 0));
+  pid_t pid = child([&] {
+    const auto allowed = [fd] { OK(set_option(fd, SOL_SOCKET, SO_MARK, 1)); };
+    std::thread one(allowed), two(allowed);
+    one.join();
+    two.join();
+    OK(setresuid(65534, 65534, 65534));
+    execv(kSelf, arguments("unmarked", {fd}));
+  });
+  EXPECT_EXIT(pid, 0);
+}
+
 TEST(sockets_survive) {
   Pair pair = tcp_pair();
   pid_t pid = child([&] { execv(kSelf, arguments("echo", {pair.b})); });

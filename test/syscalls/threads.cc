@@ -318,6 +318,19 @@ TEST(own_table_of_descriptors) {
   EXPECT(pair_works(pair));
 }
 
+// Threads that come when the process has given up rights have no more than it, whoever was there
+// before them.
+TEST(rights_of_later_threads) {
+  pid_t pid = child([] {
+    int fd = OK(socket(AF_INET, SOCK_STREAM, 0));
+    auto mark = [fd] { return set_option(fd, SOL_SOCKET, SO_MARK, 1); };
+    for (int i = 0; i < 3; i++) std::thread([&] { OK(mark()); }).join();
+    OK(setresuid(65534, 65534, 65534));
+    for (int i = 0; i < 3; i++) std::thread([&] { EXPECT_ERR(mark(), EPERM); }).join();
+  });
+  EXPECT_EXIT(pid, 0);
+}
+
 TEST(first_thread_ends) {
   Pair pair = tcp_pair();
   pid_t pid = child([&] {
