@@ -151,6 +151,7 @@ enum RowFlags : uint16_t {
   kMakesTwoFds = 4,    // writes two descriptors (socketpair)
   kRaisesSigpipe = 8,  // EPIPE raises SIGPIPE in the client, unless MSG_NOSIGNAL
   kFdMayBePath = 16,   // AT_EMPTY_PATH and the like: the path may be empty or NULL
+  kKeepsLink = 32,     // a symbolic link at the end of a path is itself meant
 };
 
 enum class Support : uint8_t { kFull, kPartial, kHost, kNone };

@@ -2,8 +2,9 @@
 //
 // MINO_RUN in and out. Its form (written by cli/run, read here):
 //   v=1;sock=PATH;hook=auto|patch|sud;windows=0|1;arena=N;trace=FD;families=2,10;netlinks=0,4;paths=A:B;orig=0|1;instance=N;netns=0|1;load=0|1
-//   and, added by the hook itself across exec:  ;s=FD;p=FD, and under a seccomp filter
-//   ;r=ADDRESS;f=FD and last, where this library is executed in a program's place:  ;x=PATH
+//   and, added by the hook itself across exec:  ;s=FD;p=FD, ;l=0 (links are not followed), and
+//   under a seccomp filter ;r=ADDRESS;f=FD; and last, where this library is executed in a program's
+//   place: ;x=PATH
 #include "hook/environment.h"
 
 #include <initializer_list>
@@ -76,6 +77,7 @@ bool without_library(char* value) {
 
 bool read_environment(char** envp, Inherited& inherited) {
   char** keep = envp;
+  settings.links = true;
   for (char** e = envp; *e; e++) {
     if (starts_with(*e, kPreload) && !without_library(*e + sizeof kPreload - 1)) continue;
     if (!starts_with(*e, kVariable)) {
@@ -125,6 +127,8 @@ bool read_environment(char** envp, Inherited& inherited) {
           settings.instance = static_cast<u32>(parse_number(number));
         else if (is("orig"))
           settings.preload_was_set = *number == '1';
+        else if (is("l"))
+          own = true, settings.links = *number != '0';
         else if (is("s"))
           own = true, inherited.socket = static_cast<int>(parse_number(number));
         else if (is("c"))
@@ -148,6 +152,7 @@ bool read_environment(char** envp, Inherited& inherited) {
     *out = 0;
   }
   *keep = nullptr;
+  settings.links &= settings.path_count != 0;
   return settings.active;
 }
 
@@ -236,6 +241,7 @@ ExecEnvironment::ExecEnvironment(Process* process, u64 envp, const ProgramFile* 
     text = print_number(print(text, ";r="), settings.home);
     text = print_number(print(text, ";f="), static_cast<u64>(filters));
   }
+  if (!settings.links) text = print(text, ";l=0");
   if (file) text = print(print(text, ";x="), file->path);
   *text = 0;
   table_[used] = 0;

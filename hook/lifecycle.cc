@@ -13,6 +13,7 @@
 #include "hook/environment.h"
 #include "hook/mem.h"
 #include "hook/patch.h"
+#include "hook/paths.h"
 #include "hook/seccomp.h"
 #include "hook/sharing.h"
 #include "hook/signals.h"
@@ -474,6 +475,7 @@ long do_guard(ThreadState* ts, const abi::Row& row) {
       const long result = raw(row.nr, others);
       if (is_error(result)) return result;
       ts->process->directory->path[0] = 0;
+      forget_file_systems();
     }
     const u64 args[6] = {kCloneNewnet};
     return offload(ts, row, args, -1, 0, kNoCancel);
@@ -486,6 +488,7 @@ long do_guard(ThreadState* ts, const abi::Row& row) {
   // chroot, unshare, setns: afterwards the device's socket may be out of reach.
   if (settings.active && ts->process->session().status == SessionStatus::kNone) ready(ts);
   ts->process->directory->path[0] = 0;
+  forget_file_systems();
   return kLocal;
 }
 

@@ -1,19 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Calls with paths: which of them lie under an offloaded prefix. Decided by the text of the path,
-// made absolute and free of "." and "..", against the policy's prefixes; symbolic links elsewhere
-// that point into a prefix are not followed (the host resolves them). The device is sent the
-// absolute path.
+// made absolute and free of "." and "..", against the policy's prefixes; then by where symbolic
+// links of the host's lead (hook/links.cc). The device is sent the absolute path.
+#include "hook/paths.h"
+
 #include "hook/dispatch.h"
 #include "hook/user.h"
 
 namespace mino::hook {
 
-namespace {
-
-constexpr int kAtFdCwd = -100;
-
-// Joins `path` to the absolute directory in `to` (or to "/") and normalises. False if too long.
 bool normalise(char* to, u64& used, const char* path) {
   const char* p = path;
   while (*p) {
@@ -36,9 +32,6 @@ bool normalise(char* to, u64& used, const char* path) {
   return true;
 }
 
-enum class Relation { kFar, kInside, kAbove };
-
-// How `path` (absolute, normalised, "" for the root) lies to the offloaded prefixes.
 Relation relation(const char* path) {
   Relation best = Relation::kFar;
   const char* prefix = settings.paths;
@@ -50,6 +43,8 @@ Relation relation(const char* path) {
   }
   return best;
 }
+
+namespace {
 
 bool has_dotdot(const char* path) {
   for (const char* p = path; *p; p++) {
@@ -70,18 +65,14 @@ void learn_cwd(Process* process) {
       relation(process->directory->path[1] ? process->directory->path : "") != Relation::kFar;
 }
 
-// The directory that a relative path starts from; false if it cannot reach a prefix.
-bool start_directory(Process* process, int dirfd, const char* path, char* to, u64& used) {
+}  // namespace
+
+bool name_of_directory(Process* process, int dirfd, char* to, u64& used) {
   used = 0;
   if (dirfd == kAtFdCwd) {
     learn_cwd(process);
-    if (process->directory->path[0] != '/' ||
-        (!process->directory->near && !process->directory->offloaded && !has_dotdot(path)))
-      return false;
-    return normalise(to, used, process->directory->path);
+    return process->directory->path[0] == '/' && normalise(to, used, process->directory->path);
   }
-  const u8 flags = process->flags(static_cast<u32>(dirfd));
-  if ((flags & kFarDirectory) && !has_dotdot(path)) return false;
   char link[40];
   char* end = print(link, "/proc/self/fd/");
   end = print_number(end, static_cast<u32>(dirfd));
@@ -90,7 +81,21 @@ bool start_directory(Process* process, int dirfd, const char* path, char* to, u6
   const long n = raw(nr::kReadlink, ptr(link), ptr(target), sizeof target - 1);
   if (n <= 0 || target[0] != '/') return false;
   target[n] = 0;
-  if (!normalise(to, used, target)) return false;
+  return normalise(to, used, target);
+}
+
+namespace {
+
+// The directory that a relative path starts from; false if it cannot reach a prefix.
+bool start_directory(Process* process, int dirfd, const char* path, char* to, u64& used) {
+  if (dirfd == kAtFdCwd) {
+    learn_cwd(process);
+    if (!process->directory->near && !process->directory->offloaded && !has_dotdot(path)) return false;
+    return name_of_directory(process, dirfd, to, used);
+  }
+  const u8 flags = process->flags(static_cast<u32>(dirfd));
+  if ((flags & kFarDirectory) && !has_dotdot(path)) return false;
+  if (!name_of_directory(process, dirfd, to, used)) return false;
   if (relation(to) == Relation::kFar && !has_dotdot(path)) {
     process->add_flags(static_cast<u32>(dirfd), kFarDirectory);
     return false;
@@ -154,46 +159,53 @@ bool names_of_others(ThreadState* ts, char* path) {
   return true;
 }
 
-// Where the path of one argument leads. kDevice with `absolute` empty: send the arguments as they
-// are.
+}  // namespace
+
+bool is_the_devices(ThreadState* ts, char* path) {
+  own_names(ts->process, path);
+  return names_of_others(ts, path) || starts_with(path, "/proc/thread-self/fd/") ||
+         relation(path) == Relation::kInside;
+}
+
+namespace {
+
+// Where the path of one argument leads, by its text. kDevice with `absolute` empty: send the
+// arguments as they are. kHost with `path` empty: links need not be looked for.
 enum class Where { kHost, kDevice, kUnreadable };
 
-Where resolve(ThreadState* ts, int dirfd, u64 pointer, bool fd_may_be_path, char* absolute,
-              bool in_root = false) {
-  absolute[0] = 0;
+Where resolve(ThreadState* ts, int dirfd, u64 pointer, bool fd_may_be_path, char* path,
+              char* absolute, bool in_root = false) {
+  path[0] = absolute[0] = 0;
   Process* process = ts->process;
-  char path[abi::kMaxPath];
   const bool dir_offloaded = dirfd >= 0 && process->offloaded(static_cast<u32>(dirfd));
   if (pointer == 0) return fd_may_be_path && dir_offloaded ? Where::kDevice : Where::kHost;
-  const i64 n = user_string(pointer, path, sizeof path);
-  if (n < 0)
-    return dir_offloaded ? Where::kDevice
-                         : Where::kUnreadable;  // the kernel's EFAULT or ENAMETOOLONG
+  const i64 n = user_string(pointer, path, abi::kMaxPath);
+  if (n < 0) {
+    path[0] = 0;  // the kernel's EFAULT or ENAMETOOLONG
+    return dir_offloaded ? Where::kDevice : Where::kUnreadable;
+  }
   u64 used = 0;
   if (dir_offloaded && in_root)
     return Where::kDevice;  // openat2 with RESOLVE_IN_ROOT: "/" is the directory
   if (path[0] != '/') {
     if (dir_offloaded) return Where::kDevice;
-    if (n == 1 || settings.path_count == 0)
-      return Where::kHost;  // "" : the host's ENOENT, or AT_EMPTY_PATH
+    if (n == 1) return Where::kHost;  // "" : the host's ENOENT, or AT_EMPTY_PATH
+    // The device's own name for its working directory may lie elsewhere: /sys/class/net holds
+    // links.
+    if (dirfd == kAtFdCwd && process->directory->offloaded && !has_dotdot(path) &&
+        relation(process->directory->path) != Relation::kInside)
+      return Where::kDevice;
     if (!start_directory(process, dirfd, path, absolute, used)) {
       absolute[0] = 0;
       return Where::kHost;
     }
   }
-  if (!normalise(absolute, used, path)) {
-    absolute[0] = 0;
-    return Where::kHost;
-  }
-  own_names(process, absolute);
-  const bool others = names_of_others(ts, absolute);
-  used = length(absolute);
-  if (others || starts_with(absolute, "/proc/thread-self/fd/")) return Where::kDevice;
-  if (relation(absolute) != Relation::kInside) {
+  if (!normalise(absolute, used, path) || !is_the_devices(ts, absolute)) {
     absolute[0] = 0;
     return Where::kHost;
   }
   // A trailing slash means "must be a directory" and is kept.
+  used = length(absolute);
   if (n > 2 && path[n - 2] == '/' && used + 2 < abi::kMaxPath) {
     absolute[used++] = '/';
     absolute[used] = 0;
@@ -258,20 +270,51 @@ long own_executable(const abi::Row& row, const Frame& f, int at, int dir) {
 
 }  // namespace
 
+namespace {
+
+// Whether the call means what a symbolic link at the end of its path leads to.
+bool follows_last(const abi::Row& row, const Frame& f, u64 how_flags) {
+  constexpr u64 kSymlinkNofollow = 0x100, kSymlinkFollow = 0x400, kONofollow = 0x20000,
+                kOCreatExclusive = 0xc0;
+  constexpr int kLinkat = 265;
+  u64 open_flags = how_flags, at_flags = 0;
+  for (int i = 0; i < 6; i++) {
+    if (row.args[i].print == abi::Print::kOpenFlags) open_flags = f.arg(i);
+    if (row.args[i].print == abi::Print::kAtFlags) at_flags = f.arg(i);
+  }
+  if (row.nr == kLinkat) return at_flags & kSymlinkFollow;
+  return !(row.flags & abi::kKeepsLink) && !(at_flags & kSymlinkNofollow) &&
+         !(open_flags & kONofollow) && (open_flags & kOCreatExclusive) != kOCreatExclusive;
+}
+
+// The host's answer by its own links: kLocal, a result, or kDeviceInstead with `absolute`.
+long by_links(ThreadState* ts, const abi::Row& row, int dirfd, const char* path, const u64 how[3],
+              char* absolute) {
+  if (!settings.links || !path[0]) return kLocal;
+  // How such an openat2 takes links is for the host to say.
+  constexpr u64 kNoXdevSymlinksBeneathRoot = 0x1d;
+  if (how[2] & kNoXdevSymlinksBeneathRoot) return kLocal;
+  return look_or_open(ts, row, dirfd, path, follows_last(row, ts->frame, how[0]), absolute);
+}
+
+}  // namespace
+
 long do_path(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   int dir;
   const int at = path_argument(row, true, &dir);
   if (const long result = own_executable(row, f, at, dir); result != kLocal) return result;
   const int dirfd = dir >= 0 ? static_cast<int>(f.arg(dir)) : kAtFdCwd;
-  char absolute[abi::kMaxPath];
+  char path[abi::kMaxPath], absolute[abi::kMaxPath];
   constexpr int kOpenat2 = 437;
   u64 how[3] = {};
   if (row.nr == kOpenat2) user_read(f.rdx, how, sizeof how);
   constexpr u64 kResolveInRoot = 0x10;
-  if (resolve(ts, dirfd, f.arg(at), row.flags & abi::kFdMayBePath, absolute,
-              how[2] & kResolveInRoot) != Where::kDevice)
-    return kLocal;
+  if (resolve(ts, dirfd, f.arg(at), row.flags & abi::kFdMayBePath, path, absolute,
+              how[2] & kResolveInRoot) != Where::kDevice) {
+    const long result = by_links(ts, row, dirfd, path, how, absolute);
+    if (result != kDeviceInstead) return result;
+  }
   u64 args[6];
   for (int i = 0; i < 6; i++) args[i] = f.arg(i);
   if (absolute[0]) {
@@ -292,12 +335,15 @@ long do_path_two(ThreadState* ts, const abi::Row& row) {
   int first_dir, second_dir;
   const int first = path_argument(row, false, &first_dir),
             second = path_argument(row, true, &second_dir);
-  char from[abi::kMaxPath], to[abi::kMaxPath];
-  const auto where = [&](int at, int dir, char* absolute) {
-    return resolve(ts, dir >= 0 ? static_cast<int>(f.arg(dir)) : kAtFdCwd, f.arg(at),
-                   row.flags & abi::kFdMayBePath, absolute);
+  char path[abi::kMaxPath], from[abi::kMaxPath], to[abi::kMaxPath];
+  const auto where = [&](int at, int dir, bool follow, char* absolute) {
+    const int dirfd = dir >= 0 ? static_cast<int>(f.arg(dir)) : kAtFdCwd;
+    const Where text = resolve(ts, dirfd, f.arg(at), row.flags & abi::kFdMayBePath, path, absolute);
+    if (text != Where::kHost || !settings.links || !path[0]) return text;
+    return leads_to_device(ts, dirfd, path, follow, absolute) ? Where::kDevice : Where::kHost;
   };
-  const Where a = where(first, first_dir, from), b = where(second, second_dir, to);
+  const Where a = where(first, first_dir, follows_last(row, f, 0), from),
+              b = where(second, second_dir, false, to);
   if (a == Where::kUnreadable || b == Where::kUnreadable) return kLocal;
   if (a == Where::kHost && b == Where::kHost) return kLocal;
   if (a != b) return err::kXdev;
@@ -322,10 +368,13 @@ long do_cwd(ThreadState* ts, const abi::Row& row) {
     if (n > f.rsi) return err::kRange;
     return user_write(f.rdi, process->directory->path, n) ? static_cast<long>(n) : err::kFault;
   }
-  char absolute[abi::kMaxPath];
+  char path[abi::kMaxPath], absolute[abi::kMaxPath];
   const bool by_fd = row.nr == nr::kFchdir;
-  const Where where = by_fd ? (process->offloaded(f.rdi) ? Where::kDevice : Where::kHost)
-                            : resolve(ts, kAtFdCwd, f.rdi, false, absolute);
+  Where where = by_fd ? (process->offloaded(f.rdi) ? Where::kDevice : Where::kHost)
+                      : resolve(ts, kAtFdCwd, f.rdi, false, path, absolute);
+  if (!by_fd && where == Where::kHost && settings.links && path[0] &&
+      leads_to_device(ts, kAtFdCwd, path, true, absolute))
+    where = Where::kDevice;
   if (where != Where::kDevice) {
     const long result = raw(row.nr, f.rdi);
     if (result == 0) {

@@ -28,7 +28,8 @@ struct SigAction {  // the kernel's struct sigaction
 };
 
 // What `mino run` decided, from the variable MINO_RUN. Does not change in a process, except that a
-// seccomp filter of the program's ends patching and gives executed programs a home.
+// seccomp filter of the program's ends patching and following links, and gives executed programs a
+// home.
 struct Settings {
   bool active;  // MINO_RUN was there and of our version
   bool windows;
@@ -37,6 +38,7 @@ struct Settings {
   u32 arena_bytes;
   u32 instance;  // kernel instance of the device
   bool netns;    // the device can make network namespaces for us
+  bool links;    // the host's symbolic links may lead to the device
   u64 home;      // hook/home.h; 0 until there is a seccomp filter
   u32 families;  // bit = address family
   u32 netlinks;  // bit = netlink protocol

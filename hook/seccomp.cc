@@ -73,7 +73,7 @@ void took_hold(ThreadState* ts, Filter* filter, bool all_threads) {
     if (t->process == ts->process && !t->exiting) t->filters = kept;
   }
   unlock(filter_lock);
-  settings.patch = false;  // which opens files and changes memory
+  settings.patch = settings.links = false;  // which open files; patching changes memory, too
 }
 
 // What the hook may need of the host later, it takes now.

@@ -6,50 +6,14 @@
 // It changes one sysctl, net.ipv4.ip_default_ttl, and puts it back.
 
 #include <dirent.h>
-#include <linux/openat2.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/xattr.h>
 
-#include <string>
-
 #include "children.h"
+#include "files.h"
 #include "loopback.h"
 #include "memory.h"
-
-namespace {
-
-constexpr const char* kTtl = "/proc/sys/net/ipv4/ip_default_ttl";
-
-std::string contents(int fd) {
-  std::string text;
-  char bytes[4096];
-  for (ssize_t n; (n = read(fd, bytes, sizeof bytes)) > 0;)
-    text.append(bytes, static_cast<size_t>(n));
-  return text;
-}
-
-std::string contents(const char* path) {
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd == -1) return check::error_name(errno);
-  std::string text = contents(fd);
-  close(fd);
-  return text;
-}
-
-long openat2_of(int at, const char* path, open_how how, size_t size = sizeof(open_how)) {
-  return syscall(SYS_openat2, at, path, &how, size);
-}
-
-// A line of /proc/net/tcp for a listener at this port.
-bool listed(uint16_t network_port, const char* path = "/proc/net/tcp") {
-  char needle[40];
-  snprintf(needle, sizeof needle, "0100007F:%04X 00000000:0000 0A", ntohs(network_port));
-  return contents(path).find(needle) != std::string::npos;
-}
-
-}  // namespace
 
 TEST(own_sockets_are_listed) {
   int fd = listener();
@@ -179,17 +143,6 @@ TEST(working_directory) {
   EXPECT(contents("net/dev").find(" lo:") != std::string::npos);
   EXPECT_ERR(chdir("/proc/sys/net/nowhere"), ENOENT);
   EXPECT_ERR(chdir(kTtl), ENOTDIR);
-}
-
-TEST(through_a_local_link) {
-  std::string directory = check::scratch();
-  std::string link = directory + "/link";
-  OK(symlink("/proc/sys/net/ipv4", link.c_str()));
-  EXPECT_TEXT(contents((link + "/ip_default_ttl").c_str()).c_str(), "64\n");
-  int fd = listener();
-  std::string tcp = directory + "/tcp";
-  OK(symlink("/proc/net/tcp", tcp.c_str()));
-  EXPECT(listed(name_of(fd).sin_port, tcp.c_str()));
 }
 
 TEST(attributes) {
