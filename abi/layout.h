@@ -60,18 +60,18 @@ enum class Op : uint32_t {
   kListFds = 2,  // args: buffer, bytes. Fills a bitmap of installed fds; result = bytes that matter
   kLaneExit = 3,  // the client thread ends: the lane thread drops per-thread state and waits for
                   // the next owner
-  kExport =
-      4,  // args: fd. Result: an id under which any session of this device can import the open file
-  kImport = 5,  // args: id, keep. Installs the exported file at install_fd; keep: others may import
-                // it too
-  kNull = 6,    // result 0; measures the channel
-  kMap = 7,     // args: fd. What mmap of it shall map arrives on the control socket (Mapped)
-  kStandIn = 8,  // args: pid of a client, on its host. Result: the task of the device whose
-                 // /proc/PID/fd shows what that client has open
+  kExport = 4,    // args: fd. Result: an id under which any session of this device can import the
+                  // open file, as long as its parcel is open, which arrives on the control socket
+  kImport = 5,    // args: id. Installs the exported file at install_fd
+  kNull = 6,      // result 0; measures the channel
+  kMap = 7,       // args: fd. What mmap of it shall map arrives on the control socket (Mapped)
+  kStandIn = 8,   // args: pid of a client, on its host. Result: the task of the device whose
+                  // /proc/PID/fd shows what that client has open
   // Who gets the signals of an open file, on the client's host (linux engine only; with the native
   // one fcntl says it).
   kSetOwner = 9,   // args: fd | Owner << 32 | kOnlySocket; pid (0: nobody) | the client's own << 32
   kGetOwner = 10,  // args: fd | kOnlySocket. Result: Owner << 32 | pid
+  kSettle = 11,    // args: id. A descriptor of that parcel has been closed here: was it the last?
 };
 
 enum class Owner : uint32_t { kThread = 0, kProcess = 1, kGroup = 2 };

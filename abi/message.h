@@ -24,8 +24,9 @@
 //   Reaped {pid}                          ->     that child's session is awaited
 //                                         <-     Reaped
 //   (Op::kMap on a ring)                  <-     Mapped {bytes} + what to map
-//   Export {} + fd, Import {id}           (a proxy to minod, on a connection of its own)  ->
-//   Exchanged {id} [+ fd]
+//   (Op::kExport on a ring)               <-     Parcel {id} + what stands for the file
+//   Export {} + fd, Import {id}, Settle {id}   (a proxy to minod, on a connection of its own)  ->
+//   Exchanged {id} [+ parcel, or fd]
 // Rejected: tokens in the environment (they leak, and a socket path is out of reach after chroot).
 #pragma once
 
@@ -52,6 +53,8 @@ enum class MessageType : uint32_t {
   kMapped,     // a file that the client may map in place of its own
   kShare,      // clients with one descriptor table: there will be more; answered
   kJoin,       // … and here is one
+  kParcel,     // what the client passes on in place of an exported file (abi/parcel.h)
+  kSettle,     // between a proxy and minod: a parcel's descriptor has been closed
 };
 
 // Why a client was not admitted; the text in the message names the limit or the remedy.
@@ -61,15 +64,15 @@ struct Message {
   uint32_t magic = kMessageMagic;
   MessageType type{};
   uint32_t version = kVersion;
-  uint32_t lane = 0;         // AttachLane, Bell, Cancel; Import: 1 = keep the export for others
+  uint32_t lane = 0;         // AttachLane, Bell, Cancel
   uint32_t turn = 0;         // Cancel; Reaped: the child's pid; Hello: 1 + kernel instance, or 0;
                              // Join: which client
   uint32_t lane_count = 0;   // Hello (wish, 0 = default), Welcome, Child
   uint32_t arena_bytes = 0;  // Hello (wish, 0 = default), Welcome, Child
   RefuseReason reason{};     // Refuse
-  uint64_t session_id = 0;  // Welcome, Child; Import, Exchanged: the export's id; Mapped: bytes, or
-                            // 0 if the file itself knows
-  char text[216] = {};      // Refuse: one line for the user. Hello: the program's name (comm)
+  uint64_t session_id = 0;   // Welcome, Child; Import, Settle, Exchanged, Parcel: the export's id;
+                             // Mapped: bytes, or 0 if the file itself knows
+  char text[216] = {};       // Refuse: one line for the user. Hello: the program's name (comm)
 
   static constexpr uint32_t kMessageMagic = 0x4f4e494d;
 };

@@ -53,6 +53,7 @@ enum { /* abi::Op */
 	USRCALL_OP_STAND_IN = 8,
 	USRCALL_OP_SET_OWNER = 9,
 	USRCALL_OP_GET_OWNER = 10,
+	USRCALL_OP_SETTLE = 11,
 };
 
 enum { /* abi::Owner; as fcntl's F_OWNER_TID and so on */
@@ -170,6 +171,7 @@ struct usrcall_stats {
  *     kernel -> FORK {lane}                    a lane wants a child session
  *     kernel -> MAPPED {id: bytes} + file      for the client to map
  *     kernel -> SIGNAL {signal}                for the owner of a file
+ *     kernel -> PARCEL {id} + memfd            for the client that exports
  *     -> FORKED {result, ...} + memory, socket as NEW; the child's id
  *   The end of a session socket is the end of the session.
  */
@@ -189,7 +191,12 @@ enum {
 	USRCALL_SHARE,
 	USRCALL_CLEAR,
 	USRCALL_CLEARED,
+	USRCALL_PARCEL,
 };
+
+/* abi::kParcelText; the id follows. */
+#define USRCALL_PARCEL_TEXT \
+	"mino: an offloaded file; receive it under `mino run`. id "
 
 #define USRCALL_MAX_GROUPS 64u
 

@@ -9,8 +9,10 @@
 #include <set>
 #include <sstream>
 #include <string>
+#include <string_view>
 
 #include "abi/layout.h"
+#include "abi/parcel.h"
 #include "abi/syscalls.h"
 
 namespace mino::abi {
@@ -76,10 +78,12 @@ static_assert(USRCALL_OP_FORK == static_cast<int>(Op::kFork) &&
               USRCALL_OP_MAP == static_cast<int>(Op::kMap) &&
               USRCALL_OP_STAND_IN == static_cast<int>(Op::kStandIn) &&
               USRCALL_OP_SET_OWNER == static_cast<int>(Op::kSetOwner) &&
-              USRCALL_OP_GET_OWNER == static_cast<int>(Op::kGetOwner));
+              USRCALL_OP_GET_OWNER == static_cast<int>(Op::kGetOwner) &&
+              USRCALL_OP_SETTLE == static_cast<int>(Op::kSettle));
 static_assert(USRCALL_OWNER_THREAD == static_cast<int>(Owner::kThread) &&
               USRCALL_OWNER_PROCESS == static_cast<int>(Owner::kProcess) &&
               USRCALL_OWNER_GROUP == static_cast<int>(Owner::kGroup));
+static_assert(std::string_view(USRCALL_PARCEL_TEXT) == kParcelText);
 static_assert(static_cast<int>(USRCALL_AWAKE) == static_cast<int>(kAwake) &&
               static_cast<int>(USRCALL_ON_FUTEX) == static_cast<int>(kOnFutex) &&
               static_cast<int>(USRCALL_ON_BELL) == static_cast<int>(kOnBell));

@@ -143,20 +143,19 @@ void Admission::handle(Fd socket, const Message& message, Fd file) {
         return refuse_it(RefuseReason::kCredentials, "only a proxy may export");
       if (!file.valid())
         return refuse_it(RefuseReason::kBadRequest, "export: no file came with the request");
-      auto id = exchange_.put(std::move(file));
-      if (!id) return refuse_it(RefuseReason::kFull, id.error().text);
+      auto made = exchange_.put(std::move(file), peer->uid);
+      if (!made) return refuse_it(RefuseReason::kFull, made.error().text);
       Message answer;
       answer.type = MessageType::kExchanged;
-      answer.session_id = *id;
-      send_message(socket.get(), answer, -1);
+      answer.session_id = made->id;
+      send_message(socket.get(), answer, made->parcel.get());
       return;
     }
     case MessageType::kImport: {
       Exchange::close_safely(std::move(file));
       if (!proxies_.is_proxy(peer->pid))
         return refuse_it(RefuseReason::kCredentials, "only a proxy may import");
-      const bool keep = message.lane != 0;
-      Fd found = keep ? exchange_.copy(message.session_id) : exchange_.take(message.session_id);
+      Fd found = exchange_.copy(message.session_id);
       if (!found.valid())
         return refuse_it(RefuseReason::kBadRequest, "import: no file of that number");
       Message answer;
@@ -164,6 +163,16 @@ void Admission::handle(Fd socket, const Message& message, Fd file) {
       answer.session_id = message.session_id;
       send_message(socket.get(), answer, found.get());
       Exchange::close_safely(std::move(found));
+      return;
+    }
+    case MessageType::kSettle: {
+      Exchange::close_safely(std::move(file));
+      if (!proxies_.is_proxy(peer->pid))
+        return refuse_it(RefuseReason::kCredentials, "only a proxy may settle");
+      exchange_.settle(message.session_id);
+      Message answer;
+      answer.type = MessageType::kExchanged;
+      send_message(socket.get(), answer, -1);
       return;
     }
     default:

@@ -2,43 +2,101 @@
 #include "daemon/exchange.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <cinttypes>
+#include <cstdio>
+#include <cstring>
+
+#include "abi/parcel.h"
 #include "daemon/confine.h"
 
 namespace mino {
+
+namespace {
+
+// What travels; `watch` is a description of the same memfd that does not.
+Result<Fd> make_parcel(uint64_t id, Fd& watch) {
+  Fd made(::memfd_create("mino-passing", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!made.valid()) return errno_error("memfd_create");
+  abi::Parcel content;
+  std::memcpy(content.text, abi::kParcelText, sizeof content.text);
+  std::snprintf(content.id, sizeof content.id, "%016" PRIx64, id);
+  content.id[sizeof content.id - 1] = '\n';
+  constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
+  if (::write(made.get(), &content, sizeof content) != sizeof content ||
+      ::fcntl(made.get(), F_ADD_SEALS, kSeals) != 0 || ::flock(made.get(), LOCK_SH | LOCK_NB) != 0)
+    return errno_error("a parcel");
+  const std::string path = "/proc/self/fd/" + std::to_string(made.get());
+  watch = Fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!watch.valid()) return errno_error(path);
+  return made;
+}
+
+bool is_out(const Fd& parcel) {
+  return ::flock(parcel.get(), LOCK_EX | LOCK_NB) != 0;
+}
+
+}  // namespace
 
 Exchange::~Exchange() {
   for (auto& [id, waiting] : files_) close_safely(std::move(waiting.file));
 }
 
-Result<uint64_t> Exchange::put(Fd file) {
-  if (files_.size() >= kMaxFiles) {
+Result<Exchange::Export> Exchange::put(Fd file, uid_t owner) {
+  const auto own = std::ranges::count_if(
+      files_, [owner](const auto& entry) { return entry.second.owner == owner; });
+  if (files_.size() >= kMaxFiles || static_cast<size_t>(own) >= kMaxFilesOfUser) {
     close_safely(std::move(file));
-    return error("too many open files are on their way between sessions (1024 at a time)");
+    return error("too many open files are on their way between programs (" +
+                 std::to_string(kMaxFilesOfUser) + " of one user, " + std::to_string(kMaxFiles) +
+                 " in all)");
   }
   uint64_t id = 0;
   while (id == 0 || files_.contains(id)) {
     if (::getrandom(&id, sizeof id, 0) != sizeof id) return errno_error("getrandom");
+    id >>= 1;  // a result, and no error
   }
-  const auto timer = loop_.after(kPatience, [this, id] { close_safely(take(id)); });
-  files_[id] = {std::move(file), timer};
-  return id;
-}
-
-Fd Exchange::take(uint64_t id) {
-  const auto found = files_.find(id);
-  if (found == files_.end()) return {};
-  Fd file = std::move(found->second.file);
-  loop_.cancel(found->second.timer);
-  files_.erase(found);
-  return file;
+  Fd watch;
+  auto parcel = make_parcel(id, watch);
+  if (!parcel) {
+    close_safely(std::move(file));
+    return std::unexpected(parcel.error());
+  }
+  Waiting& waiting = files_[id];
+  waiting = {std::move(file), std::move(watch), owner, EventLoop::Clock::now(), {}};
+  look_later(id, waiting);
+  return Export{id, std::move(*parcel)};
 }
 
 Fd Exchange::copy(uint64_t id) const {
   const auto found = files_.find(id);
   return found == files_.end() ? Fd() : Fd(::fcntl(found->second.file.get(), F_DUPFD_CLOEXEC, 0));
+}
+
+void Exchange::settle(uint64_t id) {
+  const auto found = files_.find(id);
+  if (found == files_.end() || is_out(found->second.parcel)) return;
+  loop_.cancel(found->second.timer);
+  Fd file = std::move(found->second.file);
+  files_.erase(found);
+  close_safely(std::move(file));
+}
+
+// After a quarter of the time that it has been out, a second at most.
+void Exchange::look_later(uint64_t id, Waiting& waiting) {
+  using std::chrono::milliseconds;
+  const auto out =
+      std::chrono::duration_cast<milliseconds>(EventLoop::Clock::now() - waiting.since);
+  waiting.timer = loop_.after(std::clamp(out / 4, milliseconds(1), milliseconds(1000)), [this, id] {
+    settle(id);
+    const auto still = files_.find(id);
+    if (still != files_.end()) look_later(id, still->second);
+  });
 }
 
 void Exchange::close_safely(Fd file) {

@@ -210,6 +210,13 @@ bool post_mapped(int socket, int file, uint64_t bytes) {
   return post_message(socket, message, {file});
 }
 
+bool post_parcel(int socket, int parcel, uint64_t id) {
+  Message message;
+  message.type = MessageType::kParcel;
+  message.session_id = id;
+  return post_message(socket, message, {parcel});
+}
+
 Fd pidfd_of_peer(int socket, int pid) {
   constexpr int kSoPeerpidfd = 77;
   int fd = -1;

@@ -93,6 +93,9 @@ class SessionControl {
 // What the client shall map, and its size (0: the file itself knows); Op::kMap's answer.
 bool post_mapped(int socket, int file, uint64_t bytes);
 
+// What stands for an exported file on its way, and the export's id; beside Op::kExport's answer.
+bool post_parcel(int socket, int parcel, uint64_t id);
+
 // The pidfd of a connected peer, by the kernel if it can (Linux 6.5), else by its pid.
 Fd pidfd_of_peer(int socket, int pid);
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // sendmsg and recvmsg. On offloaded sockets they are calls like any other. On local AF_UNIX sockets
-// they may pass descriptors (SCM_RIGHTS): an offloaded file travels as a sealed memfd that says
-// under which id the device keeps the file for whoever receives it; the receiver's hook imports it
-// in its place. A receiver without mino gets that memfd, which reads as one line of explanation.
+// they may pass descriptors (SCM_RIGHTS): in place of an offloaded file travels a parcel
+// (abi/parcel.h), a sealed memfd of the device's making that says under which id the device keeps
+// the file; the receiver's hook imports that in its place. A receiver without mino has the memfd.
+#include "abi/parcel.h"
 #include "hook/dispatch.h"
 #include "hook/user.h"
 
@@ -27,14 +28,7 @@ struct CmsgHdr {
 
 constexpr int kSolSocket = 1, kScmRights = 1;
 constexpr u64 kMaxControl = 8192;
-constexpr u64 kFAddSeals = 1033, kFGetSeals = 1034, kAllSeals = 15;
-constexpr char kMagic[] = "mino: an offloaded file; receive it under `mino run`. id ";
-constexpr u64 kMagicBytes = sizeof kMagic - 1;
-
-struct Parcel {  // content of the memfd
-  char magic[kMagicBytes];
-  char id[17];  // hexadecimal, newline
-};
+constexpr u64 kFGetSeals = 1034, kAllSeals = 15;
 
 // Calls `each(offset of fd)` for every descriptor in a control buffer.
 template <class Each>
@@ -57,30 +51,12 @@ int get_fd(const u8* control, u64 at) {
   return fd;
 }
 
-// A memfd that stands for the offloaded `fd` on its way; negative errno.
-long make_parcel(ThreadState* ts, u64 fd) {
-  if (const long error = ready(ts)) return error;
-  const long id = offload_op(ts, abi::Op::kExport, fd, 0, -1);
-  if (is_error(id)) return id;
-  constexpr u64 kCloexecAllowSealing = 3;
-  const long memfd = raw(nr::kMemfdCreate, ptr("mino-passing"), kCloexecAllowSealing);
-  if (is_error(memfd)) return memfd;
-  Parcel parcel;
-  copy(parcel.magic, kMagic, kMagicBytes);
-  for (int i = 0; i < 16; i++)
-    parcel.id[i] = "0123456789abcdef"[static_cast<u64>(id) >> (60 - 4 * i) & 15];
-  parcel.id[16] = '\n';
-  raw(nr::kWrite, static_cast<u64>(memfd), ptr(&parcel), sizeof parcel);
-  raw(nr::kFcntl, static_cast<u64>(memfd), kFAddSeals, kAllSeals);
-  return memfd;
-}
-
 bool is_parcel(u64 fd, u64& id) {
   if (raw(nr::kFcntl, fd, kFGetSeals) != static_cast<long>(kAllSeals)) return false;
-  Parcel parcel;
+  abi::Parcel parcel;
   if (raw(nr::kPread64, fd, ptr(&parcel), sizeof parcel, 0) != sizeof parcel) return false;
-  for (u64 i = 0; i < kMagicBytes; i++) {
-    if (parcel.magic[i] != kMagic[i]) return false;
+  for (u64 i = 0; i < abi::kParcelTextBytes; i++) {
+    if (parcel.text[i] != abi::kParcelText[i]) return false;
   }
   id = 0;
   for (int i = 0; i < 16; i++) {
@@ -94,22 +70,25 @@ bool is_parcel(u64 fd, u64& id) {
 void unpack(ThreadState* ts, u64 fd, bool peeked) {
   u64 id;
   if (!is_parcel(fd, id) || ready(ts) != 0) return;
-  if (offload_op(ts, abi::Op::kImport, id, peeked, static_cast<int>(fd)) < 0)
-    return;  // stays a parcel
+  if (offload_op(ts, abi::Op::kImport, id, 0, static_cast<int>(fd)) < 0) return;  // stays a parcel
   constexpr u64 kFGetFd = 1;
   const long cloexec = raw(nr::kFcntl, fd, kFGetFd);
   raw(nr::kDup3, static_cast<u64>(ts->process->session().placeholder), fd,
       cloexec == 1 ? 0x80000 : 0);
   ts->process->set_flags(fd, kOffloaded);
+  if (!peeked) offload_op(ts, abi::Op::kSettle, id, 0, -1);
 }
 
 // The control data of one outgoing message, with parcels for offloaded files. 0: nothing to change.
 struct Outgoing {
   u8 control[kMaxControl];
   int parcels[256];
+  u64 ids[256];
   int count = 0;
-  ~Outgoing() {
+
+  void close(ThreadState* ts, bool sent) {
     for (int i = 0; i < count; i++) raw(nr::kClose, static_cast<u64>(parcels[i]));
+    for (int i = 0; i < count && !sent; i++) offload_op(ts, abi::Op::kSettle, ids[i], 0, -1);
   }
 };
 
@@ -122,7 +101,7 @@ long pack(ThreadState* ts, const MsgHdr& header, Outgoing& out) {
     const int fd = get_fd(out.control, at);
     if (fd < 0 || !ts->process->offloaded(static_cast<u32>(fd)) || error || out.count == 256)
       return;
-    const long parcel = make_parcel(ts, static_cast<u64>(fd));
+    const long parcel = fetch_parcel(ts, static_cast<u64>(fd), out.ids[out.count]);
     if (is_error(parcel)) {
       error = parcel;
       return;
@@ -134,16 +113,17 @@ long pack(ThreadState* ts, const MsgHdr& header, Outgoing& out) {
   return error;
 }
 
-long send_local(ThreadState* ts, u64 number, const u64 args[6], u64 message) {
+long send_local(ThreadState* ts, const u64 args[6], u64 message) {
   MsgHdr header;
   if (!user_read(message, &header, sizeof header)) return kLocal;
   Outgoing out;
-  if (const long error = pack(ts, header, out)) return error;
-  if (out.count == 0) return kLocal;
+  long result = pack(ts, header, out);
+  if (result == 0 && out.count == 0) return kLocal;
   header.control = ptr(out.control);
   const u64 changed[6] = {args[0], ptr(&header), args[2]};
-  (void)number;
-  return mino_interruptible(ts, nr::kSendmsg, changed);
+  if (result == 0) result = mino_interruptible(ts, nr::kSendmsg, changed);
+  out.close(ts, result >= 0);
+  return result;
 }
 
 // A message vector on a local socket with parcels in it goes one by one.
@@ -165,7 +145,7 @@ long send_local_vector(ThreadState* ts, const u64 args[6]) {
   long sent = 0;
   for (u64 i = 0; i < count; i++) {
     const u64 one[6] = {args[0], args[1] + i * 64, args[3]};
-    long result = send_local(ts, nr::kSendmsg, one, one[1]);
+    long result = send_local(ts, one, one[1]);
     if (result == kLocal) result = mino_interruptible(ts, nr::kSendmsg, one);
     if (result < 0) return sent ? sent : result;
     const u32 bytes = static_cast<u32>(result);
@@ -195,7 +175,7 @@ long do_message(ThreadState* ts, const abi::Row& row) {
   const u64 args[6] = {f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9};
   const bool have_session = ts->process->session().status == SessionStatus::kLive;
   constexpr int kSendmmsg = 307, kRecvmmsg = 299;
-  if (row.nr == nr::kSendmsg) return have_session ? send_local(ts, row.nr, args, f.rsi) : kLocal;
+  if (row.nr == nr::kSendmsg) return have_session ? send_local(ts, args, f.rsi) : kLocal;
   if (row.nr == kSendmmsg) return have_session ? send_local_vector(ts, args) : kLocal;
   // Receiving: only messages with room for descriptors concern us.
   MsgHdr header;

@@ -469,6 +469,23 @@ long fetch_mapping(ThreadState* ts, u64 fd, u64& bytes) {
   return result;
 }
 
+long fetch_parcel(ThreadState* ts, u64 fd, u64& id) {
+  if (const long error = ready(ts)) return error;
+  Process* process = ts->process;
+  lock(process->fork_lock);
+  long result = offload_op(ts, abi::Op::kExport, fd, 0, -1);
+  if (!is_error(result)) {
+    id = static_cast<u64>(result);
+    abi::Message message;
+    int parcel = -1;
+    const bool good =
+        await_message(process->session(), abi::MessageType::kParcel, message, &parcel, 1);
+    result = good ? parcel : err::kNFile;
+  }
+  unlock(process->fork_lock);
+  return result;
+}
+
 void keep_across_exec(Process* process, bool keep) {
   const Session& session = process->session();
   if (session.status != SessionStatus::kLive) return;

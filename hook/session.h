@@ -53,6 +53,9 @@ void await_end_of_child(ThreadState* ts, long pid);
 // error. `bytes` is the size that must be mapped, all at once; 0: that file itself knows.
 long fetch_mapping(ThreadState* ts, u64 fd, u64& bytes);
 
+// A parcel of the offloaded `fd`, which the caller closes, and the id of the export; or the error.
+long fetch_parcel(ThreadState* ts, u64 fd, u64& id);
+
 // exec: the control connection and the placeholder survive it.
 void keep_across_exec(Process* process, bool keep);
 // In the new image: take the session over again. `socket` and `placeholder` come from MINO_RUN.

@@ -17,6 +17,8 @@ int usrcall_host_send(int fd, const struct usrcall_command *command, int file);
 int usrcall_host_memory(unsigned long bytes);
 void *usrcall_host_map(int fd, unsigned long bytes);
 void usrcall_host_unmap(void *at, unsigned long bytes);
+int usrcall_host_parcel(uint64_t id, int *watch);
+int usrcall_host_parcel_is_out(int watch);
 void usrcall_host_close(int fd);
 void usrcall_host_wake(uint32_t *word);
 void usrcall_host_ring(int fd);

@@ -197,89 +197,6 @@ static s64 list_fds(u64 addr, u64 bytes)
 	return size;
 }
 
-/* ---- open files on their way from one session to another ---- */
-
-struct export {
-	struct list_head list;
-	u64 id;
-	unsigned long until;
-	struct file *file;
-};
-
-#define EXPORT_LIFE (60 * HZ)
-#define MAX_EXPORTS 1024
-
-static LIST_HEAD(exports);
-static int export_count;
-
-static void drop_export(struct export *export)
-{
-	list_del(&export->list);
-	export_count--;
-	fput(export->file);
-	kfree(export);
-}
-
-static void forget_exports(void)
-{
-	struct export *export, *next;
-
-	list_for_each_entry_safe(export, next, &exports, list) {
-		if (time_after(jiffies, export->until))
-			drop_export(export);
-	}
-}
-
-static s64 export_file(int fd)
-{
-	struct export *export;
-
-	forget_exports();
-	if (export_count >= MAX_EXPORTS)
-		return -ENFILE;
-	export = kmalloc(sizeof(*export), GFP_KERNEL);
-	if (!export)
-		return -ENOMEM;
-	export->file = fget(fd);
-	if (!export->file) {
-		kfree(export);
-		return -EBADF;
-	}
-	do {
-		export->id = get_random_u64() >> 1;
-	} while (!export->id);
-	export->until = jiffies + EXPORT_LIFE;
-	list_add_tail(&export->list, &exports);
-	export_count++;
-	return export->id;
-}
-
-static s64 import_file(u64 id, bool keep)
-{
-	struct export *export;
-	struct file *file = NULL;
-	int fd;
-
-	forget_exports();
-	list_for_each_entry(export, &exports, list) {
-		if (export->id == id) {
-			file = get_file(export->file);
-			break;
-		}
-	}
-	if (!file)
-		return -EBADF;
-	fd = get_unused_fd_flags(0);
-	if (fd < 0) {
-		fput(file);
-		return fd;
-	}
-	fd_install(fd, file);
-	if (!keep)
-		drop_export(export);
-	return fd;
-}
-
 /* The leader of a client's session, by the client's number on its host. */
 static s64 stand_in(u64 client)
 {
@@ -341,9 +258,9 @@ static s64 operation(struct usrcall_lane *lane)
 	case USRCALL_OP_FORK:
 		return fork_session(lane);
 	case USRCALL_OP_EXPORT:
-		return export_file(lane->args[0]);
+		return usrcall_export(lane, lane->args[0]);
 	case USRCALL_OP_IMPORT:
-		return import_file(lane->args[0], lane->args[1]);
+		return usrcall_import(lane->args[0]);
 	case USRCALL_OP_MAP:
 		return usrcall_map_file(lane, lane->args[0]);
 	case USRCALL_OP_STAND_IN:
@@ -351,6 +268,8 @@ static s64 operation(struct usrcall_lane *lane)
 	case USRCALL_OP_SET_OWNER:
 	case USRCALL_OP_GET_OWNER:
 		return usrcall_owner(lane);
+	case USRCALL_OP_SETTLE:
+		return usrcall_settle(lane->args[0]);
 	default:
 		return -ENOSYS;
 	}

@@ -9,6 +9,7 @@
  *   usrcall_split.c  user memory of a lane
  *   usrcall_owner.c  who gets the signals of open files
  *   usrcall_ring.c   packet rings that clients map
+ *   usrcall_export.c open files that clients pass to each other
  *   usrcall_user.c   the host's system calls
  */
 #ifndef __USRCALL_LANE_H
@@ -132,5 +133,10 @@ s64 usrcall_owner(struct usrcall_lane *lane);
 
 /* usrcall_ring.c */
 int usrcall_map_file(struct usrcall_lane *lane, int fd);
+
+/* usrcall_export.c */
+s64 usrcall_export(struct usrcall_lane *lane, int fd);
+s64 usrcall_import(u64 id);
+s64 usrcall_settle(u64 id);
 
 #endif

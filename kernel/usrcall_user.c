@@ -7,8 +7,10 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -139,6 +141,39 @@ int usrcall_host_memory(unsigned long bytes)
 		return err;
 	}
 	return fd;
+}
+
+/*
+ * What stands for an open file on its way (abi/parcel.h), and a description of
+ * its own to look at it through.
+ */
+int usrcall_host_parcel(uint64_t id, int *watch)
+{
+	int fd = memfd_create("mino-passing", MFD_CLOEXEC | MFD_ALLOW_SEALING), n, err;
+	char text[128], path[32];
+
+	if (fd < 0)
+		return -errno;
+	n = snprintf(text, sizeof(text), USRCALL_PARCEL_TEXT "%016llx\n",
+		     (unsigned long long)id);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	*watch = -1;
+	if (write(fd, text, n) == n &&
+	    !fcntl(fd, F_ADD_SEALS,
+		   F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) &&
+	    !flock(fd, LOCK_SH | LOCK_NB))
+		*watch = open(path, O_RDONLY | O_CLOEXEC);
+	if (*watch >= 0)
+		return fd;
+	err = -errno;
+	close(fd);
+	return err;
+}
+
+/* Until nobody has it any more. */
+int usrcall_host_parcel_is_out(int watch)
+{
+	return flock(watch, LOCK_EX | LOCK_NB) != 0;
 }
 
 /* NULL unless the object has that size for ever. */

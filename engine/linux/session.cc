@@ -198,6 +198,8 @@ int LinuxSession::ready(int) {
               {client(set_by), has_client(set_by) ? set_by : heritage_.stats->client_pid.load()});
       return kServing;
     }
+    case USRCALL_PARCEL:
+      return post_parcel(socket(), file.get(), command.id) ? kServing : kClientGone;
     default:
       return kOutOfResources;
   }

@@ -51,16 +51,20 @@ class FakeMinod {
       if (receive_message(client.get(), incoming) != Arrival::kMessage) continue;
       abi::Message answer;
       answer.type = abi::MessageType::kExchanged;
-      if (incoming.message.type == abi::MessageType::kExport && incoming.file_count == 1) {
+      if (incoming.message.type == abi::MessageType::kExport && incoming.file_count == 1 &&
+          files_.empty()) {
         answer.session_id = next_++;
         files_[answer.session_id] = std::move(incoming.files[0]);
-        post_message(client.get(), answer);
+        post_message(client.get(), answer, {listener_.get()});  // stands for a parcel
       } else if (incoming.message.type == abi::MessageType::kImport &&
                  files_.contains(incoming.message.session_id)) {
         post_message(client.get(), answer, {files_[incoming.message.session_id].get()});
+      } else if (incoming.message.type == abi::MessageType::kSettle) {
         files_.erase(incoming.message.session_id);
+        post_message(client.get(), answer);
       } else {
         answer.type = abi::MessageType::kRefuse;
+        answer.reason = abi::RefuseReason::kFull;
         post_message(client.get(), answer);
       }
     }
@@ -87,11 +91,17 @@ TEST(Exchange, AFileMovesBetweenSessions) {
   ASSERT_EQ(first.call(SYS_getsockname, {10, ptr(&address), ptr(&size)}), 0);
   const int64_t id = first.op(abi::Op::kExport, {10});
   ASSERT_EQ(id, 1000);
+  const Incoming parcel = one.receive();
+  EXPECT_EQ(parcel.message.type, abi::MessageType::kParcel);
+  EXPECT_EQ(parcel.message.session_id, 1000u);
+  EXPECT_EQ(parcel.file_count, 1);
   ASSERT_EQ(second.op(abi::Op::kImport, {static_cast<uint64_t>(id)}, 400), 400);
   sockaddr_in same{};
   size = sizeof same;
   ASSERT_EQ(second.call(SYS_getsockname, {400, ptr(&same), ptr(&size)}), 0);
   EXPECT_EQ(same.sin_port, address.sin_port);
+  EXPECT_EQ(first.op(abi::Op::kExport, {10}), -ETOOMANYREFS);  // this minod takes one
+  EXPECT_EQ(second.op(abi::Op::kSettle, {static_cast<uint64_t>(id)}), 0);
   EXPECT_EQ(second.op(abi::Op::kImport, {static_cast<uint64_t>(id)}, 401), -EBADF);
   EXPECT_EQ(second.call(SYS_fcntl, {401, F_GETFL}), -EBADF);
   EXPECT_EQ(first.op(abi::Op::kExport, {11}), -EBADF);

@@ -132,8 +132,9 @@ int64_t Lane::operation(Split& split) {
     case abi::Op::kExport:
       return export_file(proxy_, static_cast<int>(submission_.args[0]));
     case abi::Op::kImport:
-      return import_file(proxy_, submission_.args[0], submission_.args[1] != 0,
-                         submission_.install_fd);
+      return import_file(proxy_, submission_.args[0], submission_.install_fd);
+    case abi::Op::kSettle:
+      return settle_file(proxy_, submission_.args[0]);
     case abi::Op::kMap:
       return map_file(proxy_, static_cast<int>(submission_.args[0]));
     case abi::Op::kStandIn:

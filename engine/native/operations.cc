@@ -66,20 +66,40 @@ int64_t export_file(Proxy& proxy, int number) {
   Undisturbed undisturbed;
   proxy.files.enter();
   Incoming answer;
-  const bool good = ask_minod(proxy.socket_path, question, number, answer);
+  int64_t result = -ENFILE;
+  if (ask_minod(proxy.socket_path, question, number, answer) && answer.file_count == 1) {
+    const Fd control(proxy.pull(proxy.control.socket));
+    const uint64_t id = answer.message.session_id;
+    if (control.valid() && post_parcel(control.get(), answer.files[0].get(), id))
+      result = static_cast<int64_t>(id);
+  } else if (answer.message.type == abi::MessageType::kRefuse &&
+             answer.message.reason == abi::RefuseReason::kFull) {
+    result = -ETOOMANYREFS;
+  }
   for (Fd& file : answer.files) file.reset();
   proxy.files.leave();
-  if (!good) return -ENFILE;
-  return static_cast<int64_t>(answer.message.session_id);
+  return result;
 }
 
-int64_t import_file(Proxy& proxy, uint64_t id, bool keep, int install_at) {
+int64_t settle_file(Proxy& proxy, uint64_t id) {
+  abi::Message question;
+  question.type = abi::MessageType::kSettle;
+  question.session_id = id;
+  Undisturbed undisturbed;
+  proxy.files.enter();
+  Incoming answer;
+  const bool good = ask_minod(proxy.socket_path, question, -1, answer);
+  for (Fd& file : answer.files) file.reset();
+  proxy.files.leave();
+  return good ? 0 : -ENFILE;
+}
+
+int64_t import_file(Proxy& proxy, uint64_t id, int install_at) {
   if (install_at < 0) return -EINVAL;
   if (const int64_t room = proxy.files.reserve(install_at); room < 0) return room;
   abi::Message question;
   question.type = abi::MessageType::kImport;
   question.session_id = id;
-  question.lane = keep;
   Undisturbed undisturbed;
   proxy.files.enter();
   Incoming answer;

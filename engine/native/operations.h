@@ -15,9 +15,11 @@ struct Proxy;
 // Op::kListFds: a bitmap of the client's files into client memory; the bytes that matter.
 int64_t list_files(Proxy& proxy, uint64_t addr, uint64_t bytes, Split& split);
 
-// Op::kExport and Op::kImport: hands an open file to minod for another session, or fetches one.
+// Op::kExport, kImport and kSettle: hands an open file to minod for another session, fetches one,
+// or lets minod look whether it is on its way no more.
 int64_t export_file(Proxy& proxy, int number);
-int64_t import_file(Proxy& proxy, uint64_t id, bool keep, int install_at);
+int64_t import_file(Proxy& proxy, uint64_t id, int install_at);
+int64_t settle_file(Proxy& proxy, uint64_t id);
 
 // Op::kMap: sends the client the file that its mmap shall map.
 int64_t map_file(Proxy& proxy, int number);

@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import socket
+import time
 
 import harness
 from harness import check, check_equal, wait_for
@@ -57,6 +58,55 @@ def take(path):
     print(json.dumps(tried))
 
 
+def relay(path, *receivers):
+    """Takes a descriptor that it cannot use and passes it to others, some time later; keeps none."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
+        channel.bind(path)
+        channel.listen()
+        print("ready", flush=True)
+        peer, _ = channel.accept()
+        _, files, _, _ = socket.recv_fds(peer, 1, 1)
+        time.sleep(2)
+        for receiver in receivers:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as onward:
+                onward.connect(receiver)
+                socket.send_fds(onward, [b"x"], files)
+                onward.recv(1)  # the receiver has tried
+        os.close(files[0])
+        peer.send(b"y")
+
+
+def leave(path, port):
+    """Passes its only descriptor of a connection, and waits for the connection's end."""
+    listener = socket.create_server(("127.0.0.1", int(port)))
+    client = socket.create_connection(listener.getsockname())
+    server, _ = listener.accept()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
+        channel.connect(path)
+        socket.send_fds(channel, [b"x"], [server.fileno()])
+        server.close()
+        channel.recv(1)
+    arrived = b""
+    while part := client.recv(100):
+        arrived += part
+    print(json.dumps({"arrived": arrived.decode()}))
+
+
+def relayed(t, between):
+    """From a program under mino through `between` to two that are under mino, one after another."""
+    first, second, path = (t.scratch / f"socket-{t.port()}" for _ in range(3))
+    takers = [t.run_offloaded(*t.role("take", name)) for name in (first, second)]
+    middle = between(*t.role("relay", path, first, second))
+    for waiting in (*takers, middle):
+        wait_for("a receiver", lambda: "ready" in waiting.log())
+    sender = t.run_offloaded(*t.role("leave", path, t.port()))
+    ended = [process.wait(20) for process in (sender, middle, *takers)]
+    check_equal(ended, [0, 0, 0, 0], f"how all ended:\n{sender.log()}{middle.log()}")
+    for taker in takers:
+        check_equal(json.loads(taker.log().splitlines()[-1]), WORKS, "a socket that came by another program")
+    check_equal(json.loads(sender.log())["arrived"], 2 * "from the receiver", "all that came until its end")
+
+
 def passed(t, giver, taker):
     path = t.scratch / f"socket-{t.port()}"
     receiving = taker(*t.role("take", path))
@@ -76,11 +126,13 @@ def main(t):
     check_equal(arrived["arrived"][:17], "from the receiver", "what came through it")
     arrived, tried = passed(t, t.start_host, t.run_offloaded)
     check_equal(tried, WORKS, "a socket of the host's, passed to a program under mino")
+    relayed(t, t.run_offloaded)
     if not t.native:
+        relayed(t, t.start_host)
         arrived, tried = passed(t, t.run_offloaded, t.start_host)
         check_equal(tried, {"peer": "ENOTSOCK", "write": "EPERM", "read": "b''"}, "a socket of the device's, passed to a plain program")
         check_equal(arrived["arrived"], "still here", "what the sender can do with its own")
 
 
 if __name__ == "__main__":
-    harness.run(main, roles={"give": give, "take": take})
+    harness.run(main, roles={"give": give, "leave": leave, "relay": relay, "take": take})

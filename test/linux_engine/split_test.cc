@@ -210,6 +210,28 @@ TEST_F(Split, WrongHints) {
 }
 
 // One round trip carries what fits; its hint saves every upcall.
+TEST_F(Split, ExportsAreBounded) {
+  constexpr int kOfUser = 512;  // MAX_EXPORTS_OF_USER
+  ASSERT_EQ(lane.call(SYS_socket, {AF_INET, SOCK_DGRAM, 0}, 10), 10);
+  std::vector<Fd> parcels;
+  int64_t last = 0;
+  for (int i = 0; i < kOfUser; i++) {
+    last = lane.op(abi::Op::kExport, {10});
+    ASSERT_GT(last, 0);
+    Incoming parcel = session.receive();
+    ASSERT_EQ(parcel.message.type, abi::MessageType::kParcel);
+    ASSERT_EQ(parcel.message.session_id, static_cast<uint64_t>(last));
+    parcels.push_back(std::move(parcel.files[0]));
+  }
+  EXPECT_EQ(lane.op(abi::Op::kExport, {10}), -ETOOMANYREFS);
+  EXPECT_EQ(lane.op(abi::Op::kSettle, {static_cast<uint64_t>(last)}), 0);
+  EXPECT_EQ(lane.op(abi::Op::kImport, {static_cast<uint64_t>(last)}, 11), 11);
+  parcels.pop_back();
+  EXPECT_EQ(lane.op(abi::Op::kSettle, {static_cast<uint64_t>(last)}), 0);
+  EXPECT_EQ(lane.op(abi::Op::kImport, {static_cast<uint64_t>(last)}, 12), -EBADF);
+  EXPECT_GT(lane.op(abi::Op::kExport, {10}), 0);  // a parcel that nobody takes from the socket
+}
+
 TEST_F(Split, OneRoundTripWithHints) {
   connect_pair(lane);
   const std::string sent = pattern(32 << 10);

@@ -264,6 +264,88 @@ TEST(never_received) {
   EXPECT_EQ(read(second.b, &byte, 1), 0);
 }
 
+TEST(never_received_by_many) {
+  std::vector<int> left;
+  for (int round = 0; round < 20; round++) {
+    Pair channel = unix_pair(SOCK_DGRAM);
+    for (int i = 0; i < 5; i++) {
+      Pair pair = tcp_pair();
+      EXPECT(send_fds(channel.a, {pair.a, pair.a}));
+      close(pair.a);
+      left.push_back(pair.b);
+    }
+    close(channel.a);
+    close(channel.b);
+  }
+  char byte;
+  for (int fd : left) {
+    EXPECT(readable(fd));
+    EXPECT_EQ(read(fd, &byte, 1), 0);
+    close(fd);
+  }
+}
+
+TEST(long_on_its_way) {
+  Pair channel = unix_pair(), pair = tcp_pair(), pair_of_child = tcp_pair();
+  EXPECT(send_fds(channel.a, {pair.a}));
+  close(pair.a);
+  pid_t pid = child([&] { EXPECT(send_fds(channel.a, {pair_of_child.a})); });
+  EXPECT_EXIT(pid, 0);  // its sender is no more
+  close(pair_of_child.a);
+  close(channel.a);
+  sleep(3);
+  char byte;
+  EXPECT_ERR(recv(pair.b, &byte, 1, MSG_DONTWAIT), EAGAIN);
+  auto first = receive_fds(channel.b), second = receive_fds(channel.b);
+  EXPECT(pair_works({first.at(0), pair.b}));
+  EXPECT(pair_works({second.at(0), pair_of_child.b}));
+  // Received, each is closed with its last descriptor, at once.
+  close(first[0]);
+  EXPECT_EQ(recv(pair.b, &byte, 1, 0), 0);
+  int again = listener();
+  sockaddr_in name = name_of(again);
+  Pair other = unix_pair();
+  EXPECT(send_fds(other.a, {again}));
+  close(again);
+  again = receive_fds(other.b).at(0);
+  close(again);
+  int same = OK(socket(AF_INET, SOCK_STREAM, 0));
+  EXPECT_EQ(bind(same, generic(&name), sizeof name), 0);
+}
+
+TEST(refused_by_a_full_queue) {
+  Pair channel = unix_pair(SOCK_DGRAM), pair = tcp_pair();
+  OK(fcntl(channel.a, F_SETFL, O_NONBLOCK));
+  while (write(channel.a, "x", 1) == 1) {
+  }
+  for (int i = 0; i < 1500; i++) {
+    if (send_fds(channel.a, {pair.a}) || errno != EAGAIN) {
+      check::fail("passing.cc", __LINE__, "a full queue", check::error_name(errno));
+      break;
+    }
+  }
+  close(pair.a);
+  char byte;
+  EXPECT(readable(pair.b));
+  EXPECT_EQ(read(pair.b, &byte, 1), 0);
+}
+
+TEST(peeked_and_left) {
+  Pair channel = unix_pair(), pair = tcp_pair();
+  EXPECT(send_fds(channel.a, {pair.a}));
+  close(pair.a);
+  for (int i = 0; i < 3; i++) {
+    auto fds = receive_fds(channel.b, MSG_PEEK);
+    EXPECT(pair_works({fds.at(0), pair.b}));
+    close(fds[0]);
+  }
+  char byte;
+  EXPECT_ERR(recv(pair.b, &byte, 1, MSG_DONTWAIT), EAGAIN);  // it is still in the queue
+  close(channel.b);
+  EXPECT(readable(pair.b));
+  EXPECT_EQ(read(pair.b, &byte, 1), 0);
+}
+
 TEST(bad_descriptors) {
   Pair channel = unix_pair(), pair = tcp_pair();
   EXPECT(!send_fds(channel.a, {9999}));

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Open files on their way from one session to another. On the host a parcel
+ * stands for such a file (abi/parcel.h), and the file is kept while a
+ * descriptor of the parcel's is open anywhere: in a queue, in a program that
+ * does not know what it is, or in one that has just imported it. Nobody tells
+ * when the last of them is closed, so that is looked for: when a client says
+ * that it has closed one, and from time to time.
+ */
+#include <linux/cred.h>
+#include <linux/fdtable.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/random.h>
+#include <linux/slab.h>
+#include <linux/workqueue.h>
+#include "usrcall_lane.h"
+
+struct export {
+	struct list_head list;
+	u64 id;
+	kuid_t owner;
+	struct file *file;
+	int parcel; /* host descriptor, not the one that travels */
+	unsigned long since;
+	struct delayed_work look;
+};
+
+#define MAX_EXPORTS 1024
+#define MAX_EXPORTS_OF_USER 512
+
+static LIST_HEAD(exports);
+
+/* Of this user, and all. */
+static int count(kuid_t owner, int *all)
+{
+	struct export *export;
+	int own = 0;
+
+	*all = 0;
+	list_for_each_entry(export, &exports, list) {
+		own += uid_eq(export->owner, owner);
+		++*all;
+	}
+	return own;
+}
+
+static struct export *find(u64 id)
+{
+	struct export *export;
+
+	list_for_each_entry(export, &exports, list) {
+		if (export->id == id)
+			return export;
+	}
+	return NULL;
+}
+
+/* The last close of a socket may take long (SO_LINGER). */
+static void drop(struct export *export)
+{
+	struct file *file = export->file;
+
+	list_del(&export->list);
+	usrcall_host_close(export->parcel);
+	kfree(export);
+	__fput_sync(file);
+}
+
+/* Again after a quarter of the time that it has been out, a second at most. */
+static void look_later(struct export *export)
+{
+	schedule_delayed_work(&export->look,
+			      clamp((jiffies - export->since) / 4, 1UL, (unsigned long)HZ));
+}
+
+static void look(struct work_struct *work)
+{
+	struct export *export = container_of(to_delayed_work(work), struct export, look);
+
+	if (usrcall_host_parcel_is_out(export->parcel))
+		look_later(export);
+	else
+		drop(export);
+}
+
+/* Answers an id, after the parcel has been sent to the session process. */
+s64 usrcall_export(struct usrcall_lane *lane, int fd)
+{
+	struct usrcall_command command = { .type = USRCALL_PARCEL,
+					   .version = USRCALL_VERSION };
+	struct export *export;
+	int all, parcel, err;
+
+	if (count(current_uid(), &all) >= MAX_EXPORTS_OF_USER || all >= MAX_EXPORTS)
+		return -ETOOMANYREFS;
+	export = kzalloc(sizeof(*export), GFP_KERNEL);
+	if (!export)
+		return -ENOMEM;
+	export->file = fget(fd);
+	if (!export->file) {
+		kfree(export);
+		return -EBADF;
+	}
+	do {
+		export->id = get_random_u64() >> 1;
+	} while (!export->id || find(export->id));
+	export->owner = current_uid();
+	export->since = jiffies;
+	INIT_DELAYED_WORK(&export->look, look);
+	parcel = usrcall_host_parcel(export->id, &export->parcel);
+	if (parcel < 0) {
+		fput(export->file);
+		kfree(export);
+		return parcel;
+	}
+	list_add_tail(&export->list, &exports);
+	command.id = export->id;
+	err = usrcall_host_send(lane->session->socket, &command, parcel);
+	usrcall_host_close(parcel);
+	if (err) {
+		drop(export);
+		return err;
+	}
+	look_later(export);
+	return command.id;
+}
+
+s64 usrcall_import(u64 id)
+{
+	struct export *export = find(id);
+	int fd;
+
+	if (!export)
+		return -EBADF;
+	fd = get_unused_fd_flags(0);
+	if (fd >= 0)
+		fd_install(fd, get_file(export->file));
+	return fd;
+}
+
+/* A client has closed a descriptor of the parcel. */
+s64 usrcall_settle(u64 id)
+{
+	struct export *export = find(id);
+
+	if (export && !usrcall_host_parcel_is_out(export->parcel) &&
+	    cancel_delayed_work(&export->look))
+		drop(export);
+	return 0;
+}
