@@ -18,8 +18,7 @@ namespace mino::hook {
 
 namespace {
 
-constexpr long kStat = 4, kLstat = 6, kAccess = 21, kCreat = 85, kFaccessat = 269, kStatx = 332,
-               kOpenat2 = 437, kFaccessat2 = 439;
+constexpr long kStat = 4, kLstat = 6, kCreat = 85, kReadlinkat = 267, kStatx = 332, kOpenat2 = 437;
 constexpr u64 kSymlinkNofollow = 0x100;  // AT_SYMLINK_NOFOLLOW
 constexpr u64 kOCreat = 0x40, kODirectory = 0x10000, kONofollow = 0x20000, kOCloexec = 0x80000,
               kOPath = 0x200000, kOTmpfile = 0x400000;
@@ -155,20 +154,25 @@ bool may_be_in_prefix(int dirfd, const char* path, bool follow_last) {
 
 // ---- calls ----
 
+// The file system of what a stat or its like has found; false if that cannot be read any more.
+bool found_on(const abi::Row& row, const Frame& f, u64& device) {
+  if (row.nr != kStatx)
+    return user_read(row.nr == nr::kNewfstatat ? f.rdx : f.rsi, &device, sizeof device);
+  u32 number[2];  // stx_dev_major, stx_dev_minor
+  if (!user_read(f.r8 + 136, number, sizeof number)) return false;
+  device = (number[1] & 0xff) | number[0] << 8 | (number[1] & ~0xffu) << 12;
+  return true;
+}
+
 long look(ThreadState* ts, const abi::Row& row, int dirfd, const char* path, bool follow_last,
           char* absolute) {
   const Frame& f = ts->frame;
   const long result = raw(row.nr, f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9);
-  if (result == 0) {
-    u64 device = 0;
-    if (row.nr == kStatx) {
-      u32 number[2];  // stx_dev_major, stx_dev_minor
-      if (!user_read(f.r8 + 136, number, sizeof number)) return result;
-      device = (number[1] & 0xff) | number[0] << 8 | (number[1] & ~0xffu) << 12;
-    } else if (!user_read(row.nr == nr::kNewfstatat ? f.rdx : f.rsi, &device, sizeof device)) {
-      return result;
-    }
-    if (!holds_a_prefix(device)) return result;
+  // readlink: mostly of files that are none, as realpath() asks. stat: of files that are elsewhere.
+  const bool reads_link = row.nr == nr::kReadlink || row.nr == kReadlinkat;
+  u64 device;
+  if (!is_error(result)) {
+    if (!reads_link && (!found_on(row, f, device) || !holds_a_prefix(device))) return result;
   } else if (result != err::kNoEnt && result != err::kNotDir && result != err::kAcces &&
              result != err::kLoop) {
     return result;
@@ -236,6 +240,8 @@ long look_or_open(ThreadState* ts, const abi::Row& row, int dirfd, const char* p
     case kLstat:
     case nr::kNewfstatat:
     case kStatx:
+    case nr::kReadlink:
+    case kReadlinkat:
       return look(ts, row, dirfd, path, follow_last, absolute);
     default:
       return leads_to_device(ts, dirfd, path, follow_last, absolute) ? kDeviceInstead : kLocal;

@@ -286,6 +286,11 @@ TEST(to_what_only_the_network_has) {
   EXPECT_EQ(stat(link.c_str(), &info), 0);
   EXPECT_EQ(access(address.c_str(), R_OK), 0);
   EXPECT_EQ(contents(address.c_str()).size(), 18);
+  char target[256];
+  EXPECT(readlink(("/sys/class/net/" + name).c_str(), target, sizeof target) > 0);
+  std::string net = std::string(check::scratch()) + "/net";
+  OK(symlink("/sys/class/net", net.c_str()));
+  EXPECT(readlink((net + "/" + name).c_str(), target, sizeof target) > 0);
   EXPECT_EQ(chdir(link.c_str()), 0);
   EXPECT_EQ(contents("address").size(), 18);
   EXPECT_EQ(chdir("/"), 0);
