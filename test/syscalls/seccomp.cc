@@ -2,6 +2,7 @@
 //
 // Programs under a seccomp filter of their own: it holds for their calls, and their sockets work.
 
+#include <fcntl.h>
 #include <linux/seccomp.h>
 #include <sys/ioctl.h>
 #include <sys/utsname.h>
@@ -72,6 +73,33 @@ TEST(short_list_and_waiting) {
   EXPECT_EQ(write(pair.a, &byte, 1), 1);
   EXPECT_EQ(read(pair.a, &byte, 1), 1);
   EXPECT_EXIT(pid, 42);
+}
+
+namespace {
+
+bool opens_and_looks() {
+  struct stat info;
+  int fd = open("/proc/self/status", O_RDONLY);
+  return fd >= 0 && close(fd) == 0 && stat("/nothing", &info) == -1 && access("/", F_OK) == 0;
+}
+
+}  // namespace
+
+HELPER(look) {
+  (void)argc, (void)argv;
+  return opens_and_looks() ? 42 : 1;
+}
+
+// Calls that the program does not make are not made in its name, nor in that of what it executes.
+TEST(newer_calls_are_forbidden) {
+  for (bool executes : {false, true}) {
+    pid_t pid = child([&] {
+      OK(install({{SYS_openat2, SECCOMP_RET_KILL_PROCESS}}, SECCOMP_RET_ALLOW, false));
+      if (executes) execl("/proc/self/exe", "p", "@look", nullptr);
+      _exit(opens_and_looks() ? 42 : 1);
+    });
+    EXPECT_EXIT(pid, 42);
+  }
 }
 
 TEST(killed_by_the_filter) {
