@@ -31,6 +31,27 @@ bool has_fsgsbase(char** envp) {
   return false;
 }
 
+// The array behind argv, where the kernel has put it: field 28 of /proc/self/stat is where the
+// stack began (proc(5)), at argc.
+char** initial_environment() {
+  constexpr u64 kCloexec = 0x80000;
+  char text[1024];
+  const long fd = raw(nr::kOpenat, kFdCwd, ptr("/proc/self/stat"), kCloexec, 0);
+  if (is_error(fd)) return nullptr;
+  const long got = raw(nr::kRead, static_cast<u64>(fd), ptr(text), sizeof text - 1);
+  raw(nr::kClose, static_cast<u64>(fd));
+  if (got <= 0) return nullptr;
+  text[got] = 0;
+  const char* at = text + got;
+  while (at > text && *at != ')') at--;  // the name in field 2 may hold anything
+  for (int field = 2; field < 28; field++) {
+    while (*at && *at != ' ') at++;
+    if (*at) at++;
+  }
+  auto* stack = reinterpret_cast<u64*>(parse_number(at));
+  return stack ? reinterpret_cast<char**>(stack + 1 + *stack + 1) : nullptr;
+}
+
 }  // namespace
 
 bool prepare_to_hold(char** envp, bool reachable) {
@@ -101,7 +122,10 @@ void hold(char** envp, bool reachable) {
   if (prepare_to_hold(envp, reachable)) take_hold();
 }
 
-__attribute__((constructor)) void start(int, char**, char** envp) {
+// glibc passes what main gets; musl passes nothing.
+__attribute__((constructor)) void start(int argc, char** argv, char** envp) {
+  if (ptr(envp) != ptr(argv) + 8 * (static_cast<u64>(argc) + 1)) envp = initial_environment();
+  if (!envp) return;
   const u64 home = home_in(envp);
   if (!home || home == base()) return hold(envp, true);
   const long error = map_at_home(envp, home);

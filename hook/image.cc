@@ -106,6 +106,10 @@ u64 readable_end(u64 from, u64 to) {
   return to;
 }
 
+// Not on the stack: the trap comes on the program's own, and musl's posix_spawn has 5 KiB for it.
+// Used before main, or by the holder of patch_lock.
+char maps[4096 + 1];
+
 }  // namespace
 
 void Image::end_where_unreadable(u64 from, u64 to) {
@@ -116,20 +120,19 @@ void Image::end_where_unreadable(u64 from, u64 to) {
 bool Image::scan_maps(u64 from, u64 containing) {
   const long fd = raw(nr::kOpenat, kFdCwd, ptr("/proc/self/maps"), 0x80000, 0);
   if (is_error(fd)) return false;
-  char buffer[4096 + 1];
   u64 have = 0, file_begin = 0;
   Line run{};  // neighbours that are parts of one mapping; patched pages split it
   bool found = false, complete = false;
   while (!complete) {
-    const long got = raw(nr::kRead, static_cast<u64>(fd), ptr(buffer + have), 4096 - have);
-    if (got <= 0) break;
+    const long got = raw(nr::kRead, static_cast<u64>(fd), ptr(maps + have), 4096 - have);
+  if (got <= 0) break;
     have += static_cast<u64>(got);
-    buffer[have] = 0;
+    maps[have] = 0;
     u64 start = 0;
     for (u64 i = 0; i < have && !complete; i++) {
-      if (buffer[i] != '\n') continue;
-      buffer[i] = 0;
-      const Line line = parse_line(buffer + start);
+      if (maps[i] != '\n') continue;
+      maps[i] = 0;
+      const Line line = parse_line(maps + start);
       start = i + 1;
       if (line.inode != run.inode || line.inode == 0) file_begin = line.begin;
       const bool goes_on = line.begin == run.end && line.inode == run.inode &&
@@ -147,7 +150,7 @@ bool Image::scan_maps(u64 from, u64 containing) {
       file_begin_ = file_begin;
       patchable_ = line.has_path && line.inode != 0 && equal(line.permissions, "r-xp");
     }
-    copy(buffer, buffer + start, have - start);
+    copy(maps, maps + start, have - start);
     have -= start;
   }
   raw(nr::kClose, static_cast<u64>(fd));

@@ -11,6 +11,7 @@ namespace mino::hook {
 
 class Image {
  public:
+  // One thread at a time: patch_lock.
   bool next_executable(u64 from);  // the first executable mapping at or after `from`
   bool find(u64 address);          // the executable mapping that holds `address`
 

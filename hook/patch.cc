@@ -216,18 +216,18 @@ void scan(u64 begin, u64 end, const Image& image) {
 }  // namespace
 
 void patch_range(u64 begin, u64 end) {
-  Image image;
-  if (!prepare() || !image.find(begin) || !image.patchable()) return;
-  image.end_where_unreadable(begin, end);
-  begin = begin < image.begin() ? image.begin() : begin;
-  end = end > image.end() ? image.end() : end;
-  if (begin >= end) return;
   lock(patch_lock);
-  {
-    const Writable writable;
-    protect(begin, end - begin, kProtRead | kProtWrite | kProtExec);
-    scan(begin, end, image);
-    protect(begin, end - begin, kProtRead | kProtExec);
+  Image image;
+  if (prepare() && image.find(begin) && image.patchable()) {
+    image.end_where_unreadable(begin, end);
+    begin = begin < image.begin() ? image.begin() : begin;
+    end = end > image.end() ? image.end() : end;
+    if (begin < end) {
+      const Writable writable;
+      protect(begin, end - begin, kProtRead | kProtWrite | kProtExec);
+      scan(begin, end, image);
+      protect(begin, end - begin, kProtRead | kProtExec);
+    }
   }
   unlock(patch_lock);
 }

@@ -5,7 +5,9 @@
 // HELPER.
 
 #include <linux/capability.h>
+#include <sched.h>
 #include <spawn.h>
+#include <sys/auxv.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -248,6 +250,23 @@ TEST(vfork_and_failed_exec) {
   }
   EXPECT_EXIT(pid, 12);
   EXPECT(pair_works(pair));
+}
+
+// musl's posix_spawn has 5 KiB for its child, system calls that no scan can prove included.
+TEST(child_on_a_small_stack) {
+  static volatile long number = SYS_getppid;
+  alignas(16) static unsigned char stack[32768];
+  memset(stack, 0xa5, sizeof stack);
+  auto body = [](void*) -> int {
+    long result;
+    asm volatile("syscall" : "=a"(result) : "a"(number) : "rcx", "r11", "memory");
+    return result > 0 ? 14 : 15;
+  };
+  pid_t pid = OK(clone(body, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, nullptr));
+  EXPECT_EXIT(pid, 14);
+  size_t untouched = 0;
+  while (untouched < sizeof stack && stack[untouched] == 0xa5) untouched++;
+  EXPECT(sizeof stack - untouched <= getauxval(AT_MINSIGSTKSZ) + 1536);
 }
 
 TEST(exec_beside_threads) {
