@@ -125,7 +125,7 @@ bool Image::scan_maps(u64 from, u64 containing) {
   bool found = false, complete = false;
   while (!complete) {
     const long got = raw(nr::kRead, static_cast<u64>(fd), ptr(maps + have), 4096 - have);
-  if (got <= 0) break;
+    if (got <= 0) break;
     have += static_cast<u64>(got);
     maps[have] = 0;
     u64 start = 0;

@@ -112,21 +112,32 @@ bool is_known_number(u32 number) {
 
 // Instructions that can be displaced: they neither jump nor address by %rip, and doing them twice
 // is harmless.
+
+// The byte at p may begin an instruction: it is not one that a REX prefix makes another (41 ba: mov
+// $imm32,%r10d), nor the disp8 of one that ends in an imm32 (c7 45 b8: movl $imm32,-0x48(%rbp)).
+bool may_begin(const u8* p) {
+  const auto takes_both = [](u8 opcode) {
+    return opcode == 0xc7 || opcode == 0x81 || opcode == 0x69;
+  };
+  const auto has_disp8 = [](u8 modrm) { return (modrm & 0xc0) == 0x40; };
+  if ((p[-1] & 0xf0) == 0x40) return false;
+  return !(takes_both(p[-2]) && has_disp8(p[-1])) &&
+         !(takes_both(p[-3]) && has_disp8(p[-2]) && (p[-2] & 7) == 4);
+}
 bool is_load_number(const u8* p) {  // mov $imm32,%eax
   u32 number;
   copy(&number, p + 1, 4);
-  return p[0] == 0xb8 && number < 512;
+  return p[0] == 0xb8 && number < 512 && may_begin(p);
 }
 bool is_load_from_stack(const u8* p) {  // mov disp8(%rsp),%r64: REX.W 8b /r 24 disp8
   return (p[0] == 0x48 || p[0] == 0x4c) && p[1] == 0x8b && (p[2] & 0xc7) == 0x44 && p[3] == 0x24;
 }
-bool is_load_edi(const u8* p) {
-  return p[0] == 0x8b && p[1] == 0x7c && p[2] == 0x24;
-}  // mov disp8(%rsp),%edi
-
-bool is_load_constant(const u8* p) {
-  return p[0] > 0xb8 && p[0] <= 0xbf;
-}  // mov $imm32,%r32
+bool is_load_edi(const u8* p) {  // mov disp8(%rsp),%edi
+  return p[0] == 0x8b && p[1] == 0x7c && p[2] == 0x24 && may_begin(p);
+}
+bool is_load_constant(const u8* p) {  // mov $imm32,%r32 but %esp
+  return p[0] > 0xb8 && p[0] <= 0xbf && p[0] != 0xbc && may_begin(p);
+}
 
 // What can be rewritten before the `syscall` at `site`: the bytes displaced besides it, or 0.
 u32 head_length(const u8* site) {
@@ -303,7 +314,9 @@ void resume_patching() {
 
 bool on_illegal_instruction(UContext* uc) {
   const u8* p = reinterpret_cast<const u8*>(uc->rip);
-  if (uc->rip == site_in_progress) return true;           // again, until the patch is complete
+  // Again, until the patch is complete: at its first byte, and where the `syscall` was.
+  const u64 unfinished = site_in_progress;
+  if (unfinished && (uc->rip == unfinished || uc->rip == unfinished + 5)) return true;
   if (p[0] != 0x06) return p[0] == 0xff && p[1] == 0x24;  // completed meanwhile: retry
   if (p[1] != 0x00 || p[-5] != 0xff || p[-4] != 0x24 || p[-3] != 0x25) return false;
   // With one displaced instruction this is the old `syscall`; with two, the second of them.

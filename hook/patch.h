@@ -23,7 +23,9 @@
 //
 // What is proven: a site that Syscall User Dispatch has just trapped is an instruction. Without a
 // trap (the patch tier) only three byte sequences are taken: the seven-byte form with a number of
-// the table, and `syscall` followed by glibc's own compare or preceded by `xor %eax,%eax`.
+// the table, and `syscall` followed by glibc's own compare or preceded by `xor %eax,%eax`. What is
+// displaced before the `syscall` could still be the end of a longer instruction: not behind a REX
+// prefix, nor where it could be the disp8 and imm32 of one.
 //
 // With a trap, a site is patched when it has trapped a few times. A scan of libc costs as much as
 // a thousand traps, and most processes end before they have made so many calls.

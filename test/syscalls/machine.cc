@@ -126,6 +126,43 @@ extern "C" void red_zone_recv(long fd, void* data, long size, uint64_t* out);
 RED_ZONE_FUNCTION(red_zone_send, 44);
 RED_ZONE_FUNCTION(red_zone_recv, 45);
 
+// Sites whose last bytes before the `syscall` look like another instruction than they are.
+extern "C" long site_behind_r10(int how, const void* set, void* old);
+extern "C" long site_behind_r8(uint64_t* r8);
+extern "C" long site_behind_local(uint64_t* local);
+asm(R"(
+.text
+.globl site_behind_r10, site_behind_r8, site_behind_local
+.type site_behind_r10, @function
+site_behind_r10:
+  mov $14, %eax              # rt_sigprocmask
+  mov $8, %r10d              # 41, then mov $8,%edx
+  syscall
+  ret
+.size site_behind_r10, .-site_behind_r10
+.type site_behind_r8, @function
+site_behind_r8:
+  mov $39, %eax              # getpid
+  mov $9, %r8d               # 41, then mov $9,%eax: mmap
+  syscall
+  mov %r8, (%rdi)
+  ret
+.size site_behind_r8, .-site_behind_r8
+.type site_behind_local, @function
+site_behind_local:
+  push %rbp
+  mov %rsp, %rbp
+  sub $0x60, %rsp
+  mov $39, %eax
+  movl $3, -0x48(%rbp)       # c7 45, then mov $3,%eax: close
+  syscall
+  movslq -0x48(%rbp), %rcx
+  mov %rcx, (%rdi)
+  leave
+  ret
+.size site_behind_local, .-site_behind_local
+)");
+
 void expect_red_zone(const uint64_t* out, long result) {
   EXPECT_EQ(out[0], result);
   for (uint64_t i = 1; i <= 16; i++) EXPECT_EQ(out[i], 0x0123456789abcdef + i - 1);
@@ -203,6 +240,22 @@ TEST(odd_site_registers) {
   EXPECT_EQ(option(fd, SOL_SOCKET, SO_TYPE), SOCK_STREAM);
   EXPECT_EQ(looked_call(SYS_close, {word(fd)}), 0);
   EXPECT_EQ(looked_call(1000000, {}), -ENOSYS);
+}
+
+TEST(sites_that_look_otherwise) {
+  sigset_t usr2;
+  sigemptyset(&usr2);
+  sigaddset(&usr2, SIGUSR2);
+  EXPECT_EQ(sigprocmask(SIG_BLOCK, &usr2, nullptr), 0);
+  for (int i = 0; i < 50; i++) {  // by the trap, and again when it may have been patched
+    uint64_t blocked = 0, left = 0;
+    EXPECT_EQ(site_behind_r10(SIG_BLOCK, nullptr, &blocked), 0);
+    EXPECT(blocked & 1ull << (SIGUSR2 - 1));
+    EXPECT_EQ(site_behind_r8(&left), getpid());
+    EXPECT_EQ(left, 9);
+    EXPECT_EQ(site_behind_local(&left), getpid());
+    EXPECT_EQ(left, 3);
+  }
 }
 
 TEST(odd_site_registers_while_blocked) {
