@@ -472,7 +472,7 @@ long fetch_mapping(ThreadState* ts, u64 fd, u64& bytes) {
 long fetch_parcel(ThreadState* ts, u64 fd, u64& id) {
   if (const long error = ready(ts)) return error;
   Process* process = ts->process;
-  lock(process->fork_lock);
+  lock_table(process->table(), process->table()->fork_lock);
   long result = offload_op(ts, abi::Op::kExport, fd, 0, -1);
   if (!is_error(result)) {
     id = static_cast<u64>(result);
@@ -482,7 +482,7 @@ long fetch_parcel(ThreadState* ts, u64 fd, u64& id) {
         await_message(process->session(), abi::MessageType::kParcel, message, &parcel, 1);
     result = good ? parcel : err::kNFile;
   }
-  unlock(process->fork_lock);
+  unlock(process->table()->fork_lock);
   return result;
 }
 
