@@ -140,6 +140,11 @@ long offload_new_fd(ThreadState* ts, const abi::Row& row, const u64 args[6], boo
 extern "C" __attribute__((visibility("hidden"))) long mino_dispatch(mino::hook::ThreadState* ts) {
   using namespace mino::hook;
   Frame& f = ts->frame;
+  if (f.rax == static_cast<u64>(kErrand)) {
+    const auto errand = reinterpret_cast<long (*)(ThreadState*, u64)>(f.rdi);
+    f.rax = static_cast<u64>(errand(ts, f.rsi));
+    return 0;
+  }
   if (ts->filters && !filters_allow_frame(ts)) [[unlikely]]
     return 1;
   const mino::abi::Row& row = *mino::abi::find_row(f.rax);

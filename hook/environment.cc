@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // MINO_RUN in and out. Its form (written by cli/run, read here):
-//   v=1;sock=PATH;hook=auto|patch|sud;windows=0|1;arena=N;trace=FD;families=2,10;netlinks=0,4;paths=A:B;orig=0|1;instance=N;netns=0|1;load=0|1
+//   v=1;sock=PATH;hook=auto|patch|sud|preload;windows=0|1;arena=N;trace=FD;families=2,10;netlinks=0,4;paths=A:B;orig=0|1;instance=N;netns=0|1;load=0|1
 //   and, added by the hook itself across exec:  ;s=FD;p=FD, ;l=0 (links are not followed), and
 //   under a seccomp filter ;r=ADDRESS;f=FD; and last, where this library is executed in a program's
 //   place: ;x=PATH
@@ -51,6 +51,13 @@ void parse_paths(const char* s) {
   }
 }
 
+bool ends_with(const char* text, u64 bytes, const char* end) {
+  const u64 n = length(end);
+  bool same = bytes >= n;
+  for (u64 i = 0; same && i < n; i++) same = text[bytes - n + i] == end[i];
+  return same;
+}
+
 // Takes our library out of an LD_PRELOAD value in place. False: nothing is left of it.
 bool without_library(char* value) {
   char* to = value;
@@ -58,9 +65,7 @@ bool without_library(char* value) {
   while (*from) {
     u64 n = 0;
     while (from[n] && from[n] != ':' && from[n] != ' ') n++;
-    bool ours = n >= 11;
-    for (u64 i = 0; ours && i < 11; i++) ours = from[n - 11 + i] == "libminoc.so"[i];
-    if (ours) {
+    if (ends_with(from, n, "libminoc.so") || ends_with(from, n, "libminoc-preload.so")) {
       copy_until(settings.library, min(n + 1, sizeof settings.library), from, 0);
     } else if (n) {
       if (to != value) *to++ = ':';
@@ -107,8 +112,9 @@ bool read_environment(char** envp, Inherited& inherited) {
         else if (is("sock"))
           copy_until(settings.socket_path, sizeof settings.socket_path, number, ';');
         else if (is("hook")) {
-          settings.patch = !starts_with(number, "sud");
-          settings.sud = !starts_with(number, "patch");
+          settings.preload = starts_with(number, "preload");
+          settings.patch = !settings.preload && !starts_with(number, "sud");
+          settings.sud = !settings.preload && !starts_with(number, "patch");
         } else if (is("windows"))
           settings.windows = *number != '0';
         else if (is("arena"))

@@ -12,6 +12,7 @@
 #include "hook/sud.h"
 
 extern "C" __attribute__((visibility("hidden"))) void mino_arrive(char** envp);
+extern "C" __attribute__((weak, visibility("hidden"))) void mino_preload_start();
 
 namespace mino::hook {
 
@@ -102,6 +103,7 @@ bool may_patch() {
 }  // namespace
 
 void take_hold() {
+  if (settings.preload && mino_preload_start) mino_preload_start();
   if (settings.patch && !may_patch()) {
     settings.patch = false;
     if (!settings.sud) {
@@ -128,6 +130,11 @@ __attribute__((constructor)) void start(int argc, char** argv, char** envp) {
   if (!envp) return;
   const u64 home = home_in(envp);
   if (!home || home == base()) return hold(envp, true);
+  if (mino_preload_start) {  // libc has bound the program to this copy
+    say("mino: --hook preload does not reach the device from a program that is executed under a "
+        "seccomp filter; nothing will be offloaded\n");
+    return hold(envp, false);
+  }
   const long error = map_at_home(envp, home);
   if (error == 0) {
     reinterpret_cast<void (*)(char**)>(at_home(home, reinterpret_cast<const void*>(mino_arrive)))(

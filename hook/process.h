@@ -34,6 +34,7 @@ struct Settings {
   bool active;  // MINO_RUN was there and of our version
   bool windows;
   bool patch, sud;
+  bool preload;  // neither: this is libminoc-preload.so (hook/preload/libc.h)
   int trace_fd;
   u32 arena_bytes;
   u32 instance;  // kernel instance of the device
@@ -46,7 +47,7 @@ struct Settings {
   char socket_path[108];
   char paths[1024];       // NUL-separated prefixes
   char variable[1536];    // MINO_RUN as received, without what the hook adds across exec
-  char library[512];      // path of libminoc.so, for LD_PRELOAD
+  char library[512];      // path of this library, for LD_PRELOAD
   bool preload_was_set;   // the user had an LD_PRELOAD too
   bool rights_changed;    // this is the new image of a process of which that is true
   bool load_all;          // also programs that ld.so would bring us into

@@ -93,6 +93,9 @@ enum Interest : u8 {
   kAskIfFlagged = 2,  // only if the first argument is a flagged descriptor
 };
 
+// A number of no system call: run a function of the hook's own as one (hook/preload/libc.h).
+inline constexpr long kErrand = 511;
+
 inline constexpr u32 kThreadTableBits = 13;  // TABLE_BITS in entry.S
 
 inline u64 fs_base() {

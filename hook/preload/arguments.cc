@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Functions of libc whose arguments are not quite those of the system call: defaults, sizes that
+// libc adds, the variants that _FORTIFY_SOURCE calls, and old names.
+#include "hook/preload/libc.h"
+
+namespace mino::libc {
+MINO_LIBC(void, __chk_fail);
+}
+
+namespace mino::hook {
+
+namespace {
+
+constexpr u64 kMaskBytes = 8;
+
+long call(long nr, u64 a = 0, u64 b = 0, u64 c = 0, u64 d = 0, u64 e = 0, u64 f = 0) {
+  return answer(mino_call(nr, a, b, c, d, e, f));
+}
+long wait(long nr, u64 a = 0, u64 b = 0, u64 c = 0, u64 d = 0, u64 e = 0, u64 f = 0) {
+  return answer(mino_waiting_call(nr, a, b, c, d, e, f));
+}
+
+void check_room(u64 wanted, u64 room) {
+  if (wanted > room) libc::__chk_fail();
+}
+
+struct Pair {
+  i64 first, second;
+};
+
+}  // namespace
+
+}  // namespace mino::hook
+
+// A cancellation may come at any moment of the call: the hook lets its signal in at the end of it.
+extern "C" __attribute__((visibility("hidden"))) long mino_waiting_call(
+    long nr, mino::hook::u64 a, mino::hook::u64 b, mino::hook::u64 c, mino::hook::u64 d,
+    mino::hook::u64 e, mino::hook::u64 f) {
+  using namespace mino;
+  if (!libc::pthread_setcanceltype || hook::alone()) return mino_call(nr, a, b, c, d, e, f);
+  constexpr int kAsynchronous = 1;
+  int type, ours;
+  libc::pthread_setcanceltype(kAsynchronous, &type);
+  const long result = mino_call(nr, a, b, c, d, e, f);
+  libc::pthread_setcanceltype(type, &ours);
+  return result;
+}
+
+namespace mino::libc {
+
+using namespace mino::hook;
+
+MINO_EXPORT(long, send, int fd, const void* buffer, u64 bytes, int flags) {
+  return wait(nr::kSendto, number(fd), ptr(buffer), bytes, number(flags));
+}
+MINO_EXPORT(long, __send, int fd, const void* buffer, u64 bytes, int flags) {
+  return send(fd, buffer, bytes, flags);
+}
+MINO_EXPORT(long, recv, int fd, void* buffer, u64 bytes, int flags) {
+  return wait(nr::kRecvfrom, number(fd), ptr(buffer), bytes, number(flags));
+}
+MINO_EXPORT(long, __recv_chk, int fd, void* buffer, u64 bytes, u64 room, int flags) {
+  check_room(bytes, room);
+  return recv(fd, buffer, bytes, flags);
+}
+MINO_EXPORT(long, __recvfrom_chk, int fd, void* buffer, u64 bytes, u64 room, int flags,
+            void* address, u32* length) {
+  check_room(bytes, room);
+  return wait(nr::kRecvfrom, number(fd), ptr(buffer), bytes, number(flags), ptr(address),
+              ptr(length));
+}
+MINO_EXPORT(int, sockatmark, int fd) {
+  constexpr u64 kSiocAtMark = 0x8905;
+  int at_mark;
+  const long result = call(nr::kIoctl, number(fd), kSiocAtMark, ptr(&at_mark));
+  return result < 0 ? -1 : at_mark;
+}
+MINO_EXPORT(int, isfdtype, int fd, int type) {
+  u32 status[36];  // struct stat
+  constexpr long kFstat = 5;
+  constexpr u32 kMode = 6, kTypeMask = 0170000;
+  const long result = call(kFstat, number(fd), ptr(status));
+  return result < 0 ? -1 : (status[kMode] & kTypeMask) == static_cast<u32>(type);
+}
+
+MINO_EXPORT(long, __read_chk, int fd, void* buffer, u64 bytes, u64 room) {
+  check_room(bytes, room);
+  return wait(nr::kRead, number(fd), ptr(buffer), bytes);
+}
+MINO_EXPORT(long, __pread_chk, int fd, void* buffer, u64 bytes, i64 offset, u64 room) {
+  check_room(bytes, room);
+  return wait(nr::kPread64, number(fd), ptr(buffer), bytes, static_cast<u64>(offset));
+}
+MINO_EXPORT(long, __pread64_chk, int fd, void* buffer, u64 bytes, i64 offset, u64 room) {
+  return __pread_chk(fd, buffer, bytes, offset, room);
+}
+// preadv2 and pwritev2 have the offset in two registers.
+MINO_EXPORT(long, preadv2, int fd, const void* vector, int count, i64 offset, int flags) {
+  constexpr long kPreadv2 = 327;
+  return wait(kPreadv2, number(fd), ptr(vector), number(count), static_cast<u64>(offset), 0,
+              number(flags));
+}
+MINO_EXPORT(long, preadv64v2, int fd, const void* vector, int count, i64 offset, int flags) {
+  return preadv2(fd, vector, count, offset, flags);
+}
+MINO_EXPORT(long, pwritev2, int fd, const void* vector, int count, i64 offset, int flags) {
+  constexpr long kPwritev2 = 328;
+  return wait(kPwritev2, number(fd), ptr(vector), number(count), static_cast<u64>(offset), 0,
+              number(flags));
+}
+MINO_EXPORT(long, pwritev64v2, int fd, const void* vector, int count, i64 offset, int flags) {
+  return pwritev2(fd, vector, count, offset, flags);
+}
+
+// Readiness. The kernel writes the time left; libc's callers do not expect it, but of select.
+MINO_EXPORT(int, __poll_chk, void* fds, u64 count, int timeout, u64 room) {
+  check_room(count * 8, room);
+  return static_cast<int>(wait(nr::kPoll, ptr(fds), count, number(timeout)));
+}
+MINO_EXPORT(int, ppoll, void* fds, u64 count, const void* timeout, const void* mask) {
+  Pair left{};
+  if (timeout) left = *static_cast<const Pair*>(timeout);
+  return static_cast<int>(
+      wait(nr::kPpoll, ptr(fds), count, timeout ? ptr(&left) : 0, ptr(mask), kMaskBytes));
+}
+MINO_EXPORT(int, __ppoll_chk, void* fds, u64 count, const void* timeout, const void* mask,
+            u64 room) {
+  check_room(count * 8, room);
+  return ppoll(fds, count, timeout, mask);
+}
+MINO_EXPORT(int, pselect, int count, void* in, void* out, void* except, const void* timeout,
+            const void* mask) {
+  Pair left{};
+  if (timeout) left = *static_cast<const Pair*>(timeout);
+  const u64 mask_and_size[2] = {ptr(mask), kMaskBytes};
+  return static_cast<int>(wait(nr::kPselect6, number(count), ptr(in), ptr(out), ptr(except),
+                               timeout ? ptr(&left) : 0, ptr(mask_and_size)));
+}
+MINO_EXPORT(int, epoll_pwait, int fd, void* events, int count, int timeout, const void* mask) {
+  return static_cast<int>(wait(nr::kEpollPwait, number(fd), ptr(events), number(count),
+                               number(timeout), ptr(mask), kMaskBytes));
+}
+MINO_EXPORT(int, epoll_pwait2, int fd, void* events, int count, const void* timeout,
+            const void* mask) {
+  return static_cast<int>(wait(nr::kEpollPwait2, number(fd), ptr(events), number(count),
+                               ptr(timeout), ptr(mask), kMaskBytes));
+}
+
+// Descriptors.
+MINO_EXPORT(int, fcntl, int fd, int command, u64 argument) {
+  constexpr int kGetOwn = 9;
+  constexpr u64 kGetOwnEx = 16;
+  constexpr int kSetLockWait = 7, kOfdSetLockWait = 38;
+  if (command == kGetOwn) {  // a group's number is negative, which must not look like an error
+    constexpr int kGroup = 2;
+    struct {
+      int type, pid;
+    } owner{};
+    const long result = call(nr::kFcntl, number(fd), kGetOwnEx, ptr(&owner));
+    return result < 0 ? -1 : owner.type == kGroup ? -owner.pid : owner.pid;
+  }
+  const bool waits = command == kSetLockWait || command == kOfdSetLockWait;
+  return static_cast<int>(waits ? wait(nr::kFcntl, number(fd), number(command), argument)
+                                : call(nr::kFcntl, number(fd), number(command), argument));
+}
+MINO_EXPORT(int, fcntl64, int fd, int command, u64 argument) {
+  return fcntl(fd, command, argument);
+}
+MINO_EXPORT(int, __fcntl, int fd, int command, u64 argument) {
+  return fcntl(fd, command, argument);
+}
+MINO_EXPORT(void, closefrom, int lowest) {
+  mino_call(nr::kCloseRange, lowest > 0 ? number(lowest) : 0, ~0u, 0);
+}
+MINO_EXPORT(long, syscall, long number, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f) {
+  return answer(number == kErrand ? err::kNoSys : mino_call(number, a, b, c, d, e, f));
+}
+
+// Files.
+MINO_EXPORT(int, __open_2, const char* path, int flags) {
+  return static_cast<int>(wait(nr::kOpen, ptr(path), number(flags)));
+}
+MINO_EXPORT(int, __open64_2, const char* path, int flags) {
+  return __open_2(path, flags);
+}
+MINO_EXPORT(int, __openat_2, int directory, const char* path, int flags) {
+  return static_cast<int>(wait(nr::kOpenat, number(directory), ptr(path), number(flags)));
+}
+MINO_EXPORT(int, __openat64_2, int directory, const char* path, int flags) {
+  return __openat_2(directory, path, flags);
+}
+MINO_EXPORT(int, __xstat, int, const char* path, void* status) {
+  constexpr long kStat = 4;
+  return static_cast<int>(call(kStat, ptr(path), ptr(status)));
+}
+MINO_EXPORT(int, __xstat64, int version, const char* path, void* status) {
+  return __xstat(version, path, status);
+}
+MINO_EXPORT(int, __fxstat, int, int fd, void* status) {
+  constexpr long kFstat = 5;
+  return static_cast<int>(call(kFstat, number(fd), ptr(status)));
+}
+MINO_EXPORT(int, __fxstat64, int version, int fd, void* status) {
+  return __fxstat(version, fd, status);
+}
+MINO_EXPORT(int, __lxstat, int, const char* path, void* status) {
+  constexpr long kLstat = 6;
+  return static_cast<int>(call(kLstat, ptr(path), ptr(status)));
+}
+MINO_EXPORT(int, __lxstat64, int version, const char* path, void* status) {
+  return __lxstat(version, path, status);
+}
+MINO_EXPORT(int, __fxstatat, int, int directory, const char* path, void* status, int flags) {
+  return static_cast<int>(
+      call(nr::kNewfstatat, number(directory), ptr(path), ptr(status), number(flags)));
+}
+MINO_EXPORT(int, __fxstatat64, int version, int directory, const char* path, void* status,
+            int flags) {
+  return __fxstatat(version, directory, path, status, flags);
+}
+MINO_EXPORT(long, __readlink_chk, const char* path, char* to, u64 bytes, u64 room) {
+  check_room(bytes, room);
+  return call(nr::kReadlink, ptr(path), ptr(to), bytes);
+}
+MINO_EXPORT(long, __readlinkat_chk, int directory, const char* path, char* to, u64 bytes,
+            u64 room) {
+  constexpr long kReadlinkat = 267;
+  check_room(bytes, room);
+  return call(kReadlinkat, number(directory), ptr(path), ptr(to), bytes);
+}
+MINO_EXPORT(int, faccessat, int directory, const char* path, int mode, int flags) {
+  constexpr long kFaccessat = 269, kFaccessat2 = 439;
+  return static_cast<int>(call(flags ? kFaccessat2 : kFaccessat, number(directory), ptr(path),
+                               number(mode), number(flags)));
+}
+MINO_EXPORT(int, fchmodat, int directory, const char* path, u32 mode, int flags) {
+  constexpr long kFchmodat = 268, kFchmodat2 = 452;
+  constexpr long kNotSupported = -95;
+  if (!flags) return static_cast<int>(call(kFchmodat, number(directory), ptr(path), mode));
+  const long result = mino_call(kFchmodat2, number(directory), ptr(path), mode, number(flags));
+  return static_cast<int>(answer(result == err::kNoSys ? kNotSupported : result));
+}
+MINO_EXPORT(int, futimens, int fd, const void* times) {
+  constexpr long kUtimensat = 280;
+  return static_cast<int>(call(kUtimensat, number(fd), 0, ptr(times), 0));
+}
+MINO_EXPORT(int, posix_fadvise, int fd, i64 offset, i64 bytes, int advice) {
+  constexpr long kFadvise64 = 221;
+  return static_cast<int>(-mino_call(kFadvise64, number(fd), static_cast<u64>(offset),
+                                     static_cast<u64>(bytes), number(advice)));
+}
+MINO_EXPORT(int, posix_fadvise64, int fd, i64 offset, i64 bytes, int advice) {
+  return posix_fadvise(fd, offset, bytes, advice);
+}
+MINO_EXPORT(int, umount, const char* path) {
+  constexpr long kUmount2 = 166;
+  return static_cast<int>(call(kUmount2, ptr(path), 0));
+}
+MINO_EXPORT(char*, getcwd, char* to, u64 bytes) {
+  using Getcwd = char* (*)(char*, u64);
+  static Getcwd real_getcwd;
+  if (!held() || !this_process()->cwd_offloaded || !to) {
+    if (!real_getcwd) real_getcwd = real<Getcwd>("getcwd");
+    return real_getcwd(to, bytes);
+  }
+  return call(nr::kGetcwd, ptr(to), bytes) < 0 ? nullptr : to;
+}
+
+}  // namespace mino::libc

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// opendir and its kin on offloaded directories, whose entries libc would read unseen. The kernel's
+// entries (linux_dirent64) are laid out as libc's struct dirent.
+#include "hook/mem.h"
+#include "hook/preload/libc.h"
+
+namespace mino::hook {
+
+namespace {
+
+struct Directory {
+  u64 mark;  // where libc's DIR has the descriptor, which is never this
+  int fd;
+  u32 at, end;  // of the entries that were read
+  i64 position;
+  u8 entries[32 << 10];
+};
+constexpr u64 kMark = 0x6f6e696dffffff85;
+
+struct Entry {
+  u64 inode;
+  i64 next;
+  u16 bytes;
+};
+
+Directory* own(void* directory) {
+  u64 mark = 0;
+  copy(&mark, directory, sizeof mark);
+  return mark == kMark ? static_cast<Directory*>(directory) : nullptr;
+}
+
+template <class Result>
+Result by_libc(const char* name, void* directory) {
+  return real<Result (*)(void*)>(name)(directory);
+}
+
+void* make_directory(int fd) {
+  auto* const d = static_cast<Directory*>(map_pages(sizeof(Directory)));
+  if (!d) return answer(err::kNoMem), nullptr;
+  d->mark = kMark;
+  d->fd = fd;
+  return d;
+}
+
+void* next_entry(Directory* d) {
+  if (d->at >= d->end) {
+    constexpr long kGetdents64 = 217;
+    const long got = mino_call(kGetdents64, number(d->fd), ptr(d->entries), sizeof d->entries);
+    if (got <= 0) return answer(got), nullptr;
+    d->at = 0;
+    d->end = static_cast<u32>(got);
+  }
+  Entry head;
+  copy(&head, d->entries + d->at, sizeof head);
+  void* const entry = d->entries + d->at;
+  d->at += head.bytes;
+  d->position = head.next;
+  return entry;
+}
+
+void go_to(Directory* d, i64 position) {
+  mino_call(nr::kLseek, number(d->fd), static_cast<u64>(position), 0);
+  d->at = d->end = 0;
+  d->position = position;
+}
+
+}  // namespace
+
+}  // namespace mino::hook
+
+namespace mino::libc {
+
+using namespace mino::hook;
+
+MINO_EXPORT(void*, fdopendir, int fd) {
+  if (on_device(fd)) return make_directory(fd);
+  return real<void* (*)(int)>("fdopendir")(fd);
+}
+MINO_EXPORT(void*, opendir, const char* path) {
+  if (!may_be_on_device(path)) return real<void* (*)(const char*)>("opendir")(path);
+  constexpr u64 kDirectoryCloexec = 0200000 | 02000000;
+  const long fd = mino_call(nr::kOpen, ptr(path), kDirectoryCloexec);
+  if (answer(fd) < 0) return nullptr;
+  void* const directory = fdopendir(static_cast<int>(fd));
+  if (!directory) mino_call(nr::kClose, static_cast<u64>(fd));
+  return directory;
+}
+MINO_EXPORT(void*, readdir, void* directory) {
+  if (Directory* d = own(directory)) return next_entry(d);
+  using Read = void* (*)(void*);
+  static Read read;
+  if (!read) read = real<Read>("readdir");
+  return read(directory);
+}
+MINO_EXPORT(void*, readdir64, void* directory) {
+  return readdir(directory);
+}
+MINO_EXPORT(int, closedir, void* directory) {
+  Directory* d = own(directory);
+  if (!d) return by_libc<int>("closedir", directory);
+  const long result = mino_call(nr::kClose, number(d->fd));
+  unmap_pages(d, sizeof *d);
+  return static_cast<int>(answer(result));
+}
+MINO_EXPORT(int, dirfd, void* directory) {
+  const Directory* d = own(directory);
+  return d ? d->fd : by_libc<int>("dirfd", directory);
+}
+MINO_EXPORT(long, telldir, void* directory) {
+  const Directory* d = own(directory);
+  return d ? d->position : by_libc<long>("telldir", directory);
+}
+MINO_EXPORT(void, rewinddir, void* directory) {
+  if (Directory* d = own(directory))
+    go_to(d, 0);
+  else
+    by_libc<void>("rewinddir", directory);
+}
+MINO_EXPORT(void, seekdir, void* directory, long position) {
+  if (Directory* d = own(directory))
+    go_to(d, position);
+  else
+    real<void (*)(void*, long)>("seekdir")(directory, position);
+}
+
+}  // namespace mino::libc

@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Names, numbers and addresses of interfaces: libc asks over a socket of its own, which would be
+// the host's. After netdevice(7), rtnetlink(7) and getifaddrs(3).
+#include "hook/mem.h"
+#include "hook/preload/libc.h"
+
+namespace mino::hook {
+
+struct InterfaceName {  // struct if_nameindex
+  u32 index;
+  char* name;
+};
+
+struct Interface {  // struct ifaddrs
+  Interface* next;
+  char* name;
+  u32 flags;
+  void* address;
+  void* netmask;
+  void* broadcast;  // or the other end
+  void* data;
+};
+
+namespace {
+
+struct InterfaceRequest {  // struct ifreq
+  char name[16];
+  int index;
+  char rest[20];
+};
+
+long ask_interface(u64 request, InterfaceRequest& about) {
+  constexpr u64 kInet = 2, kUnix = 1, kDatagram = 2, kCloexec = 0x80000;
+  long fd = mino_call(nr::kSocket, kInet, kDatagram | kCloexec, 0);
+  if (is_error(fd)) fd = mino_call(nr::kSocket, kUnix, kDatagram | kCloexec, 0);
+  if (is_error(fd)) return fd;
+  const long result = mino_call(nr::kIoctl, static_cast<u64>(fd), request, ptr(&about));
+  mino_call(nr::kClose, static_cast<u64>(fd));
+  return result;
+}
+
+struct Header {  // struct nlmsghdr
+  u32 bytes;
+  u16 type, flags;
+  u32 sequence, port;
+};
+struct LinkMessage {  // struct ifinfomsg
+  u8 family, pad;
+  u16 type;
+  int index;
+  u32 flags, change;
+};
+struct AddressMessage {  // struct ifaddrmsg
+  u8 family, prefix, flags, scope;
+  u32 index;
+};
+struct Attribute {  // struct rtattr
+  u16 bytes, type;
+};
+enum MessageType : u16 {
+  kError = 2,
+  kDone = 3,
+  kNewLink = 16,
+  kGetLink = 18,
+  kNewAddress = 20,
+  kGetAddress = 22
+};
+
+constexpr u64 align4(u64 n) {
+  return (n + 3) & ~3ull;
+}
+
+// The list is one mapping that starts with its first entry: freeifaddrs gives it back whole.
+class InterfaceList {
+ public:
+  static constexpr u64 kBytes = 1 << 20;  // committed as touched
+
+  static constexpr u64 kReceived = 32 << 10;
+  u8* received = nullptr;  // room for messages: a thread's stack may be small
+
+  bool make() {
+    memory_ = static_cast<u8*>(map_pages(kBytes));
+    if (!memory_) return false;
+    used_ = sizeof(Interface);
+    index_of_ = static_cast<int*>(take(kLinks * sizeof *index_of_));
+    link_ = static_cast<const Interface**>(take(kLinks * sizeof *link_));
+    received = static_cast<u8*>(take(kReceived));
+    return true;
+  }
+  Interface* first() const { return first_; }
+  void drop() {
+    if (memory_) unmap_pages(memory_, kBytes);
+  }
+
+  // The links' numbers and names, in memory of their own, which ends with an empty one.
+  InterfaceName* names() const {
+    constexpr u64 kNameRoom = 17;
+    auto* const to = static_cast<InterfaceName*>(map_pages(kNamesBytes));
+    char* text = reinterpret_cast<char*>(to) + (kLinks + 1) * sizeof *to;
+    for (u32 i = 0; to && i < links_; i++, text += kNameRoom) {
+      to[i] = {static_cast<u32>(index_of_[i]), text};
+      if (link_[i]->name) print(text, link_[i]->name);
+    }
+    return to;
+  }
+  static constexpr u64 kNamesBytes = 64 << 10;
+
+  void add(const Header* message) {
+    if (message->type == kNewLink) add_link(message);
+    if (message->type == kNewAddress) add_address(message);
+  }
+
+ private:
+  void* take(u64 bytes) {
+    bytes = (bytes + 7) & ~7ull;
+    if (used_ + bytes > kBytes) return nullptr;
+    void* const at = memory_ + used_;
+    used_ += bytes;
+    return at;
+  }
+  void* keep(const void* from, u64 bytes, u64 room) {
+    void* const at = take(room);
+    if (at) copy(at, from, bytes < room ? bytes : room);
+    return at;
+  }
+  Interface* append() {
+    auto* const entry = static_cast<Interface*>(first_ ? take(sizeof(Interface)) : memory_);
+    if (!entry) return nullptr;
+    (last_ ? last_->next : first_) = entry;
+    last_ = entry;
+    return entry;
+  }
+  template <class Each>
+  static void attributes(const Header* message, u64 head, Each each) {
+    const auto* at = reinterpret_cast<const u8*>(message) + sizeof *message + align4(head);
+    const auto* const end = reinterpret_cast<const u8*>(message) + message->bytes;
+    while (at + sizeof(Attribute) <= end) {
+      Attribute about;
+      copy(&about, at, sizeof about);
+      if (about.bytes < sizeof about || at + about.bytes > end) return;
+      each(about.type, at + sizeof about, about.bytes - sizeof about);
+      at += align4(about.bytes);
+    }
+  }
+
+  struct LinkAddress {  // struct sockaddr_ll
+    u16 family, protocol;
+    int index;
+    u16 hardware;
+    u8 packet, bytes;
+    u8 address[24];  // longer than its declaration, as libc has it
+  };
+  void* link_address(const LinkMessage& link, const u8* bytes, u64 n) {
+    constexpr u16 kPacket = 17;
+    LinkAddress a{kPacket, 0, link.index, link.type, 0, static_cast<u8>(n), {}};
+    copy(a.address, bytes, min(n, sizeof a.address));
+    return keep(&a, sizeof a, sizeof a);
+  }
+  void add_link(const Header* message) {
+    constexpr u16 kAddress = 1, kBroadcast = 2, kName = 3, kStatistics = 7;
+    constexpr u64 kNameBytes = 17;
+    LinkMessage link;
+    copy(&link, message + 1, sizeof link);
+    Interface* const entry = append();
+    if (!entry) return;
+    entry->flags = link.flags;
+    attributes(message, sizeof link, [&](u16 type, const u8* bytes, u64 n) {
+      if (type == kAddress) entry->address = link_address(link, bytes, n);
+      if (type == kBroadcast) entry->broadcast = link_address(link, bytes, n);
+      if (type == kName)
+        entry->name = static_cast<char*>(keep(bytes, min(n, kNameBytes - 1), kNameBytes));
+      if (type == kStatistics) entry->data = keep(bytes, n, n);
+    });
+    if (links_ < kLinks) {
+      index_of_[links_] = link.index;
+      link_[links_++] = entry;
+    }
+  }
+
+  // An address as a sockaddr_in or sockaddr_in6, or a prefix as one.
+  void* socket_address(u8 family, const u8* bytes, u64 n, u32 scope) {
+    constexpr u8 kInet = 2;
+    u8 a[28]{};
+    a[0] = family;
+    const u64 at = family == kInet ? 4 : 8, room = family == kInet ? 16 : sizeof a;
+    copy(a + at, bytes, min(n, family == kInet ? 4 : 16));
+    if (family != kInet) copy(a + 24, &scope, sizeof scope);
+    return keep(a, room, room);
+  }
+  void add_address(const Header* message) {
+    constexpr u16 kAddress = 1, kLocal = 2, kLabel = 3, kBroadcast = 4;
+    constexpr u8 kInet = 2, kInet6 = 10;
+    AddressMessage about;
+    copy(&about, message + 1, sizeof about);
+    if (about.family != kInet && about.family != kInet6) return;
+    const Interface* link = nullptr;
+    for (u32 i = 0; i < links_; i++) {
+      if (index_of_[i] == static_cast<int>(about.index)) link = link_[i];
+    }
+    Interface* const entry = link ? append() : nullptr;
+    if (!entry) return;
+    entry->flags = link->flags;
+    entry->name = link->name;
+    u64 label_bytes = 0;
+    const u8 *address = nullptr, *local = nullptr, *broadcast = nullptr, *label = nullptr;
+    u64 bytes_each = about.family == kInet ? 4 : 16;
+    attributes(message, sizeof about, [&](u16 type, const u8* bytes, u64 n) {
+      if (type == kLabel) label = bytes, label_bytes = n;
+      if (n < bytes_each) return;
+      if (type == kAddress) address = bytes;
+      if (type == kLocal) local = bytes;
+      if (type == kBroadcast) broadcast = bytes;
+    });
+    if (label) entry->name = static_cast<char*>(keep(label, label_bytes, label_bytes + 1));
+    const u8* const own = local ? local : address;
+    const auto scope_of = [&](const u8* a) {
+      const bool on_link = about.family == kInet6 && ((a[0] == 0xfe && (a[1] & 0xc0) == 0x80) ||
+                                                      (a[0] == 0xff && (a[1] & 0xf) == 2));
+      return on_link ? about.index : 0;
+    };
+    if (own) entry->address = socket_address(about.family, own, bytes_each, scope_of(own));
+    const u8* const other = broadcast ? broadcast : local ? address : nullptr;
+    if (other) entry->broadcast = socket_address(about.family, other, bytes_each, scope_of(other));
+    u8 mask[16]{};
+    for (u32 i = 0; i < about.prefix && i < bytes_each * 8; i++)
+      mask[i / 8] = static_cast<u8>(mask[i / 8] | 0x80 >> i % 8);
+    entry->netmask = socket_address(about.family, mask, bytes_each, 0);
+  }
+
+  static constexpr u32 kLinks = 1024;
+  u8* memory_ = nullptr;
+  u64 used_ = 0;
+  Interface *first_ = nullptr, *last_ = nullptr;
+  u32 links_ = 0;
+  int* index_of_ = nullptr;
+  const Interface** link_ = nullptr;
+};
+
+// Asks for all links or addresses: 0, or the error.
+long dump(u64 fd, u16 type, InterfaceList& list) {
+  constexpr u16 kRequestDump = 0x301;
+  struct {
+    Header header;
+    LinkMessage body;
+  } request{};
+  request.header = {sizeof request, type, kRequestDump, type, 0};
+  const long sent = mino_call(nr::kSendto, fd, ptr(&request), sizeof request);
+  if (is_error(sent)) return sent;
+  u8* const bytes = list.received;
+  for (;;) {
+    const long got = mino_call(nr::kRecvfrom, fd, ptr(bytes), InterfaceList::kReceived);
+    if (got == err::kIntr) continue;
+    if (got <= 0) return got ? got : err::kIo;
+    for (u64 at = 0; at + sizeof(Header) <= static_cast<u64>(got);) {
+      const auto* message = reinterpret_cast<const Header*>(bytes + at);
+      if (message->bytes < sizeof *message || at + message->bytes > static_cast<u64>(got)) break;
+      if (message->type == kDone) return 0;
+      if (message->type == kError) return err::kIo;
+      list.add(message);
+      at += align4(message->bytes);
+    }
+  }
+}
+
+long fill_list(InterfaceList& list, bool addresses) {
+  constexpr u64 kNetlink = 16, kRawCloexec = 3 | 0x80000;
+  if (!list.make()) return err::kNoMem;
+  const long fd = mino_call(nr::kSocket, kNetlink, kRawCloexec, 0);
+  if (is_error(fd)) return fd;
+  long error = dump(static_cast<u64>(fd), kGetLink, list);
+  if (!error && addresses) error = dump(static_cast<u64>(fd), kGetAddress, list);
+  mino_call(nr::kClose, static_cast<u64>(fd));
+  return error;
+}
+
+}  // namespace
+
+}  // namespace mino::hook
+
+namespace mino::libc {
+
+using namespace mino::hook;
+
+MINO_EXPORT(u32, if_nametoindex, const char* name) {
+  constexpr u64 kSiocGifIndex = 0x8933;
+  InterfaceRequest about{};
+  u64 n = 0;
+  while (name[n] && n < sizeof about.name - 1) about.name[n] = name[n], n++;
+  const long result = name[n] ? err::kNoDev : ask_interface(kSiocGifIndex, about);
+  return answer(result) < 0 ? 0 : static_cast<u32>(about.index);
+}
+MINO_EXPORT(char*, if_indextoname, u32 index, char* name) {
+  constexpr u64 kSiocGifName = 0x8910;
+  constexpr long kNxio = -6;
+  InterfaceRequest about{};
+  about.index = static_cast<int>(index);
+  const long result = ask_interface(kSiocGifName, about);
+  if (answer(result == err::kNoDev ? kNxio : result) < 0) return nullptr;
+  for (u64 i = 0; i < sizeof about.name; i++) name[i] = about.name[i];
+  return name;
+}
+
+MINO_EXPORT(int, getifaddrs, Interface** result) {
+  InterfaceList list;
+  const long error = fill_list(list, true);
+  *result = list.first();
+  if (error || !list.first()) list.drop();
+  return static_cast<int>(answer(error));
+}
+MINO_EXPORT(void, freeifaddrs, Interface* list) {
+  if (list) unmap_pages(list, InterfaceList::kBytes);
+}
+MINO_EXPORT(InterfaceName*, if_nameindex) {
+  InterfaceList list;
+  const long error = fill_list(list, false);
+  InterfaceName* const names = error ? nullptr : list.names();
+  list.drop();
+  if (!names) answer(error ? error : err::kNoMem);
+  return names;
+}
+MINO_EXPORT(void, if_freenameindex, InterfaceName* names) {
+  if (names) unmap_pages(names, InterfaceList::kNamesBytes);
+}
+
+}  // namespace mino::libc

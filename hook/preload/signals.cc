@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Signal actions and masks by libc's names, so that the hook stands in front of the program's
+// handlers here as well (hook/signals.h).
+#include "hook/signals.h"
+
+#include "hook/preload/libc.h"
+
+extern "C" {
+extern const char mino_restore_rt[] __attribute__((visibility("hidden")));
+}
+
+namespace mino::hook {
+
+namespace {
+
+struct LibcAction {  // libc's struct sigaction
+  u64 handler;
+  u64 mask[16];
+  int flags;
+  u64 restorer;
+};
+static_assert(sizeof(LibcAction) == 152);
+
+constexpr int kLast = 64, kCancel = 32, kSetId = 33;  // libc keeps 32 and 33 to itself
+constexpr u64 kOfLibc = bit(kCancel) | bit(kSetId);
+constexpr u64 kSaRestorer = 0x04000000, kSaRestart = 0x10000000, kSaNoDefer = 0x40000000,
+              kSaResetHand = 0x80000000;
+constexpr u64 kError = ~0ull, kHold = 2;
+constexpr int kBlock = 0, kUnblock = 1;
+
+u64 interrupting;  // siginterrupt(sig, 1)
+
+bool valid(int sig) {
+  return sig >= 1 && sig <= kLast && !(bit(sig) & kOfLibc);
+}
+
+long change_action(int sig, const SigAction* act, SigAction* old) {
+  if (!valid(sig)) return err::kInval;
+  return mino_call(nr::kRtSigaction, number(sig), ptr(act), ptr(old), 8);
+}
+
+// signal(2) in its kinds: the old handler, or SIG_ERR.
+u64 change_handler(int sig, u64 handler, u64 flags, u64 mask) {
+  const SigAction act{handler, flags | kSaRestorer, ptr(mino_restore_rt), mask};
+  SigAction old{};
+  if (handler == kError) return answer(err::kInval), kError;
+  return answer(change_action(sig, &act, &old)) < 0 ? kError : old.handler;
+}
+
+long change_mask(int how, const u64* set, u64* old) {
+  const u64 wanted = set ? *set & ~kOfLibc : 0;
+  return mino_call(nr::kRtSigprocmask, number(how), set ? ptr(&wanted) : 0, ptr(old), 8);
+}
+
+int change_one(int how, int sig) {
+  if (!valid(sig)) return static_cast<int>(answer(err::kInval));
+  const u64 one = bit(sig);
+  return static_cast<int>(answer(change_mask(how, &one, nullptr)));
+}
+
+}  // namespace
+
+}  // namespace mino::hook
+
+namespace mino::libc {
+
+using namespace mino::hook;
+
+MINO_EXPORT(int, sigaction, int sig, const void* act, void* old) {
+  SigAction ours{}, before{};
+  if (act) {
+    const auto& wanted = *static_cast<const LibcAction*>(act);
+    ours = {wanted.handler, static_cast<u32>(wanted.flags) | kSaRestorer, ptr(mino_restore_rt),
+            wanted.mask[0]};
+  }
+  const long result = change_action(sig, act ? &ours : nullptr, old ? &before : nullptr);
+  if (result == 0 && old) {
+    auto& to = *static_cast<LibcAction*>(old);
+    to.handler = before.handler;
+    to.mask[0] = before.mask;
+    to.flags = static_cast<int>(before.flags & ~kSaRestorer);
+    to.restorer = before.restorer;
+  }
+  return static_cast<int>(answer(result));
+}
+MINO_EXPORT(int, __sigaction, int sig, const void* act, void* old) {
+  return sigaction(sig, act, old);
+}
+
+MINO_EXPORT(u64, signal, int sig, u64 handler) {
+  if (!valid(sig)) return answer(err::kInval), kError;
+  return change_handler(sig, handler, interrupting & bit(sig) ? 0 : kSaRestart, bit(sig));
+}
+MINO_EXPORT(u64, bsd_signal, int sig, u64 handler) {
+  return signal(sig, handler);
+}
+MINO_EXPORT(u64, ssignal, int sig, u64 handler) {
+  return signal(sig, handler);
+}
+MINO_EXPORT(u64, sysv_signal, int sig, u64 handler) {
+  return change_handler(sig, handler, kSaNoDefer | kSaResetHand, 0);
+}
+MINO_EXPORT(u64, __sysv_signal, int sig, u64 handler) {
+  return sysv_signal(sig, handler);
+}
+MINO_EXPORT(int, siginterrupt, int sig, int interrupts) {
+  SigAction action{};
+  if (const long error = change_action(sig, nullptr, &action))
+    return static_cast<int>(answer(error));
+  if (interrupts) {
+    interrupting |= bit(sig);
+    action.flags &= ~kSaRestart;
+  } else {
+    interrupting &= ~bit(sig);
+    action.flags |= kSaRestart;
+  }
+  return static_cast<int>(answer(change_action(sig, &action, nullptr)));
+}
+
+MINO_EXPORT(int, sigprocmask, int how, const u64* set, u64* old) {
+  return static_cast<int>(answer(change_mask(how, set, old)));
+}
+MINO_EXPORT(int, pthread_sigmask, int how, const u64* set, u64* old) {
+  return static_cast<int>(-change_mask(how, set, old));
+}
+
+// System V's.
+MINO_EXPORT(int, sighold, int sig) {
+  return change_one(kBlock, sig);
+}
+MINO_EXPORT(int, sigrelse, int sig) {
+  return change_one(kUnblock, sig);
+}
+MINO_EXPORT(int, sigignore, int sig) {
+  constexpr u64 kIgnore = 1;
+  return change_handler(sig, kIgnore, 0, 0) == kError ? -1 : 0;
+}
+MINO_EXPORT(u64, sigset, int sig, u64 handler) {
+  if (!valid(sig)) return answer(err::kInval), kError;
+  SigAction before{};
+  u64 mask = 0;
+  const u64 one = bit(sig);
+  if (answer(change_action(sig, nullptr, &before)) < 0) return kError;
+  if (handler != kHold && change_handler(sig, handler, 0, 0) == kError) return kError;
+  if (answer(change_mask(handler == kHold ? kBlock : kUnblock, &one, &mask)) < 0) return kError;
+  return mask & one ? kHold : before.handler;
+}
+
+}  // namespace mino::libc

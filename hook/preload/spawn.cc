@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// posix_spawn, system and popen. libc makes their processes where nothing is seen, so they are made
+// here: the child shares our memory until it executes, as libc's does, and makes its calls through
+// the hook. What a caller has put into the attributes and actions is read as libc lays it out
+// (glibc: posix/spawn.h, posix/spawn_int.h).
+#include "hook/mem.h"
+#include "hook/preload/libc.h"
+#include "hook/signals.h"
+
+namespace mino::libc {
+MINO_LIBC(int, fclose, void* stream);
+// In this library.
+int clone(int (*fn)(void*), void* stack, int flags, void* argument, ...) asm("clone");
+int execvpe(const char* file, char* const* argv, char* const* envp) asm("execvpe");
+int waitpid(int pid, int* status, int options) asm("waitpid");
+void* fdopen(int fd, const char* mode) asm("fdopen");
+}  // namespace mino::libc
+
+namespace mino::hook {
+
+struct Attributes {  // posix_spawnattr_t
+  i64 flags : 16, pad : 16;
+  int group;
+  u64 defaults[16], mask[16];
+  int priority, policy;
+};
+
+namespace {
+
+enum Flag : u32 {
+  kResetIds = 1,
+  kSetGroup = 2,
+  kSetDefaults = 4,
+  kSetMask = 8,
+  kSetParameters = 0x10,
+  kSetScheduler = 0x20,
+  kSetSession = 0x80,
+};
+
+}  // namespace
+
+struct Action {
+  enum Tag : int { kClose, kDup2, kOpen, kChdir, kFchdir, kCloseFrom, kSetForeground } tag;
+  int pad;
+  union {
+    struct {
+      int fd, to;
+    };
+    struct {
+      int open_fd;
+      const char* open_path;
+      int open_flags;
+      u32 open_mode;
+    };
+    const char* directory;
+  };
+};
+static_assert(sizeof(Action) == 32);
+
+struct Actions {  // posix_spawn_file_actions_t
+  int allocated, used;
+  const Action* list;
+};
+
+namespace {
+
+struct Spawn {
+  const char* file;
+  bool search;
+  const Actions* actions;
+  const Attributes* attributes;
+  char* const* argv;
+  char* const* envp;
+  u64 mask;      // the caller's
+  u64 defaults;  // signals that have a handler, or that shall be as at the start
+  long error;
+};
+
+constexpr int kSetmask = 2;
+
+long act(const Action& action) {
+  constexpr u64 kFGetFd = 1, kFSetFd = 2;
+  switch (action.tag) {
+    case Action::kClose:
+      mino_call(nr::kClose, number(action.fd));
+      return 0;
+    case Action::kDup2: {
+      if (action.fd != action.to) return mino_call(nr::kDup2, number(action.fd), number(action.to));
+      const long flags = mino_call(nr::kFcntl, number(action.fd), kFGetFd);
+      return is_error(flags) ? flags
+                             : mino_call(nr::kFcntl, number(action.fd), kFSetFd,
+                                         static_cast<u64>(flags) & ~1ull);
+    }
+    case Action::kOpen: {
+      mino_call(nr::kClose, number(action.open_fd));
+      const long fd =
+          mino_call(nr::kOpen, ptr(action.open_path), number(action.open_flags), action.open_mode);
+      if (is_error(fd) || fd == action.open_fd) return fd;
+      const long moved = mino_call(nr::kDup2, static_cast<u64>(fd), number(action.open_fd));
+      mino_call(nr::kClose, static_cast<u64>(fd));
+      return moved;
+    }
+    case Action::kChdir:
+      return mino_call(nr::kChdir, ptr(action.directory));
+    case Action::kFchdir:
+      return mino_call(nr::kFchdir, number(action.fd));
+    case Action::kCloseFrom:
+      return mino_call(nr::kCloseRange, number(action.fd), ~0u, 0);
+    case Action::kSetForeground: {
+      constexpr long kGetpgrp = 111;
+      constexpr u64 kTiocspgrp = 0x5410;
+      const int group = static_cast<int>(raw(kGetpgrp));
+      return mino_call(nr::kIoctl, number(action.fd), kTiocspgrp, ptr(&group));
+    }
+  }
+  return err::kInval;
+}
+
+long take_on(const Attributes& a) {
+  constexpr long kSetpgid = 109, kSetsid = 112, kGetuid = 102, kGetgid = 104, kSetresuid = 117,
+                 kSetresgid = 119, kSetparam = 142, kSetscheduler = 144;
+  const u64 flags = static_cast<u64>(a.flags);
+  long result = 0;
+  if ((flags & (kSetParameters | kSetScheduler)) == kSetParameters)
+    result = raw(kSetparam, 0, ptr(&a.priority));
+  else if (flags & kSetScheduler)
+    result = raw(kSetscheduler, 0, number(a.policy), ptr(&a.priority));
+  if (!is_error(result) && (flags & kSetSession)) result = raw(kSetsid);
+  if (!is_error(result) && (flags & kSetGroup)) result = raw(kSetpgid, 0, number(a.group));
+  if (!is_error(result) && (flags & kResetIds)) {
+    const u64 user = static_cast<u64>(raw(kGetuid)), group = static_cast<u64>(raw(kGetgid));
+    result = mino_call(kSetresgid, ~0u, group, ~0u);
+    if (!is_error(result)) result = mino_call(kSetresuid, ~0u, user, ~0u);
+  }
+  return result;
+}
+
+long go(Spawn& spawn) {
+  for (int sig = 1; sig <= 64; sig++) {
+    const SigAction standard{};
+    if (spawn.defaults & bit(sig)) mino_call(nr::kRtSigaction, number(sig), ptr(&standard), 0, 8);
+  }
+  if (spawn.attributes) {
+    if (const long error = take_on(*spawn.attributes); is_error(error)) return error;
+  }
+  for (int i = 0; spawn.actions && i < spawn.actions->used; i++) {
+    if (const long error = act(spawn.actions->list[i]); is_error(error)) return error;
+  }
+  const bool own_mask = spawn.attributes && (static_cast<u64>(spawn.attributes->flags) & kSetMask);
+  const u64 mask = own_mask ? spawn.attributes->mask[0] : spawn.mask;
+  mino_call(nr::kRtSigprocmask, kSetmask, ptr(&mask), 0, 8);
+  if (!spawn.search)
+    return mino_call(nr::kExecve, ptr(spawn.file), ptr(spawn.argv), ptr(spawn.envp));
+  libc::execvpe(spawn.file, spawn.argv, spawn.envp);
+  return -i64{*libc::__errno_location()};
+}
+
+int run_child(void* argument) {
+  auto& spawn = *static_cast<Spawn*>(argument);
+  const long error = go(spawn);
+  if (is_error(error)) spawn.error = error;
+  constexpr u64 kFailed = 127;
+  for (;;) mino_call(nr::kExitGroup, kFailed);
+}
+
+// 0, or the error's number, as posix_spawn answers it.
+int start(int* pid, Spawn& spawn) {
+  constexpr u64 kStackBytes = 64 << 10;
+  constexpr int kMemoryVforkChild = 0x100 | 0x4000 | 17;
+  u8* const stack = static_cast<u8*>(map_pages(kStackBytes));
+  if (!stack) return static_cast<int>(-err::kNoMem);
+  const u64 all = ~u64{0};
+  int* const error = libc::__errno_location();
+  const int error_before = *error;
+  mino_call(nr::kRtSigprocmask, kSetmask, ptr(&all), ptr(&spawn.mask), 8);
+  const bool chosen =
+      spawn.attributes && (static_cast<u64>(spawn.attributes->flags) & kSetDefaults);
+  spawn.defaults = chosen ? spawn.attributes->defaults[0] : 0;
+  for (int sig = 1; sig <= 64; sig++) {
+    if (this_process()->actions[sig].handler > 1) spawn.defaults |= bit(sig);
+  }
+  const int child = libc::clone(run_child, stack + kStackBytes, kMemoryVforkChild, &spawn);
+  long result = child < 0 ? -i64{*error} : spawn.error;
+  if (child > 0 && spawn.error) {
+    constexpr long kWait4 = 61;
+    int status;
+    mino_call(kWait4, number(child), ptr(&status));
+  } else if (child > 0 && pid) {
+    *pid = child;
+  }
+  mino_call(nr::kRtSigprocmask, kSetmask, ptr(&spawn.mask), 0, 8);
+  unmap_pages(stack, kStackBytes);
+  *error = error_before;
+  return static_cast<int>(-result);
+}
+
+// A shell for `command`.
+int start_shell(int* pid, const char* command, const Actions* actions,
+                const Attributes* attributes) {
+  const char* argv[] = {"sh", "-c", command, nullptr};
+  Spawn spawn{};
+  spawn.file = "/bin/sh";
+  spawn.actions = actions;
+  spawn.attributes = attributes;
+  spawn.argv = const_cast<char* const*>(argv);
+  spawn.envp = libc::environment;
+  return start(pid, spawn);
+}
+
+// Streams of popen, and their processes.
+struct Piped {
+  u64 stream;  // 0: free
+  int fd, pid;
+};
+Piped piped[64];
+
+}  // namespace
+
+}  // namespace mino::hook
+
+namespace mino::libc {
+
+using namespace mino::hook;
+
+MINO_EXPORT(int, posix_spawn, int* pid, const char* path, const Actions* actions,
+            const Attributes* attributes, char* const* argv, char* const* envp) {
+  Spawn spawn{path, false, actions, attributes, argv, envp, 0, 0, 0};
+  return start(pid, spawn);
+}
+MINO_EXPORT(int, posix_spawnp, int* pid, const char* file, const Actions* actions,
+            const Attributes* attributes, char* const* argv, char* const* envp) {
+  Spawn spawn{file, true, actions, attributes, argv, envp, 0, 0, 0};
+  return start(pid, spawn);
+}
+
+MINO_EXPORT(int, system, const char* command) {
+  if (!command) return 1;
+  constexpr int kSigInt = 2, kSigQuit = 3, kSigChld = 17;
+  constexpr u64 kIgnore = 1;
+  const SigAction ignore{kIgnore, 0, 0, 0};
+  SigAction interrupt{}, quit{};
+  Attributes attributes{};
+  attributes.flags = kSetDefaults | kSetMask;
+  const u64 child = bit(kSigChld);
+  constexpr int kBlock = 0;
+  mino_call(nr::kRtSigaction, kSigInt, ptr(&ignore), ptr(&interrupt), 8);
+  mino_call(nr::kRtSigaction, kSigQuit, ptr(&ignore), ptr(&quit), 8);
+  mino_call(nr::kRtSigprocmask, kBlock, ptr(&child), ptr(attributes.mask), 8);
+  if (interrupt.handler != kIgnore) attributes.defaults[0] |= bit(kSigInt);
+  if (quit.handler != kIgnore) attributes.defaults[0] |= bit(kSigQuit);
+  int pid, status = 0x7f00;  // a shell that could not be started: exit status 127
+  if (start_shell(&pid, command, nullptr, &attributes) == 0 && waitpid(pid, &status, 0) != pid)
+    status = -1;
+  mino_call(nr::kRtSigaction, kSigInt, ptr(&interrupt), 0, 8);
+  mino_call(nr::kRtSigaction, kSigQuit, ptr(&quit), 0, 8);
+  mino_call(nr::kRtSigprocmask, kSetmask, ptr(attributes.mask), 0, 8);
+  return status;
+}
+
+MINO_EXPORT(void*, popen, const char* command, const char* mode) {
+  bool reads = false, writes = false, stays = true;
+  for (const char* p = mode; *p; p++) {
+    reads |= *p == 'r';
+    writes |= *p == 'w';
+    stays &= *p != 'e';
+  }
+  if (reads == writes) return answer(err::kInval), nullptr;
+  constexpr u64 kCloexec = 0x80000, kFSetFd = 2;
+  Piped* entry = nullptr;
+  for (Piped& p : piped) {
+    u64 free = 0;
+    if (__atomic_compare_exchange_n(&p.stream, &free, 1ull, false, __ATOMIC_ACQ_REL,
+                                    __ATOMIC_RELAXED)) {
+      entry = &p;
+      break;
+    }
+  }
+  int ends[2];
+  const long made = entry ? mino_call(nr::kPipe2, ptr(ends), kCloexec) : err::kMFile;
+  if (is_error(made)) {
+    if (entry) __atomic_store_n(&entry->stream, 0, __ATOMIC_RELEASE);
+    return answer(made), nullptr;
+  }
+  const int ours = ends[reads ? 0 : 1], theirs = ends[reads ? 1 : 0];
+  // The child has none of the streams that earlier calls opened.
+  Action list[1 + sizeof piped / sizeof *piped]{};
+  Actions actions{0, 0, list};
+  for (const Piped& p : piped) {
+    if (p.stream <= 1) continue;
+    list[actions.used].tag = Action::kClose;
+    list[actions.used++].fd = p.fd;
+  }
+  Action& last = list[actions.used++];
+  last.tag = Action::kDup2;
+  last.fd = theirs;
+  last.to = reads ? 1 : 0;
+  const int error = start_shell(&entry->pid, command, &actions, nullptr);
+  mino_call(nr::kClose, number(theirs));
+  void* const stream = error ? nullptr : fdopen(ours, reads ? "r" : "w");
+  if (!stream) {
+    mino_call(nr::kClose, number(ours));
+    __atomic_store_n(&entry->stream, 0, __ATOMIC_RELEASE);
+    return error ? answer(-error) : 0, nullptr;
+  }
+  if (stays) mino_call(nr::kFcntl, number(ours), kFSetFd, 0);
+  entry->fd = ours;
+  __atomic_store_n(&entry->stream, ptr(stream), __ATOMIC_RELEASE);
+  return stream;
+}
+
+MINO_EXPORT(int, pclose, void* stream) {
+  for (Piped& p : piped) {
+    if (__atomic_load_n(&p.stream, __ATOMIC_ACQUIRE) != ptr(stream)) continue;
+    const int pid = p.pid;
+    __atomic_store_n(&p.stream, 0, __ATOMIC_RELEASE);
+    fclose(stream);
+    int status, got;
+    do got = waitpid(pid, &status, 0);
+    while (got < 0 && *__errno_location() == -err::kIntr);
+    return got < 0 ? -1 : status;
+  }
+  return answer(-10), -1;  // ECHILD, as POSIX has it for a stream that popen has not made
+}
+
+}  // namespace mino::libc

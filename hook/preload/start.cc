@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The preload tier takes hold: before main, when libc is there.
+#include "hook/preload/libc.h"
+#include "hook/preload/prepare.h"
+
+extern "C" __attribute__((visibility("hidden"))) void mino_preload_start() {
+  using namespace mino;
+  using namespace mino::hook;
+  if (!libc::dlsym || !libc::__errno_location) {
+    constexpr char kText[] =
+        "mino: --hook preload needs the GNU C library, 2.34 or later; nothing will be offloaded\n";
+    raw(nr::kWrite, 2, ptr(kText), sizeof kText - 1);
+    for (u8& interest : mino_interest) interest = kNoInterest;
+    return;
+  }
+  mino_interest[kErrand] = kAsk;
+  prepare_threads();
+  prepare_forks();
+  prepare_streams();
+}

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Threads that libc makes and ends without a system call that is seen: each gets its ThreadState
+// before it starts, and gives its lane back after the program's own destructors. And
+// pthread_cancel, whose signal has to go through the hook as the program's do.
+#include "hook/preload/prepare.h"
+
+#include "hook/preload/libc.h"
+#include "hook/seccomp.h"
+#include "hook/session.h"
+#include "hook/signals.h"
+
+namespace mino::libc {
+MINO_LIBC(int, pthread_key_create, unsigned* key, void (*destructor)(void*));
+MINO_LIBC(int, pthread_setspecific, unsigned key, const void* value);
+MINO_LIBC(int, pthread_join, hook::u64 thread, void** result);
+}  // namespace mino::libc
+
+namespace mino::hook {
+
+namespace {
+
+u32 key;
+bool key_made;
+
+long end_thread(ThreadState* ts, u64) {
+  release_lane(ts);
+  leave_thread(ts);
+  return 0;
+}
+
+// A program's destructor may make calls too: libc goes through all of them four times.
+void destroy(void* rounds) {
+  constexpr u64 kRounds = 4;  // PTHREAD_DESTRUCTOR_ITERATIONS
+  if (ptr(rounds) < kRounds) {
+    libc::pthread_setspecific(key, reinterpret_cast<void*>(ptr(rounds) + 1));
+  } else if (this_thread()) {
+    run_inside(end_thread);
+  }
+}
+
+// What a new thread was made for waits in its state's frame.
+void take_state(ThreadState* ts) {
+  enter_thread(ts, fs_base());
+  const u64 hidden = ts->hidden_mask;
+  open_synchronous_signals(ts);
+  ts->hidden_mask |= hidden;
+  if (key_made) libc::pthread_setspecific(key, reinterpret_cast<void*>(1));
+}
+
+void* begin(void* state) {
+  auto* ts = static_cast<ThreadState*>(state);
+  const auto routine = reinterpret_cast<void* (*)(void*)>(ts->frame.rdi);
+  void* const argument = reinterpret_cast<void*>(ts->frame.rsi);
+  take_state(ts);
+  return routine(argument);
+}
+
+int begin_c11(void* state) {
+  auto* ts = static_cast<ThreadState*>(state);
+  const auto routine = reinterpret_cast<int (*)(void*)>(ts->frame.rdi);
+  void* const argument = reinterpret_cast<void*>(ts->frame.rsi);
+  take_state(ts);
+  return routine(argument);
+}
+
+ThreadState* new_state(u64 routine, u64 argument) {
+  const ThreadState* self = held() ? this_thread() : nullptr;
+  ThreadState* ts = self ? make_thread(self->process) : nullptr;
+  if (!ts) return nullptr;
+  ts->frame.rdi = routine;
+  ts->frame.rsi = argument;
+  ts->hidden_mask = self->hidden_mask;
+  inherit_filters(ts, self);
+  return ts;
+}
+
+void give_up(ThreadState* ts) {
+  __atomic_store_n(&ts->exiting, 1u, __ATOMIC_RELEASE);
+}
+
+using Create = int (*)(u64* thread, const void* attributes, void* (*routine)(void*), void*);
+using CreateC11 = int (*)(u64* thread, int (*routine)(void*), void*);
+using Cancel = int (*)(u64 thread);
+
+Create real_create() {
+  static Create function;
+  if (!function) function = real<Create>("pthread_create");
+  return function;
+}
+
+void* wait_for_word(void* word) {
+  while (__atomic_load_n(static_cast<u32*>(word), __ATOMIC_ACQUIRE) == 0)
+    raw(nr::kFutex, ptr(word), 0, 0, 0);
+  return nullptr;
+}
+
+// libc installs the handler when the first thread is cancelled: here one that ignores it.
+void take_over_cancellation(Cancel cancel) {
+  static u32 once, done;
+  if (__atomic_exchange_n(&once, 1u, __ATOMIC_ACQ_REL)) {
+    while (!__atomic_load_n(&done, __ATOMIC_ACQUIRE)) raw(nr::kSchedYield);
+    return;
+  }
+  constexpr u64 kSigCancel = 32;
+  u32 word = 0;
+  u64 thread;
+  if (real_create()(&thread, nullptr, wait_for_word, &word) == 0) {
+    cancel(thread);
+    __atomic_store_n(&word, 1u, __ATOMIC_RELEASE);
+    raw(nr::kFutex, ptr(&word), 1, 1);
+    libc::pthread_join(thread, nullptr);
+    SigAction action{};
+    if (raw(nr::kRtSigaction, kSigCancel, 0, ptr(&action), 8) == 0)
+      mino_call(nr::kRtSigaction, kSigCancel, ptr(&action), 0, 8);
+  }
+  __atomic_store_n(&done, 1u, __ATOMIC_RELEASE);
+}
+
+}  // namespace
+
+void prepare_threads() {
+  key_made = libc::pthread_key_create && libc::pthread_setspecific &&
+             libc::pthread_key_create(&key, destroy) == 0;
+}
+
+}  // namespace mino::hook
+
+namespace mino::libc {
+
+using namespace mino::hook;
+
+MINO_EXPORT(int, pthread_create, u64* thread, const void* attributes, void* (*routine)(void*),
+            void* argument) {
+  ThreadState* ts = new_state(reinterpret_cast<u64>(routine), ptr(argument));
+  const int error = ts ? real_create()(thread, attributes, begin, ts)
+                       : real_create()(thread, attributes, routine, argument);
+  if (error && ts) give_up(ts);
+  return error;
+}
+
+MINO_EXPORT(int, thrd_create, u64* thread, int (*routine)(void*), void* argument) {
+  static CreateC11 create;
+  if (!create) create = real<CreateC11>("thrd_create");
+  ThreadState* ts = new_state(reinterpret_cast<u64>(routine), ptr(argument));
+  const int error = ts ? create(thread, begin_c11, ts) : create(thread, routine, argument);
+  if (error && ts) give_up(ts);
+  return error;
+}
+
+MINO_EXPORT(int, pthread_cancel, u64 thread) {
+  static Cancel cancel;
+  if (!cancel) cancel = real<Cancel>("pthread_cancel");
+  if (held() && pthread_join) take_over_cancellation(cancel);
+  return cancel(thread);
+}
+
+}  // namespace mino::libc
