@@ -5,8 +5,9 @@
 // only.
 //
 //   LD_PRELOAD  <dir of mino>/libminoc.so[:what was there before]
+//               (hook=preload: libminoc-preload.so)
 //   MINO_RUN
-//     v=1;sock=PATH;hook=auto|patch|sud;windows=0|1;arena=BYTES;trace=FD;families=N,N;
+//     v=1;sock=PATH;hook=auto|patch|sud|preload;windows=0|1;arena=BYTES;trace=FD;families=N,N;
 //     netlinks=N,N;paths=P:P;orig=0|1;instance=N;netns=0|1;load=0|1
 //
 //     arena     0: the device's default

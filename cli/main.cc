@@ -45,7 +45,10 @@ struct Arguments {
 };
 
 void add_run_options(CLI::App& command, Arguments& a) {
-  command.add_option("--hook", a.run.hook, "how system calls are caught: auto, patch, sud");
+  command.add_option(
+      "--hook", a.run.hook,
+      "how system calls are caught: auto, patch, sud; preload (only what the program calls by "
+      "way of libc, for machines that refuse the others: README.md lists what it misses)");
   command.add_option("--device", a.run.device, "the device's URL, as shm:/run/mino/minod.sock");
   command.add_flag("--load", a.run.load_all,
                    "load dynamic programs as static ones are, so that ld.so's own system calls are "

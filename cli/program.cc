@@ -121,8 +121,9 @@ std::string obstacle(const std::string& path, const std::string& hook) {
     }
     const Opened program = open_program(at);
     if (program.foreign) return std::string("is not an x86-64 program: ") + kConsequence;
-    if (program.is_elf && hook == "patch" && may_be_loaded(at, program, false))
-      return std::string("is statically linked: with --hook patch ") + kConsequence;
+    if (program.is_elf && (hook == "patch" || hook == "preload") &&
+        may_be_loaded(at, program, false))
+      return "is statically linked: with --hook " + hook + " " + kConsequence;
     if (!program.is_script) return {};  // or the shell will read it
     at = program.script.interpreter;
   }

@@ -14,6 +14,7 @@
 #include "cli/commands.h"
 #include "cli/device_client.h"
 #include "cli/hand_over.h"
+#include "cli/hook_probe.h"
 #include "cli/program.h"
 #include "cli/trace_run.h"
 
@@ -41,10 +42,8 @@ Result<RunDir> device_dir(const std::string& url) {
 }
 
 std::string hook_mistake(const std::string& hook) {
-  if (hook == "auto" || hook == "patch" || hook == "sud") return {};
-  if (hook == "preload")
-    return "--hook preload: this tier is not in this version; use auto, patch or sud";
-  return "--hook " + hook + ": no such tier; use auto, patch or sud";
+  if (hook == "auto" || hook == "patch" || hook == "sud" || hook == "preload") return {};
+  return "--hook " + hook + ": no such tier; use auto, patch, sud or preload";
 }
 
 // What the device says of itself, against what this mino can do.
@@ -99,7 +98,7 @@ Result<int64_t> place(const RunDir& dir, const RunOptions& options, const json& 
   return (*answer)["instance"].get<int64_t>();
 }
 
-Result<HandOver> prepare(const RunDir& dir, const RunOptions& options) {
+Result<HandOver> prepare(const RunDir& dir, const RunOptions& options, const std::string& hook) {
   auto status = ask_device(dir, "status");
   if (!status) return std::unexpected(status.error());
   if (auto mistake = device_mistake(*status); !mistake.empty()) return error(mistake);
@@ -113,7 +112,7 @@ Result<HandOver> prepare(const RunDir& dir, const RunOptions& options) {
   hand_over.instance = *instance;
   hand_over.netns = (*status)["engine"] == "linux";
   hand_over.socket = dir.session_socket();
-  hand_over.hook = options.hook;
+  hand_over.hook = hook;
   hand_over.load_all = options.load_all;
   hand_over.windows = !options.no_windows;
   hand_over.arena_bytes = *arena;
@@ -129,8 +128,8 @@ Result<HandOver> prepare(const RunDir& dir, const RunOptions& options) {
 // A program that ld.so will not bring the hook into is loaded by libminoc.so, in its place.
 int execute(const Program& program, const std::vector<std::string>& command,
             const HandOver& hand_over) {
-  const auto load =
-      hand_over.hook == "patch" ? std::nullopt : needs_loading(program.path, hand_over.load_all);
+  const bool sees_all = hand_over.hook != "patch" && hand_over.hook != "preload";
+  const auto load = sees_all ? needs_loading(program.path, hand_over.load_all) : std::nullopt;
   std::vector<std::string> words = command;
   if (load && load->script) {  // as the kernel would
     words[0] = program.path;
@@ -150,6 +149,10 @@ int execute(const Program& program, const std::vector<std::string>& command,
                   program.path + ": " + std::strerror(errno));
 }
 
+std::string library_of(const std::string& hook) {
+  return program_dir() + (hook == "preload" ? "/libminoc-preload.so" : "/libminoc.so");
+}
+
 }  // namespace
 
 int run(const RunDir& default_dir, const RunOptions& options) {
@@ -158,15 +161,23 @@ int run(const RunDir& default_dir, const RunOptions& options) {
   const auto dir =
       options.device.empty() ? Result<RunDir>(default_dir) : device_dir(options.device);
   if (!dir) return complain(kNotStarted, dir.error().text);
-  auto hand_over = prepare(*dir, options);
+  std::string hook = options.hook;
+  if (hook == "auto") {
+    const UsableTier usable = find_usable_tier();
+    hook = usable.hook;
+    if (!usable.refused.empty()) complain(kOk, usable.refused + "; using --hook " + hook);
+  }
+  if (hook == "preload" && options.load_all)
+    return complain(kNotStarted, "--load needs a tier that sees every call: not --hook preload");
+  auto hand_over = prepare(*dir, options, hook);
   if (!hand_over) return complain(kNotStarted, hand_over.error().text);
   const char* old_preload = ::getenv("LD_PRELOAD");
-  const auto preload = preload_value(program_dir() + "/libminoc.so", old_preload);
+  const auto preload = preload_value(library_of(hook), old_preload);
   if (!preload) return complain(kNotStarted, preload.error().text);
 
   const Program program = find_program(options.command[0]);
   if (program.path.empty()) return complain(program.status, program.problem);
-  if (const std::string why = obstacle(program.path, options.hook); !why.empty())
+  if (const std::string why = obstacle(program.path, hook); !why.empty())
     complain(kOk, options.command[0] + " " + why);
 
   std::optional<TraceRun> tracing;
