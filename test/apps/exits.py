@@ -126,9 +126,10 @@ def static_program(t):
     check_equal(t.host(binary).status, 7, "the static program, natively")
     got = t.offloaded(binary)
     check_equal((got.status, got.text, got.error_text), (7, "static ran\n", ""), "a static program")
-    got = t.mino("run", "--hook", "patch", "--", binary)
-    check_equal((got.status, got.text), (7, "static ran\n"), "a static program with --hook patch")
-    says_what(got, "static")
+    for hook in ("patch", "preload"):
+        got = t.mino("run", "--hook", hook, "--", binary)
+        check_equal((got.status, got.text), (7, "static ran\n"), f"a static program with --hook {hook}")
+        says_what(got, "static")
 
 
 def under_a_filter(t):

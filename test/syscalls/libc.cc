@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What libc does of several system calls, or with a thread or process of its own: seen from inside
+// by the tiers that catch system calls, made again by the one that has libc's functions only.
+
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"  // sigset(3) and its kin
+
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <netpacket/packet.h>
+#include <pthread.h>
+#include <spawn.h>
+#include <sys/mman.h>
+#include <threads.h>
+
+#include <string>
+
+#include "children.h"
+#include "loopback.h"
+
+extern char** environ;
+
+namespace {
+
+void* ask_once(void* fd) {
+  return reinterpret_cast<void*>(
+      static_cast<intptr_t>(option(*static_cast<int*>(fd), SOL_SOCKET, SO_TYPE)));
+}
+
+// Each on a stack of its own, and so with a thread-control block where none has been.
+void* type_by_a_thread(char* stack, size_t bytes, int fd) {
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstack(&attributes, stack, bytes);
+  pthread_t thread;
+  void* result = nullptr;
+  EXPECT_EQ(pthread_create(&thread, &attributes, ask_once, &fd), 0);
+  EXPECT_EQ(pthread_join(thread, &result), 0);
+  pthread_attr_destroy(&attributes);
+  return result;
+}
+
+pthread_key_t late_key;
+int late_fd;
+std::atomic<int> late_result{-1};
+
+void use_late(void*) {
+  late_result = option(late_fd, SOL_SOCKET, SO_TYPE);
+}
+
+}  // namespace
+
+TEST(more_threads_than_lanes) {
+  constexpr size_t kBytes = 64 << 10, kThreads = 600;
+  auto* stacks = static_cast<char*>(mmap(nullptr, kBytes * kThreads, PROT_READ | PROT_WRITE,
+                                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  EXPECT(stacks != MAP_FAILED);
+  int fd = OK(socket(AF_INET, SOCK_DGRAM, 0)), good = 0;
+  for (size_t i = 0; i < kThreads; i++)
+    good += type_by_a_thread(stacks + i * kBytes, kBytes, fd) ==
+            reinterpret_cast<void*>(intptr_t{SOCK_DGRAM});
+  EXPECT_EQ(good, int{kThreads});
+}
+
+TEST(calls_of_a_destructor) {
+  late_fd = OK(socket(AF_INET, SOCK_STREAM, 0));
+  EXPECT_EQ(pthread_key_create(&late_key, use_late), 0);
+  pthread_t thread;
+  EXPECT_EQ(pthread_create(
+                &thread, nullptr,
+                [](void*) -> void* {
+                  pthread_setspecific(late_key, &late_fd);
+                  return nullptr;
+                },
+                nullptr),
+            0);
+  EXPECT_EQ(pthread_join(thread, nullptr), 0);
+  EXPECT_EQ(late_result.load(), SOCK_STREAM);
+}
+
+TEST(thread_of_c11) {
+  int fd = OK(socket(AF_INET, SOCK_STREAM, 0)), result = 0;
+  thrd_t thread;
+  EXPECT_EQ(
+      thrd_create(
+          &thread, [](void* p) { return option(*static_cast<int*>(p), SOL_SOCKET, SO_TYPE); }, &fd),
+      thrd_success);
+  EXPECT_EQ(thrd_join(thread, &result), thrd_success);
+  EXPECT_EQ(result, SOCK_STREAM);
+}
+
+TEST(formatted_to_a_socket) {
+  Pair pair = tcp_pair();
+  std::string word(5000, 'w');
+  EXPECT_EQ(dprintf(pair.a, "%s %d %.1f|", word.c_str(), 7, 2.5), 5007);
+  std::string got(5007, 0);
+  EXPECT_EQ(recv(pair.b, got.data(), got.size(), MSG_WAITALL), 5007);
+  EXPECT(got == word + " 7 2.5|");
+}
+
+TEST(stream_and_its_number) {
+  Pair pair = tcp_pair();
+  FILE* stream = fdopen(pair.a, "r+");
+  EXPECT(stream != nullptr);
+  EXPECT_EQ(fileno(stream), pair.a);
+  EXPECT_EQ(option(fileno(stream), SOL_SOCKET, SO_TYPE), SOCK_STREAM);
+  EXPECT(fputs("to the peer\n", stream) >= 0);
+  EXPECT_EQ(fflush(stream), 0);
+  char got[32] = {};
+  EXPECT_EQ(recv(pair.b, got, 12, MSG_WAITALL), 12);
+  EXPECT_TEXT(got, "to the peer\n");
+  EXPECT_EQ(write(pair.b, "and back\n", 9), 9);
+  EXPECT(fgets(got, sizeof got, stream) != nullptr);
+  EXPECT_TEXT(got, "and back\n");
+  EXPECT_EQ(fclose(stream), 0);
+  EXPECT_EQ(read(pair.b, got, sizeof got), 0);
+}
+
+TEST(standard_output_there_and_back) {
+  Pair pair = tcp_pair();
+  int before = OK(dup(1));
+  pid_t pid = child([&] {
+    OK(dup2(pair.a, 1));
+    printf("on the socket");
+    fflush(stdout);
+    OK(dup2(before, 1));
+    check::report("on the old one");
+    _exit(0);
+  });
+  EXPECT_EXIT(pid, 0);
+  char got[32] = {};
+  EXPECT_EQ(recv(pair.b, got, 13, MSG_WAITALL), 13);
+  EXPECT_TEXT(got, "on the socket");
+}
+
+TEST(interfaces) {
+  char name[IF_NAMESIZE] = {};
+  unsigned index = if_nametoindex("lo");
+  EXPECT_EQ(index, 1);
+  EXPECT(if_indextoname(index, name) == name);
+  EXPECT_TEXT(name, "lo");
+  EXPECT_EQ(if_nametoindex("none"), 0);
+  EXPECT_EQ(errno, ENODEV);
+  EXPECT(if_indextoname(987654, name) == nullptr);
+  EXPECT_EQ(errno, ENXIO);
+}
+
+HELPER(mask) {
+  sigset_t mask;
+  sigprocmask(SIG_BLOCK, nullptr, &mask);
+  struct sigaction action = {};
+  sigaction(SIGUSR2, nullptr, &action);
+  return (sigismember(&mask, SIGUSR1) ? 1 : 0) + (action.sa_handler == SIG_DFL ? 2 : 0) +
+         (getpgrp() == getpid() ? 4 : 0);
+}
+
+TEST(spawn_with_attributes) {
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  posix_spawnattr_setflags(&attributes,
+                           POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+  sigset_t mask, defaults;
+  sigemptyset(&mask);
+  sigaddset(&mask, SIGUSR1);
+  sigemptyset(&defaults);
+  sigaddset(&defaults, SIGUSR2);
+  posix_spawnattr_setsigmask(&attributes, &mask);
+  posix_spawnattr_setsigdefault(&attributes, &defaults);
+  posix_spawnattr_setpgroup(&attributes, 0);
+  signal(SIGUSR2, SIG_IGN);
+  char self[] = "/proc/self/exe", helper[] = "@mask";
+  char* argv[] = {self, helper, nullptr};
+  pid_t pid;
+  EXPECT_EQ(posix_spawn(&pid, self, nullptr, &attributes, argv, environ), 0);
+  EXPECT_EXIT(pid, 7);
+  EXPECT_EQ(posix_spawn(&pid, "/none", nullptr, nullptr, argv, environ), ENOENT);
+  posix_spawnattr_destroy(&attributes);
+}
+
+TEST(streams_of_shells) {
+  Pair pair = tcp_pair();
+  FILE* in = popen("cat >/dev/null; exit 3", "w");
+  EXPECT(in != nullptr);
+  FILE* out = popen("echo from a shell", "r");
+  EXPECT(out != nullptr);
+  char got[32] = {};
+  EXPECT(fgets(got, sizeof got, out) != nullptr);
+  EXPECT_TEXT(got, "from a shell\n");
+  EXPECT_EQ(pclose(out), 0);
+  EXPECT_EQ(WEXITSTATUS(pclose(in)), 3);
+  EXPECT_EQ(WTERMSIG(system("kill -9 $$")), SIGKILL);
+  EXPECT_EQ(WEXITSTATUS(system("exec /none 2>/dev/null")), 127);
+  EXPECT(pair_works(pair));
+}
+
+TEST(old_signal_functions) {
+  EXPECT(sigset(SIGUSR1, count_signal) == SIG_DFL);
+  EXPECT_EQ(raise(SIGUSR1), 0);
+  EXPECT_EQ(handled.load(), 1);
+  EXPECT_EQ(sighold(SIGUSR1), 0);
+  EXPECT_EQ(raise(SIGUSR1), 0);
+  EXPECT_EQ(handled.load(), 1);
+  EXPECT_EQ(sigrelse(SIGUSR1), 0);
+  EXPECT_EQ(handled.load(), 2);
+  EXPECT_EQ(sigignore(SIGUSR1), 0);
+  EXPECT_EQ(raise(SIGUSR1), 0);
+  EXPECT_EQ(handled.load(), 2);
+  // A handler that interrupts, and one that does not.
+  Pair pair = udp_pair();
+  char byte;
+  EXPECT(signal(SIGALRM, count_signal) == SIG_DFL);
+  EXPECT_EQ(siginterrupt(SIGALRM, 1), 0);
+  alarm_every(20);
+  EXPECT_ERR(read(pair.b, &byte, 1), EINTR);
+}
+
+TEST(addresses_of_interfaces) {
+  ifaddrs* list = nullptr;
+  EXPECT_EQ(getifaddrs(&list), 0);
+  int links = 0, addresses = 0;
+  for (const ifaddrs* i = list; i; i = i->ifa_next) {
+    if (strcmp(i->ifa_name, "lo") != 0 || !i->ifa_addr) continue;
+    EXPECT(i->ifa_flags & IFF_LOOPBACK);
+    if (i->ifa_addr->sa_family == AF_PACKET) {
+      const auto* link = reinterpret_cast<const sockaddr_ll*>(i->ifa_addr);
+      EXPECT_EQ(link->sll_ifindex, 1);
+      EXPECT_EQ(link->sll_hatype, ARPHRD_LOOPBACK);
+      EXPECT_EQ(link->sll_halen, 6);
+      EXPECT(i->ifa_data != nullptr);
+      links++;
+    } else if (i->ifa_addr->sa_family == AF_INET) {
+      EXPECT_EQ(reinterpret_cast<sockaddr_in*>(i->ifa_addr)->sin_addr.s_addr, htonl(0x7f000001));
+      EXPECT_EQ(reinterpret_cast<sockaddr_in*>(i->ifa_netmask)->sin_addr.s_addr, htonl(0xff000000));
+      addresses++;
+    } else {
+      EXPECT_EQ(i->ifa_addr->sa_family, AF_INET6);
+      EXPECT(IN6_IS_ADDR_LOOPBACK(&reinterpret_cast<sockaddr_in6*>(i->ifa_addr)->sin6_addr));
+    }
+  }
+  freeifaddrs(list);
+  EXPECT_EQ(links, 1);
+  EXPECT_EQ(addresses, 1);
+  // All that there are, and no other: as many links as names.
+  struct if_nameindex* names = if_nameindex();
+  EXPECT(names != nullptr);
+  int named = 0;
+  for (const struct if_nameindex* n = names; n && n->if_index; n++)
+    named += if_nametoindex(n->if_name) == n->if_index;
+  if_freenameindex(names);
+  EXPECT_EQ(getifaddrs(&list), 0);
+  for (const ifaddrs* i = list; i; i = i->ifa_next)
+    named -= i->ifa_addr && i->ifa_addr->sa_family == AF_PACKET;
+  freeifaddrs(list);
+  EXPECT_EQ(named, 0);
+}
