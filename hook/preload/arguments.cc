@@ -260,7 +260,7 @@ MINO_EXPORT(int, umount, const char* path) {
 MINO_EXPORT(char*, getcwd, char* to, u64 bytes) {
   using Getcwd = char* (*)(char*, u64);
   static Getcwd real_getcwd;
-  if (!held() || !this_process()->cwd_offloaded || !to) {
+  if (!held() || !this_process()->directory->offloaded || !to) {
     if (!real_getcwd) real_getcwd = real<Getcwd>("getcwd");
     return real_getcwd(to, bytes);
   }

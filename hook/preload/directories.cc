@@ -9,7 +9,7 @@ namespace mino::hook {
 
 namespace {
 
-struct Directory {
+struct Listing {
   u64 mark;  // where libc's DIR has the descriptor, which is never this
   int fd;
   u32 at, end;  // of the entries that were read
@@ -24,10 +24,10 @@ struct Entry {
   u16 bytes;
 };
 
-Directory* own(void* directory) {
+Listing* own(void* directory) {
   u64 mark = 0;
   copy(&mark, directory, sizeof mark);
-  return mark == kMark ? static_cast<Directory*>(directory) : nullptr;
+  return mark == kMark ? static_cast<Listing*>(directory) : nullptr;
 }
 
 template <class Result>
@@ -36,14 +36,14 @@ Result by_libc(const char* name, void* directory) {
 }
 
 void* make_directory(int fd) {
-  auto* const d = static_cast<Directory*>(map_pages(sizeof(Directory)));
+  auto* const d = static_cast<Listing*>(map_pages(sizeof(Listing)));
   if (!d) return answer(err::kNoMem), nullptr;
   d->mark = kMark;
   d->fd = fd;
   return d;
 }
 
-void* next_entry(Directory* d) {
+void* next_entry(Listing* d) {
   if (d->at >= d->end) {
     constexpr long kGetdents64 = 217;
     const long got = mino_call(kGetdents64, number(d->fd), ptr(d->entries), sizeof d->entries);
@@ -59,7 +59,7 @@ void* next_entry(Directory* d) {
   return entry;
 }
 
-void go_to(Directory* d, i64 position) {
+void go_to(Listing* d, i64 position) {
   mino_call(nr::kLseek, number(d->fd), static_cast<u64>(position), 0);
   d->at = d->end = 0;
   d->position = position;
@@ -87,7 +87,7 @@ MINO_EXPORT(void*, opendir, const char* path) {
   return directory;
 }
 MINO_EXPORT(void*, readdir, void* directory) {
-  if (Directory* d = own(directory)) return next_entry(d);
+  if (Listing* d = own(directory)) return next_entry(d);
   using Read = void* (*)(void*);
   static Read read;
   if (!read) read = real<Read>("readdir");
@@ -97,28 +97,28 @@ MINO_EXPORT(void*, readdir64, void* directory) {
   return readdir(directory);
 }
 MINO_EXPORT(int, closedir, void* directory) {
-  Directory* d = own(directory);
+  Listing* d = own(directory);
   if (!d) return by_libc<int>("closedir", directory);
   const long result = mino_call(nr::kClose, number(d->fd));
   unmap_pages(d, sizeof *d);
   return static_cast<int>(answer(result));
 }
 MINO_EXPORT(int, dirfd, void* directory) {
-  const Directory* d = own(directory);
+  const Listing* d = own(directory);
   return d ? d->fd : by_libc<int>("dirfd", directory);
 }
 MINO_EXPORT(long, telldir, void* directory) {
-  const Directory* d = own(directory);
+  const Listing* d = own(directory);
   return d ? d->position : by_libc<long>("telldir", directory);
 }
 MINO_EXPORT(void, rewinddir, void* directory) {
-  if (Directory* d = own(directory))
+  if (Listing* d = own(directory))
     go_to(d, 0);
   else
     by_libc<void>("rewinddir", directory);
 }
 MINO_EXPORT(void, seekdir, void* directory, long position) {
-  if (Directory* d = own(directory))
+  if (Listing* d = own(directory))
     go_to(d, position);
   else
     real<void (*)(void*, long)>("seekdir")(directory, position);

@@ -92,7 +92,7 @@ void after_fork_in_child() {
 }
 
 long remember(ThreadState* ts, u64 pid) {
-  if (ts->process->session.status == SessionStatus::kLive)
+  if (ts->process->session().status == SessionStatus::kLive)
     remember_child(ts->process, static_cast<long>(pid));
   return 0;
 }
