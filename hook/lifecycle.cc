@@ -100,6 +100,25 @@ void clear_handlers(Process* process) {
   copy(process->actions, keep, sizeof keep);
 }
 
+}  // namespace
+
+void begin_child(ThreadState* ts, void* table, bool company, bool same_table) {
+  Process* process = ts->process;
+  if (!same_table) {
+    take_table(process, table);
+    process->unsettled = company;
+  }
+  forget_other_threads(ts, same_table);
+  set_main_process(process);
+  process->threads = 0;
+  process->shares_memory = false;
+  process->children->count = process->children->lock = 0;
+  reset_locks_in_child();
+  expect_other_threads(false);
+}
+
+namespace {
+
 // A child with memory of its own: fork, and clone without CLONE_VM.
 long fork_process(ThreadState* ts, const Request& request) {
   Process* process = ts->process;
@@ -127,17 +146,7 @@ long fork_process(ThreadState* ts, const Request& request) {
     return pid;
   }
   if (request.args.flags & kCloneSettls) enter_thread(ts, request.args.tls);
-  if (!same_table) {
-    take_table(process, table);
-    process->unsettled = company;
-  }
-  forget_other_threads(ts, same_table);
-  set_main_process(process);
-  process->threads = 0;
-  process->shares_memory = false;
-  process->children->count = process->children->lock = 0;
-  reset_locks_in_child();
-  expect_other_threads(false);
+  begin_child(ts, table, company, same_table);
   if (request.args.flags & kCloneClearSighand) clear_handlers(process);
   if (same_table)
     join_table(ts, client);

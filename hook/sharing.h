@@ -27,6 +27,9 @@ void join_session(Process* process);
 bool copy_mapped_table(const Process* process, void*& table);
 void take_table(Process* process, void* table);
 void drop_table(void* table);
+// First of all in a child with memory of its own. `company`: the parent had other threads, which
+// may have been closing files. In lifecycle.cc.
+void begin_child(ThreadState* ts, void* table, bool company, bool same_table = false);
 
 // One of the table's locks, for unlock(). A process that died with it has lost it.
 void lock_table(const Table* table, u32& word);

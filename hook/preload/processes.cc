@@ -7,6 +7,7 @@
 #include "hook/preload/libc.h"
 #include "hook/preload/prepare.h"
 #include "hook/session.h"
+#include "hook/sharing.h"
 #include "hook/signals.h"
 
 #include <cstdarg>
@@ -25,6 +26,8 @@ struct Forking {
   u64 thread;  // its %fs base; 0: free
   u64 mask;
   ForkedSession session;
+  void* table;
+  bool company;
 };
 Forking forking[16];
 
@@ -49,17 +52,22 @@ void set_mask(u64 mask, u64* old) {
 }
 
 long fork_session(ThreadState* ts, u64 where) {
-  return prepare_fork(ts, reinterpret_cast<Forking*>(where)->session);
+  auto& f = *reinterpret_cast<Forking*>(where);
+  f.company = has_company(ts);
+  if (!copy_mapped_table(ts->process, f.table)) return err::kNoMem;
+  return prepare_fork(ts, f.session);
 }
 long go_on_in_parent(ThreadState* ts, u64 where) {
-  finish_fork_in_parent(ts->process, reinterpret_cast<Forking*>(where)->session);
+  auto& f = *reinterpret_cast<Forking*>(where);
+  finish_fork_in_parent(ts->process, f.session);
+  drop_table(f.table);
   return 0;
 }
 long go_on_in_child(ThreadState* ts, u64 where) {
-  forget_other_threads(ts);
-  ts->process->fork_lock = 0;
-  reset_locks_in_child();
-  finish_fork_in_child(ts, reinterpret_cast<Forking*>(where)->session);
+  const auto& f = *reinterpret_cast<Forking*>(where);
+  begin_child(ts, f.table, f.company);
+  ForkedSession session = f.session;
+  finish_fork_in_child(ts, session);
   return 0;
 }
 
@@ -71,6 +79,7 @@ void before_fork() {
   while (!(f = find(0))) raw(nr::kSchedYield);
   f->mask = mask;
   f->session = ForkedSession{};
+  f->table = nullptr;
   run_inside(fork_session, ptr(f));
 }
 void after_fork(Errand errand) {

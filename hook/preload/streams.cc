@@ -194,7 +194,7 @@ int print_to(int fd, const char* format, __builtin_va_list arguments) {
 
 bool may_be_on_device(const char* path) {
   if (!held()) return false;
-  if (*path != '/') return this_process()->cwd_offloaded || this_process()->cwd_near;
+  if (*path != '/') return this_process()->directory->offloaded || this_process()->directory->near;
   const char* prefix = settings.paths;
   for (u32 i = 0; i < settings.path_count; i++, prefix += length(prefix) + 1) {
     if (starts_with(path, prefix)) return true;
