@@ -90,7 +90,8 @@ namespace {
 bool start_directory(Process* process, int dirfd, const char* path, char* to, u64& used) {
   if (dirfd == kAtFdCwd) {
     learn_cwd(process);
-    if (!process->directory->near && !process->directory->offloaded && !has_dotdot(path)) return false;
+    if (!process->directory->near && !process->directory->offloaded && !has_dotdot(path))
+      return false;
     return name_of_directory(process, dirfd, to, used);
   }
   const u8 flags = process->flags(static_cast<u32>(dirfd));
