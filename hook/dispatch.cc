@@ -20,6 +20,8 @@ u64 msg_flags(const abi::Row& row, const Frame& f) {
 
 long do_signal(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
+  constexpr int kSigaltstack = 131;
+  if (row.nr == kSigaltstack) return do_sigaltstack(ts);
   if (f.r10 != 8) return kLocal;  // a wrong size is the kernel's EINVAL
   if (row.nr == nr::kRtSigprocmask) return do_sigprocmask(ts);
   if (row.nr == nr::kRtSigaction) {

@@ -37,6 +37,7 @@
 #define MAX_FD (1 << 20)
 
 #define TABLE_BITS 13
+#define NR_EXIT 60
 
 // The caller's registers are in the ThreadState at %rbx: for debuggers, which then see the program's own stack
 // behind the hook's. DWARF 5, 6.4.2: CFA = *(rbx + F_RSP); register = *(rbx + F_…).
@@ -62,6 +63,26 @@
         .hidden mino_dispatch, mino_thread_new, mino_on_signal, mino_child_start
         .hidden mino_interest, mino_threads
 
+// The slot of this %fs base in the thread table: %r11, and on to \found. Changes %rcx and %rdx.
+.macro find_slot found, unknown
+        rdfsbase %rcx
+        movabs  $0x9e3779b97f4a7c15, %rdx
+        imul    %rcx, %rdx
+        shr     $(64 - TABLE_BITS), %rdx
+.Lprobe\@:
+        lea     mino_threads(%rip), %r11
+        shl     $4, %rdx
+        add     %rdx, %r11
+        cmp     (%r11), %rcx
+        je      \found
+        cmpq    $0, (%r11)
+        je      \unknown
+        shr     $4, %rdx
+        inc     %edx
+        and     $((1 << TABLE_BITS) - 1), %edx
+        jmp     .Lprobe\@
+.endm
+
         .globl mino_entry
         .hidden mino_entry
         .type mino_entry, @function
@@ -70,6 +91,8 @@ mino_entry:
         .cfi_startproc
         .cfi_def_cfa rsp, 0
         .cfi_register rip, rcx
+        cmp     $NR_EXIT, %rax
+        je      .Lexit_thread
         lea     -128(%rsp), %rsp
         .cfi_def_cfa_offset 128
         push    %rcx
@@ -86,22 +109,7 @@ mino_entry:
         .cfi_def_cfa_offset 152
         // The thread: open addressing by the %fs base, which differs between live threads.
 .Llookup:
-        rdfsbase %rcx
-        movabs  $0x9e3779b97f4a7c15, %rdx
-        imul    %rcx, %rdx
-        shr     $(64 - TABLE_BITS), %rdx
-.Lprobe:
-        lea     mino_threads(%rip), %r11
-        shl     $4, %rdx
-        add     %rdx, %r11
-        cmp     (%r11), %rcx
-        je      .Lfound
-        cmpq    $0, (%r11)
-        je      .Lunknown
-        shr     $4, %rdx
-        inc     %edx
-        and     $((1 << TABLE_BITS) - 1), %edx
-        jmp     .Lprobe
+        find_slot .Lfound, .Lunknown
 .Lfound:
         mov     8(%r11), %rdx
         cmpq    $0, TS_TWIN(%rdx)
@@ -142,6 +150,7 @@ mino_entry:
         mov     %rcx, F_RIP(%rdx)
         lea     128(%rsp), %rcx
         mov     %rcx, F_RSP(%rdx)
+.Ldispatch:
         mov     TS_STACK(%rdx), %rsp
         .cfi_undefined rip
         mov     %rdx, %rdi
@@ -154,6 +163,55 @@ mino_entry:
         test    %eax, %eax
         jne     .Lexit_local
         jmp     .Lexit_handled
+        .cfi_endproc
+
+        // A thread that ends may have given its stack away already (Go), or unmapped it (musl): nothing of it is
+        // touched. It does not need its registers any more, except what a signal's handler may see.
+        .type mino_exit_thread, @function
+mino_exit_thread:
+        .cfi_startproc
+        .cfi_def_cfa rsp, 0
+        .cfi_register rip, r8
+.Lexit_thread:
+        mov     %rcx, %r8
+        mov     %r11, %r9
+        cmpb    $0, mino_interest+NR_EXIT(%rip)
+        je      .Lexit_now
+        find_slot .Lexit_found, .Lexit_now
+.Lexit_found:
+        mov     8(%r11), %rdx
+        cmpq    $0, TS_TWIN(%rdx)
+        je      .Lexit_known
+        mov     $186, %eax              // gettid
+        syscall
+.Lexit_twin:
+        cmp     TS_TID(%rdx), %eax
+        je      .Lexit_known
+        mov     TS_TWIN(%rdx), %rdx
+        test    %rdx, %rdx
+        jne     .Lexit_twin
+.Lexit_now:
+        mov     $NR_EXIT, %eax
+        syscall
+        ud2
+.Lexit_known:
+        cmpl    $0, TS_IN_HOOK(%rdx)
+        jne     .Lexit_now
+        movl    $1, TS_IN_HOOK(%rdx)
+        movq    $NR_EXIT, F_RAX(%rdx)
+        mov     %rbx, F_RBX(%rdx)
+        mov     %rsi, F_RSI(%rdx)
+        mov     %r10, F_R10(%rdx)
+        mov     %rdi, F_RDI(%rdx)
+        mov     %rbp, F_RBP(%rdx)
+        mov     %r12, F_R12(%rdx)
+        mov     %r13, F_R13(%rdx)
+        mov     %r14, F_R14(%rdx)
+        mov     %r15, F_R15(%rdx)
+        mov     %r8, F_RIP(%rdx)
+        mov     %r9, F_RESTART(%rdx)
+        mov     %rsp, F_RSP(%rdx)
+        jmp     .Ldispatch
         .cfi_endproc
 
         // Several states have this %fs base: the thread id decides.
@@ -281,6 +339,8 @@ mino_exit:
         mov     F_R14(%r11), %r14
         mov     F_R15(%r11), %r15
         mov     F_RSP(%r11), %rsp
+        cmp     $NR_EXIT, %rax
+        je      .Lexit_last
         lea     -128(%rsp), %rsp
         pushq   F_RIP(%r11)
         pushq   F_RESTART(%r11)
@@ -291,6 +351,8 @@ mino_exit:
         je      .Llocal
         // A signal came before the call began: deliver it, then start the call over.
         lea     144(%rsp), %rsp
+.Lstart_over:
+        .cfi_undefined rip
         mov     F_RIP(%r11), %rcx
         sub     F_RESTART(%r11), %rcx
         mov     %rcx, F_RIP(%r11)
@@ -320,6 +382,13 @@ mino_window_end:
         je      .Lexit_handled
         mov     %rax, TS_WINDOW_MASK(%rbx)
         jmp     .Lopen_mask
+
+.Lexit_last:
+        movl    $0, TS_IN_HOOK(%r11)
+        cmpl    $0, TS_DEFERRED(%r11)
+        jne     .Lstart_over
+        syscall
+        ud2
         .globl mino_exit_end
         .hidden mino_exit_end
 mino_exit_end:

@@ -458,6 +458,7 @@ long do_guard(ThreadState* ts, const abi::Row& row) {
     return do_seccomp(ts, row);
   if (row.nr == nr::kPrctl)
     return f.rdi == kPrSetSyscallUserDispatch && settings.sud ? err::kInval : kLocal;
+  if (row.nr == nr::kMunmap) return do_munmap(ts);
   constexpr int kSetrlimit = 160;
   if (row.nr == kSetrlimit || row.nr == nr::kPrlimit64) {
     // The hook's own descriptors go above the old limit while that is possible.

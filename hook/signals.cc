@@ -3,6 +3,7 @@
 // The signal handler behind every handler, rt_sigaction and rt_sigprocmask. See hook/signals.h.
 #include "hook/signals.h"
 
+#include "hook/dispatch.h"
 #include "hook/patch.h"
 #include "hook/seccomp.h"
 #include "hook/sud.h"
@@ -211,8 +212,61 @@ long do_sigaction(ThreadState* ts) {
   return 0;
 }
 
+namespace {
+
+struct AlternateStack {  // stack_t
+  u64 base;
+  int flags, pad;
+  u64 bytes;
+};
+constexpr long kSigaltstack = 131;
+constexpr int kSsDisable = 2;
+
+void take_trap_stack_back(ThreadState* ts) {
+  if (!ts->trap_stack) return;
+  const AlternateStack none{0, kSsDisable, 0, 0};
+  raw(kSigaltstack, ptr(&none));
+  ts->trap_stack = false;
+}
+
+// For a thread that will not take another signal. False if that is not sure, or if it is on its
+// alternate stack (the kernel's EPERM).
+bool use_trap_stack(ThreadState* ts, AlternateStack& before) {
+  constexpr u64 kKillAndStop = bit(9) | bit(19);
+  u64 mask = 0;
+  if (!settings.sud || ts->deferred) return false;
+  raw(nr::kRtSigprocmask, kSigBlock, 0, ptr(&mask), 8);
+  raw(kSigaltstack, 0, ptr(&before));
+  const bool on_it = ts->frame.rsp - before.base < before.bytes;
+  if ((mask | kSynchronous | kKillAndStop) != ~0ull || on_it) return false;
+  const AlternateStack ours{ptr(ts->stack_base) - kTrapStackBytes, 0, 0, kTrapStackBytes};
+  ts->trap_stack = raw(kSigaltstack, ptr(&ours)) == 0;
+  return ts->trap_stack;
+}
+
+}  // namespace
+
+long do_sigaltstack(ThreadState* ts) {
+  const Frame& f = ts->frame;
+  AlternateStack wanted{}, before{};
+  take_trap_stack_back(ts);
+  if (!f.rdi || !user_read(f.rdi, &wanted, sizeof wanted) || wanted.flags != kSsDisable)
+    return kLocal;
+  if (!use_trap_stack(ts, before)) return kLocal;
+  return f.rsi && !user_write(f.rsi, &before, sizeof before) ? err::kFault : 0;
+}
+
+long do_munmap(ThreadState* ts) {
+  const Frame& f = ts->frame;
+  if (f.rsp - f.rdi >= f.rsi) return kLocal;
+  AlternateStack before{};
+  use_trap_stack(ts, before);
+  return raw(nr::kMunmap, f.rdi, f.rsi);  // on the hook's stack, and back without the other
+}
+
 long do_sigprocmask(ThreadState* ts) {
   const Frame& f = ts->frame;
+  if (f.rsi) take_trap_stack_back(ts);
   const int how = static_cast<int>(f.rdi);
   u64 set = 0, old = 0;
   if (f.rsi && !user_read(f.rsi, &set, 8)) return err::kFault;

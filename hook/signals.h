@@ -14,6 +14,10 @@
 //   patched sites
 //     and Syscall User Dispatch need them. What the application thinks of them is remembered and
 //     reported.
+//   - A thread that blocks everything and gives up its alternate stack is about to end, and may
+//   give
+//     up its stack before its last call (Go). A trap's frame must not be written there: from then
+//     on traps have a stack of the hook's.
 #pragma once
 
 #include "hook/process.h"
@@ -46,6 +50,8 @@ void open_synchronous_signals(ThreadState* ts);  // what was inherited blocked
 
 long do_sigaction(ThreadState* ts);    // rt_sigaction; result for the application
 long do_sigprocmask(ThreadState* ts);  // rt_sigprocmask
+long do_sigaltstack(ThreadState* ts);
+long do_munmap(ThreadState* ts);
 void raise_sigpipe(ThreadState* ts);
 
 // A signal mask for the time of one call (ppoll, epoll_pwait, …): set, and afterwards restored or,

@@ -74,10 +74,10 @@ ThreadState* make_thread(Process* process) {
     }
   }
   constexpr u64 kStateBytes = (sizeof(ThreadState) + 4095) & ~4095ull;
-  u8* pages = static_cast<u8*>(map_pages(kStateBytes + kStackBytes));
+  u8* pages = static_cast<u8*>(map_pages(kStateBytes + kTrapStackBytes + kStackBytes));
   if (!pages) return nullptr;
   auto* ts = reinterpret_cast<ThreadState*>(pages);
-  ts->stack_base = pages + kStateBytes;
+  ts->stack_base = pages + kStateBytes + kTrapStackBytes;
   reset(ts, process);
   ts->next = load(all_threads);
   while (!__atomic_compare_exchange_n(&all_threads, &ts->next, ts, false, __ATOMIC_ACQ_REL,

@@ -47,6 +47,7 @@ struct ThreadState {
   bool clear_handlers;    // born with CLONE_CLEAR_SIGHAND
   bool strict;            // in seccomp's strict mode
   const Filter* filters;  // the newest seccomp filter that holds for this thread, or nullptr
+  bool trap_stack;        // the kernel's alternate stack is the one below stack_base (signals.cc)
 
   // The lane, once the thread has one.
   bool has_lane;
@@ -95,6 +96,8 @@ enum Interest : u8 {
 
 // A number of no system call: run a function of the hook's own as one (hook/preload/libc.h).
 inline constexpr long kErrand = 511;
+
+inline constexpr u64 kTrapStackBytes = 64 << 10;  // below stack_base; committed as touched
 
 inline constexpr u32 kThreadTableBits = 13;  // TABLE_BITS in entry.S
 

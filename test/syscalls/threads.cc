@@ -6,6 +6,7 @@
 #include <linux/futex.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 
 #include "children.h"
@@ -306,6 +307,61 @@ TEST(raw_clone_thread) {
     EXPECT_EQ(raw_result, 1);
   }
   EXPECT(pair_works(pair));
+}
+
+namespace {
+
+constexpr size_t kOwnStack = 65536;
+std::atomic<int> given_away{0};
+bool unmaps;
+
+// Ends as threads of Go and of musl do: everything blocked, no alternate stack, and the stack
+// already another's, or gone, when it calls exit.
+int ends_without_a_stack(void* stack) {
+  uint64_t all = ~uint64_t{0};
+  stack_t none = {};
+  none.ss_flags = SS_DISABLE;
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, nullptr, sizeof all);
+  syscall(SYS_sigaltstack, &none, nullptr);
+  if (unmaps) {
+    asm volatile(
+        "mov $11, %%eax\n syscall\n xor %%edi, %%edi\n mov $60, %%eax\n syscall\n ud2" ::"D"(stack),
+        "S"(kOwnStack));
+  }
+  asm volatile(
+      "movl $1, (%0)\n"
+      "1: pause\n cmpl $2, (%0)\n jne 1b\n xor %%edi, %%edi\n mov $60, %%eax\n syscall\n ud2" ::"r"(
+          &given_away));
+  __builtin_unreachable();
+}
+
+}  // namespace
+
+TEST(ends_without_a_stack) {
+  for (int i = 0; i < 60; i++) {
+    unmaps = i % 2;
+    given_away = 0;
+    raw_tid = 1;
+    char* stack = static_cast<char*>(
+        mmap(nullptr, kOwnStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    OK(clone(ends_without_a_stack, stack + kOwnStack,
+             CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |
+                 CLONE_CHILD_CLEARTID,
+             stack, nullptr, nullptr, &raw_tid));
+    while (!unmaps && given_away != 1) sched_yield();
+    auto data = pattern(kOwnStack, static_cast<unsigned>(i));
+    if (!unmaps) memcpy(stack, data.data(), kOwnStack);
+    given_away = 2;
+    while (int tid = raw_tid) {
+      timespec limit = {5, 0};
+      syscall(SYS_futex, &raw_tid, FUTEX_WAIT, tid, &limit, nullptr, 0);
+    }
+    unsigned char present;
+    if (unmaps)
+      EXPECT_ERR(mincore(stack, kOwnStack, &present), ENOMEM);
+    else
+      EXPECT(memcmp(stack, data.data(), kOwnStack) == 0);
+  }
 }
 
 TEST(own_table_of_descriptors) {
