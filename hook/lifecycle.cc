@@ -282,6 +282,24 @@ bool may_look(const ThreadState* ts, const char* path) {
   return false;
 }
 
+constexpr int kPtrace = 101;
+
+// PTRACE_TRACEME takes effect where its tracer looks for the first stop: at an exec or a signal to
+// itself. From then on each trap is a stop (SIGSYS), and a tracer that waits for the
+// exec (Go's reads a pipe that the exec closes) would wait for ever.
+long trace_me_later(ThreadState* ts, const Frame& f) {
+  constexpr u64 kTraceMe = 0;
+  if (!settings.sud || f.rdi != kTraceMe) return kLocal;
+  if (ts->trace_me) return err::kPerm;
+  ts->trace_me = true;
+  return 0;
+}
+
+void be_traced(ThreadState* ts) {
+  if (ts->trace_me) raw(kPtrace);
+  ts->trace_me = false;
+}
+
 }  // namespace
 
 long do_exec(ThreadState* ts, const abi::Row& row) {
@@ -317,6 +335,7 @@ long do_exec(ThreadState* ts, const abi::Row& row) {
   keep_across_exec(ts->process, true);
   constexpr u64 kFSetFd = 2;
   if (filters >= 0) raw(nr::kFcntl, static_cast<u64>(filters), kFSetFd, 0);
+  be_traced(ts);
   const u64 in_place[6] = {f.rdi, f.rsi, at ? argv : environment.pointer(), environment.pointer(),
                            f.r8};
   const u64 by_path[6] = {ptr(load ? settings.library : path), environment.arguments(),
@@ -459,6 +478,12 @@ long do_guard(ThreadState* ts, const abi::Row& row) {
   if (row.nr == nr::kPrctl)
     return f.rdi == kPrSetSyscallUserDispatch && settings.sud ? err::kInval : kLocal;
   if (row.nr == nr::kMunmap) return do_munmap(ts);
+  if (row.nr == kPtrace) return trace_me_later(ts, f);
+  constexpr int kKill = 62, kTkill = 200;
+  if (row.nr == kKill || row.nr == kTkill || row.nr == nr::kTgkill) {
+    be_traced(ts);
+    return kLocal;
+  }
   constexpr int kSetrlimit = 160;
   if (row.nr == kSetrlimit || row.nr == nr::kPrlimit64) {
     // The hook's own descriptors go above the old limit while that is possible.

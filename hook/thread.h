@@ -48,6 +48,7 @@ struct ThreadState {
   bool strict;            // in seccomp's strict mode
   const Filter* filters;  // the newest seccomp filter that holds for this thread, or nullptr
   bool trap_stack;        // the kernel's alternate stack is the one below stack_base (signals.cc)
+  bool trace_me;          // it has asked to be traced, but is not yet (lifecycle.cc)
 
   // The lane, once the thread has one.
   bool has_lane;

@@ -9,6 +9,7 @@
 #include <spawn.h>
 #include <sys/auxv.h>
 #include <sys/ioctl.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -447,4 +448,40 @@ HELPER(script) {
   if (check::failures) return 1;
   char* words[] = {argv[0], argv[1], argv[3], nullptr};
   return helper_echo(3, words);
+}
+
+// A tracer that waits for the exec sees nothing before it: by a fork, by a vfork, and by a stop
+// that the child asks for.
+TEST(traced_children) {
+  auto expect_stop = [](pid_t pid, int signo) {
+    int status = 0;
+    EXPECT_EQ(waitpid(pid, &status, 0), pid);
+    EXPECT(WIFSTOPPED(status));
+    EXPECT_EQ(WSTOPSIG(status), signo);
+    EXPECT_EQ(ptrace(PTRACE_DETACH, pid, 0, 0), 0);
+  };
+  Pair pair = tcp_pair();
+  pid_t pid = child([&] {
+    EXPECT_EQ(ptrace(PTRACE_TRACEME, 0, 0, 0), 0);
+    EXPECT_ERR(ptrace(PTRACE_TRACEME, 0, 0, 0), EPERM);
+    EXPECT(pair_works(pair));
+    execl("/bin/sh", "sh", "-c", "exit 3", nullptr);
+  });
+  expect_stop(pid, SIGTRAP);
+  EXPECT_EXIT(pid, 3);
+  pid = vfork();
+  if (pid == 0) {
+    ptrace(PTRACE_TRACEME, 0, 0, 0);
+    execl("/bin/sh", "sh", "-c", "exit 4", nullptr);
+    _exit(1);
+  }
+  expect_stop(pid, SIGTRAP);
+  EXPECT_EXIT(pid, 4);
+  pid = child([&] {
+    EXPECT_EQ(ptrace(PTRACE_TRACEME, 0, 0, 0), 0);
+    EXPECT_EQ(raise(SIGSTOP), 0);
+    _exit(check::failures ? 1 : 5);
+  });
+  expect_stop(pid, SIGSTOP);
+  EXPECT_EXIT(pid, 5);
 }
