@@ -11,11 +11,12 @@ import sys
 import tomllib
 
 HERE = pathlib.Path(__file__).resolve().parent
-SUITES = {"cpython": "CPython 3.11's own tests (Debian's libpython3.11-testsuite)"}
+SUITES = {"cpython": "CPython 3.11's own tests (Debian's libpython3.11-testsuite)",
+          "go": "Go 1.19's own tests (Debian's golang-src), as static programs"}
 HEAD = """# Compatibility
 
 Made by `test/suites/table.py` from runs of `ctest -L suites`; do not edit. Each suite runs natively and under
-`mino run` (tier `auto`) on the same machine. The numbers are tests that passed; the rest were skipped, natively too.
+`mino run` (tier `auto`) on the same machine. The numbers are tests that passed; the rest were skipped or failed, natively too.
 mino's own programs and real applications (`test/syscalls`, `test/apps`) must all pass and are not listed here.
 """
 

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the drivers of other people's suites share: each module natively and under `mino run`, and what may differ.
+
+A driver makes a Suite of its own and calls run(). Environment:
+
+    MINO_ENGINE=native|linux           the device's engine
+    MINO_SUITES="MODULE …"             only these modules
+    MINO_LONG=1                        the long modules as well
+    MINO_SUITES_KEEP=DIR               outputs and results stay in DIR
+
+Natively they run in a network namespace of their own with only lo in it. A test that passes natively
+must pass under mino, or be in differences.toml with its reason. What failed under mino gets a second
+try alone, because these tests watch the clock. The counts go to BUILD_DIR/test/suites/SUITE.ENGINE.json,
+from which table.py makes doc/compatibility.md.
+
+Exit status: 0 as expected, 1 not, 77 cannot run here.
+"""
+
+import concurrent.futures
+import contextlib
+import fnmatch
+import json
+import os
+import pathlib
+import re
+import sys
+import tempfile
+import tomllib
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "apps"))
+
+from device import MinoDevice  # noqa: E402
+from programs import Failure, execute  # noqa: E402
+
+MODULE_LIMIT_S = 300
+NATIVE = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+
+
+class Suite:
+    """A driver's own has these, and results() and said()."""
+
+    name, needs = "", ""  # "needs root and …"
+    modules, long_modules = [], []
+
+    def __init__(self, scratch):
+        self.scratch = scratch
+
+    @staticmethod
+    def present():
+        """Whether the suite is on this machine."""
+        return True
+
+    def prepare(self):
+        """Once, before the first module."""
+
+    def results(self, label, prefix, module):
+        """{test: "ok", "failed" or "skipped"}; what the module itself did is under its name."""
+        raise NotImplementedError
+
+    def said(self, label, module, test):
+        """What the run printed about a failed test."""
+        raise NotImplementedError
+
+    def folder(self, label):
+        folder = self.scratch / label
+        (folder / "tmp").mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def environment(self):
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("MINO_")}
+        return kept | {"LC_ALL": "C.UTF-8", "HOME": str(self.scratch), "TMPDIR": str(self.scratch),
+                       "PYTHONDONTWRITEBYTECODE": "1",
+                       "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+
+
+def compare(suite, modules, prefix):
+    """[(module, test, how)] of what passes natively only; and the counts."""
+    different, counts = [], {}
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        native = pool.map(lambda m: suite.results("native", NATIVE, m), modules)
+        offloaded = pool.map(lambda m: suite.results("mino", prefix, m), modules)
+        for module, here, there in zip(modules, native, offloaded):
+            worse = [test for test in here if here[test] == "ok" and there.get(test) != "ok"]
+            if worse:
+                print(f"{module}: {len(worse)} again, alone")
+                there = suite.results("mino", prefix, module)
+            tests = [test for test in here if test != module]
+            if not any(here[test] == "ok" for test in tests):
+                raise Failure(f"{module}: no test passes natively, so nothing is compared:\n"
+                              + suite.said("native", module, module))
+            counts[module] = {
+                "tests": len(tests),
+                "native": sum(here[test] == "ok" for test in tests),
+                "mino": sum(there.get(test) == "ok" for test in tests)}
+            different += [(module, test, there.get(test, "not run")) for test in here
+                          if here[test] == "ok" and there.get(test) != "ok"]
+    return different, counts
+
+
+def judge(suite, different, modules, engine):
+    """Complaints: differences that are not listed, and listed ones that are gone."""
+    listed = [entry for entry in tomllib.loads((HERE / "differences.toml").read_text()).get(
+        "difference", []) if entry["suite"] == suite.name and entry.get("engine", engine) == engine]
+    complaints, seen = [], set()
+    for module, test, how in different:
+        entry = next((entry for entry in listed if fnmatch.fnmatch(test, entry["test"])), None)
+        if entry is None and test == module and any(m == module and t != m for m, t, _ in different):
+            continue  # the module failed because of its tests
+        text = suite.said("mino", module, test)
+        if entry is None:
+            complaints.append(f"{module}: {test}: ok natively, {how} under mino\n{text}")
+        elif not re.search(entry["says"], text, re.DOTALL):
+            complaints.append(f"{test}: fails in another way than /{entry['says']}/\n{text}")
+        else:
+            seen.add(entry["test"])
+    complaints += [f"{entry['test']}: passes now; take it off differences.toml" for entry in listed
+                   if entry["test"] not in seen and entry["module"] in modules
+                   and not entry.get("unsteady")]
+    return complaints
+
+
+def main(suite_class):
+    build = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else HERE.parent.parent / "build").resolve()
+    engine = os.environ.get("MINO_ENGINE", "native")
+    if os.geteuid() != 0 or not suite_class.present():
+        print(f"needs root and {suite_class.needs} (test/suites/packages.txt)")
+        return 77
+    modules = os.environ.get("MINO_SUITES", "").split() or (
+        suite_class.modules + (suite_class.long_modules if "MINO_LONG" in os.environ else []))
+    with contextlib.ExitStack() as stack:
+        keep = os.environ.get("MINO_SUITES_KEEP")
+        scratch = pathlib.Path(keep or stack.enter_context(
+            tempfile.TemporaryDirectory(prefix=f"mino-{suite_class.name}-"))).resolve()
+        scratch.mkdir(parents=True, exist_ok=True)
+        scratch.chmod(0o755)
+        suite = suite_class(scratch)
+        suite.prepare()
+        device = MinoDevice(build / "mino", scratch / "run", [],
+                            lambda argv, **options: execute(argv, suite.environment(), **options))
+        device.up()
+        try:
+            different, counts = compare(suite, modules, device.run_argv([]))
+            complaints = judge(suite, different, modules, engine)
+        finally:
+            device.down()
+        if not os.environ.get("MINO_SUITES"):
+            out = build / "test" / "suites" / f"{suite.name}.{engine}.json"
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.write_text(json.dumps(counts, indent=1))
+        print(f"{'module':24} {'tests':>6} {'native':>7} {'mino':>6}")
+        for module, count in counts.items():
+            print(f"{module:24} {count['tests']:6} {count['native']:7} {count['mino']:6}")
+        if complaints:
+            print("\n\n".join(["not as expected:", *complaints]))
+            return 1
+    print(f"{suite_class.name}: as expected")
+    return 0
+
+
+def run(suite_class):
+    try:
+        sys.exit(main(suite_class))
+    except Failure as failure:
+        print(f"{suite_class.name}: {failure}", file=sys.stderr)
+        sys.exit(1)
