@@ -102,6 +102,17 @@ TEST(newer_calls_are_forbidden) {
   }
 }
 
+// Trapped at first, patched when it is hot: it goes on behind the call either way.
+TEST(exit_is_refused) {
+  pid_t pid = child([] {
+    OK(install({{SYS_exit, errno_action(EDOM)}}, SECCOMP_RET_ALLOW, false));
+    for (int i = 0; i < 40; i++) EXPECT_ERR(syscall(SYS_exit, 3), EDOM);
+    EXPECT(pair_works(tcp_pair()));
+    _exit(check::failures ? 1 : 42);
+  });
+  EXPECT_EXIT(pid, 42);
+}
+
 TEST(killed_by_the_filter) {
   pid_t pid = child([] {
     OK(install({{SYS_getppid, SECCOMP_RET_KILL_PROCESS}}, SECCOMP_RET_ALLOW, false));
