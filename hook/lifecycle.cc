@@ -284,8 +284,8 @@ bool may_look(const ThreadState* ts, const char* path) {
 
 constexpr int kPtrace = 101;
 
-// PTRACE_TRACEME takes effect where its tracer looks for the first stop: at an exec or a signal to
-// itself. From then on each trap is a stop (SIGSYS), and a tracer that waits for the
+// PTRACE_TRACEME takes effect where its tracer looks for the first stop: at an exec, a signal to
+// itself or a fault. From then on each trap is a stop (SIGSYS), and a tracer that waits for the
 // exec (Go's reads a pipe that the exec closes) would wait for ever.
 long trace_me_later(ThreadState* ts, const Frame& f) {
   constexpr u64 kTraceMe = 0;
@@ -295,12 +295,13 @@ long trace_me_later(ThreadState* ts, const Frame& f) {
   return 0;
 }
 
-void be_traced(ThreadState* ts) {
-  if (ts->trace_me) raw(kPtrace);
-  ts->trace_me = false;
-}
-
 }  // namespace
+
+bool be_traced(ThreadState* ts) {
+  if (!ts->trace_me) return false;
+  ts->trace_me = false;
+  return raw(kPtrace) == 0;
+}
 
 long do_exec(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;

@@ -53,6 +53,8 @@ long do_sigprocmask(ThreadState* ts);  // rt_sigprocmask
 long do_sigaltstack(ThreadState* ts);
 long do_munmap(ThreadState* ts);
 void raise_sigpipe(ThreadState* ts);
+// A PTRACE_TRACEME that waits for its moment takes effect; false: none waits. In lifecycle.cc.
+bool be_traced(ThreadState* ts);
 
 // A signal mask for the time of one call (ppoll, epoll_pwait, …): set, and afterwards restored or,
 // if a signal was deferred, arranged so that its handler runs under `mask` and the application goes

@@ -12,6 +12,7 @@
 #include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/user.h>
 
 #include <string>
 #include <string_view>
@@ -484,4 +485,19 @@ TEST(traced_children) {
   });
   expect_stop(pid, SIGSTOP);
   EXPECT_EXIT(pid, 5);
+  // A fault is seen where it happens, before any handler.
+  pid = child([&] {
+    EXPECT_EQ(ptrace(PTRACE_TRACEME, 0, 0, 0), 0);
+    signal(SIGSEGV, [](int) { _exit(2); });
+    asm volatile("xor %%eax, %%eax\n\tmov (%%rax), %%rbx" ::: "rax", "rbx");
+  });
+  int status = 0;
+  EXPECT_EQ(waitpid(pid, &status, 0), pid);
+  EXPECT(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSEGV);
+  user_regs_struct registers = {};
+  EXPECT_EQ(ptrace(PTRACE_GETREGS, pid, 0, &registers), 0);
+  EXPECT_EQ(ptrace(PTRACE_PEEKTEXT, pid, registers.rip, 0) & 0xffffff, 0x188b48);
+  EXPECT_EQ(kill(pid, SIGKILL), 0);
+  EXPECT_EQ(waitpid(pid, &status, 0), pid);
+  EXPECT(WIFSIGNALED(status));
 }
