@@ -202,7 +202,8 @@ long clone_sharing(ThreadState* ts, const Request& request) {
   inherit_filters(child, ts);
   child->in_hook = kInside;
   const bool vfork = a.flags & kCloneVfork;
-  child->suspended = same_fs_base && vfork ? ts : nullptr;
+  const bool takes_place = same_fs_base && vfork;
+  child->suspended = takes_place ? ts : nullptr;
   child->clear_handlers = a.flags & kCloneClearSighand;
   if (!user_write(stack - 136, &child, 8)) {
     leave_thread(child);
@@ -214,12 +215,25 @@ long clone_sharing(ThreadState* ts, const Request& request) {
   else if (!vfork)
     add_twin(ts, child);
   if (!vfork) expect_other_threads(true);
+  // A signal to the parent, as its child's exec, must not find the child's state in its place: none
+  // comes before that is over. The child leaves as if one had been deferred, with the right mask.
+  const bool blocks = takes_place && !ts->deferred;
+  u64 mask = 0;
+  constexpr u64 kSetmask = 2;
+  if (blocks) {
+    const u64 all = ~kSynchronous;
+    raw(nr::kRtSigprocmask, kSetmask, ptr(&all), ptr(&mask), 8);
+    child->deferred = 1;
+    child->window_mask = child->resume_mask = mask;
+    child->restartable = 1;
+  }
   const long pid = kernel_clone(request, stack, true);
   // The parent. With CLONE_VFORK the child has exec'ed or exited by now.
-  if (same_fs_base && vfork) replace_thread(ts->fs_base, ts);
+  if (takes_place) replace_thread(ts->fs_base, ts);
+  if (blocks) raw(nr::kRtSigprocmask, kSetmask, ptr(&mask), 0, 8);
   if (is_error(pid) || vfork) {
     child->in_hook = kOutside;
-    if (same_fs_base && vfork) child->fs_base = 0;
+    if (takes_place) child->fs_base = 0;
     if (child->process != child_process) discard_process(child->process);  // it left our table
     leave_thread(child);
   }

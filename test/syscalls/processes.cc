@@ -478,3 +478,29 @@ TEST(end_by_parent_death) {
   EXPECT_EXIT(pid, 0);
   EXPECT_EQ(read(pair.a, &byte, 1), 0);
 }
+
+// A signal that comes while vfork returns finds its handler, and leaves the mask as it was.
+TEST(signals_at_the_end_of_vfork) {
+  static volatile int seen = 0;
+  struct sigaction action = {};
+  action.sa_handler = [](int) { seen = seen + 1; };
+  action.sa_flags = SA_RESTART;
+  EXPECT_EQ(sigaction(SIGALRM, &action, nullptr), 0);
+  for (int i = 0; i < 20 && check::failures == 0; i++) {
+    int before = seen;
+    itimerval soon = {{0, 0}, {0, 1000}};  // the parent waits for its child by then
+    EXPECT_EQ(setitimer(ITIMER_REAL, &soon, nullptr), 0);
+    pid_t pid = vfork();
+    if (pid == 0) {
+      usleep(5000);
+      execl("/bin/sh", "sh", "-c", "exit 3", nullptr);
+      _exit(1);
+    }
+    EXPECT_EQ(seen, before + 1);
+    EXPECT_EXIT(pid, 3);
+    sigset_t mask;
+    EXPECT_EQ(sigprocmask(SIG_SETMASK, nullptr, &mask), 0);
+    for (int signo : {SIGALRM, SIGUSR1, SIGTERM, SIGRTMAX}) EXPECT(!sigismember(&mask, signo));
+  }
+  signal(SIGALRM, SIG_DFL);
+}
