@@ -12,6 +12,7 @@ import ctypes
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -22,9 +23,11 @@ import tempfile
 import threading
 import time
 
+HERE = pathlib.Path(__file__).resolve().parent
 BUILD = pathlib.Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else pathlib.Path("build")
 MINO = BUILD / "mino"
 MESSAGE = struct.Struct("<IIIIIIIIQ216s")  # abi/message.h
+VERSION = int(re.search(r"kVersion = (\d+);", (HERE.parent / "abi" / "limits.h").read_text()).group(1))
 MAGIC, HELLO, WELCOME, REFUSE, EXPORT = 0x4F4E494D, 1, 2, 3, 10
 NAME_SERVER = "127.0.0.213"
 scratch = pathlib.Path(tempfile.gettempdir())
@@ -135,7 +138,7 @@ class Device:
             pass
 
 
-def message(kind, version=2, lanes=0, arena=0, text=b""):
+def message(kind, version=VERSION, lanes=0, arena=0, text=b""):
     return MESSAGE.pack(MAGIC, kind, version, 0, 0, lanes, arena, 0, 0, text)
 
 

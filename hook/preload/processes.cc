@@ -53,9 +53,13 @@ void set_mask(u64 mask, u64* old) {
 
 long fork_session(ThreadState* ts, u64 where) {
   auto& f = *reinterpret_cast<Forking*>(where);
+  if (const long error = prepare_fork(ts, f.session)) return error;
+  if (!copy_mapped_table(ts->process, f.table)) {
+    finish_fork_in_parent(ts->process, f.session);
+    return err::kNoMem;
+  }
   f.company = has_company(ts);
-  if (!copy_mapped_table(ts->process, f.table)) return err::kNoMem;
-  return prepare_fork(ts, f.session);
+  return 0;
 }
 long go_on_in_parent(ThreadState* ts, u64 where) {
   auto& f = *reinterpret_cast<Forking*>(where);
