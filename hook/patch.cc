@@ -44,9 +44,10 @@ void put64(u8* to, u64 value) {
   copy(to, &value, 8);
 }
 
-void protect(u64 begin, u64 bytes, u64 prot) {
+// May be refused: PR_SET_MDWE, SELinux.
+bool protect(u64 begin, u64 bytes, u64 prot) {
   const u64 page = begin & ~4095ull;
-  raw(nr::kMprotect, page, (begin + bytes - page + 4095) & ~4095ull, prot);
+  return raw(nr::kMprotect, page, (begin + bytes - page + 4095) & ~4095ull, prot) == 0;
 }
 
 // Reserves the pointer table; false if low memory is not to be had (then only `sud` can work).
@@ -56,13 +57,18 @@ bool prepare() {
   const long low = raw(nr::kMmap, kTable, 0x10000, kProtRead, kPrivateAnonFixedNoreplace, ~0ull, 0);
   if (low != static_cast<long>(kTable)) return false;
   table = reinterpret_cast<u64*>(kTable);
-  slots = static_cast<u8*>(map_pages(kSites * kSlotBytes + 4096));
+  constexpr u64 kBytes = kSites * kSlotBytes + 4096;
+  slots = static_cast<u8*>(map_pages(kBytes));
   if (!slots) return false;
   u8* stub = slots + kSites * kSlotBytes;  // jmp *0(%rip); address of mino_entry
   stub[0] = 0xff, stub[1] = 0x25;
   put32(stub + 2, 0);
   put64(stub + 6, ptr(mino_entry));
-  protect(ptr(slots), kSites * kSlotBytes + 4096, kProtRead | kProtExec);
+  if (!protect(ptr(slots), kBytes, kProtRead | kProtExec)) {
+    unmap_pages(slots, kBytes);
+    slots = nullptr;
+    return false;
+  }
   constexpr u64 kRegisterSyncCore = 64;
   raw(nr::kMembarrier, kRegisterSyncCore, 0, 0);
   return true;
@@ -71,14 +77,22 @@ bool prepare() {
 // While one of these stands, slots can be made. Other threads go on using those there are.
 class Writable {
  public:
-  Writable() { set(kProtRead | kProtWrite | kProtExec, kProtRead | kProtWrite); }
-  ~Writable() { set(kProtRead | kProtExec, kProtRead); }
+  // … in the text from `begin` to `end`.
+  Writable(u64 begin, u64 end) : begin_(begin), bytes_(end - begin) {
+    good_ = protect(ptr(slots), kSites * kSlotBytes, kProtRead | kProtWrite | kProtExec) &&
+            protect(kTable, 0x10000, kProtRead | kProtWrite) &&
+            protect(begin_, bytes_, kProtRead | kProtWrite | kProtExec);
+  }
+  ~Writable() {
+    protect(begin_, bytes_, kProtRead | kProtExec);
+    protect(kTable, 0x10000, kProtRead);
+    protect(ptr(slots), kSites * kSlotBytes, kProtRead | kProtExec);
+  }
+  bool good() const { return good_; }
 
  private:
-  static void set(u64 slots_prot, u64 table_prot) {
-    protect(ptr(slots), kSites * kSlotBytes, slots_prot);
-    protect(kTable, 0x10000, table_prot);
-  }
+  u64 begin_, bytes_;
+  bool good_;
 };
 
 // Writes a slot that (after `head`, the displaced instruction) enters the hook for the call that
@@ -234,10 +248,8 @@ void patch_range(u64 begin, u64 end) {
     begin = begin < image.begin() ? image.begin() : begin;
     end = end > image.end() ? image.end() : end;
     if (begin < end) {
-      const Writable writable;
-      protect(begin, end - begin, kProtRead | kProtWrite | kProtExec);
-      scan(begin, end, image);
-      protect(begin, end - begin, kProtRead | kProtExec);
+      const Writable writable(begin, end);
+      if (writable.good()) scan(begin, end, image);
     }
   }
   unlock(patch_lock);
@@ -275,11 +287,9 @@ bool patch_trapped_site(u64 site, u64 number) {
   if (!seven && !islet) return false;
   const u64 first = (seven ? ptr(head) : (islet < site ? islet : site)) & ~4095ull;
   const u64 last = (site > islet + 7 ? site : islet + 7) + 8;
-  const Writable writable;
-  protect(first, last - first, kProtRead | kProtWrite | kProtExec);
-  const bool done = seven ? patch_seven(head, displaced, live) : patch_two(p, islet, live);
-  protect(first, last - first, kProtRead | kProtExec);
-  return done;
+  const Writable writable(first, last);
+  if (!writable.good()) return false;
+  return seven ? patch_seven(head, displaced, live) : patch_two(p, islet, live);
 }
 
 }  // namespace

@@ -8,10 +8,13 @@
 // have found or rewritten; a run that only patches may leave them out.
 
 #include <dlfcn.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include <algorithm>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "children.h"
 #include "loopback.h"
@@ -342,6 +345,33 @@ TEST(odd_site_in_a_library_of_one_segment) {
   use_library("syscalls_plugin_one_segment.so");
 }
 
+// Eight threads, each with a socket pair of its own, make their calls by one instruction that is
+// rewritten meanwhile.
+TEST(odd_site_raced_by_eight_threads) {
+  for (int round = 0; round < 20; round++) {
+    void* library = dlopen(beside_the_program("syscalls_plugin.so").c_str(), RTLD_NOW);
+    EXPECT(library != nullptr);
+    if (!library) return;
+    auto plugin_send =
+        reinterpret_cast<long (*)(int, const void*, unsigned long)>(dlsym(library, "plugin_send"));
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 8; i++) {
+      threads.emplace_back([&, i] {
+        Pair pair = udp_pair();
+        char sent = static_cast<char>('a' + i), got = 0;
+        for (int k = 0; k < 50; k++) {
+          EXPECT_EQ(plugin_send(pair.a, &sent, 1), 1);
+          EXPECT_EQ(recv(pair.b, &got, 1, 0), 1);
+          EXPECT_EQ(got, sent);
+        }
+        close_pair(pair);
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_EQ(dlclose(library), 0);
+  }
+}
+
 TEST(code_mapped_beyond_its_file) {
   char path[] = "/tmp/mino-code-XXXXXX";
   int fd = OK(mkstemp(path));
@@ -354,6 +384,31 @@ TEST(code_mapped_beyond_its_file) {
   EXPECT_EQ(munmap(at, 4 * 4096), 0);
   EXPECT(mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 4096) != MAP_FAILED);
   close(fd);
+}
+
+// Nothing may become executable any more: what is not rewritten by then goes on being trapped.
+TEST(nothing_executable_is_made) {
+  constexpr int kSetMdwe = 65, kRefuseExecGain = 1;
+  pid_t pid = child([&] {
+    if (prctl(kSetMdwe, kRefuseExecGain, 0, 0, 0) != 0) return;  // before Linux 6.3
+    Pair pair = tcp_pair();
+    for (int i = 0; i < 100; i++) EXPECT(pair_works(pair));
+  });
+  EXPECT_EXIT(pid, 0);
+}
+
+// The vDSO's own system call, which it makes for the clocks that it cannot read.
+TEST(clocks_behind_the_vdso) {
+  for (clockid_t clock : {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_PROCESS_CPUTIME_ID,
+                          CLOCK_THREAD_CPUTIME_ID, CLOCK_TAI}) {
+    for (int i = 0; i < 40; i++) {
+      timespec time = {-1, -1};
+      EXPECT_EQ(clock_gettime(clock, &time), 0);
+      EXPECT(time.tv_sec >= 0 && time.tv_nsec >= 0 && time.tv_nsec < 1'000'000'000);
+    }
+  }
+  timespec time;
+  EXPECT_ERR(clock_gettime(77, &time), EINVAL);
 }
 
 TEST(text_is_not_data) {
