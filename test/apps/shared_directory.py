@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import mmap
 import os
 import pathlib
 import re
@@ -277,6 +278,25 @@ def contents(both):
     both.compare()
 
 
+def mappings(both):
+    """A private mapping is a copy of the file; a shared one is refused, and nothing is changed by either."""
+    both.want("make('mapped', b'0123456789' * 1000)", None)
+    both.want("v.update(fd=os.open('mapped', os.O_RDONLY))", None)
+    for prot in ("mmap.PROT_READ", "mmap.PROT_READ | mmap.PROT_WRITE"):
+        both.want(f"(lambda m: (m[:10], m[9990:], len(m)))(mmap.mmap(v['fd'], 10000, mmap.MAP_PRIVATE, {prot}))",
+                  (b"0123456789", b"0123456789", 10000))
+    both.want("mmap.mmap(v['fd'], 5000, mmap.MAP_PRIVATE, mmap.PROT_READ, offset=4096)[:4]", b"6789")
+    both.want("(lambda m: (m.__setitem__(0, 65), m[:3]))(mmap.mmap(v['fd'], 10000, mmap.MAP_PRIVATE))", (None, b"A12"))
+    both.want("os.pread(v['fd'], 3, 0)", b"012")
+    both.want("os.close(v['fd'])", None)
+    both.want("v.update(fd=os.open('mapped', os.O_WRONLY))", None)
+    both.want("mmap.mmap(v['fd'], 10000, mmap.MAP_PRIVATE, mmap.PROT_READ)", "EACCES")
+    both.want("os.close(v['fd'])", None)
+    both.clients[1].ask("mmap.mmap(os.open('mapped', os.O_RDWR), 10000)")
+    check_equal(both.clients[1].answer(), "ENODEV", "a shared mapping of a device's file")
+    both.compare()
+
+
 def machine_changes(both):
     """What the machine does shows at once, also to who holds the file."""
     def append(top):
@@ -487,7 +507,7 @@ def main(t):
 
     check_equal(held(), [str(beside), str(served)], "the files that the instance holds at first")
     both = Both(t, native, served)
-    for step in (owners, rights, contents, machine_changes, client_changes, locks):
+    for step in (owners, rights, contents, mappings, machine_changes, client_changes, locks):
         step(both)
         print(f"shared_directory: {step.__name__}")
     symbolic_links(both, outside, beside)
