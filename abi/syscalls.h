@@ -183,7 +183,7 @@ inline constexpr auto kSyscalls = [] {
        0,
        {val(P::kPointer), val(), hex(), hex(), fd(), val()},
        kPartial,
-       "a packet socket's ring is mapped; any other offloaded file answers ENODEV"},
+       "a packet socket's ring is mapped; a private mapping of a file is a copy; else ENODEV"},
       // Readiness.
       {7, "poll", kPoll, kBlock, {inout(1, 8, P::kPollfds), val(), val()}},
       {271,
