@@ -163,7 +163,52 @@ bool Image::next_executable(u64 from) {
   return scan_maps(from, 0);
 }
 bool Image::find(u64 address) {
-  return scan_maps(0, address);
+  const long fd = raw(nr::kOpenat, kFdCwd, ptr("/proc/self/maps"), 0x80000, 0);
+  if (is_error(fd)) return false;
+  bool answered = true;
+  const bool found = query(static_cast<u64>(fd), address, answered);
+  raw(nr::kClose, static_cast<u64>(fd));
+  return answered ? found : scan_maps(0, address);
+}
+
+// A tenth of the time of reading text. `answered` is false on kernels before 6.11.
+bool Image::query(u64 fd, u64 address, bool& answered) {
+  struct {  // linux/fs.h, struct procmap_query
+    u64 size, flags, address, begin, end, permissions, page_size, offset, inode;
+    u32 major, minor, name_bytes, build_id_bytes;
+    u64 name, build_id;
+  } at;
+  constexpr u64 kProcmapQuery = 0xc0686611;
+  constexpr u64 kReadable = 1, kExecutable = 4;  // also: 2 writable, 8 shared
+  const auto ask = [&](u64 where) {
+    at = {};
+    at.size = sizeof at;
+    at.address = where;
+    return raw(nr::kIoctl, fd, kProcmapQuery, ptr(&at));
+  };
+  const long result = ask(address);
+  answered = result == 0 || result == err::kNoEnt;
+  if (result != 0) return false;
+  eh_header_ = nullptr;
+  begin_ = file_begin_ = at.begin;
+  end_ = at.end;
+  const u64 inode = at.inode, device = u64{at.major} << 32 | at.minor;
+  patchable_ = inode != 0 && at.permissions == (kReadable | kExecutable);
+  if (!patchable_) return true;
+  const auto same_file = [&] {
+    return at.inode == inode && (u64{at.major} << 32 | at.minor) == device;
+  };
+  // Neighbours that are parts of one mapping, which patched pages have split.
+  bool same_mapping = true;
+  while (ask(file_begin_ - 1) == 0 && same_file()) {
+    file_begin_ = at.begin;
+    same_mapping = same_mapping && at.permissions == (kReadable | kExecutable);
+    if (same_mapping) begin_ = at.begin;
+  }
+  while (ask(end_) == 0 && same_file() && at.permissions == (kReadable | kExecutable))
+    end_ = at.end;
+  find_eh_frame();
+  return true;
 }
 
 void Image::find_eh_frame() {

@@ -38,6 +38,7 @@ class Image {
   bool find_function(u64 address, u32& index) const;
   u64 function_start(u32 index) const;
   u64 function_end(u32 index) const;  // ~0 if its record is of a kind we do not read
+  bool query(u64 fd, u64 address, bool& answered);
   bool scan_maps(u64 from, u64 containing);
   void find_eh_frame();
 

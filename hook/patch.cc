@@ -30,7 +30,7 @@ u32 patch_lock;
 bool other_threads;
 
 // How often sites have trapped, by a hash of their address; what shares a place takes turns.
-constexpr u8 kHot = 16, kNotPatchable = 255;
+constexpr u8 kHot = 6, kNotPatchable = 255;
 struct Trapped {
   u64 site;
   u8 times;
