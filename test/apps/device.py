@@ -167,7 +167,7 @@ class NetnsDevice:
     def __init__(self, leak):
         number = os.getpid()
         self.name = f"mapp{number}"
-        self.host_end, self.device_end = f"mh{number}", f"md{number}"
+        self.host_end, self.device_end = f"mh{number}", "eth0"  # as the device has it
         base = f"10.222.{number >> 6 & 255}."
         self.gateway = base + str((number & 63) * 4 + 1)
         self.address = base + str((number & 63) * 4 + 2)

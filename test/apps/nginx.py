@@ -1,7 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""nginx with two workers under mino: content, wrk, reload under load, proxying, graceful
-quit, and the upgrade of the binary while it serves.
+"""nginx with two workers under mino: content, wrk, proxying, reload and binary upgrade under load.
 
 Run by ctest as apps.nginx; see harness.py for the arguments. The workers run as www-data, as Debian
 ships nginx, so their proxies must have changed credentials too.

@@ -17,8 +17,27 @@ HEAD = """# Compatibility
 
 Made by `test/suites/table.py` from runs of `ctest -L suites`; do not edit. Each suite runs natively and under
 `mino run` (tier `auto`) on the same machine. The numbers are tests that passed; the rest were skipped or failed, natively too.
-mino's own programs and real applications (`test/syscalls`, `test/apps`) must all pass and are not listed here.
+mino's own programs (`test/syscalls`) must all pass, or be among the differences that `mino syscalls` shows.
 """
+PLACES = {"host": "natively", "native": "engine native", "linux": "engine linux"}
+
+
+def print_programs(folder):
+    """The drivers of test/apps. Natively: MINO_NATIVE=1, in a network namespace behind a veth pair."""
+    found = {}
+    for path in sorted(folder.glob("*.json")):
+        name, place = path.stem.split(".")
+        found.setdefault(name, {})[place] = json.loads(path.read_text())
+    if not found:
+        return
+    print("## Programs (`test/apps`)\n\n| test | what it does | " + " | ".join(PLACES.values()) + " |")
+    print("| --- | --- |" + " --- |" * len(PLACES))
+    for name, results in sorted(found.items()):
+        title = next(iter(results.values()))["title"].rstrip(".")
+        cells = [("passes" if results[place]["passed"] else "FAILS") if place in results else "–"
+                 for place in PLACES]
+        print(f"| {name} | {title} | " + " | ".join(cells) + " |")
+    print()
 
 
 def main():
@@ -40,6 +59,7 @@ def main():
             print(f"| {module} | {first['tests']} | {first['native']} | "
                   + " | ".join(str(count["mino"]) if count else "not run" for count in counts) + " |")
         print()
+    print_programs(build / "test" / "apps")
     entries = tomllib.loads((HERE / "differences.toml").read_text()).get("difference", [])
     print("## What passes natively only\n")
     print("\n".join(f"- `{entry['test']}`{' (engine ' + entry['engine'] + ')' if 'engine' in entry else ''}: "
