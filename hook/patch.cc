@@ -29,7 +29,7 @@ volatile u64 site_in_progress;
 u32 patch_lock;
 bool other_threads;
 
-// How often sites have trapped, by a hash of their address; what shares a place takes turns.
+// How often sites have trapped, by a hash of their address.
 constexpr u8 kHot = 6, kNotPatchable = 255;
 struct Trapped {
   u64 site;
@@ -292,14 +292,23 @@ bool patch_trapped_site(u64 site, u64 number) {
   return seven ? patch_seven(head, displaced, live) : patch_two(p, islet, live);
 }
 
+// Among eight places; the one seen least gives way.
+Trapped& count_of(u64 site) {
+  const u64 hash = (site * 0x9e3779b97f4a7c15) >> 56;
+  Trapped* least = &trapped[hash];
+  for (u64 i = 0; i < 8; i++) {
+    Trapped& one = trapped[(hash + i) & 255];
+    if (one.site == site) return one;
+    if (one.times < least->times) least = &one;
+  }
+  *least = {site, 0};
+  return *least;
+}
+
 }  // namespace
 
 void patch_when_hot(u64 site, u64 number) {
-  Trapped& seen = trapped[(site * 0x9e3779b97f4a7c15) >> 56];
-  if (seen.site != site) {
-    seen = {site, 1};
-    return;
-  }
+  Trapped& seen = count_of(site);
   if (seen.times == kNotPatchable || ++seen.times < kHot) return;
   const u8* p = reinterpret_cast<const u8*>(site);
   if (__atomic_exchange_n(&patch_lock, 1u, __ATOMIC_ACQUIRE))
