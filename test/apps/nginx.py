@@ -6,6 +6,7 @@ Run by ctest as apps.nginx; see harness.py for the arguments. The workers run as
 ships nginx, so their proxies must have changed credentials too.
 """
 
+import contextlib
 import os
 import re
 import signal
@@ -141,8 +142,17 @@ def graceful_quit(t, nginx):
 def binary_upgrade(t, upstream):
     """USR2: the old master executes the binary anew, which takes the listening sockets over."""
     nginx = Nginx(t, upstream, daemon=True)
+    try:
+        upgrade(nginx)
+    finally:  # as a daemon with an environment of its own it would stay for ever
+        for pid in {nginx.pid, int(nginx.read_pid() or nginx.pid)}:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+
+
+def upgrade(nginx):
     old = nginx.pid
-    with CurlLoop(t, nginx.base + "/65536", 65536) as loop:
+    with CurlLoop(nginx.t, nginx.base + "/65536", 65536) as loop:
         os.kill(old, signal.SIGUSR2)
         new = wait_for("the new master", lambda: [
             pid for pid in children(old) if len(children(pid)) == 2], 20)[0]
