@@ -144,10 +144,11 @@ def binary_upgrade(t, upstream):
     nginx = Nginx(t, upstream, daemon=True)
     try:
         upgrade(nginx)
-    finally:  # as a daemon with an environment of its own it would stay for ever
+    except Exception:  # as a daemon with an environment of its own it would stay for ever
         for pid in {nginx.pid, int(nginx.read_pid() or nginx.pid)}:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
+        raise
 
 
 def upgrade(nginx):
