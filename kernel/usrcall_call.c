@@ -103,11 +103,13 @@ int usrcall_take_fd(void)
 
 /*
  * The leader is what /proc/self shows, and what new lanes inherit from: a lane
- * whose network namespace has changed waits until the leader has it, too. Not
- * so for mounts: they go with the root and working directory of the task.
+ * whose network namespace has changed waits until the leader has it, too, but
+ * not while the leader waits for the lane. Not so for mounts: they go with the
+ * root and working directory of the task.
  */
-static void follow_namespaces(struct usrcall_session *session)
+static void follow_namespaces(struct usrcall_lane *lane)
 {
+	struct usrcall_session *session = lane->session;
 	struct task_struct *leader = session->leader;
 
 	if (!leader || !leader->nsproxy || session->spaces ||
@@ -117,7 +119,7 @@ static void follow_namespaces(struct usrcall_session *session)
 	session->spaces = current->nsproxy;
 	wake_up_all(&session->wait);
 	wait_event_state(session->wait,
-			 !session->spaces || session->ended ||
+			 !session->spaces || session->ended || lane->stopping ||
 				 __fatal_signal_pending(current),
 			 USRCALL_SLEEP);
 }
@@ -166,7 +168,7 @@ static s64 call(struct usrcall_lane *lane)
 	}
 	if (unlikely(current->nsproxy != spaces)) {
 		lane->own_rights = true;
-		follow_namespaces(lane->session);
+		follow_namespaces(lane);
 	}
 	return result;
 }

@@ -126,16 +126,21 @@ s64 usrcall_export(struct usrcall_lane *lane, int fd)
 	return command.id;
 }
 
+/* To make room for a descriptor may take long: the file must be ours before. */
 s64 usrcall_import(u64 id)
 {
 	struct export *export = find(id);
+	struct file *file;
 	int fd;
 
 	if (!export)
 		return -EBADF;
+	file = get_file(export->file);
 	fd = get_unused_fd_flags(0);
-	if (fd >= 0)
-		fd_install(fd, get_file(export->file));
+	if (fd < 0)
+		fput(file);
+	else
+		fd_install(fd, file);
 	return fd;
 }
 
