@@ -4,6 +4,7 @@
 // handlers of its own): the device forks in a handler that libc calls before, so that daemon and
 // forkpty are served too.
 #include "hook/mem.h"
+#include "hook/preload/execute.h"
 #include "hook/preload/libc.h"
 #include "hook/preload/prepare.h"
 #include "hook/session.h"
@@ -120,8 +121,6 @@ long mirrored(const char* name, long nr, Arguments... arguments) {
   return real<int (*)(Arguments...)>(name)(arguments...);
 }
 
-using StringList = char* const*;
-
 u64 count_arguments(va_list list) {
   u64 count = 1;
   while (va_arg(list, char*)) count++;
@@ -144,18 +143,23 @@ int execute(const char* path, StringList argv, StringList envp) {
   return static_cast<int>(answer(mino_call(nr::kExecve, ptr(path), ptr(argv), ptr(envp))));
 }
 
-// As execvp(3) searches.
-int execute_named(const char* file, StringList argv, StringList envp) {
+int execute_path(const char* file, StringList argv, StringList envp) {
+  return static_cast<int>(answer(execute_named(file, argv, envp, true)));
+}
+
+}  // namespace
+
+long execute_named(const char* file, StringList argv, StringList envp, bool by_shell) {
   constexpr long kNoExec = -8, kAccess = -13, kNotDir = -20;
   constexpr u64 kRoom = 4096;
   bool slash = false, denied = false;
   for (const char* p = file; *p; p++) slash |= *p == '/';
   const auto attempt = [&](const char* path) {
     const long result = mino_call(nr::kExecve, ptr(path), ptr(argv), ptr(envp));
-    return result == kNoExec ? execute_shell(path, argv, envp) : result;
+    return result == kNoExec && by_shell ? execute_shell(path, argv, envp) : result;
   };
-  if (!*file) return static_cast<int>(answer(err::kNoEnt));
-  if (slash) return static_cast<int>(answer(attempt(file)));
+  if (!*file) return err::kNoEnt;
+  if (slash) return attempt(file);
   const char* path = "/bin:/usr/bin";
   for (StringList e = libc::environment; e && *e; e++) {
     if (starts_with(*e, "PATH=")) path = *e + 5;
@@ -173,14 +177,12 @@ int execute_named(const char* file, StringList argv, StringList envp) {
       if (result == kAccess)
         denied = true;
       else if (result != err::kNoEnt && result != kNotDir && result != err::kNoDev)
-        return static_cast<int>(answer(result));
+        return result;
     }
     path += n;
-    if (!*path) return static_cast<int>(answer(denied ? kAccess : err::kNoEnt));
+    if (!*path) return denied ? kAccess : err::kNoEnt;
   }
 }
-
-}  // namespace
 
 void prepare_forks() {
   libc_fork = real<Fork>("fork");
@@ -215,10 +217,10 @@ MINO_EXPORT(int, execv, const char* path, StringList argv) {
   return execute(path, argv, environment);
 }
 MINO_EXPORT(int, execvp, const char* file, StringList argv) {
-  return execute_named(file, argv, environment);
+  return execute_path(file, argv, environment);
 }
 MINO_EXPORT(int, execvpe, const char* file, StringList argv, StringList envp) {
-  return execute_named(file, argv, envp);
+  return execute_path(file, argv, envp);
 }
 MINO_EXPORT(int, fexecve, int fd, StringList argv, StringList envp) {
   constexpr u64 kEmptyPath = 0x1000;
@@ -240,7 +242,7 @@ MINO_EXPORT(int, fexecve, int fd, StringList argv, StringList envp) {
     return call;                                                                           \
   }
 MINO_EXECL(execl, path, (void)0, execute(path, argv, environment))
-MINO_EXECL(execlp, file, (void)0, execute_named(file, argv, environment))
+MINO_EXECL(execlp, file, (void)0, execute_path(file, argv, environment))
 MINO_EXECL(execle, path, StringList envp = va_arg(list, StringList), execute(path, argv, envp))
 
 constexpr long kWait4 = 61, kWaitid = 247;

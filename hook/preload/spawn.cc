@@ -5,6 +5,7 @@
 // the hook. What a caller has put into the attributes and actions is read as libc lays it out
 // (glibc: posix/spawn.h, posix/spawn_int.h).
 #include "hook/mem.h"
+#include "hook/preload/execute.h"
 #include "hook/preload/libc.h"
 #include "hook/signals.h"
 
@@ -12,7 +13,6 @@ namespace mino::libc {
 MINO_LIBC(int, fclose, void* stream);
 // In this library.
 int clone(int (*fn)(void*), void* stack, int flags, void* argument, ...) asm("clone");
-int execvpe(const char* file, char* const* argv, char* const* envp) asm("execvpe");
 int waitpid(int pid, int* status, int options) asm("waitpid");
 void* fdopen(int fd, const char* mode) asm("fdopen");
 }  // namespace mino::libc
@@ -152,8 +152,7 @@ long go(Spawn& spawn) {
   mino_call(nr::kRtSigprocmask, kSetmask, ptr(&mask), 0, 8);
   if (!spawn.search)
     return mino_call(nr::kExecve, ptr(spawn.file), ptr(spawn.argv), ptr(spawn.envp));
-  libc::execvpe(spawn.file, spawn.argv, spawn.envp);
-  return -i64{*libc::__errno_location()};
+  return execute_named(spawn.file, spawn.argv, spawn.envp, false);
 }
 
 int run_child(void* argument) {
@@ -208,6 +207,45 @@ int start_shell(int* pid, const char* command, const Actions* actions,
   return start(pid, spawn);
 }
 
+// While a shell of system's runs, in any thread: the first saves the actions, the last restores
+// them.
+struct Ignored {
+  u32 lock, users;
+  SigAction interrupt, quit;
+} ignored;
+
+constexpr int kSigInt = 2, kSigQuit = 3;
+constexpr u64 kIgnore = 1;
+
+void begin_ignoring(Attributes& attributes) {
+  const SigAction ignore{kIgnore, 0, 0, 0};
+  lock(ignored.lock);
+  if (ignored.users++ == 0) {
+    mino_call(nr::kRtSigaction, kSigInt, ptr(&ignore), ptr(&ignored.interrupt), 8);
+    mino_call(nr::kRtSigaction, kSigQuit, ptr(&ignore), ptr(&ignored.quit), 8);
+  }
+  if (ignored.interrupt.handler != kIgnore) attributes.defaults[0] |= bit(kSigInt);
+  if (ignored.quit.handler != kIgnore) attributes.defaults[0] |= bit(kSigQuit);
+  unlock(ignored.lock);
+}
+
+void end_ignoring() {
+  lock(ignored.lock);
+  if (--ignored.users == 0) {
+    mino_call(nr::kRtSigaction, kSigInt, ptr(&ignored.interrupt), 0, 8);
+    mino_call(nr::kRtSigaction, kSigQuit, ptr(&ignored.quit), 0, 8);
+  }
+  unlock(ignored.lock);
+}
+
+// waitpid, which a handler does not end.
+int await_shell(int pid, int* status) {
+  int got;
+  do got = libc::waitpid(pid, status, 0);
+  while (got < 0 && *libc::__errno_location() == -err::kIntr);
+  return got;
+}
+
 // Streams of popen, and their processes.
 struct Piped {
   u64 stream;  // 0: free
@@ -236,24 +274,16 @@ MINO_EXPORT(int, posix_spawnp, int* pid, const char* file, const Actions* action
 
 MINO_EXPORT(int, system, const char* command) {
   if (!command) return 1;
-  constexpr int kSigInt = 2, kSigQuit = 3, kSigChld = 17;
-  constexpr u64 kIgnore = 1;
-  const SigAction ignore{kIgnore, 0, 0, 0};
-  SigAction interrupt{}, quit{};
+  constexpr int kSigChld = 17, kBlock = 0;
   Attributes attributes{};
   attributes.flags = kSetDefaults | kSetMask;
   const u64 child = bit(kSigChld);
-  constexpr int kBlock = 0;
-  mino_call(nr::kRtSigaction, kSigInt, ptr(&ignore), ptr(&interrupt), 8);
-  mino_call(nr::kRtSigaction, kSigQuit, ptr(&ignore), ptr(&quit), 8);
   mino_call(nr::kRtSigprocmask, kBlock, ptr(&child), ptr(attributes.mask), 8);
-  if (interrupt.handler != kIgnore) attributes.defaults[0] |= bit(kSigInt);
-  if (quit.handler != kIgnore) attributes.defaults[0] |= bit(kSigQuit);
+  begin_ignoring(attributes);
   int pid, status = 0x7f00;  // a shell that could not be started: exit status 127
-  if (start_shell(&pid, command, nullptr, &attributes) == 0 && waitpid(pid, &status, 0) != pid)
+  if (start_shell(&pid, command, nullptr, &attributes) == 0 && await_shell(pid, &status) != pid)
     status = -1;
-  mino_call(nr::kRtSigaction, kSigInt, ptr(&interrupt), 0, 8);
-  mino_call(nr::kRtSigaction, kSigQuit, ptr(&quit), 0, 8);
+  end_ignoring();
   mino_call(nr::kRtSigprocmask, kSetmask, ptr(attributes.mask), 0, 8);
   return status;
 }
@@ -315,10 +345,8 @@ MINO_EXPORT(int, pclose, void* stream) {
     const int pid = p.pid;
     __atomic_store_n(&p.stream, 0, __ATOMIC_RELEASE);
     fclose(stream);
-    int status, got;
-    do got = waitpid(pid, &status, 0);
-    while (got < 0 && *__errno_location() == -err::kIntr);
-    return got < 0 ? -1 : status;
+    int status;
+    return await_shell(pid, &status) < 0 ? -1 : status;
   }
   return answer(-10), -1;  // ECHILD, as POSIX has it for a stream that popen has not made
 }

@@ -3,8 +3,10 @@
 // What libc does of several system calls, or with a thread or process of its own: seen from inside
 // by the tiers that catch system calls, made again by the one that has libc's functions only.
 
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"  // sigset(3) and its kin
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"  // sigset(3), readdir_r(3) and their kin
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <net/if_arp.h>
@@ -192,6 +194,37 @@ TEST(streams_of_shells) {
   EXPECT_EQ(WTERMSIG(system("kill -9 $$")), SIGKILL);
   EXPECT_EQ(WEXITSTATUS(system("exec /none 2>/dev/null")), 127);
   EXPECT(pair_works(pair));
+}
+
+// A handler does not end it, and shells of two threads leave the actions as they were.
+TEST(shells_and_signals) {
+  signal(SIGUSR1, SIG_DFL);
+  on_signal(SIGALRM, count_signal);
+  alarm_every(20);
+  EXPECT_EQ(WEXITSTATUS(system("sleep 0.3; exit 4")), 4);
+  alarm_every(0);
+  on_signal(SIGINT, count_signal);
+  std::thread first([] { EXPECT_EQ(system("sleep 0.2"), 0); });
+  sleep_ms(50);
+  std::thread second([] { EXPECT_EQ(system("sleep 0.5"), 0); });
+  first.join();
+  second.join();
+  handled = 0;
+  EXPECT_EQ(raise(SIGINT), 0);
+  EXPECT_EQ(handled.load(), 1);
+}
+
+// execvp gives it to a shell, posix_spawnp does not.
+TEST(script_without_interpreter) {
+  std::string path = std::string(check::scratch()) + "/script";
+  int fd = OK(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL, 0755));
+  EXPECT_EQ(write(fd, "exit 5\n", 7), 7);
+  EXPECT_EQ(close(fd), 0);
+  char* argv[] = {path.data(), nullptr};
+  pid_t pid;
+  EXPECT_EQ(posix_spawnp(&pid, path.c_str(), nullptr, nullptr, argv, environ), ENOEXEC);
+  pid = child([&] { execvp(path.c_str(), argv); });
+  EXPECT_EXIT(pid, 5);
 }
 
 TEST(old_signal_functions) {
