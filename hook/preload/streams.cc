@@ -71,7 +71,10 @@ void* make_stream(int fd, const char* mode) {
       continue;
     s.fd = fd;
     const u32 used = static_cast<u32>(&s - streams) + 1;
-    if (streams_used < used) __atomic_store_n(&streams_used, used, __ATOMIC_RELEASE);
+    u32 known = __atomic_load_n(&streams_used, __ATOMIC_RELAXED);
+    while (known < used && !__atomic_compare_exchange_n(&streams_used, &known, used, false,
+                                                        __ATOMIC_RELEASE, __ATOMIC_RELAXED)) {
+    }
     void* const file =
         libc::fopencookie(&s, mode, {read_stream, write_stream, seek_stream, close_stream});
     __atomic_store_n(&s.file, ptr(file), __ATOMIC_RELEASE);
@@ -135,7 +138,7 @@ void* open_stream(const char* path, const char* mode, const char* name) {
 // stdin, stdout and stderr, where their descriptor is an offloaded file: given at start, as inetd
 // does, or put there by dup2.
 void follow_descriptor(int fd) {
-  static void* of_libc[3];
+  static void *of_libc[3], *of_ours[3];
   if (!held() || fd < 0 || fd > 2 || this_process()->shares_memory) return;
   void** const variables[3] = {&libc::standard_input, &libc::standard_output,
                                &libc::standard_error};
@@ -144,7 +147,11 @@ void follow_descriptor(int fd) {
   if (on_device(fd) == ours) return;
   if (ours) {
     if (libc::fflush) libc::fflush(now);
+    of_ours[fd] = now;
     now = of_libc[fd];
+  } else if (of_ours[fd] && find_stream(of_ours[fd]) == fd) {  // it has been there before
+    of_libc[fd] = now;
+    now = of_ours[fd];
   } else if (void* const stream = make_stream(fd, fd ? "w" : "r")) {
     of_libc[fd] = now;
     now = stream;

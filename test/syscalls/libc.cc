@@ -227,6 +227,27 @@ TEST(script_without_interpreter) {
   EXPECT_EXIT(pid, 5);
 }
 
+// As often as there are streams, and more.
+TEST(standard_output_there_and_back_often) {
+  Pair pair = tcp_pair();
+  int before = OK(dup(1));
+  pid_t pid = child([&] {
+    for (int i = 0; i < 1100; i++) {
+      OK(dup2(pair.a, 1));
+      OK(dup2(before, 1));
+    }
+    OK(dup2(pair.a, 1));
+    printf("on the socket");
+    fflush(stdout);
+    OK(dup2(before, 1));
+    _exit(0);
+  });
+  EXPECT_EXIT(pid, 0);
+  char got[32] = {};
+  EXPECT_EQ(recv(pair.b, got, 13, MSG_WAITALL | MSG_DONTWAIT), 13);
+  EXPECT_TEXT(got, "on the socket");
+}
+
 TEST(old_signal_functions) {
   EXPECT(sigset(SIGUSR1, count_signal) == SIG_DFL);
   EXPECT_EQ(raise(SIGUSR1), 0);
