@@ -96,6 +96,23 @@ MINO_EXPORT(void*, readdir, void* directory) {
 MINO_EXPORT(void*, readdir64, void* directory) {
   return readdir(directory);
 }
+// Deprecated, but libc's would take our mark for a lock.
+MINO_EXPORT(int, readdir_r, void* directory, void* entry, void** result) {
+  Listing* d = own(directory);
+  if (!d) return real<int (*)(void*, void*, void**)>("readdir_r")(directory, entry, result);
+  int* const error = __errno_location();
+  const int before = *error;
+  *error = 0;
+  const void* const next = next_entry(d);
+  const int failed = *error;
+  *error = before;
+  if (next) copy(entry, next, static_cast<const Entry*>(next)->bytes);
+  *result = next ? entry : nullptr;
+  return failed;
+}
+MINO_EXPORT(int, readdir64_r, void* directory, void* entry, void** result) {
+  return readdir_r(directory, entry, result);
+}
 MINO_EXPORT(int, closedir, void* directory) {
   Listing* d = own(directory);
   if (!d) return by_libc<int>("closedir", directory);

@@ -248,6 +248,21 @@ TEST(standard_output_there_and_back_often) {
   EXPECT_TEXT(got, "on the socket");
 }
 
+TEST(entries_one_by_one) {
+  DIR* directory = opendir("/proc/sys/net/ipv4/conf/lo");
+  EXPECT(directory != nullptr);
+  dirent entry, *result = nullptr;
+  int entries = 0, forwarding = 0;
+  while (readdir_r(directory, &entry, &result) == 0 && result) {
+    EXPECT(result == &entry);
+    entries++;
+    forwarding += strcmp(entry.d_name, "forwarding") == 0;
+  }
+  EXPECT(entries > 20);
+  EXPECT_EQ(forwarding, 1);
+  EXPECT_EQ(closedir(directory), 0);
+}
+
 TEST(old_signal_functions) {
   EXPECT(sigset(SIGUSR1, count_signal) == SIG_DFL);
   EXPECT_EQ(raise(SIGUSR1), 0);
