@@ -2,11 +2,14 @@
 //
 // Functions of libc whose arguments are not quite those of the system call: defaults, sizes that
 // libc adds, the variants that _FORTIFY_SOURCE calls, and old names.
+#include "hook/mem.h"
 #include "hook/preload/libc.h"
 
 namespace mino::libc {
 MINO_LIBC(void, __chk_fail);
-}
+// Memory that the program frees.
+__attribute__((weak, visibility("default"))) void* program_memory(hook::u64 bytes) asm("malloc");
+}  // namespace mino::libc
 
 namespace mino::hook {
 
@@ -239,7 +242,11 @@ MINO_EXPORT(int, fchmodat, int directory, const char* path, u32 mode, int flags)
   constexpr long kNotSupported = -95;
   if (!flags) return static_cast<int>(call(kFchmodat, number(directory), ptr(path), mode));
   const long result = mino_call(kFchmodat2, number(directory), ptr(path), mode, number(flags));
-  return static_cast<int>(answer(result == err::kNoSys ? kNotSupported : result));
+  if (result != err::kNoSys) return static_cast<int>(answer(result));
+  if (on_device(directory) || may_be_on_device(path))
+    return static_cast<int>(answer(kNotSupported));
+  // Before Linux 6.6 libc finds a way, by /proc.
+  return real<int (*)(int, const char*, u32, int)>("fchmodat")(directory, path, mode, flags);
 }
 MINO_EXPORT(int, futimens, int fd, const void* times) {
   constexpr long kUtimensat = 280;
@@ -260,11 +267,20 @@ MINO_EXPORT(int, umount, const char* path) {
 MINO_EXPORT(char*, getcwd, char* to, u64 bytes) {
   using Getcwd = char* (*)(char*, u64);
   static Getcwd real_getcwd;
-  if (!held() || !this_process()->directory->offloaded || !to) {
+  if (!held() || !this_process()->directory->offloaded || (!to && !program_memory)) {
     if (!real_getcwd) real_getcwd = real<Getcwd>("getcwd");
     return real_getcwd(to, bytes);
   }
-  return call(nr::kGetcwd, ptr(to), bytes) < 0 ? nullptr : to;
+  if (to) return call(nr::kGetcwd, ptr(to), bytes) < 0 ? nullptr : to;
+  // libc's extension: room that the caller frees; 0 is as much as it takes.
+  char path[4096];
+  const long used =
+      call(nr::kGetcwd, ptr(path), bytes && bytes < sizeof path ? bytes : sizeof path);
+  if (used < 0) return nullptr;
+  const u64 room = bytes ? bytes : static_cast<u64>(used);
+  to = static_cast<char*>(program_memory(room));
+  if (to) copy(to, path, static_cast<u64>(used));
+  return to;
 }
 
 }  // namespace mino::libc

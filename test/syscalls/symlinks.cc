@@ -293,6 +293,12 @@ TEST(to_what_only_the_network_has) {
   EXPECT(readlink((net + "/" + name).c_str(), target, sizeof target) > 0);
   EXPECT_EQ(chdir(link.c_str()), 0);
   EXPECT_EQ(contents("address").size(), 18);
+  char* where = getcwd(nullptr, 0);
+  EXPECT(where != nullptr && std::string(where).ends_with("/" + name));
+  free(where);
+  errno = 0;
+  EXPECT(getcwd(nullptr, 2) == nullptr);
+  EXPECT_EQ(errno, ERANGE);
   EXPECT_EQ(chdir("/"), 0);
   EXPECT(change_bridge(RTM_DELLINK, name));
 }
