@@ -8,9 +8,10 @@
 #define NR_VFORK 58
 #define NR_EXIT 60
 #define EINVAL_NUMBER 22
+#define ERRAND 511                      // hook/thread.h
 
         .text
-        .hidden mino_entry, mino_waiting_call
+        .hidden mino_entry, mino_waiting_call, mino_interest
         .weak   __errno_location
 
 .macro enter_hook
@@ -19,6 +20,18 @@
         mov     $(.Lback\@ - .Lsite\@), %r11d
         jmp     mino_entry
 .Lback\@:
+.endm
+
+// For a call after which a child goes on elsewhere: mino_entry keeps its return address on the stack where it does not
+// hold yet (a library's constructor may come before ours) or cannot.
+.macro enter_hook_if_held
+        cmpb    $0, mino_interest+ERRAND(%rip)
+        jne     .Lheld\@
+        syscall
+        jmp     .Ldone\@
+.Lheld\@:
+        enter_hook
+.Ldone\@:
 .endm
 
 // long mino_call(long nr, a, b, c, d, e, f): the call's result, an error as its negative number.
@@ -101,7 +114,7 @@ __vfork:
         .cfi_adjust_cfa_offset -8
         .cfi_register rip, rdi
         mov     $NR_VFORK, %eax
-        enter_hook
+        enter_hook_if_held
         push    %rdi
         .cfi_adjust_cfa_offset 8
         .cfi_offset rip, -8
@@ -130,7 +143,7 @@ __clone:
         mov     %r9, %r8
         mov     8(%rsp), %r10
         mov     $NR_CLONE, %eax
-        enter_hook
+        enter_hook_if_held
         test    %rax, %rax
         jl      .Lerror
         je      .Lchild

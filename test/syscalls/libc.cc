@@ -51,7 +51,22 @@ void use_late(void*) {
   late_result = option(late_fd, SOL_SOCKET, SO_TYPE);
 }
 
+// Before any library's constructor.
+int early_status = -1, early_child = -1;
+void begin_early() {
+  early_status = system("exit 6");
+  const pid_t pid = vfork();
+  if (pid == 0) _exit(7);
+  waitpid(pid, &early_child, 0);
+}
+__attribute__((section(".preinit_array"), used)) void (*const at_start)() = begin_early;
+
 }  // namespace
+
+TEST(processes_before_constructors) {
+  EXPECT_EQ(WEXITSTATUS(early_status), 6);
+  EXPECT_EQ(WEXITSTATUS(early_child), 7);
+}
 
 TEST(more_threads_than_lanes) {
   constexpr size_t kBytes = 64 << 10, kThreads = 600;
