@@ -54,13 +54,10 @@ void set_mask(u64 mask, u64* old) {
 
 long fork_session(ThreadState* ts, u64 where) {
   auto& f = *reinterpret_cast<Forking*>(where);
-  if (const long error = prepare_fork(ts, f.session)) return error;
-  if (!copy_mapped_table(ts->process, f.table)) {
-    finish_fork_in_parent(ts->process, f.session);
-    return err::kNoMem;
-  }
+  const long error = prepare_fork(ts, f.session);
   f.company = has_company(ts);
-  return 0;
+  // libc forks even so: without a session the child's table must not be ours either.
+  return copy_mapped_table(ts->process, f.table) ? error : err::kNoMem;
 }
 long go_on_in_parent(ThreadState* ts, u64 where) {
   auto& f = *reinterpret_cast<Forking*>(where);
