@@ -105,14 +105,15 @@ int usrcall_take_fd(void)
  * The leader is what /proc/self shows, and what new lanes inherit from: a lane
  * whose network namespace has changed waits until the leader has it, too, but
  * not while the leader waits for the lane. Not so for mounts: they go with the
- * root and working directory of the task.
+ * root and working directory of the task; and not where several clients share
+ * the session: lanes follow their client then (follow_client()).
  */
 static void follow_namespaces(struct usrcall_lane *lane)
 {
 	struct usrcall_session *session = lane->session;
 	struct task_struct *leader = session->leader;
 
-	if (!leader || !leader->nsproxy || session->spaces ||
+	if (!leader || !leader->nsproxy || session->spaces || session->shared ||
 	    leader->nsproxy->mnt_ns != current->nsproxy->mnt_ns)
 		return;
 	get_nsproxy(current->nsproxy);

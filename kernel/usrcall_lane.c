@@ -10,6 +10,7 @@
  * the word in which the host's signals are noted.
  */
 #include <linux/interrupt.h>
+#include <linux/nsproxy.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/slab.h>
@@ -306,6 +307,28 @@ static bool decode(struct usrcall_lane *lane)
 	return lane->kind == USRCALL_SUBMIT_CALL || lane->kind == USRCALL_SUBMIT_OP;
 }
 
+/* A new lane of one of several clients has the network namespace of that one's. */
+static void follow_client(struct usrcall_lane *lane)
+{
+	struct usrcall_session *session = lane->session;
+	u32 client = shared_load(lane->control->state), i;
+
+	for (i = 0; i < session->lane_count; i++) {
+		const struct usrcall_lane *other = session->lanes[i];
+		struct nsproxy *spaces = other ? other->task->nsproxy : NULL;
+
+		if (!spaces || !other->own_rights ||
+		    shared_load(other->control->state) != client ||
+		    spaces->net_ns == current->nsproxy->net_ns ||
+		    spaces->mnt_ns != current->nsproxy->mnt_ns)
+			continue;
+		get_nsproxy(spaces);
+		switch_task_namespaces(current, spaces);
+		lane->own_rights = true;
+		return;
+	}
+}
+
 static int lane_main(void *data)
 {
 	struct usrcall_lane *lane = data;
@@ -313,6 +336,8 @@ static int lane_main(void *data)
 	s64 result;
 
 	current->thread.usrcall = lane;
+	if (session->shared)
+		follow_client(lane);
 	list_add_tail(&lane->list, &usrcall_lanes);
 	session->stats->lanes++;
 	shared_store(lane->control->attached, 1);

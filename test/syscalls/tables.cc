@@ -5,6 +5,7 @@
 
 #include <linux/close_range.h>
 #include <linux/sched.h>
+#include <net/if.h>
 #include <sched.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
@@ -61,6 +62,37 @@ TEST(own_table_beside_the_others) {
   EXPECT(pair_works(second));
   close_pair(second);
   close_pair(pair);
+}
+
+// A network namespace is its process's alone, whoever shares the table with it.
+TEST(network_of_one_process) {
+  const auto links = [] {
+    struct if_nameindex* names = if_nameindex();
+    int count = 0;
+    while (names && names[count].if_index) count++;
+    if_freenameindex(names);
+    return count;
+  };
+  const int before = links();
+  int done[2], go_on[2];
+  OK(pipe(done));
+  OK(pipe(go_on));
+  auto body = [&] {
+    char byte = 0;
+    links();  // by the device, before
+    OK(unshare(CLONE_NEWNET));
+    const int mine = links();
+    std::thread([&] { EXPECT_EQ(links(), mine); }).join();
+    EXPECT_EQ(write(done[1], "d", 1), 1);
+    EXPECT_EQ(read(go_on[0], &byte, 1), 1);
+  };
+  const pid_t pid = sharing_child(0, body);
+  char byte = 0;
+  EXPECT_EQ(read(done[0], &byte, 1), 1);
+  EXPECT_EQ(links(), before);
+  std::thread([&] { EXPECT_EQ(links(), before); }).join();
+  EXPECT_EQ(write(go_on[1], "g", 1), 1);
+  EXPECT_EXIT(pid, 0);
 }
 
 TEST(thread_made_with_its_own_table) {
