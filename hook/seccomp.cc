@@ -70,7 +70,7 @@ void took_hold(ThreadState* ts, Filter* filter, bool all_threads) {
   const Filter* const kept = keep(filter);
   ts->filters = kept;
   for (ThreadState* t = all_threads ? first_thread() : nullptr; t; t = t->next) {
-    if (t->process == ts->process && !t->exiting) t->filters = kept;
+    if (t->group == ts->group && !t->exiting) t->filters = kept;
   }
   unlock(filter_lock);
   settings.patch = settings.links = false;  // which open files; patching changes memory, too
@@ -241,7 +241,7 @@ const Filter* load_filters(int fd) {
 void end_strict(ThreadState* ts) {
   u32 threads = 0;
   for (const ThreadState* t = first_thread(); t; t = t->next)
-    threads += !t->exiting && t->process->children == ts->process->children;
+    threads += !t->exiting && t->group == ts->group;
   constexpr u64 kSigKill = 9;
   if (threads == 1) {
     raw(nr::kTgkill, static_cast<u64>(raw(nr::kGetpid)), static_cast<u64>(raw(nr::kGettid)),

@@ -49,6 +49,7 @@ void reset(ThreadState* ts, Process* process) {
   ts->copy_buffer = copy_buffer;
   ts->stack = base + kStackBytes;
   ts->process = process;
+  ts->group = process->children;
   ts->bell = -1;
 }
 

@@ -37,6 +37,7 @@ struct ThreadState {
   ThreadState* twin;  // 168: next state with the same %fs base (clone with CLONE_VM and no new TLS)
   u32 tid;            // 176: tells twins apart; 0 until there are any
   Process* process;   // 184
+  const void* group;  // equal for threads of one process, though a Process be theirs alone
   u32 restartable;    // all deferred signals' handlers have SA_RESTART
   u32 exiting;        // free for reuse once in_hook is 0
   u64 fs_base;        // key in the thread table

@@ -141,6 +141,27 @@ TEST(all_threads_at_once) {
   EXPECT_EXIT(pid, 0);
 }
 
+// Also those that have left the others' descriptor table.
+TEST(all_threads_with_tables_of_their_own) {
+  pid_t pid = child([] {
+    std::atomic<int> step{0};
+    Pair pair = udp_pair();
+    std::thread other([&] {
+      OK(unshare(CLONE_FILES));
+      EXPECT(pair_works(pair));
+      step = 1;
+      while (step != 2) sleep_ms(1);
+      EXPECT_ERR(send(pair.a, "x", 1, 0), EDOM);
+    });
+    while (step != 1) sleep_ms(1);
+    OK(install({{SYS_sendto, errno_action(EDOM)}}, SECCOMP_RET_ALLOW, false,
+               SECCOMP_FILTER_FLAG_TSYNC));
+    step = 2;
+    other.join();
+  });
+  EXPECT_EXIT(pid, 0);
+}
+
 // Also of the calls that the device executes.
 TEST(judges_sockets) {
   pid_t pid = child([] {
