@@ -109,6 +109,7 @@ void begin_child(ThreadState* ts, void* table, bool company, bool same_table) {
     process->unsettled = company;
   }
   forget_other_threads(ts, same_table);
+  ts->trace_me = false;
   set_main_process(process);
   process->threads = 0;
   process->shares_memory = false;

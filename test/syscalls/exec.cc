@@ -485,6 +485,16 @@ TEST(traced_children) {
   });
   expect_stop(pid, SIGSTOP);
   EXPECT_EXIT(pid, 5);
+  // Its own children are not traced.
+  pid = child([&] {
+    EXPECT_EQ(ptrace(PTRACE_TRACEME, 0, 0, 0), 0);
+    sigset_t no_stop;
+    sigemptyset(&no_stop);
+    sigaddset(&no_stop, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &no_stop, nullptr);
+    EXPECT_EXIT(child([] { execl("/bin/sh", "sh", "-c", "exit 7", nullptr); }), 7);
+  });
+  EXPECT_EXIT(pid, 0);
   // A fault is seen where it happens, before any handler.
   pid = child([&] {
     EXPECT_EQ(ptrace(PTRACE_TRACEME, 0, 0, 0), 0);
