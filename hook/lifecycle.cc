@@ -196,10 +196,6 @@ long clone_sharing(ThreadState* ts, const Request& request) {
   child->frame = ts->frame;
   child->frame.rax = 0;
   child->hidden_mask = ts->hidden_mask;
-  child->deferred =
-      ts->deferred;  // if so, it inherits the mask of that state, and leaves by the window too
-  child->window_mask = ts->window_mask;
-  child->resume_mask = ts->resume_mask;
   inherit_filters(child, ts);
   child->in_hook = kInside;
   const bool vfork = a.flags & kCloneVfork;
@@ -216,22 +212,20 @@ long clone_sharing(ThreadState* ts, const Request& request) {
   else if (!vfork)
     add_twin(ts, child);
   if (!vfork) expect_other_threads(true);
-  // A signal to the parent, as its child's exec, must not find the child's state in its place: none
-  // comes before that is over. The child leaves as if one had been deferred, with the right mask.
-  const bool blocks = takes_place && !ts->deferred;
-  u64 mask = 0;
+  // No signal comes to the parent until it has its child: it would be deferred, and the mask of
+  // that state be the child's; and a signal as a vfork's child executes would find that one's state
+  // in the parent's place. The child leaves as if one had been deferred, with the right mask.
   constexpr u64 kSetmask = 2;
-  if (blocks) {
-    const u64 all = ~kSynchronous;
-    raw(nr::kRtSigprocmask, kSetmask, ptr(&all), ptr(&mask), 8);
-    child->deferred = 1;
-    child->window_mask = child->resume_mask = mask;
-    child->restartable = 1;
-  }
+  const u64 all = ~kSynchronous;
+  u64 mask = 0;
+  raw(nr::kRtSigprocmask, kSetmask, ptr(&all), ptr(&mask), 8);
+  if (ts->deferred) mask = ts->resume_mask;
+  child->deferred = child->restartable = 1;
+  child->window_mask = child->resume_mask = mask;
   const long pid = kernel_clone(request, stack, true);
   // The parent. With CLONE_VFORK the child has exec'ed or exited by now.
   if (takes_place) replace_thread(ts->fs_base, ts);
-  if (blocks) raw(nr::kRtSigprocmask, kSetmask, ptr(&mask), 0, 8);
+  if (!ts->deferred) raw(nr::kRtSigprocmask, kSetmask, ptr(&mask), 0, 8);
   if (is_error(pid) || vfork) {
     child->in_hook = kOutside;
     if (takes_place) child->fs_base = 0;

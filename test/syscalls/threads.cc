@@ -408,3 +408,39 @@ TEST(first_thread_ends) {
   EXPECT_EQ(byte, 'm');
   EXPECT_EXIT(pid, 6);
 }
+
+// Who is made while signals come does not inherit the mask of those that take them.
+TEST(masks_of_children_made_under_signals) {
+  on_signal(SIGUSR1, [](int) {}, SA_RESTART);
+  std::atomic<bool> done{false};
+  const pid_t pid = getpid(), tid = static_cast<pid_t>(syscall(SYS_gettid));
+  std::thread sender([&] {
+    for (long spin = 0; !done; spin++) {
+      syscall(SYS_tgkill, pid, tid, SIGUSR1);
+      for (long i = 0; i < spin % 64 * 64; i++) asm volatile("pause");
+    }
+  });
+  static volatile int blocked;
+  blocked = 0;
+  auto look = [](void*) {
+    sigset_t mask;
+    sigprocmask(SIG_SETMASK, nullptr, &mask);
+    if (sigismember(&mask, SIGTERM)) blocked = blocked + 1;
+    return 0;
+  };
+  alignas(16) static char stack[65536];
+  for (int i = 0; i < 1500; i++) {
+    const pid_t made = OK(clone(look, stack + sizeof stack, CLONE_VM | SIGCHLD, nullptr));
+    EXPECT_EXIT(made, 0);
+    const pid_t forked = vfork();
+    if (forked == 0) {
+      look(nullptr);
+      _exit(0);
+    }
+    EXPECT_EXIT(forked, 0);
+  }
+  done = true;
+  sender.join();
+  EXPECT_EQ(blocked, 0);
+  signal(SIGUSR1, SIG_DFL);
+}
