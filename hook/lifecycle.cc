@@ -192,7 +192,16 @@ long clone_sharing(ThreadState* ts, const Request& request) {
   ThreadState* child = same_process && !same_fs_base ? inherit_thread(a.tls, process) : nullptr;
   if (child && child->has_lane && !lane_has_rights(child)) release_lane(child);
   if (!child) child = make_thread(child_process);
-  if (!child) return err::kNoMem;
+  const auto give_up = [&](long error) {
+    if (!same_process) {
+      finish_fork_in_parent(process, session);
+      free_process(child_process);
+    } else if (process->threads) {
+      __atomic_fetch_sub(&process->threads, 1u, __ATOMIC_RELAXED);
+    }
+    return error;
+  };
+  if (!child) return give_up(err::kNoMem);
   child->frame = ts->frame;
   child->frame.rax = 0;
   child->hidden_mask = ts->hidden_mask;
@@ -203,9 +212,9 @@ long clone_sharing(ThreadState* ts, const Request& request) {
   child->suspended = takes_place ? ts : nullptr;
   child->clear_handlers = a.flags & kCloneClearSighand;
   if (!user_write(stack - 136, &child, 8)) {
+    child->in_hook = kOutside;
     leave_thread(child);
-    finish_fork_in_parent(process, session);
-    return err::kFault;
+    return give_up(err::kFault);
   }
   if (!same_fs_base)
     enter_thread(child, a.tls);
@@ -232,11 +241,10 @@ long clone_sharing(ThreadState* ts, const Request& request) {
     if (child->process != child_process) discard_process(child->process);  // it left our table
     leave_thread(child);
   }
-  if (is_error(pid) && process->threads && same_process)
-    __atomic_fetch_sub(&process->threads, 1u, __ATOMIC_RELAXED);
-  if (!thread && (session.present || same_table) && !is_error(pid)) remember_child(process, pid);
+  if (is_error(pid)) return give_up(pid);
+  if (!thread && (session.present || same_table)) remember_child(process, pid);
   if (!same_process) {
-    if (is_error(pid) || vfork) {
+    if (vfork) {
       finish_fork_in_parent(process, session);
       free_process(child_process);
     } else if (session.present) {  // it runs on in our memory: only the descriptor is ours to close
