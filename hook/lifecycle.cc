@@ -462,7 +462,7 @@ long do_mirror(ThreadState* ts, const abi::Row& row) {
   if (is_error(result) || ts->process->session().status != SessionStatus::kLive) return result;
   if (gives_up && row.nr != nr::kPrctl) {
     ts->process->rights_changed = true;
-    __atomic_fetch_add(&ts->process->table()->rights_turn, u8{1}, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&ts->process->table()->rights_turn, 1u, __ATOMIC_RELAXED);
   }
   // capset names the client's thread, which the device does not know: there it is the lane's own.
   struct {

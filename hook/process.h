@@ -82,8 +82,8 @@ struct Table {
   u32 clients;         // processes that have joined the first one, ever
   bool shared;         // … and the device knows that there are some
   bool mapped;         // this is shared memory
-  u8 rights_turn;      // counts changes of credentials …
-  u8 lane_rights[abi::kMaxLanes];  // … and says after which of them a lane was made
+  u32 rights_turn;     // counts changes of credentials …
+  u32 lane_rights[abi::kMaxLanes];  // … and says after which of them a lane was made
   Session session;
 };
 inline constexpr u64 kTableHead = 4096;

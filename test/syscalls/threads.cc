@@ -444,3 +444,21 @@ TEST(masks_of_children_made_under_signals) {
   EXPECT_EQ(blocked, 0);
   signal(SIGUSR1, SIG_DFL);
 }
+
+// A lane that was made with other rights is never taken for one that has the thread's, however
+// often they have changed.
+TEST(rights_after_256_changes) {
+  pid_t pid = child([] {
+    OK(fcntl(udp_pair().a, F_GETFL));
+    std::thread([] { OK(close(OK(socket(AF_INET, SOCK_RAW, IPPROTO_ICMP)))); }).join();
+    auto become = [](long user) { OK(syscall(SYS_setresuid, -1, user, -1)); };
+    for (int i = 0; i < 127; i++) {
+      become(1000);
+      become(0);
+    }
+    OK(syscall(SYS_setgroups, 0, nullptr));
+    become(1000);
+    std::thread([] { EXPECT_ERR(socket(AF_INET, SOCK_RAW, IPPROTO_ICMP), EPERM); }).join();
+  });
+  EXPECT_EXIT(pid, 0);
+}
