@@ -319,7 +319,7 @@ long ready(ThreadState* ts) {
   if (connected) follow_umask(ts);
   if (fresh) ts->process->table()->lane_rights[ts->lane_index] = ts->process->table()->rights_turn;
   if (!lane_has_rights(ts)) follow_rights(ts);
-  if (ts->process->unsettled) settle_table(ts);
+  if (__atomic_load_n(&ts->process->unsettled, __ATOMIC_ACQUIRE)) settle_table(ts);
   return 0;
 }
 

@@ -84,17 +84,20 @@ long own_table(ThreadState* ts, u64 unshare_flags) {
 
 void settle_table(ThreadState* ts) {
   Process* const process = ts->process;
-  process->unsettled = false;
-  u8* const bitmap = static_cast<u8*>(map_pages(abi::kMaxFd / 8));
-  if (!bitmap) return;
-  const long bytes = offload_op(ts, abi::Op::kListFds, ptr(bitmap), abi::kMaxFd / 8, -1, kNoCancel);
+  // Another thread that is here for its first call waits: what it opened now would be closed.
+  lock_table(process->table(), process->table()->fork_lock);
+  u8* const bitmap = process->unsettled ? static_cast<u8*>(map_pages(abi::kMaxFd / 8)) : nullptr;
+  const long bytes =
+      bitmap ? offload_op(ts, abi::Op::kListFds, ptr(bitmap), abi::kMaxFd / 8, -1, kNoCancel) : 0;
   for (u64 fd = 0; bytes > 0 && fd < static_cast<u64>(bytes) * 8; fd++) {
     if (!(bitmap[fd / 8] & (1 << fd % 8)) || (process->flags(fd) & (kOffloaded | kCompanion)))
       continue;
     const u64 args[6] = {fd};
     offload(ts, *abi::find_row(nr::kClose), args, -1, 0, kNoCancel);
   }
-  unmap_pages(bitmap, abi::kMaxFd / 8);
+  if (bitmap) unmap_pages(bitmap, abi::kMaxFd / 8);
+  __atomic_store_n(&process->unsettled, false, __ATOMIC_RELEASE);
+  unlock(process->table()->fork_lock);
 }
 
 void leave_process(ThreadState* ts) {
