@@ -555,6 +555,7 @@ extern "C" __attribute__((visibility("hidden"))) void mino_child_start(
   if (ts->suspended) replace_thread(ts->suspended->fs_base, ts);
   if (ts->process->shares_memory && !ts->process->started) {
     ts->process->started = true;
+    if (ts->process->unsettled && ts->suspended) forget_closed(ts->process, ts->suspended->process);
     if (ts->process->joins) join_session(ts->process);
     ForkedSession session{ts->process->newborn, ts->process->birth};
     if (!ts->process->joins) finish_fork_in_child(ts, session);

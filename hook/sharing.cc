@@ -76,10 +76,20 @@ long own_table(ThreadState* ts, u64 unshare_flags) {
     own->threads = 1;
   }
   close_foreign_bells(ts, own);
+  forget_closed(own, before);
   leave_process(ts);
   ts->process = own;
   finish_fork_in_child(ts, session);
   return result;
+}
+
+void forget_closed(Process* copy, const Process* original) {
+  constexpr u64 kFGetFd = 1;
+  for (u64 fd = 0; fd < copy->table()->fd_limit; fd++) {
+    const u8 flags = copy->fds[fd];
+    if (!flags || (flags & kPrivate) || flags == original->flags(fd)) continue;
+    if (is_error(raw(nr::kFcntl, fd, kFGetFd))) copy->set_flags(fd, 0);
+  }
 }
 
 void settle_table(ThreadState* ts) {

@@ -38,6 +38,10 @@ void lock_table(const Table* table, u32& word);
 // device's, before a new file wants its number.
 void settle_table(ThreadState* ts);
 
+// What other threads closed on the host between the copy of its flags and the copy of the table:
+// else the next file at such a number would be taken for the device's.
+void forget_closed(Process* copy, const Process* original);
+
 // A thread of a table that was split ends: the last one leaves nothing behind.
 void leave_process(ThreadState* ts);
 void discard_process(Process* process);  // with its session's memory
