@@ -27,8 +27,10 @@ namespace {
 constexpr u64 kAdd = 1, kDel = 2, kMod = 3;
 constexpr u32 kEpollIn = 1, kOneshot = 1u << 30;
 
-u64 kick_value(const ThreadState* ts) {
-  return ptr(&ts->process->table()->kick_fd);
+// The same for all tables: a set may be in several, with a waiter in each.
+u64 kick_value() {
+  static constexpr u8 kMark = 0;
+  return ptr(&kMark);
 }
 
 u16 waiters(const Process* process, u64 epfd) {
@@ -44,7 +46,7 @@ void arm_kick(ThreadState* ts, u64 epfd) {
     if (!is_error(fd)) table->kick_fd = make_private(ts->process, static_cast<int>(fd));
   }
   unlock(table->kick_lock);
-  EpollEvent event{kEpollIn | kOneshot, kick_value(ts)};
+  EpollEvent event{kEpollIn | kOneshot, kick_value()};
   if (raw(nr::kEpollCtl, epfd, kAdd, static_cast<u64>(table->kick_fd), ptr(&event)) ==
       err::kExist) {
     raw(nr::kEpollCtl, epfd, kMod, static_cast<u64>(table->kick_fd), ptr(&event));
@@ -89,18 +91,16 @@ long host_events(ThreadState* ts, u64 epfd, u64 events, u64 max, bool rearm, lon
   (void)max;
   if (got <= 0) return got;
   EpollEvent event;
+  long kept = 0;
   for (long i = 0; i < got; i++) {
     const u64 at = events + static_cast<u64>(i) * sizeof event;
     if (!user_read(at, &event, sizeof event)) return err::kFault;
-    if (event.data != kick_value(ts)) continue;
-    for (long k = i + 1; k < got; k++) {
-      user_read(events + static_cast<u64>(k) * sizeof event, &event, sizeof event);
-      user_write(events + static_cast<u64>(k - 1) * sizeof event, &event, sizeof event);
-    }
-    if (rearm && waiters(ts->process, epfd)) arm_kick(ts, epfd);
-    return got - 1;
+    if (event.data == kick_value()) continue;
+    if (kept != i) user_write(events + static_cast<u64>(kept) * sizeof event, &event, sizeof event);
+    kept++;
   }
-  return got;
+  if (kept != got && rearm && waiters(ts->process, epfd)) arm_kick(ts, epfd);
+  return kept;
 }
 
 // A nested set may be ready on both sides: one registration, one event. Answers how many host

@@ -8,6 +8,7 @@
 #include <net/if.h>
 #include <sched.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/syscall.h>
 
 #include "children.h"
@@ -397,4 +398,27 @@ TEST(many_that_share_descriptors) {
     EXPECT_EXIT(pid, 0);
     EXPECT_EQ(close(got), 0);
   }
+}
+
+// A set that two tables have, with a waiter in each: no event comes of adding what is quiet.
+TEST(one_epoll_set_in_two_tables) {
+  int set = OK(epoll_create1(EPOLL_CLOEXEC)), local = OK(eventfd(0, EFD_CLOEXEC));
+  epoll_event event = {EPOLLIN, {.u64 = 1}};
+  EXPECT_EQ(epoll_ctl(set, EPOLL_CTL_ADD, local, &event), 0);
+  int udp = bound(SOCK_DGRAM, loopback());
+  auto wait_in_vain = [set] {
+    epoll_event got;
+    EXPECT_EQ(epoll_wait(set, &got, 1, 600), 0);
+  };
+  std::thread first(wait_in_vain);
+  sleep_ms(100);
+  std::thread second([&] {
+    OK(unshare(CLONE_FILES));
+    wait_in_vain();
+  });
+  sleep_ms(100);
+  EXPECT_EQ(epoll_ctl(set, EPOLL_CTL_ADD, udp, &event), 0);
+  first.join();
+  second.join();
+  for (int fd : {udp, local, set}) EXPECT_EQ(close(fd), 0);
 }
