@@ -383,11 +383,14 @@ mino_window_end:
         mov     %rax, TS_WINDOW_MASK(%rbx)
         jmp     .Lopen_mask
 
+        // Free for reuse from the exchange on, if nothing is deferred: both words at once, and no look afterwards.
 .Lexit_last:
         mov     F_RIP(%r11), %r8
-        movl    $0, TS_IN_HOOK(%r11)
-        cmpl    $0, TS_DEFERRED(%r11)
+        mov     $1, %eax                // inside the hook, nothing deferred
+        xor     %ecx, %ecx
+        lock cmpxchg %rcx, TS_IN_HOOK(%r11)
         jne     .Lstart_over
+        mov     $NR_EXIT, %eax
         syscall
         jmp     *%r8                    // a seccomp filter refused
         .globl mino_exit_end
