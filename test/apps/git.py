@@ -7,26 +7,17 @@ pipes; over ssh one of them is ssh itself, over http it is git-remote-http and, 
 CGI program.
 """
 
-import os
 import signal
 
 import harness
 from harness import check, check_equal, content
+from ssh_server import SshServer
 
 SERVER = """
 import http.server, sys
 class Handler(http.server.CGIHTTPRequestHandler):
     cgi_directories = ["/git"]
 http.server.ThreadingHTTPServer(("0.0.0.0", int(sys.argv[1])), Handler).serve_forever()
-"""
-SSHD = """
-Port {port}
-HostKey {folder}/host
-AuthorizedKeysFile {folder}/user.pub
-PidFile none
-PermitRootLogin yes
-StrictModes no
-UsePAM no
 """
 FILES = 60
 
@@ -99,23 +90,14 @@ def over_http(t, repository):
 
 
 def over_ssh(t, repository):
-    folder, port = t.scratch / "ssh", t.port()
-    folder.mkdir(mode=0o700)
-    for key in ("host", "user"):
-        t.host("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / key).ok()
-    (folder / "config").write_text(SSHD.format(port=port, folder=folder))
-    os.makedirs("/run/sshd", exist_ok=True)
-    server = t.run_offloaded("/usr/sbin/sshd", "-D", "-e", "-f", folder / "config",
-                             env={"GIT_CONFIG_GLOBAL": repository.env["GIT_CONFIG_GLOBAL"]})
-    t.wait_on_device(port)
+    server = SshServer(t, {"GIT_CONFIG_GLOBAL": repository.env["GIT_CONFIG_GLOBAL"]})
     t.host("chown", "-R", "root", repository.bare).ok()
-    ssh = (f"ssh -p {port} -i {folder}/user -F none -o BatchMode=yes -o StrictHostKeyChecking=no "
-           f"-o UserKnownHostsFile={folder}/known")
+    ssh = " ".join(map(str, ["ssh", *server.options("-p", server.port)]))
     for runner, address, label in ((t.host, t.device_address(), "ssh-from-host"),
                                    (t.offloaded, "127.0.0.1", "ssh-on-device")):
         clone_and_push(t, repository, runner, f"ssh://root@{address}{repository.bare}", label,
                        {"GIT_SSH_COMMAND": ssh})
-    check_equal(server.stop(signal.SIGTERM), 0, "exit status of sshd")
+    check_equal(server.process.stop(signal.SIGTERM), 0, "exit status of sshd")
 
 
 def main(t):

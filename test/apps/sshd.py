@@ -6,44 +6,12 @@ Run by ctest as apps.sshd; see harness.py for the arguments. The server forks, e
 inherited descriptors, and puts the process that speaks with strangers under a seccomp filter.
 """
 
-import os
 import re
 import signal
 
 import harness
 from harness import check, check_equal, content, sha256, wait_for
-
-CONFIG = """
-Port {port}
-HostKey {folder}/host
-AuthorizedKeysFile {folder}/user.pub
-PidFile none
-PermitRootLogin yes
-StrictModes no
-UsePAM no
-Subsystem sftp internal-sftp
-"""
-
-
-class Server:
-    def __init__(self, t):
-        self.t, self.port, self.folder = t, t.port(), t.scratch / "ssh"
-        self.folder.mkdir(mode=0o700)
-        for key in ("host", "user"):
-            t.host("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.folder / key).ok()
-        (self.folder / "config").write_text(CONFIG.format(port=self.port, folder=self.folder))
-        os.makedirs("/run/sshd", exist_ok=True)
-        self.process = t.run_offloaded("/usr/sbin/sshd", "-D", "-e", "-f", self.folder / "config")
-        t.wait_on_device(self.port)
-
-    def options(self, *more):
-        return ["-i", self.folder / "user", "-F", "none", "-o", "BatchMode=yes", "-o",
-                "StrictHostKeyChecking=no", "-o", f"UserKnownHostsFile={self.folder}/known", *more]
-
-    def ssh(self, runner, address, *command, port=None, options=()):
-        return runner("ssh", *self.options("-p", port or self.port, *options), f"root@{address}",
-                      *command)
-
+from ssh_server import SshServer
 
 def commands(t, server):
     """What a login runs is offloaded, too."""
@@ -93,7 +61,7 @@ def master(t, server):
 
 
 def main(t):
-    server = Server(t)
+    server = SshServer(t)
     commands(t, server)
     files(t, server)
     master(t, server)
