@@ -112,3 +112,16 @@ inline void alarm_every(long ms) {
   timer.it_interval = timer.it_value;
   OK(setitimer(ITIMER_REAL, &timer, nullptr));
 }
+
+// One end of a connection answers a byte with the next one; the other asks whether it does.
+inline void echo_once(int fd) {
+  char byte = 0;
+  EXPECT_EQ(read(fd, &byte, 1), 1);
+  byte++;
+  EXPECT_EQ(write(fd, &byte, 1), 1);
+}
+
+inline bool echoes(int fd) {
+  char byte = 'k';
+  return write(fd, &byte, 1) == 1 && read(fd, &byte, 1) == 1 && byte == 'l';
+}

@@ -27,11 +27,6 @@ namespace {
 
 constexpr const char* kSelf = "/proc/self/exe";
 
-bool echoes(int fd) {
-  char byte = 'k';
-  return write(fd, &byte, 1) == 1 && read(fd, &byte, 1) == 1 && byte == 'l';
-}
-
 // argv for `@helper fd…`; lives as long as the process.
 char** arguments(const char* helper, std::initializer_list<int> fds = {}) {
   auto* words = new std::vector<std::string>{"exec", std::string("@") + helper};

@@ -60,18 +60,6 @@ Pair unix_pair(int type = SOCK_STREAM) {
   return {fds[0], fds[1]};
 }
 
-bool echoes(int fd) {
-  char byte = 'k';
-  return write(fd, &byte, 1) == 1 && read(fd, &byte, 1) == 1 && byte == 'l';
-}
-
-void echo_once(int fd) {
-  char byte = 0;
-  EXPECT_EQ(read(fd, &byte, 1), 1);
-  byte++;
-  EXPECT_EQ(write(fd, &byte, 1), 1);
-}
-
 }  // namespace
 
 // Receives one descriptor through argv[2] and echoes on it.

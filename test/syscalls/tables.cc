@@ -16,18 +16,6 @@
 
 namespace {
 
-void echo_once(int fd) {
-  char byte = 0;
-  EXPECT_EQ(read(fd, &byte, 1), 1);
-  byte++;
-  EXPECT_EQ(write(fd, &byte, 1), 1);
-}
-
-bool echoes(int fd) {
-  char byte = 'k';
-  return write(fd, &byte, 1) == 1 && read(fd, &byte, 1) == 1 && byte == 'l';
-}
-
 // A process that shares the descriptor table, and what else the flags say.
 template <class Body>
 pid_t sharing_child(int flags, Body& body) {
