@@ -8,6 +8,7 @@ role. A plain program cannot use the device's sockets: it must get an error, nev
 
 import array
 import errno
+import fcntl
 import json
 import os
 import socket
@@ -120,7 +121,43 @@ def passed(t, giver, taker):
 WORKS = {"peer": "'127.0.0.1'", "write": "17"}
 
 
+ACTIVATED = """
+import os, socket
+assert os.environ["LISTEN_PID"] == str(os.getpid())
+for number in range(int(os.environ["LISTEN_FDS"])):
+    listener = socket.socket(fileno=3 + number)
+    connection, _ = listener.accept()
+    connection.sendall(b"%d " % number + connection.recv(100))
+    connection.close()
+"""
+
+
+def activate(first, second, *before):
+    """Listens on two ports and executes a server for them, as systemd does (sd_listen_fds(3))."""
+    listeners = [socket.create_server(("0.0.0.0", int(port))) for port in (first, second)]
+    copies = [os.dup(listener.fileno()) for listener in listeners]
+    for number, copy in enumerate(copies):
+        high = fcntl.fcntl(copy, fcntl.F_DUPFD_CLOEXEC, 50)
+        os.dup2(high, 3 + number, inheritable=True)
+    os.environ.update(LISTEN_FDS="2", LISTEN_PID=str(os.getpid()))
+    command = [*before, harness.PYTHON, "-c", ACTIVATED]
+    os.execvp(command[0], command)
+
+
+def activated(t, *before):
+    ports = t.port(), t.port()
+    process = t.run_offloaded(*t.role("activate", *ports, *before))
+    for number, port in enumerate(ports):
+        t.wait_on_device(port)
+        with socket.create_connection((t.device_address(), port), 10) as connection:
+            connection.sendall(b"hello")
+            check_equal(connection.recv(100), b"%d hello" % number, f"inherited socket {number}, by way of {before}")
+    check_equal(process.wait(10), 0, f"exit status of the activated server:\n{process.log()}")
+
+
 def main(t):
+    activated(t)
+    activated(t, "setpriv", "--reuid", "nobody", "--clear-groups", "--")  # as sudo and runuser do
     arrived, tried = passed(t, t.run_offloaded, t.run_offloaded)
     check_equal(tried, WORKS, "a socket of the device's, passed under mino")
     check_equal(arrived["arrived"][:17], "from the receiver", "what came through it")
@@ -135,4 +172,4 @@ def main(t):
 
 
 if __name__ == "__main__":
-    harness.run(main, roles={"give": give, "leave": leave, "relay": relay, "take": take})
+    harness.run(main, roles={"activate": activate, "give": give, "leave": leave, "relay": relay, "take": take})
