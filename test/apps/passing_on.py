@@ -26,11 +26,15 @@ def attempt(action):
         return errno.errorcode[error.errno]
 
 
+def connection_to_itself(port):
+    with socket.create_server(("127.0.0.1", int(port))) as listener:
+        client = socket.create_connection(listener.getsockname())
+        return client, listener.accept()[0]
+
+
 def give(path, port):
     """Listens, connects to itself, and passes the connection over the socket of that name."""
-    listener = socket.create_server(("127.0.0.1", int(port)))
-    client = socket.create_connection(listener.getsockname())
-    server, _ = listener.accept()
+    client, server = connection_to_itself(port)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
         channel.connect(path)
         channel.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
@@ -79,9 +83,7 @@ def relay(path, *receivers):
 
 def leave(path, port):
     """Passes its only descriptor of a connection, and waits for the connection's end."""
-    listener = socket.create_server(("127.0.0.1", int(port)))
-    client = socket.create_connection(listener.getsockname())
-    server, _ = listener.accept()
+    client, server = connection_to_itself(port)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
         channel.connect(path)
         socket.send_fds(channel, [b"x"], [server.fileno()])
