@@ -3,12 +3,13 @@
 // MINO_RUN in and out. Its form (written by cli/run, read here):
 //   v=1;sock=PATH;hook=auto|patch|sud|preload;windows=0|1;arena=N;trace=FD;families=2,10;netlinks=0,4;paths=A:B;orig=0|1;instance=N;netns=0|1;load=0|1
 //   and, added by the hook itself across exec:  ;s=FD;p=FD, ;l=0 (links are not followed), and
-//   under a seccomp filter ;r=ADDRESS;f=FD; and last, where this library is executed in a program's
-//   place: ;x=PATH
+//   under a seccomp filter ;r=ADDRESS;f=FD; ;k=SITES (hook/warm.h); and last, where this library is
+//   executed in a program's place: ;x=PATH
 #include "hook/environment.h"
 
 #include <initializer_list>
 
+#include "hook/patch.h"
 #include "hook/user.h"
 
 namespace mino::hook {
@@ -143,6 +144,8 @@ bool read_environment(char** envp, Inherited& inherited) {
           own = true, inherited.placeholder = static_cast<int>(parse_number(number));
         else if (is("r"))
           own = true, settings.home = parse_number(number);
+        else if (is("k"))
+          own = true, parse_warm_sites(number, warm);
         else if (is("f"))
           own = true, inherited.filters = static_cast<int>(parse_number(number));
       }
@@ -182,7 +185,7 @@ ExecEnvironment::ExecEnvironment(Process* process, u64 envp, const ProgramFile* 
   const u64 count = count_pointers(envp);
   const u64 argc = file && file->script ? count_pointers(argv) : 0;
   if (count == ~0ull || argc == ~0ull) return;
-  constexpr u64 kTextBytes = sizeof settings.variable + sizeof settings.library +
+  constexpr u64 kTextBytes = sizeof settings.variable + sizeof settings.library + kWarmTextBytes +
                              2 * sizeof(ProgramFile) + kMaxProgramPath + 8192;
   bytes_ = ((count + 3 + argc + 4) * 8 + kTextBytes + 4095) & ~4095ull;
   table_ = static_cast<u64*>(map_pages(bytes_));
@@ -248,6 +251,7 @@ ExecEnvironment::ExecEnvironment(Process* process, u64 envp, const ProgramFile* 
     text = print_number(print(text, ";f="), static_cast<u64>(filters));
   }
   if (!settings.links) text = print(text, ";l=0");
+  if (warm.count) text = print_warm_sites(print(text, ";k="), warm);
   if (file) text = print(print(text, ";x="), file->path);
   *text = 0;
   table_[used] = 0;

@@ -90,14 +90,14 @@ bool prepare_to_hold(char** envp, bool reachable) {
 
 namespace {
 
-// Patching opens a file and changes memory, which a seccomp filter may not allow.
+// Patching looks at a file and changes memory, which a seccomp filter may not allow.
 bool may_patch() {
   const ThreadState* ts = this_thread();
-  return !ts->filters || (filters_allow_own(ts, nr::kOpenat, kFdCwd) &&
-                          filters_allow_own(ts, nr::kMprotect, base(), 4096, 7) &&
-                          filters_allow_own(ts, nr::kMprotect, base(), 4096, 5) &&
-                          filters_allow_own(ts, nr::kMprotect, base(), 4096, 3) &&
-                          filters_allow_own(ts, nr::kMprotect, base(), 4096, 1));
+  return !ts->filters ||
+         (filters_allow_own(ts, nr::kOpenat, kFdCwd) && filters_allow_own(ts, nr::kIoctl) &&
+          filters_allow_own(ts, nr::kMmap, base(), 4096, 3) &&
+          filters_allow_own(ts, nr::kMprotect, base(), 4096, 7) &&
+          filters_allow_own(ts, nr::kMprotect, base(), 4096, 5));
 }
 
 }  // namespace

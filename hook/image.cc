@@ -7,6 +7,7 @@
 #include <initializer_list>
 
 #include "hook/user.h"
+#include "hook/warm.h"
 
 namespace mino::hook {
 
@@ -162,17 +163,17 @@ bool Image::scan_maps(u64 from, u64 containing) {
 bool Image::next_executable(u64 from) {
   return scan_maps(from, 0);
 }
-bool Image::find(u64 address) {
+bool Image::find(u64 address, u8* build_id) {
   const long fd = raw(nr::kOpenat, kFdCwd, ptr("/proc/self/maps"), 0x80000, 0);
   if (is_error(fd)) return false;
   bool answered = true;
-  const bool found = query(static_cast<u64>(fd), address, answered);
+  const bool found = query(static_cast<u64>(fd), address, build_id, answered);
   raw(nr::kClose, static_cast<u64>(fd));
-  return answered ? found : scan_maps(0, address);
+  return answered ? found : !build_id && scan_maps(0, address);
 }
 
 // A tenth of the time of reading text. `answered` is false on kernels before 6.11.
-bool Image::query(u64 fd, u64 address, bool& answered) {
+bool Image::query(u64 fd, u64 address, u8* build_id, bool& answered) {
   struct {  // linux/fs.h, struct procmap_query
     u64 size, flags, address, begin, end, permissions, page_size, offset, inode;
     u32 major, minor, name_bytes, build_id_bytes;
@@ -184,13 +185,18 @@ bool Image::query(u64 fd, u64 address, bool& answered) {
     at = {};
     at.size = sizeof at;
     at.address = where;
+    if (where == address && build_id) {
+      at.build_id_bytes = kBuildIdBytes;
+      at.build_id = ptr(build_id);
+    }
     return raw(nr::kIoctl, fd, kProcmapQuery, ptr(&at));
   };
   const long result = ask(address);
   answered = result == 0 || result == err::kNoEnt;
-  if (result != 0) return false;
+  if (result != 0 || (build_id && at.build_id_bytes != kBuildIdBytes)) return false;
   eh_header_ = nullptr;
   begin_ = file_begin_ = at.begin;
+  offset_ = at.offset;
   end_ = at.end;
   const u64 inode = at.inode, device = u64{at.major} << 32 | at.minor;
   patchable_ = inode != 0 && at.permissions == (kReadable | kExecutable);
@@ -203,7 +209,10 @@ bool Image::query(u64 fd, u64 address, bool& answered) {
   while (ask(file_begin_ - 1) == 0 && same_file()) {
     file_begin_ = at.begin;
     same_mapping = same_mapping && at.permissions == (kReadable | kExecutable);
-    if (same_mapping) begin_ = at.begin;
+    if (same_mapping) {
+      begin_ = at.begin;
+      offset_ = at.offset;
+    }
   }
   while (ask(end_) == 0 && same_file() && at.permissions == (kReadable | kExecutable))
     end_ = at.end;
@@ -297,6 +306,17 @@ bool Image::no_branch_into(u64 from, u64 to) const {
       target = at + 6 + static_cast<u64>(static_cast<i64>(peek<int>(p + 2)));
     }
     if (target >= from && target <= to) return false;
+  }
+  return true;
+}
+
+bool Image::is_padding(u64 at, u64 bytes) const {
+  if (at < begin_ || at >= end_ || end_ - at < bytes) return false;
+  const u8* const end = reinterpret_cast<const u8*>(end_);
+  for (u64 done = 0; done < bytes;) {
+    const u32 n = padding_length(reinterpret_cast<const u8*>(at + done), end);
+    if (n == 0) return false;
+    done += n;
   }
   return true;
 }

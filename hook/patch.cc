@@ -3,8 +3,10 @@
 // The patcher. See hook/patch.h for the two forms and what is proven.
 #include "hook/patch.h"
 
-#include "hook/image.h"
 #include "hook/mem.h"
+#include "hook/site.h"
+#include "hook/user.h"
+#include "hook/warm.h"
 
 extern "C" {
 extern const char __ehdr_start[] __attribute__((visibility("hidden")));
@@ -14,29 +16,40 @@ extern const char mino_entry[] __attribute__((visibility("hidden")));
 namespace mino::hook {
 
 u32 patched_sites;
+WarmSites warm;
 
 namespace {
 
 constexpr u64 kTable = 0x60000;  // its third byte is 06: an invalid instruction in 64-bit mode
-constexpr u32 kSites = 0x10000 / 8;
+constexpr u64 kTableBytes = 0x10000;
+constexpr u32 kSites = kTableBytes / 8;
 constexpr u32 kSlotBytes = 32;
+// Behind the table: a stub, then the slots. Few of their pages are ever touched.
+constexpr u64 kStub = kTable + kTableBytes, kSlots = kStub + kSlotBytes;
+constexpr u64 kLowBytes = (kSlots + kSites * kSlotBytes - kTable + 4095) & ~4095ull;
 constexpr u64 kProtRead = 1, kProtWrite = 2, kProtExec = 4;
 
-u64* table;
+u64* const table = reinterpret_cast<u64*>(kTable);
+u8* const slots = reinterpret_cast<u8*>(kSlots);
+bool prepared;  // table, stub and slots are there, readable and executable
 u8 head_bytes_of[kSites];
-u8* slots;  // kSites * 32 bytes, readable and executable
 volatile u64 site_in_progress;
 u32 patch_lock;
 bool other_threads;
 
 // How often sites have trapped, by a hash of their address.
 constexpr u8 kHot = 6, kNotPatchable = 255;
+constexpr u32 kWarm = 10;  // traps in all, after which the warm sites are patched
+u32 traps;
 struct Trapped {
   u64 site;
   u8 times;
 };
 Trapped trapped[256];
 
+u64 max(u64 a, u64 b) {
+  return a > b ? a : b;
+}
 void put32(u8* to, u32 value) {
   copy(to, &value, 4);
 }
@@ -50,47 +63,51 @@ bool protect(u64 begin, u64 bytes, u64 prot) {
   return raw(nr::kMprotect, page, (begin + bytes - page + 4095) & ~4095ull, prot) == 0;
 }
 
-// Reserves the pointer table; false if low memory is not to be had (then only `sud` can work).
+// Reserves the table and the slots; false if low memory is not to be had (then only `sud` can
+// work).
 bool prepare() {
-  if (slots) return true;
+  if (prepared) return true;
   constexpr u64 kPrivateAnonFixedNoreplace = 0x100022;
-  const long low = raw(nr::kMmap, kTable, 0x10000, kProtRead, kPrivateAnonFixedNoreplace, ~0ull, 0);
-  if (low != static_cast<long>(kTable)) return false;
-  table = reinterpret_cast<u64*>(kTable);
-  constexpr u64 kBytes = kSites * kSlotBytes + 4096;
-  slots = static_cast<u8*>(map_pages(kBytes));
-  if (!slots) return false;
-  u8* stub = slots + kSites * kSlotBytes;  // jmp *0(%rip); address of mino_entry
+  const long low = raw(nr::kMmap, kTable, kLowBytes, kProtRead | kProtWrite,
+                       kPrivateAnonFixedNoreplace, ~0ull, 0);
+  if (low != static_cast<long>(kTable)) {
+    if (!is_error(low)) raw(nr::kMunmap, static_cast<u64>(low), kLowBytes);
+    return false;
+  }
+  u8* stub = reinterpret_cast<u8*>(kStub);  // jmp *0(%rip); address of mino_entry
   stub[0] = 0xff, stub[1] = 0x25;
   put32(stub + 2, 0);
   put64(stub + 6, ptr(mino_entry));
-  if (!protect(ptr(slots), kBytes, kProtRead | kProtExec)) {
-    unmap_pages(slots, kBytes);
-    slots = nullptr;
-    return false;
-  }
-  constexpr u64 kRegisterSyncCore = 64;
-  raw(nr::kMembarrier, kRegisterSyncCore, 0, 0);
-  return true;
+  prepared = protect(kTable, kLowBytes, kProtRead | kProtExec);
+  if (!prepared) raw(nr::kMunmap, kTable, kLowBytes);
+  return prepared;
 }
 
 // While one of these stands, slots can be made. Other threads go on using those there are.
-class Writable {
+class SlotsWritable {
  public:
-  // … in the text from `begin` to `end`.
-  Writable(u64 begin, u64 end) : begin_(begin), bytes_(end - begin) {
-    good_ = protect(ptr(slots), kSites * kSlotBytes, kProtRead | kProtWrite | kProtExec) &&
-            protect(kTable, 0x10000, kProtRead | kProtWrite) &&
-            protect(begin_, bytes_, kProtRead | kProtWrite | kProtExec);
-  }
-  ~Writable() {
-    protect(begin_, bytes_, kProtRead | kProtExec);
-    protect(kTable, 0x10000, kProtRead);
-    protect(ptr(slots), kSites * kSlotBytes, kProtRead | kProtExec);
-  }
+  SlotsWritable() : good_(protect(kTable, kLowBytes, kProtRead | kProtWrite | kProtExec)) {}
+  ~SlotsWritable() { protect(kTable, kLowBytes, kProtRead | kProtExec); }
   bool good() const { return good_; }
 
  private:
+  bool good_;
+};
+
+// … and the text of the image from `begin` to `end` be changed.
+class TextWritable {
+ public:
+  TextWritable(u64 begin, u64 end) : begin_(begin), bytes_(end - begin) {
+    good_ = protect(begin_, bytes_, kProtRead | kProtWrite | kProtExec);
+  }
+  // With room for what lies around a site.
+  TextWritable(const Image& image, u64 begin, u64 end)
+      : TextWritable(max(begin - kReach, image.begin()), min(end + kReach, image.end())) {}
+  ~TextWritable() { protect(begin_, bytes_, kProtRead | kProtExec); }
+  bool good() const { return good_; }
+
+ private:
+  static constexpr u64 kReach = 144;  // to an islet
   u64 begin_, bytes_;
   bool good_;
 };
@@ -111,8 +128,8 @@ bool make_slot(const u8* head, u32 head_bytes, u64 ret, u32 restart, u8 jump[7])
   *p++ = 0x41, *p++ = 0xbb;  // mov $restart, %r11d
   put32(p, restart);
   p += 4;
-  *p++ = 0xe9;  // jmp to the stub behind the last slot
-  put32(p, static_cast<u32>(slots + kSites * kSlotBytes - (p + 4)));
+  *p++ = 0xe9;  // jmp to the stub
+  put32(p, static_cast<u32>(kStub - (ptr(p) + 4)));
   table[index] = ptr(slot);
   const u32 address = static_cast<u32>(kTable + index * 8);
   jump[0] = 0xff, jump[1] = 0x24, jump[2] = 0x25;
@@ -120,52 +137,15 @@ bool make_slot(const u8* head, u32 head_bytes, u64 ret, u32 restart, u8 jump[7])
   return true;
 }
 
-bool is_known_number(u32 number) {
-  return number < 512 && mino_interest[number];
-}
-
-// Instructions that can be displaced: they neither jump nor address by %rip, and doing them twice
-// is harmless.
-
-// The byte at p may begin an instruction: it is not one that a REX prefix makes another (41 ba: mov
-// $imm32,%r10d), nor the disp8 of one that ends in an imm32 (c7 45 b8: movl $imm32,-0x48(%rbp)).
-bool may_begin(const u8* p) {
-  const auto takes_both = [](u8 opcode) {
-    return opcode == 0xc7 || opcode == 0x81 || opcode == 0x69;
-  };
-  const auto has_disp8 = [](u8 modrm) { return (modrm & 0xc0) == 0x40; };
-  if ((p[-1] & 0xf0) == 0x40) return false;
-  return !(takes_both(p[-2]) && has_disp8(p[-1])) &&
-         !(takes_both(p[-3]) && has_disp8(p[-2]) && (p[-2] & 7) == 4);
-}
-bool is_load_number(const u8* p) {  // mov $imm32,%eax
-  u32 number;
-  copy(&number, p + 1, 4);
-  return p[0] == 0xb8 && number < 512 && may_begin(p);
-}
-bool is_load_from_stack(const u8* p) {  // mov disp8(%rsp),%r64: REX.W 8b /r 24 disp8
-  return (p[0] == 0x48 || p[0] == 0x4c) && p[1] == 0x8b && (p[2] & 0xc7) == 0x44 && p[3] == 0x24;
-}
-bool is_load_edi(const u8* p) {  // mov disp8(%rsp),%edi
-  return p[0] == 0x8b && p[1] == 0x7c && p[2] == 0x24 && may_begin(p);
-}
-bool is_load_constant(const u8* p) {  // mov $imm32,%r32 but %esp
-  return p[0] > 0xb8 && p[0] <= 0xbf && p[0] != 0xbc && may_begin(p);
-}
-
-// What can be rewritten before the `syscall` at `site`: the bytes displaced besides it, or 0.
-u32 head_length(const u8* site) {
-  if (is_load_number(site - 5) || is_load_from_stack(site - 5) || is_load_constant(site - 5))
-    return 5;
-  if (is_load_edi(site - 4) && (is_load_number(site - 9) || is_load_from_stack(site - 9))) return 9;
-  if (is_load_edi(site - 6) && site[-2] == 0x31 && site[-1] == 0xc0) return 6;
-  return 0;
-}
-
 // Cross-modifying code: what other cores have fetched must be refetched (SDM 8.1.3, membarrier(2)).
 void sync_cores(bool live) {
   constexpr u64 kPrivateExpeditedSyncCore = 32;
-  if (live) raw(nr::kMembarrier, kPrivateExpeditedSyncCore, 0, 0);
+  constexpr u64 kRegisterSyncCore = 64;
+  static bool registered;
+  if (!live) return;
+  if (!registered) raw(nr::kMembarrier, kRegisterSyncCore, 0, 0);
+  registered = true;
+  raw(nr::kMembarrier, kPrivateExpeditedSyncCore, 0, 0);
 }
 
 void store16(u8* to, u16 value) {
@@ -212,30 +192,17 @@ bool patch_two(u8* site, u64 islet, bool live) {
   return true;
 }
 
-bool is_bare_site(const u8* p) {
-  // syscall; cmp $-4096 (or -4095),%rax
-  if (p[2] == 0x48 && p[3] == 0x3d && p[4] <= 1 && p[5] == 0xf0 && p[6] == 0xff && p[7] == 0xff)
-    return true;
-  return p[-2] == 0x31 && p[-1] == 0xc0;  // xor %eax,%eax; syscall: read
+bool patch(const Site& site, bool live) {
+  return site.head ? patch_seven(site.at - site.head, site.head, live)
+                   : patch_two(site.at, site.islet, live);
 }
 
-void scan(u64 begin, u64 end, const Image& image) {
-  for (const u8* p = reinterpret_cast<const u8*>(begin) + 16; ptr(p) + 8 <= end; p++) {
-    if (p[0] != 0x0f || p[1] != 0x05) continue;
-    u8* site = const_cast<u8*>(p);
-    const u32 head = head_length(p);
-    const bool trusted = is_bare_site(p);
-    u32 number = 0;
-    copy(&number, p - 4, 4);
-    if (head == 5 && p[-5] == 0xb8) {
-      if (is_known_number(number)) patch_seven(site - 5, head, false);
-    } else if (head && (trusted || (head == 5 && p[-1] == 8 && p[-3] == 0x4c)) &&
-               (head != 6 || image.no_branch_into(ptr(p) - 5, ptr(p)))) {
-      patch_seven(site - head, head, false);
-    } else if (trusted) {
-      if (const u64 islet = image.find_islet(ptr(p))) patch_two(site, islet, false);
-    }
-  }
+// Calls `visit` with every `syscall` in [begin, end) that has room around it in the image.
+template <class Visit>
+void for_each_syscall(const Image& image, u64 begin, u64 end, Visit visit) {
+  const u8* p = reinterpret_cast<const u8*>(max(begin, image.begin() + 16));
+  const u8* const last = reinterpret_cast<const u8*>(min(end, image.end() - 8));
+  for (; p < last && (p = next_syscall(p, last)) < last; p += 2) visit(p);
 }
 
 }  // namespace
@@ -248,8 +215,14 @@ void patch_range(u64 begin, u64 end) {
     begin = begin < image.begin() ? image.begin() : begin;
     end = end > image.end() ? image.end() : end;
     if (begin < end) {
-      const Writable writable(begin, end);
-      if (writable.good()) scan(begin, end, image);
+      const SlotsWritable slots_writable;
+      const TextWritable text_writable(begin, end);
+      Site site;
+      if (slots_writable.good() && text_writable.good()) {
+        for_each_syscall(image, begin, end, [&](const u8* p) {
+          if (prove(p, image, false, site)) patch(site, false);
+        });
+      }
     }
   }
   unlock(patch_lock);
@@ -269,27 +242,98 @@ void patch_loaded_images() {
 
 namespace {
 
+WarmSite warm_site(const Site& site, const Image& image) {
+  const u64 at = ptr(site.at);
+  return {static_cast<u32>(image.offset_of(at)), static_cast<u8>(site.head),
+          static_cast<signed char>(site.head ? 0 : site.islet - (at + 2))};
+}
+
 // False: never try again.
-bool patch_trapped_site(u64 site, u64 number) {
-  u8* p = reinterpret_cast<u8*>(site);
+bool patch_trapped_site(u64 at, u64 number) {
   Image image;
-  if (!image.find(site) || !image.patchable() || !prepare()) return false;
-  image.end_where_unreadable(site, site + 4096);
+  if (!image.find(at) || !image.patchable() || !prepare()) return false;
+  image.end_where_unreadable(at, at + 4096);
   const bool live = other_threads;
-  const u32 displaced = site >= image.begin() + 16 ? head_length(p) : 0;
-  u8* head = p - displaced;
-  u32 loaded = 0;
-  copy(&loaded, head + 1, 4);
-  const bool seven = displaced == 9 ||
-                     (displaced == 6 && !live && image.no_branch_into(site - 5, site)) ||
-                     (displaced == 5 && (head[0] != 0xb8 || loaded == number));
-  const u64 islet = seven ? 0 : image.find_islet(site);
-  if (!seven && !islet) return false;
-  const u64 first = (seven ? ptr(head) : (islet < site ? islet : site)) & ~4095ull;
-  const u64 last = (site > islet + 7 ? site : islet + 7) + 8;
-  const Writable writable(first, last);
-  if (!writable.good()) return false;
-  return seven ? patch_seven(head, displaced, live) : patch_two(p, islet, live);
+  Site site;
+  if (!prove_trapped(reinterpret_cast<const u8*>(at), number, live, image, site)) return false;
+  const SlotsWritable slots_writable;
+  const TextWritable text_writable(image, at, at);
+  if (!slots_writable.good() || !text_writable.good() || !patch(site, live)) return false;
+  if (u8 id[kBuildIdBytes]; warm.count && image.find(at, id) && warm.are_of(id))
+    warm.add(warm_site(site, image));
+  return true;
+}
+
+// Those that lie near each other: text is made writable as a whole, and each page is copied.
+constexpr u64 kWarmBytes = 24 * 4096;
+
+// Not on the stack: see hook/image.cc, `maps`.
+u64 candidates[2 * WarmSites::kMost];
+Site known[WarmSites::kMost];
+
+// Where most of the image's common sites lie close together: the range, empty if there are none.
+void find_warm_range(const Image& image, u64& begin, u64& end) {
+  constexpr u32 kMost = sizeof candidates / sizeof candidates[0];
+  u32 count = 0, best = 0;
+  for_each_syscall(image, image.begin(), image.end(), [&](const u8* p) {
+    if (count < kMost && is_common(number_at(p))) candidates[count++] = ptr(p);
+  });
+  begin = end = 0;
+  for (u32 first = 0, last = 0; first < count; first++) {
+    const u64 page = candidates[first] & ~4095ull;
+    while (last < count && candidates[last] < page + kWarmBytes) last++;
+    if (last - first <= best) continue;
+    best = last - first;
+    begin = candidates[first];
+    end = candidates[last - 1] + 2;
+  }
+}
+
+// Patches what another process has found.
+void patch_known_sites(const Image& image) {
+  u32 count = 0;
+  for (u32 i = 0; i < warm.count; i++) {
+    const WarmSite& one = warm.sites[i];
+    const u64 at = image.address_of(one.offset);
+    u8 byte;
+    Site site{reinterpret_cast<u8*>(at), one.head, 0};
+    if (!one.head) site.islet = at + 2 + static_cast<u64>(i64{one.islet});
+    if (user_read(at, &byte, 1) && looks_like(site, image)) known[count++] = site;
+  }
+  for (u32 i = 0, next; i < count; i = next) {
+    const u64 begin = ptr(known[i].at);
+    for (next = i + 1; next < count && ptr(known[next].at) - begin < kWarmBytes;) next++;
+    const TextWritable text_writable(image, begin, ptr(known[next - 1].at));
+    for (u32 k = i; k < next && text_writable.good(); k++) {
+      if (looks_like(known[k], image)) patch(known[k], false);  // two may have claimed one islet
+    }
+  }
+}
+
+// The warm sites of the image around `at`, if that is one with a name (its build-id), and not so
+// large that to look for them would not pay.
+void patch_warm_sites(u64 at) {
+  constexpr u64 kMostScanned = 4 << 20;
+  Image image;
+  u8 id[kBuildIdBytes];
+  if (!image.find(at, id) || !image.patchable() || !prepare()) return;
+  const SlotsWritable slots_writable;
+  if (!slots_writable.good()) return;
+  if (warm.are_of(id)) return patch_known_sites(image);
+  if (image.end() - image.begin() > kMostScanned) return;
+  image.end_where_unreadable(image.begin(), image.end());
+  u64 begin, end;
+  find_warm_range(image, begin, end);
+  if (begin == end) return;
+  const TextWritable text_writable(image, begin, end);
+  if (!text_writable.good()) return;
+  copy(warm.build_id, id, sizeof id);
+  warm.count = 0;
+  for_each_syscall(image, begin, end, [&](const u8* p) {
+    Site site;
+    if (is_common(number_at(p)) && prove(p, image, true, site) && patch(site, false))
+      warm.add(warm_site(site, image));
+  });
 }
 
 // Among eight places; the one seen least gives way.
@@ -309,13 +353,18 @@ Trapped& count_of(u64 site) {
 
 void patch_when_hot(u64 site, u64 number) {
   Trapped& seen = count_of(site);
-  if (seen.times == kNotPatchable || ++seen.times < kHot) return;
+  const bool enough = __atomic_add_fetch(&traps, 1, __ATOMIC_RELAXED) == kWarm && !other_threads;
+  const bool hot = seen.times != kNotPatchable && ++seen.times >= kHot;
+  if (!enough && !hot) return;
   const u8* p = reinterpret_cast<const u8*>(site);
   if (__atomic_exchange_n(&patch_lock, 1u, __ATOMIC_ACQUIRE))
     return;  // somebody patches; next time
-  seen.times = 0;
-  if (number >= 512 || p[0] != 0x0f || p[1] != 0x05 || !patch_trapped_site(site, number))
-    seen.times = kNotPatchable;
+  if (enough) patch_warm_sites(site);
+  if (hot) {
+    seen.times = 0;
+    if (number >= 512 || p[0] != 0x0f || p[1] != 0x05 || !patch_trapped_site(site, number))
+      seen.times = kNotPatchable;
+  }
   unlock(patch_lock);
 }
 

@@ -27,11 +27,13 @@
 // displaced before the `syscall` could still be the end of a longer instruction: not behind a REX
 // prefix, nor where it could be the disp8 and imm32 of one.
 //
-// With a trap, a site is patched when it has trapped a few times. A scan of libc costs as much as
-// a thousand traps, and most processes end before they have made so many calls.
+// With a trap, a site is patched when it has trapped a few times. After ten traps in all those of
+// libc that most programs use are patched together (hook/warm.h). To patch all would cost more than
+// most processes' calls.
 #pragma once
 
 #include "hook/signals.h"
+#include "hook/warm.h"
 
 namespace mino::hook {
 
@@ -54,5 +56,6 @@ void resume_patching();
 bool on_illegal_instruction(UContext* uc);
 
 extern u32 patched_sites;
+extern WarmSites warm;  // what this process has inherited, or found itself
 
 }  // namespace mino::hook

@@ -32,6 +32,25 @@ bool normalise(char* to, u64& used, const char* path) {
   return true;
 }
 
+namespace {
+
+// The first part of every prefix, and "proc", where names of processes are (own_names).
+bool begins_a_prefix(const char* part, u64 n) {
+  const auto is = [&](const char* head) {
+    u64 i = 0;
+    while (i < n && head[i] == part[i]) i++;
+    return i == n && (head[n] == '/' || head[n] == 0);
+  };
+  if (is("proc")) return true;
+  const char* prefix = settings.paths;
+  for (u32 i = 0; i < settings.path_count; i++, prefix += length(prefix) + 1) {
+    if (is(prefix + 1)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
 Relation relation(const char* path) {
   Relation best = Relation::kFar;
   const char* prefix = settings.paths;
@@ -45,6 +64,27 @@ Relation relation(const char* path) {
 }
 
 namespace {
+
+// Most paths, by one look at their text: an absolute one whose first part begins no prefix, and
+// which does not come back to the root.
+bool is_surely_far(const char* path) {
+  if (*path != '/') return false;
+  u32 depth = 0;
+  for (const char* p = path; *p;) {
+    while (*p == '/') p++;
+    const char* part = p;
+    while (*p && *p != '/') p++;
+    const u64 n = static_cast<u64>(p - part);
+    if (n == 0 || (n == 1 && part[0] == '.')) continue;
+    if (n == 2 && part[0] == '.' && part[1] == '.') {
+      if (depth <= 1) return false;
+      depth--;
+    } else if (depth++ == 0 && begins_a_prefix(part, n)) {
+      return false;
+    }
+  }
+  return depth > 0;
+}
 
 bool has_dotdot(const char* path) {
   for (const char* p = path; *p; p++) {
@@ -185,6 +225,7 @@ Where resolve(ThreadState* ts, int dirfd, u64 pointer, bool fd_may_be_path, char
     path[0] = 0;  // the kernel's EFAULT or ENAMETOOLONG
     return dir_offloaded ? Where::kDevice : Where::kUnreadable;
   }
+  if (!dir_offloaded && is_surely_far(path)) return Where::kHost;
   u64 used = 0;
   if (dir_offloaded && in_root)
     return Where::kDevice;  // openat2 with RESOLVE_IN_ROOT: "/" is the directory

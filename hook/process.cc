@@ -62,10 +62,38 @@ void copy_table(Table* to, const Table* from) {
   reset_table(to);
 }
 
+namespace {
+
+// The memory of the last child of vfork's kind, for the next: to unmap it costs more than such a
+// child's own calls. All but what copy_process() writes is zero.
+u8* spare;
+constexpr u64 kSpareBytes = kProcessBytes + kTableBytes;
+constexpr u64 kMostToClear = 4096;
+
+u8* take_spare() {
+  return __atomic_exchange_n(&spare, nullptr, __ATOMIC_ACQUIRE);
+}
+
+bool keep_as_spare(Process* process) {
+  Table* table = process->bytes == kSpareBytes ? process->table() : nullptr;
+  if (!table || table->mapped || table->fd_limit > kMostToClear) return false;
+  fill(process->fds, 0, table->fd_limit);
+  for (u64 i = 0; i < kMostToClear; i++) {
+    if (process->epoll_waiters[i]) process->epoll_waiters[i] = 0;
+  }
+  fill(&process->own_children, 0, sizeof process->own_children);
+  u8* none = nullptr;
+  return __atomic_compare_exchange_n(&spare, &none, reinterpret_cast<u8*>(process), false,
+                                     __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+}
+
+}  // namespace
+
 Process* copy_process(const Process& parent, u64 clone_flags) {
   const bool same_table = clone_flags & kCloneFiles;
   const u64 bytes = kProcessBytes + (same_table ? 0 : kTableBytes);
-  u8* pages = static_cast<u8*>(map_pages(bytes));
+  u8* pages = bytes == kSpareBytes ? take_spare() : nullptr;
+  if (!pages) pages = static_cast<u8*>(map_pages(bytes));
   if (!pages) return nullptr;
   auto* child = reinterpret_cast<Process*>(pages);
   copy(child, &parent, offsetof(Process, own_actions));
@@ -99,7 +127,7 @@ void reset_locks_in_child() {
 
 void free_process(Process* process) {
   if (process->exec_memory) unmap_pages(process->exec_memory, process->exec_bytes);
-  if (process->bytes) unmap_pages(process, process->bytes);
+  if (process->bytes && !keep_as_spare(process)) unmap_pages(process, process->bytes);
 }
 
 }  // namespace mino::hook

@@ -181,12 +181,11 @@ void close_foreign_bells(const ThreadState* self, Process* own) {
 }
 
 void forget_other_threads(ThreadState* self, bool keep_bells) {
-  for (ThreadSlot& slot : mino_threads) {
-    if (slot.fs_base > kUsed && slot.state != self) slot.fs_base = kUsed;
-  }
   self->twin = nullptr;
   for (ThreadState* ts = all_threads; ts; ts = ts->next) {
     if (ts == self) continue;
+    ThreadSlot* slot = ts->fs_base ? find_slot(ts->fs_base) : nullptr;
+    if (slot && slot->state != self) slot->fs_base = kUsed;
     if (ts->bell >= 0 && !ts->exiting && ts->process == self->process && !keep_bells) {
       self->process->set_flags(static_cast<u64>(ts->bell), 0);
       raw(nr::kClose, static_cast<u64>(ts->bell));
