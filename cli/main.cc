@@ -198,7 +198,8 @@ int start(int argc, char** argv) {
   hook->add_option("--rounds", a.bench_hook.rounds, "runs of each program on each side (default 7)")
       ->check(CLI::Range(1, 1000));
   hook->add_option("--hook", a.bench_hook.tier, "how system calls are caught (default auto)");
-  hook->add_option("--only", a.bench_hook.only, "of nginx, redis, make: these, with commas between")
+  hook->add_option("--only", a.bench_hook.only,
+                   "of nginx, redis, make, start: these, with commas between")
       ->delimiter(',')
       ->check(CLI::IsMember({"nginx", "redis", "make"}));
   hook->fallthrough();

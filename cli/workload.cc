@@ -190,7 +190,7 @@ class Redis : public Workload {
   std::string scratch_;
 };
 
-// Compiling: many short processes, and files of the host's.
+// Compiling a small project: 24 files of some 250 lines.
 class Make : public Workload {
  public:
   explicit Make(std::string scratch) : scratch_(std::move(scratch)) {}
@@ -204,23 +204,66 @@ class Make : public Workload {
     for (int i = 0; i < kFiles; i++) {
       const std::string part = "part" + std::to_string(i);
       all += " " + part + ".o";
-      auto done =
-          make_file(scratch_ + "/" + part + ".c",
-                    "#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\nint " + part +
-                        "(int x) { return printf(\"%d\", x * " + std::to_string(i) + "); }\n");
-      if (!done) return std::unexpected(done.error());
+      if (auto done = make_file(scratch_ + "/" + part + ".c", source(i)); !done)
+        return std::unexpected(done.error());
       std::filesystem::remove(scratch_ + "/" + part + ".o");
     }
     if (auto done = make_file(scratch_ + "/Makefile", all + "\n"); !done)
       return std::unexpected(done.error());
     const auto start = steady_clock::now();
-    auto said =
-        Child(prefix + std::vector<std::string>{"make", "-s", "-j2", "-C", scratch_, "CC=cc"},
-              scratch_ + "/make.log")
-            .wait();
+    auto said = Child(prefix + std::vector<std::string>{"make", "-s", "-j2", "-C", scratch_,
+                                                        "CC=cc", "CFLAGS=-O2 -Wall"},
+                      scratch_ + "/make.log")
+                    .wait();
     const std::chrono::duration<double, std::ratio<60>> took = steady_clock::now() - start;
     if (!said) return std::unexpected(said.error());
     return 1 / took.count();
+  }
+
+ private:
+  static std::string source(int file) {
+    constexpr int kFunctions = 12;
+    std::string text = "#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n";
+    for (int i = 0; i < kFunctions; i++) {
+      const std::string n = std::to_string(file) + "_" + std::to_string(i);
+      text += "\nstruct list" + n + " {\n  struct list" + n + " *next;\n  char name[" +
+              std::to_string(16 + i) + "];\n  long value;\n};\n\nlong sum" + n + "(struct list" +
+              n +
+              " *at, const char *name)\n{\n  long sum = 0;\n  for (; at; at = at->next) {\n"
+              "    if (name && strcmp(at->name, name) != 0)\n      continue;\n"
+              "    switch (at->value % " +
+              std::to_string(3 + i) +
+              ") {\n    case 0:\n      sum += at->value;\n      break;\n    case 1:\n"
+              "      sum ^= (long)strlen(at->name);\n      break;\n    default:\n"
+              "      fprintf(stderr, \"%s: %ld\\n\", at->name, at->value);\n    }\n  }\n"
+              "  return sum;\n}\n";
+    }
+    return text;
+  }
+
+  std::string scratch_;
+};
+
+// Starting programs: what a process costs under mino that does nothing.
+class Start : public Workload {
+ public:
+  explicit Start(std::string scratch) : scratch_(std::move(scratch)) {}
+  std::string name() const override { return "start"; }
+  std::string unit() const override { return "programs/s"; }
+  std::vector<std::string> needs() const override { return {"sh", "env"}; }
+
+  Result<double> run(const std::vector<std::string>& prefix) override {
+    constexpr int kPrograms = 400;
+    const auto start = steady_clock::now();
+    auto said =
+        Child(prefix + std::vector<std::string>{"sh", "-c",
+                                                "i=0; while [ $i -lt " + std::to_string(kPrograms) +
+                                                    " ]; do env true; i=$((i+1)); done"},
+              scratch_ + "/start.log")
+            .wait();
+    const std::chrono::duration<double> took = steady_clock::now() - start;
+    if (!said) return std::unexpected(said.error());
+    return 2 * kPrograms / took.count();  // env, and true
   }
 
  private:
@@ -242,6 +285,7 @@ std::vector<std::unique_ptr<Workload>> make_workloads(const std::string& scratch
   all.push_back(std::make_unique<Nginx>(scratch));
   all.push_back(std::make_unique<Redis>(scratch));
   all.push_back(std::make_unique<Make>(scratch));
+  all.push_back(std::make_unique<Start>(scratch));
   return all;
 }
 

@@ -145,7 +145,7 @@ bool read_environment(char** envp, Inherited& inherited) {
         else if (is("r"))
           own = true, settings.home = parse_number(number);
         else if (is("k"))
-          own = true, parse_warm_sites(number, warm);
+          own = true, inherit_warm_sites(number);
         else if (is("f"))
           own = true, inherited.filters = static_cast<int>(parse_number(number));
       }
@@ -251,7 +251,8 @@ ExecEnvironment::ExecEnvironment(Process* process, u64 envp, const ProgramFile* 
     text = print_number(print(text, ";f="), static_cast<u64>(filters));
   }
   if (!settings.links) text = print(text, ";l=0");
-  if (warm.count) text = print_warm_sites(print(text, ";k="), warm);
+  if (const WarmSites& warm = warm_sites(); warm.count)
+    text = print_warm_sites(print(text, ";k="), warm);
   if (file) text = print(print(text, ";x="), file->path);
   *text = 0;
   table_[used] = 0;

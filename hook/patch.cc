@@ -16,7 +16,6 @@ extern const char mino_entry[] __attribute__((visibility("hidden")));
 namespace mino::hook {
 
 u32 patched_sites;
-WarmSites warm;
 
 namespace {
 
@@ -36,6 +35,9 @@ u8 head_bytes_of[kSites];
 volatile u64 site_in_progress;
 u32 patch_lock;
 bool other_threads;
+
+WarmSites warm;
+const char* warm_text;  // not read yet
 
 // How often sites have trapped, by a hash of their address.
 constexpr u8 kHot = 6, kNotPatchable = 255;
@@ -259,7 +261,7 @@ bool patch_trapped_site(u64 at, u64 number) {
   const SlotsWritable slots_writable;
   const TextWritable text_writable(image, at, at);
   if (!slots_writable.good() || !text_writable.good() || !patch(site, live)) return false;
-  if (u8 id[kBuildIdBytes]; warm.count && image.find(at, id) && warm.are_of(id))
+  if (u8 id[kBuildIdBytes]; warm_sites().count && image.find(at, id) && warm.are_of(id))
     warm.add(warm_site(site, image));
   return true;
 }
@@ -319,7 +321,7 @@ void patch_warm_sites(u64 at) {
   if (!image.find(at, id) || !image.patchable() || !prepare()) return;
   const SlotsWritable slots_writable;
   if (!slots_writable.good()) return;
-  if (warm.are_of(id)) return patch_known_sites(image);
+  if (warm_sites().are_of(id)) return patch_known_sites(image);
   if (image.end() - image.begin() > kMostScanned) return;
   image.end_where_unreadable(image.begin(), image.end());
   u64 begin, end;
@@ -350,6 +352,20 @@ Trapped& count_of(u64 site) {
 }
 
 }  // namespace
+
+void inherit_warm_sites(const char* text) {
+  warm_text = text;
+}
+
+const WarmSites& warm_sites() {
+  static char text[kWarmTextBytes + 1];
+  if (warm_text) {
+    user_copy_in(text, ptr(warm_text), sizeof text - 1);
+    parse_warm_sites(text, warm);
+    warm_text = nullptr;
+  }
+  return warm;
+}
 
 void patch_when_hot(u64 site, u64 number) {
   Trapped& seen = count_of(site);

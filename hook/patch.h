@@ -56,6 +56,10 @@ void resume_patching();
 bool on_illegal_instruction(UContext* uc);
 
 extern u32 patched_sites;
-extern WarmSites warm;  // what this process has inherited, or found itself
+
+// What this process has inherited, or found itself. The text is read when it is needed: it stays
+// where the kernel has put it, and if the program writes there, nothing is known.
+void inherit_warm_sites(const char* text);
+const WarmSites& warm_sites();
 
 }  // namespace mino::hook

@@ -36,8 +36,16 @@ inline i64 user_string(u64 from, char* to, u64 max) {
   while (done < max) {
     const u64 chunk = min(max - done, min(64, 4096 - ((from + done) & 4095)));
     const u64 got = user_copy_in(to + done, from + done, chunk);
-    for (u64 i = 0; i < got; i++) {
-      if (to[done + i] == 0) return static_cast<i64>(done + i + 1);
+    const u64 end = done + got;
+    for (u64 i = done; i < end;) {
+      u64 word = 0;
+      if (end - i >= 8) __builtin_memcpy(&word, to + i, 8);
+      // Eight bytes without a zero, or one at a time.
+      if (word && ((word - 0x0101010101010101) & ~word & 0x8080808080808080) == 0) {
+        i += 8;
+      } else if (to[i++] == 0) {
+        return static_cast<i64>(i);
+      }
     }
     if (got < chunk) return err::kFault;
     done += chunk;
