@@ -201,7 +201,7 @@ int start(int argc, char** argv) {
   hook->add_option("--only", a.bench_hook.only,
                    "of nginx, redis, make, start: these, with commas between")
       ->delimiter(',')
-      ->check(CLI::IsMember({"nginx", "redis", "make"}));
+      ->check(CLI::IsMember({"nginx", "redis", "make", "start"}));
   hook->fallthrough();
   app.add_subcommand("bench-child", "the measured process of bench")->group("");
   for (CLI::App* command : app.get_subcommands({})) command->fallthrough();
