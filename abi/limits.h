@@ -8,7 +8,7 @@
 
 namespace mino::abi {
 
-inline constexpr uint32_t kVersion = 3;           // of session memory and of the control messages
+inline constexpr uint32_t kVersion = 4;           // of session memory and of the control messages
 inline constexpr uint32_t kRingSlots = 8;         // per ring; a power of two
 inline constexpr uint32_t kMaxWindows = 60;       // windows that one request can carry
 inline constexpr uint32_t kMaxExtents = 63;       // copied-out pieces that one completion can carry

@@ -25,6 +25,8 @@
 //                                         <-     Reaped
 //   (Op::kMap on a ring)                  <-     Mapped {bytes} + what to map
 //   (Op::kExport on a ring)               <-     Parcel {id} + what stands for the file
+//   Fetch {n} + a socket                  ->     by whoever got hold of this end: file n, passed on
+//                                         <-     Parcel, or {0, errno}, on the socket that came
 //   Export {} + fd, Import {id}, Settle {id}   (a proxy to minod, on a connection of its own)  ->
 //   Exchanged {id} [+ parcel, or fd]
 // Rejected: tokens in the environment (they leak, and a socket path is out of reach after chroot).
@@ -55,6 +57,7 @@ enum class MessageType : uint32_t {
   kJoin,       // … and here is one
   kParcel,     // what the client passes on in place of an exported file (abi/parcel.h)
   kSettle,     // between a proxy and minod: a parcel's descriptor has been closed
+  kFetch,      // pidfd_getfd by another client (hook/fetching.cc)
 };
 
 // Why a client was not admitted; the text in the message names the limit or the remedy.
@@ -66,7 +69,7 @@ struct Message {
   uint32_t version = kVersion;
   uint32_t lane = 0;         // AttachLane, Bell, Cancel
   uint32_t turn = 0;         // Cancel; Reaped: the child's pid; Hello: 1 + kernel instance, or 0;
-                             // Join: which client
+                             // Join: which client; Fetch: file; Parcel: errno
   uint32_t lane_count = 0;   // Hello (wish, 0 = default), Welcome, Child
   uint32_t arena_bytes = 0;  // Hello (wish, 0 = default), Welcome, Child
   RefuseReason reason{};     // Refuse

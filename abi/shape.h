@@ -116,6 +116,7 @@ enum class Route : uint8_t {
   kSelect,
   kCopy,     // sendfile, splice, tee, copy_file_range: may cross the border
   kMessage,  // sendmsg/recvmsg families: by fd; a local one may pass descriptors
+  kFetch,    // pidfd_getfd: of another program, which may have a session of its own
   kFork,
   kExec,
   kExit,
@@ -131,6 +132,7 @@ enum class Route : uint8_t {
 // What would change the calling process itself: no device executes it.
 constexpr bool stays_on_host(Route route) {
   switch (route) {
+    case Route::kFetch:
     case Route::kFork:
     case Route::kExec:
     case Route::kExit:

@@ -164,6 +164,7 @@ inline constexpr auto kSyscalls = [] {
       // Descriptors.
       {3, "close", kClose, kBlock, {fd()}},
       {436, "close_range", kCloseRange, 0, {val(), val(), hex()}},
+      {438, "pidfd_getfd", kFetch, 0, {fd(), val(P::kFd), hex()}},
       {32, "dup", kDup, kMakesFd, {fd()}},
       {33, "dup2", kDup, kMakesFd, {fd(), val()}},
       {292, "dup3", kDup, kMakesFd, {fd(), val(), val(P::kOpenFlags)}},

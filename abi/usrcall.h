@@ -14,7 +14,7 @@
 #include <stdint.h>
 #endif
 
-#define USRCALL_VERSION 3
+#define USRCALL_VERSION 4
 
 #define USRCALL_PAGE 4096u
 #define USRCALL_RING_SLOTS 8u
@@ -172,6 +172,8 @@ struct usrcall_stats {
  *     kernel -> MAPPED {id: bytes} + file      for the client to map
  *     kernel -> SIGNAL {signal}                for the owner of a file
  *     kernel -> PARCEL {id} + memfd            for the client that exports
+ *     -> GIVE {lane: number, row: n}           another client fetches a file
+ *     kernel -> GIVEN {id, row: n} + memfd, or {result, row: n}
  *     -> FORKED {result, ...} + memory, socket as NEW; the child's id
  *   The end of a session socket is the end of the session.
  */
@@ -192,6 +194,8 @@ enum {
 	USRCALL_CLEAR,
 	USRCALL_CLEARED,
 	USRCALL_PARCEL,
+	USRCALL_GIVE,
+	USRCALL_GIVEN,
 };
 
 /* abi::kParcelText; the id follows. */
@@ -220,7 +224,7 @@ struct usrcall_command {
 	uint32_t lane;
 	uint32_t lane_count;
 	uint32_t arena_bytes;
-	uint32_t row; /* of the table of counters */
+	uint32_t row; /* of the table of counters; GIVE: which question */
 	uint32_t uid, gid;
 	uint32_t group_count;
 	uint64_t capabilities; /* permitted and effective, bit = number */

@@ -112,6 +112,8 @@ bool SessionControl::handle(Incoming& incoming) {
     case MessageType::kReattach:
       take_name(incoming);
       return begin_reattach();
+    case MessageType::kFetch:
+      return incoming.file_count == 1 && give(message.turn, std::move(incoming.files[0]));
     case MessageType::kReaped:
       reaped_ = static_cast<int32_t>(message.turn);
       reaped_since_ = now_ms();
@@ -215,6 +217,13 @@ bool post_parcel(int socket, int parcel, uint64_t id) {
   message.type = MessageType::kParcel;
   message.session_id = id;
   return post_message(socket, message, {parcel});
+}
+
+bool refuse_parcel(int socket, int64_t error) {
+  Message message;
+  message.type = MessageType::kParcel;
+  message.turn = static_cast<uint32_t>(-error);
+  return post_message(socket, message);
 }
 
 Fd pidfd_of_peer(int socket, int pid) {

@@ -47,6 +47,9 @@ class SessionControl {
   virtual bool clear(uint32_t number) = 0;
   // The client's new image waits for welcome(), which comes when no lane runs the old one's calls.
   virtual bool begin_reattach() = 0;
+  // Another client has got hold of the session's socket, by pidfd_getfd: whoever may do that may
+  // have its files. A parcel of that one, or the error, goes to `asker`.
+  virtual bool give(uint32_t number, Fd asker) = 0;
 
   // A descriptor given to watch() is readable or has hung up; an exit status ends the session.
   virtual int ready(int fd) = 0;
@@ -54,6 +57,7 @@ class SessionControl {
   virtual int after_events(bool any) = 0;
   static constexpr int kServing = -1;
   static constexpr int kEnded = -2;
+  static constexpr size_t kMaxAskers = 64;  // of give(), at a time
 
   bool watch(int fd);
   void cleared(uint32_t number);
@@ -95,6 +99,8 @@ bool post_mapped(int socket, int file, uint64_t bytes);
 
 // What stands for an exported file on its way, and the export's id; beside Op::kExport's answer.
 bool post_parcel(int socket, int parcel, uint64_t id);
+// Instead: -errno.
+bool refuse_parcel(int socket, int64_t error);
 
 // The pidfd of a connected peer, by the kernel if it can (Linux 6.5), else by its pid.
 Fd pidfd_of_peer(int socket, int pid);

@@ -205,12 +205,24 @@ class Session {
     map(std::move(incoming.files[0]));
   }
 
-  Incoming receive() {
+  Incoming receive() { return receive_on(socket); }
+
+  // What another client gets that has taken this one's socket and asks for file `number`.
+  Incoming fetched_by_another(uint32_t number) {
+    int pair[2];
+    if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) std::abort();
+    const Fd asker(pair[0]);
+    EXPECT_TRUE(send(abi::MessageType::kFetch, 0, number, pair[1]));
+    ::close(pair[1]);
+    return receive_on(asker);
+  }
+
+  static Incoming receive_on(const Fd& from) {
     Incoming incoming;
     for (;;) {
       char byte;
-      if (::recv(socket.get(), &byte, 1, MSG_PEEK) < 0 && errno == EINTR) continue;
-      const Arrival arrival = receive_message(socket.get(), incoming);
+      if (::recv(from.get(), &byte, 1, MSG_PEEK) < 0 && errno == EINTR) continue;
+      const Arrival arrival = receive_message(from.get(), incoming);
       if (arrival == Arrival::kNothing) continue;
       if (arrival == Arrival::kBroken) incoming.message.type = {};
       return incoming;

@@ -80,6 +80,8 @@ long route(ThreadState* ts, const abi::Row& row) {
       return do_exit(ts, row);
     case kSignal:
       return do_signal(ts, row);
+    case kFetch:
+      return do_fetch(ts, row);
     case kMirror:
       return do_mirror(ts, row);
     case kMap:

@@ -40,6 +40,8 @@ long do_select(ThreadState* ts, const abi::Row& row);
 long do_copy(ThreadState* ts, const abi::Row& row);
 // passing.cc
 long do_message(ThreadState* ts, const abi::Row& row);
+// fetching.cc
+long do_fetch(ThreadState* ts, const abi::Row& row);
 // lifecycle.cc
 long do_fork(ThreadState* ts, const abi::Row& row);
 long do_exec(ThreadState* ts, const abi::Row& row);

@@ -4,6 +4,8 @@
 // they may pass descriptors (SCM_RIGHTS): in place of an offloaded file travels a parcel
 // (abi/parcel.h), a sealed memfd of the device's making that says under which id the device keeps
 // the file; the receiver's hook imports that in its place. A receiver without mino has the memfd.
+#include "hook/passing.h"
+
 #include "abi/parcel.h"
 #include "hook/dispatch.h"
 #include "hook/user.h"
@@ -51,6 +53,8 @@ int get_fd(const u8* control, u64 at) {
   return fd;
 }
 
+}  // namespace
+
 bool is_parcel(u64 fd, u64& id) {
   if (raw(nr::kFcntl, fd, kFGetSeals) != static_cast<long>(kAllSeals)) return false;
   abi::Parcel parcel;
@@ -66,18 +70,24 @@ bool is_parcel(u64 fd, u64& id) {
   return true;
 }
 
-// Turns a received parcel at number fd into the file that it stands for.
-void unpack(ThreadState* ts, u64 fd, bool peeked) {
-  u64 id;
-  if (!is_parcel(fd, id) || ready(ts) != 0) return;
-  if (offload_op(ts, abi::Op::kImport, id, 0, static_cast<int>(fd)) < 0) return;  // stays a parcel
+long import_parcel(ThreadState* ts, u64 fd, u64 id) {
+  const long result = offload_op(ts, abi::Op::kImport, id, 0, static_cast<int>(fd));
+  if (result < 0) return result;
   constexpr u64 kFGetFd = 1;
   const long cloexec = raw(nr::kFcntl, fd, kFGetFd);
   raw(nr::kDup3, static_cast<u64>(ts->process->session().placeholder), fd,
       cloexec == 1 ? 0x80000 : 0);
   ts->process->set_flags(fd, kOffloaded);
+  return 0;
+}
+
+void unpack(ThreadState* ts, u64 fd, bool peeked) {
+  u64 id;
+  if (!is_parcel(fd, id) || ready(ts) != 0 || import_parcel(ts, fd, id) != 0) return;
   if (!peeked) offload_op(ts, abi::Op::kSettle, id, 0, -1);
 }
+
+namespace {
 
 // The control data of one outgoing message, with parcels for offloaded files. 0: nothing to change.
 struct Outgoing {

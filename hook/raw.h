@@ -80,12 +80,12 @@ inline constexpr long kRead = 0, kWrite = 1, kOpen = 2, kClose = 3, kPoll = 7, k
 inline constexpr u64 kFdCwd = static_cast<u64>(-100);  // AT_FDCWD
 
 namespace err {
-inline constexpr long kPerm = -1, kNoEnt = -2, kIntr = -4, kIo = -5, kBadF = -9, kAgain = -11,
-                      kNoMem = -12, kAcces = -13, kFault = -14, kExist = -17, kXdev = -18,
-                      kNoDev = -19, kNotDir = -20, kInval = -22, kNFile = -23, kMFile = -24,
-                      kPipe = -32, kRange = -34, kNameTooLong = -36, kNoSys = -38, kLoop = -40,
-                      kNotSock = -88, kAfNoSupport = -97, kNetDown = -100, kConnReset = -104,
-                      kNoBufs = -105, kNotConn = -107, kSPipe = -29;
+inline constexpr long kPerm = -1, kNoEnt = -2, kSrch = -3, kIntr = -4, kIo = -5, kBadF = -9,
+                      kAgain = -11, kNoMem = -12, kAcces = -13, kFault = -14, kExist = -17,
+                      kXdev = -18, kNoDev = -19, kNotDir = -20, kInval = -22, kNFile = -23,
+                      kMFile = -24, kPipe = -32, kRange = -34, kNameTooLong = -36, kNoSys = -38,
+                      kLoop = -40, kNotSock = -88, kAfNoSupport = -97, kNetDown = -100,
+                      kConnReset = -104, kNoBufs = -105, kNotConn = -107, kSPipe = -29;
 }
 
 // mmap of anonymous memory, zeroed, lazily committed; nullptr when the host has none.

@@ -26,6 +26,7 @@ constexpr u16 kOwnCalls[] = {
     44,   // sendto
     46,   // sendmsg
     47,   // recvmsg
+    53,   // socketpair
     54,   // setsockopt
     55,   // getsockopt
     72,   // fcntl
@@ -39,6 +40,7 @@ constexpr u16 kOwnCalls[] = {
     186,  // gettid
     193,  // fgetxattr
     202,  // futex
+    217,  // getdents64
     228,  // clock_gettime
     232,  // epoll_wait
     233,  // epoll_ctl

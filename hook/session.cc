@@ -32,13 +32,14 @@ struct Control {  // cmsghdr with up to two descriptors
   int fds[4];
 };
 
+}  // namespace
+
 void set_receive_timeout(int fd, i64 seconds) {
   const i64 value[2] = {seconds, 0};
   constexpr long kSetsockopt = 54;
   raw(kSetsockopt, static_cast<u64>(fd), 1, 20, ptr(value), sizeof value);
 }
 
-// One message with up to `want` descriptors; false on anything else (they are closed then).
 bool receive_message(int socket, abi::Message& message, int* fds, int want) {
   Iov iov{&message, sizeof message};
   Control control{};
@@ -67,6 +68,8 @@ bool receive_message(int socket, abi::Message& message, int* fds, int want) {
   }
   return good;
 }
+
+namespace {
 
 // The answer to a question; one that came too late for its own question is passed over.
 bool await_message(const Session& session, abi::MessageType type, abi::Message& message, int* fds,
@@ -149,6 +152,7 @@ bool connect_session(Process* process) {
   if (is_error(fd)) return false;
   session.socket = make_private(process, static_cast<int>(fd));
   const u64 s = static_cast<u64>(session.socket);
+  mark_control(session.socket);
   set_receive_timeout(session.socket, 10);
   abi::Message message;
   message.type = abi::MessageType::kHello;
@@ -429,6 +433,7 @@ void finish_fork_in_child(ThreadState* ts, ForkedSession& child) {
   }
   session = child.session;
   session.placeholder = placeholder;  // only recognised by what it is a duplicate of
+  mark_control(session.socket);
   abi::Message message;
   message.type = abi::MessageType::kAdopt;
   constexpr u64 kPrGetName = 16;

@@ -20,6 +20,11 @@ void release_lane(ThreadState* ts);
 void session_died(Session& session);
 
 bool send_message(const Session& session, const abi::Message& message, int fd = -1);
+// One message with up to `want` descriptors; false on anything else (they are closed then).
+bool receive_message(int socket, abi::Message& message, int* fds, int want);
+void set_receive_timeout(int fd, i64 seconds);
+// Lets other processes know a control connection when they see it. In fetching.cc.
+void mark_control(int fd);
 
 // Moves a descriptor of the hook's own out of the application's way, marks it, and closes the old
 // number. The new number, close-on-exec; or the old one when there is nowhere to go.

@@ -265,6 +265,9 @@ static void handle(struct usrcall_session *session,
 		reset_lanes(session, false, command->lane);
 		usrcall_tell(session, USRCALL_CLEARED, 0, command->lane);
 		break;
+	case USRCALL_GIVE:
+		usrcall_give(session, command->lane, command->row);
+		break;
 	case USRCALL_FORKED:
 		forked(session, command, files);
 		return;

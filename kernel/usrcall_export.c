@@ -85,10 +85,11 @@ static void look(struct work_struct *work)
 }
 
 /* Answers an id, after the parcel has been sent to the session process. */
-s64 usrcall_export(struct usrcall_lane *lane, int fd)
+static s64 put(struct usrcall_session *session, int fd, u32 type, u32 row)
 {
-	struct usrcall_command command = { .type = USRCALL_PARCEL,
-					   .version = USRCALL_VERSION };
+	struct usrcall_command command = { .type = type,
+					   .version = USRCALL_VERSION,
+					   .row = row };
 	struct export *export;
 	int all, parcel, err;
 
@@ -116,7 +117,7 @@ s64 usrcall_export(struct usrcall_lane *lane, int fd)
 	}
 	list_add_tail(&export->list, &exports);
 	command.id = export->id;
-	err = usrcall_host_send(lane->session->socket, &command, parcel);
+	err = usrcall_host_send(session->socket, &command, parcel);
 	usrcall_host_close(parcel);
 	if (err) {
 		drop(export);
@@ -124,6 +125,24 @@ s64 usrcall_export(struct usrcall_lane *lane, int fd)
 	}
 	look_later(export);
 	return command.id;
+}
+
+s64 usrcall_export(struct usrcall_lane *lane, int fd)
+{
+	return put(lane->session, fd, USRCALL_PARCEL, 0);
+}
+
+/* By the session's leader, whose files are the client's. */
+void usrcall_give(struct usrcall_session *session, int fd, u32 row)
+{
+	struct usrcall_command answer = { .type = USRCALL_GIVEN,
+					  .version = USRCALL_VERSION,
+					  .row = row };
+	s64 id = put(session, fd, USRCALL_GIVEN, row);
+
+	answer.result = id;
+	if (id < 0)
+		usrcall_host_send(session->socket, &answer, -1);
 }
 
 /* To make room for a descriptor may take long: the file must be ours before. */

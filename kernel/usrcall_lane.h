@@ -136,6 +136,7 @@ int usrcall_map_file(struct usrcall_lane *lane, int fd);
 
 /* usrcall_export.c */
 s64 usrcall_export(struct usrcall_lane *lane, int fd);
+void usrcall_give(struct usrcall_session *session, int fd, u32 row);
 s64 usrcall_import(u64 id);
 s64 usrcall_settle(u64 id);
 

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -178,6 +179,25 @@ bool LinuxSession::clear(uint32_t number) {
   return tell(USRCALL_CLEAR, number);
 }
 
+bool LinuxSession::give(uint32_t number, Fd asker) {
+  if (askers_.size() == kMaxAskers) askers_.pop_front();
+  usrcall_command command = command_of(USRCALL_GIVE);
+  command.lane = number;
+  command.row = ++questions_;
+  askers_.push_back({command.row, std::move(asker)});
+  return send_command(kernel_.get(), command);
+}
+
+void LinuxSession::given(const usrcall_command& command, const Fd& parcel) {
+  const auto asker = std::ranges::find(askers_, command.row, &Asker::question);
+  if (asker == askers_.end()) return;
+  if (parcel.valid())
+    post_parcel(asker->socket.get(), parcel.get(), command.id);
+  else
+    refuse_parcel(asker->socket.get(), command.result);
+  askers_.erase(asker);
+}
+
 int LinuxSession::ready(int) {
   usrcall_command command;
   Fd file;
@@ -198,6 +218,9 @@ int LinuxSession::ready(int) {
               {client(set_by), has_client(set_by) ? set_by : heritage_.stats->client_pid.load()});
       return kServing;
     }
+    case USRCALL_GIVEN:
+      given(command, file);
+      return kServing;
     case USRCALL_PARCEL:
       return post_parcel(socket(), file.get(), command.id) ? kServing : kClientGone;
     default:

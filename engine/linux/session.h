@@ -8,6 +8,7 @@
 
 #include <sys/types.h>
 
+#include <deque>
 #include <string>
 
 #include "abi/usrcall.h"
@@ -46,16 +47,24 @@ class LinuxSession final : public SessionControl {
   bool begin_reattach() override;
   bool share() override;
   bool clear(uint32_t number) override;
+  bool give(uint32_t number, Fd asker) override;
   int ready(int fd) override;
   int after_events(bool any) override;
 
   bool make_robust_list();
   bool tell(uint32_t type, uint32_t lane, int file = -1);
   int fork_session(uint32_t lane);
+  void given(const usrcall_command& command, const Fd& parcel);
 
   LinuxHeritage heritage_;
   SessionMemory& memory_;
   Fd kernel_;
+  struct Asker {
+    uint32_t question;
+    Fd socket;
+  };
+  std::deque<Asker> askers_;
+  uint32_t questions_ = 0;
 
   // One entry per lane in a private range that is laid out as session memory is, so that one
   // futex_offset serves all (Documentation/locking/robust-futexes).

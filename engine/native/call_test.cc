@@ -334,11 +334,10 @@ TEST_F(Hostile, TooManyWindows) {
 }
 
 TEST_F(Hostile, BadMessages) {
-  const std::pair<abi::MessageType, uint32_t> bad[] = {{abi::MessageType::kAttachLane, 8},
-                                                       {abi::MessageType::kCancel, 1000},
-                                                       {abi::MessageType::kBell, 0},
-                                                       {abi::MessageType::kWelcome, 0},
-                                                       {static_cast<abi::MessageType>(77), 0}};
+  const std::pair<abi::MessageType, uint32_t> bad[] = {
+      {abi::MessageType::kAttachLane, 8}, {abi::MessageType::kCancel, 1000},
+      {abi::MessageType::kBell, 0},       {abi::MessageType::kFetch, 0},
+      {abi::MessageType::kWelcome, 0},    {static_cast<abi::MessageType>(77), 0}};
   for (const auto& [type, number] : bad) {
     Session one;
     one.send(type, number);

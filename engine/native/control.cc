@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 
 namespace mino {
 
@@ -26,6 +27,7 @@ int Control::ready(int fd) {
 
 int Control::after_events(bool any) {
   pause_ = any ? kFirstPause : std::min(2 * pause_, kLongestPause);
+  for (; answered_ != proxy_.root.given(); answered_++) askers_.pop_front();
   if (reattaching_ && !continue_reattach()) return kEnded;
   if (!reattaching_ && !to_clear_.empty()) continue_clear();
   return signal_cancelled() || reattaching_ || !to_clear_.empty() ? pause_ : -1;
@@ -64,6 +66,16 @@ bool Control::share() {
 
 bool Control::clear(uint32_t number) {
   to_clear_.push_back(number);
+  return true;
+}
+
+bool Control::give(uint32_t number, Fd asker) {
+  if (askers_.size() == kMaxAskers || number >= abi::kMaxFd) {
+    refuse_parcel(asker.get(), number >= abi::kMaxFd ? -EBADF : -EAGAIN);
+    return true;
+  }
+  proxy_.root.give(static_cast<int>(number), asker.get());
+  askers_.push_back(std::move(asker));
   return true;
 }
 

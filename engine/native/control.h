@@ -5,6 +5,7 @@
 // fork.cc.
 #pragma once
 
+#include <deque>
 #include <vector>
 
 #include "base/fd.h"
@@ -26,6 +27,7 @@ class Control final : public SessionControl {
   bool begin_reattach() override;
   bool share() override;
   bool clear(uint32_t number) override;
+  bool give(uint32_t number, Fd asker) override;
   int ready(int fd) override;
   int after_events(bool any) override;
   bool continue_reattach();
@@ -41,6 +43,8 @@ class Control final : public SessionControl {
   Fd nudge_;
   bool watched_;
   std::vector<Fd> bells_;
+  std::deque<Fd> askers_;  // whom the root thread answers, in this order
+  uint32_t answered_ = 0;
   uint32_t round_ = 0;  // of exec
   bool reattaching_ = false;
   // Clients whose lanes are to be cleared; `which_` are those of the first one, once that has

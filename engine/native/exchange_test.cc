@@ -108,6 +108,34 @@ TEST(Exchange, AFileMovesBetweenSessions) {
   EXPECT_EQ(second.op(abi::Op::kImport, {5}, -1), -EINVAL);
 }
 
+TEST(Exchange, AnotherClientFetches) {
+  FakeMinod minod;
+  Session one({.exchange = minod.path()}), two({.exchange = minod.path()});
+  minod.start();
+  LaneClient first(one, 0), second(two, 0);
+  ASSERT_EQ(first.call(SYS_socket, {AF_INET, SOCK_STREAM, 0}, 10), 10);
+  ASSERT_EQ(first.call(SYS_listen, {10, 1}), 0);
+  for (const uint32_t number : {11u, 5000u, ~0u}) {
+    const Incoming refused = one.fetched_by_another(number);
+    EXPECT_EQ(refused.message.type, abi::MessageType::kParcel);
+    EXPECT_EQ(refused.message.turn, static_cast<uint32_t>(EBADF));
+    EXPECT_EQ(refused.file_count, 0);
+  }
+  const Incoming parcel = one.fetched_by_another(10);
+  EXPECT_EQ(parcel.message.type, abi::MessageType::kParcel);
+  EXPECT_EQ(parcel.message.turn, 0u);
+  EXPECT_EQ(parcel.file_count, 1);
+  ASSERT_EQ(second.op(abi::Op::kImport, {parcel.message.session_id}, 20), 20);
+  int listens = 0;
+  socklen_t size = sizeof listens;
+  EXPECT_EQ(second.call(SYS_getsockopt, {20, SOL_SOCKET, SO_ACCEPTCONN, ptr(&listens), ptr(&size)}),
+            0);
+  EXPECT_EQ(listens, 1);
+  EXPECT_EQ(one.fetched_by_another(10).message.turn,
+            static_cast<uint32_t>(ETOOMANYREFS));  // this minod takes one
+  EXPECT_EQ(first.call(SYS_listen, {10, 2}), 0);
+}
+
 TEST(Exchange, NobodyThere) {
   Session session({.exchange = "/tmp/mino-nobody-listens"});
   LaneClient lane(session, 0);

@@ -59,7 +59,7 @@ int64_t list_files(Proxy& proxy, uint64_t addr, uint64_t bytes, Split& split) {
   return static_cast<int64_t>(matter);
 }
 
-int64_t export_file(Proxy& proxy, int number) {
+int64_t export_file(Proxy& proxy, int number, int socket) {
   if (!proxy.files.installed(number)) return -EBADF;
   abi::Message question;
   question.type = abi::MessageType::kExport;
@@ -68,9 +68,9 @@ int64_t export_file(Proxy& proxy, int number) {
   Incoming answer;
   int64_t result = -ENFILE;
   if (ask_minod(proxy.socket_path, question, number, answer) && answer.file_count == 1) {
-    const Fd control(proxy.pull(proxy.control.socket));
+    const Fd to(proxy.pull(socket));
     const uint64_t id = answer.message.session_id;
-    if (control.valid() && post_parcel(control.get(), answer.files[0].get(), id))
+    if (to.valid() && post_parcel(to.get(), answer.files[0].get(), id))
       result = static_cast<int64_t>(id);
   } else if (answer.message.type == abi::MessageType::kRefuse &&
              answer.message.reason == abi::RefuseReason::kFull) {
@@ -79,6 +79,14 @@ int64_t export_file(Proxy& proxy, int number) {
   for (Fd& file : answer.files) file.reset();
   proxy.files.leave();
   return result;
+}
+
+void give_file(Proxy& proxy, int number, int socket) {
+  const int64_t result = export_file(proxy, number, socket);
+  if (result >= 0) return;
+  proxy.files.enter();
+  if (const Fd to(proxy.pull(socket)); to.valid()) refuse_parcel(to.get(), result);
+  proxy.files.leave();
 }
 
 int64_t settle_file(Proxy& proxy, uint64_t id) {

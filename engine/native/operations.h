@@ -17,9 +17,13 @@ int64_t list_files(Proxy& proxy, uint64_t addr, uint64_t bytes, Split& split);
 
 // Op::kExport, kImport and kSettle: hands an open file to minod for another session, fetches one,
 // or lets minod look whether it is on its way no more.
-int64_t export_file(Proxy& proxy, int number);
+// The parcel goes to `socket`, a number in the control thread's table.
+int64_t export_file(Proxy& proxy, int number, int socket);
 int64_t import_file(Proxy& proxy, uint64_t id, int install_at);
 int64_t settle_file(Proxy& proxy, uint64_t id);
+
+// By the root thread, for another client: the parcel or the error goes to `socket`.
+void give_file(Proxy& proxy, int number, int socket);
 
 // Op::kMap: sends the client the file that its mmap shall map.
 int64_t map_file(Proxy& proxy, int number);

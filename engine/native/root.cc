@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "engine/native/gadget.h"
+#include "engine/native/operations.h"
 #include "engine/native/proxy.h"
 
 namespace mino {
@@ -42,6 +43,12 @@ void Root::set_bell(uint32_t lane, int number) {
   changed_.notify_all();
 }
 
+void Root::give(int number, int socket) {
+  std::lock_guard lock(mutex_);
+  to_give_.push_back({number, socket});
+  changed_.notify_all();
+}
+
 void Root::mirror(uint64_t nr, const uint64_t local[6]) {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return to_mirror_ == nullptr; });
@@ -58,8 +65,9 @@ void Root::run() {
   changed_.notify_all();
   if (!good) return;
   for (;;) {
-    changed_.wait(lock,
-                  [this] { return to_mirror_ != nullptr || to_attach_.any() || to_bell_.any(); });
+    changed_.wait(lock, [this] {
+      return to_mirror_ != nullptr || to_attach_.any() || to_bell_.any() || !to_give_.empty();
+    });
     if (to_mirror_ != nullptr) {
       mino_gadget(mirror_nr_, to_mirror_);
       to_mirror_ = nullptr;
@@ -67,6 +75,16 @@ void Root::run() {
       continue;
     }
     // One task at a time, without the mutex: the control thread must not wait for it.
+    if (!to_give_.empty()) {
+      const Gift gift = to_give_.front();
+      to_give_.pop_front();
+      lock.unlock();
+      give_file(proxy_, gift.number, gift.socket);
+      given_.fetch_add(1, std::memory_order_release);
+      proxy_.nudge_control();
+      lock.lock();
+      continue;
+    }
     uint32_t lane = 0;
     while (!to_attach_.test(lane) && !to_bell_.test(lane)) lane++;
     if (to_attach_.test(lane)) {

@@ -7,9 +7,11 @@
 
 #include <pthread.h>
 
+#include <atomic>
 #include <bitset>
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <mutex>
 
 #include "abi/limits.h"
@@ -30,6 +32,10 @@ class Root {
   // `number` is the bell in the control thread's table; it stays open there until the lane gets
   // another.
   void set_bell(uint32_t lane, int number);
+  // give_file(), for a socket of the control thread's, which stays open there until this has
+  // been done; given() counts.
+  void give(int number, int socket);
+  uint32_t given() const { return given_.load(std::memory_order_acquire); }
   // Executes a credentials call on the root thread as well, and waits for that.
   void mirror(uint64_t nr, const uint64_t local[6]);
 
@@ -46,6 +52,11 @@ class Root {
   std::bitset<abi::kMaxLanes> to_attach_;
   std::bitset<abi::kMaxLanes> to_bell_;
   int bells_[abi::kMaxLanes] = {};
+  struct Gift {
+    int number, socket;
+  };
+  std::deque<Gift> to_give_;
+  std::atomic<uint32_t> given_{0};
   const uint64_t* to_mirror_ = nullptr;  // the registers of a call whose number is mirror_nr_
   uint64_t mirror_nr_ = 0;
 };

@@ -5,6 +5,7 @@
 Run by ctest as apps.instances.linux; see harness.py for the arguments.
 """
 
+import json
 import re
 
 import harness
@@ -52,6 +53,15 @@ def main(t):
     status = t.device.status()
     check_equal([instance["sessions"] for instance in status["instances"]], [1] * COUNT, "sessions per instance")
     check(all(instance["sockets"] >= 1 for instance in status["instances"]), f"sockets per instance: {status}")
+    # A descriptor is fetched within an instance, and from another one with a clear error.
+    fetching = [harness.PYTHON, "-u", harness.APPS_DIR / "passing_on.py", "--role"]
+    holding = t.start(t.device.mino_argv(["run", "--instance", "0", "--", *fetching, "hold", str(t.port())]))
+    holding.wait_log("]")
+    pid, number = map(str, json.loads(holding.log()))
+    elsewhere, there = (t.mino("run", "--instance", i, "--", *fetching, "fetch", pid, number).json() for i in "10")
+    check_equal(elsewhere, {"fetch": "EXDEV"}, "pidfd_getfd of another instance's")
+    check_equal(there["peer"], "'127.0.0.1'", "pidfd_getfd of the same instance's")
+    check_equal(holding.wait(15), 0, f"how the holding program ended:\n{holding.log()}")
     wrong = t.mino("run", "--instance", str(COUNT), "--", "true")
     check_equal(wrong.status, 125, "an instance that is not there")
     for server in t.processes:

@@ -1,12 +1,13 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Descriptors passed between a program under mino and one that is not (SCM_RIGHTS), and by exec.
+"""Descriptors passed between a program under mino and one that is not (SCM_RIGHTS, pidfd_getfd), and by exec.
 
 Run by ctest as apps.passing_on; see harness.py for the arguments. Both ends are this file in another
 role. A plain program cannot use the device's sockets: it must get an error, never another file.
 """
 
 import array
+import ctypes
 import errno
 import fcntl
 import json
@@ -61,6 +62,27 @@ def take(path):
             tried["read"] = attempt(lambda: os.read(fd, 10))
         peer.send(b"y")
     print(json.dumps(tried))
+
+
+def hold(port):
+    """Connects to itself and says where its descriptor is, for others to fetch."""
+    client, server = connection_to_itself(port)
+    print(json.dumps([os.getpid(), server.fileno()]), flush=True)
+    print(json.dumps({"arrived": client.recv(100).decode()}), flush=True)
+
+
+def fetch(pid, number):
+    """Takes another process's descriptor and tries what can be done with it."""
+    pidfd_getfd = 438
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = libc.syscall(ctypes.c_long(pidfd_getfd), os.pidfd_open(int(pid)), int(number), 0)
+    if fd < 0:
+        print(json.dumps({"fetch": errno.errorcode[ctypes.get_errno()]}))
+        return
+    family = (socket.AF_INET, socket.SOCK_STREAM, 0)
+    print(json.dumps({"peer": attempt(lambda: socket.socket(*family, fileno=os.dup(fd)).getpeername()[0]),
+                      "write": attempt(lambda: os.write(fd, b"from the receiver")),
+                      "inherited": os.get_inheritable(fd)}))
 
 
 def relay(path, *receivers):
@@ -120,7 +142,22 @@ def passed(t, giver, taker):
     return json.loads(sending.log()), json.loads(receiving.log().splitlines()[-1])
 
 
+def fetched(t, holder, fetcher, *before):
+    holding = holder(*t.role("hold", t.port()))
+    holding.wait_log("]")
+    fetching = fetcher(*before, *t.role("fetch", *json.loads(holding.log())))
+    check_equal(fetching.wait(15), 0, f"how the fetching program ended:\n{fetching.log()}")
+    tried = json.loads(fetching.log().splitlines()[-1])
+    if "write" in tried and tried["write"].isdigit():
+        check_equal(holding.wait(15), 0, f"how the holding program ended:\n{holding.log()}")
+        check_equal(json.loads(holding.log().splitlines()[-1])["arrived"], "from the receiver", "what came through it")
+    else:
+        holding.kill()
+    return tried
+
+
 WORKS = {"peer": "'127.0.0.1'", "write": "17"}
+FETCHED = {**WORKS, "inherited": False}
 
 
 ACTIVATED = """
@@ -165,13 +202,19 @@ def main(t):
     check_equal(arrived["arrived"][:17], "from the receiver", "what came through it")
     arrived, tried = passed(t, t.start_host, t.run_offloaded)
     check_equal(tried, WORKS, "a socket of the host's, passed to a program under mino")
+    for holder in t.run_offloaded, t.start_host:
+        check_equal(fetched(t, holder, t.run_offloaded), FETCHED, f"pidfd_getfd, {holder.__name__}")
+        check_equal(fetched(t, holder, t.run_offloaded, "setpriv", "--reuid", "nobody", "--clear-groups", "--"),
+                    {"fetch": "EPERM"}, f"pidfd_getfd by somebody who may not, {holder.__name__}")
     relayed(t, t.run_offloaded)
     if not t.native:
         relayed(t, t.start_host)
         arrived, tried = passed(t, t.run_offloaded, t.start_host)
         check_equal(tried, {"peer": "ENOTSOCK", "write": "EPERM", "read": "b''"}, "a socket of the device's, passed to a plain program")
         check_equal(arrived["arrived"], "still here", "what the sender can do with its own")
+        check_equal(fetched(t, t.run_offloaded, t.start_host), {"peer": "ENOTSOCK", "write": "EPERM", "inherited": False},
+                    "pidfd_getfd by a plain program")
 
 
 if __name__ == "__main__":
-    harness.run(main, roles={"activate": activate, "give": give, "leave": leave, "relay": relay, "take": take})
+    harness.run(main, roles={"activate": activate, "fetch": fetch, "give": give, "hold": hold, "leave": leave, "relay": relay, "take": take})

@@ -209,7 +209,27 @@ TEST_F(Split, WrongHints) {
   }
 }
 
-// One round trip carries what fits; its hint saves every upcall.
+TEST_F(Split, AnotherClientFetches) {
+  ASSERT_EQ(lane.call(SYS_socket, {AF_INET, SOCK_STREAM, 0}, 10), 10);
+  ASSERT_EQ(lane.call(SYS_listen, {10, 1}), 0);
+  for (const uint32_t number : {11u, 5000u, ~0u}) {
+    const Incoming refused = session.fetched_by_another(number);
+    EXPECT_EQ(refused.message.type, abi::MessageType::kParcel);
+    EXPECT_EQ(refused.message.turn, static_cast<uint32_t>(EBADF));
+    EXPECT_EQ(refused.file_count, 0);
+  }
+  const Incoming parcel = session.fetched_by_another(10);
+  EXPECT_EQ(parcel.message.type, abi::MessageType::kParcel);
+  EXPECT_EQ(parcel.message.turn, 0u);
+  EXPECT_EQ(parcel.file_count, 1);
+  EXPECT_EQ(lane.op(abi::Op::kImport, {parcel.message.session_id}, 20), 20);
+  int listens = 0;
+  socklen_t size = sizeof listens;
+  EXPECT_EQ(lane.call(SYS_getsockopt, {20, SOL_SOCKET, SO_ACCEPTCONN, ptr(&listens), ptr(&size)}),
+            0);
+  EXPECT_EQ(listens, 1);
+}
+
 TEST_F(Split, ExportsAreBounded) {
   constexpr int kOfUser = 512;  // MAX_EXPORTS_OF_USER
   ASSERT_EQ(lane.call(SYS_socket, {AF_INET, SOCK_DGRAM, 0}, 10), 10);
@@ -232,6 +252,7 @@ TEST_F(Split, ExportsAreBounded) {
   EXPECT_GT(lane.op(abi::Op::kExport, {10}), 0);  // a parcel that nobody takes from the socket
 }
 
+// One round trip carries what fits; its hint saves every upcall.
 TEST_F(Split, OneRoundTripWithHints) {
   connect_pair(lane);
   const std::string sent = pattern(32 << 10);
