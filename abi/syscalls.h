@@ -385,6 +385,8 @@ inline constexpr auto kSyscalls = [] {
       {14, "rt_sigprocmask", kSignal, 0, {val(), val(P::kPointer), val(P::kPointer), val()}, kHost},
       {15, "rt_sigreturn", kSignal, 0, {}, kHost},
       {128, "rt_sigtimedwait", kSignal, kBlock, {val(P::kPointer)}, kHost},
+      {282, "signalfd", kSignal, 0, {val(P::kFd), val(P::kPointer), val()}, kHost},
+      {289, "signalfd4", kSignal, 0, {val(P::kFd), val(P::kPointer), val(), hex()}, kHost},
       {130, "rt_sigsuspend", kSignal, kBlock, {val(P::kPointer), val()}, kHost},
       {131, "sigaltstack", kSignal, 0, {val(P::kPointer), val(P::kPointer)}, kHost},
       {317, "seccomp", kGuard, 0, {val(), hex(), val(P::kPointer)}, kHost},

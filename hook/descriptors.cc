@@ -57,7 +57,7 @@ long dup_to(ThreadState* ts, u64 from, u64 to, u64 flags) {
   const u8 from_flags = process->flags(from);
   const u8 to_flags = process->flags(to);
   if (!on_device(from_flags) && !on_device(to_flags) &&
-      !((from_flags | to_flags) & (kPrivate | kEpoll))) {
+      !((from_flags | to_flags) & (kPrivate | kEpoll | kSignals))) {
     if (to_flags) process->set_flags(to, 0);
     return kLocal;
   }
@@ -86,7 +86,7 @@ long dup_to(ThreadState* ts, u64 from, u64 to, u64 flags) {
   const long result = raw(nr::kDup3, from, to, flags);
   if (is_error(result)) return result;
   forget(ts, to);
-  process->set_flags(to, from_flags & kEpoll);
+  process->set_flags(to, from_flags & (kEpoll | kSignals));
   if (on_device(to_flags)) close_on_device(ts, to);
   return result;
 }
@@ -106,6 +106,15 @@ long dup_from(ThreadState* ts, u64 from, u64 lowest, bool cloexec) {
     return result;
   }
   process->set_flags(static_cast<u64>(fd), process->flags(from));
+  return fd;
+}
+
+// fcntl on a signalfd: copies of it are of its kind.
+long dup_signals(ThreadState* ts, const Frame& f, u8 flags) {
+  constexpr u64 kFDupFd = 0, kFDupFdCloexec = 1030;
+  if (f.rsi != kFDupFd && f.rsi != kFDupFdCloexec) return kLocal;
+  const long fd = raw(nr::kFcntl, f.rdi, f.rsi, f.rdx);
+  if (!is_error(fd)) ts->process->set_flags(static_cast<u64>(fd), flags);
   return fd;
 }
 
@@ -176,7 +185,7 @@ long do_dup(ThreadState* ts, const abi::Row& row) {
   if (row.nr == nr::kDup) {
     if (flags & kPrivate) return err::kBadF;
     if (on_device(flags)) return dup_from(ts, from, 0, false);
-    if (!(flags & kEpoll)) return kLocal;
+    if (!(flags & (kEpoll | kSignals))) return kLocal;
     const long fd = raw(nr::kDup, from);
     if (!is_error(fd)) ts->process->set_flags(static_cast<u64>(fd), flags);
     return fd;
@@ -191,6 +200,7 @@ long do_fcntl(ThreadState* ts, const abi::Row& row) {
   const u64 fd = static_cast<u32>(f.rdi);
   const u8 flags = ts->process->flags(fd);
   if (flags & kPrivate) return err::kBadF;
+  if (flags & kSignals) return dup_signals(ts, f, flags);
   if (!on_device(flags)) return kLocal;
   constexpr u64 kFDupFd = 0, kFGetFd = 1, kFSetFd = 2, kFDupFdCloexec = 1030;
   switch (f.rsi) {

@@ -22,20 +22,28 @@ long do_signal(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   constexpr int kSigaltstack = 131;
   if (row.nr == kSigaltstack) return do_sigaltstack(ts);
+  constexpr int kSignalfd = 282, kSignalfd4 = 289, kRtSigtimedwait = 128;
+  if (row.nr == kSignalfd || row.nr == kSignalfd4) return do_signalfd(ts, row.nr);
   if (f.r10 != 8) return kLocal;  // a wrong size is the kernel's EINVAL
   if (row.nr == nr::kRtSigprocmask) return do_sigprocmask(ts);
   if (row.nr == nr::kRtSigaction) {
     const int sig = static_cast<int>(f.rdi);
     return sig < 1 || sig > 64 || sig == 9 || sig == 19 ? kLocal : do_sigaction(ts);
   }
-  return kLocal;
+  return row.nr == kRtSigtimedwait ? do_sigtimedwait(ts) : kLocal;
+}
+
+long do_by_fd(ThreadState* ts, const abi::Row& row) {
+  const u8 flags = ts->process->flags(static_cast<u32>(ts->frame.rdi));
+  if (flags & kOffloaded) return offload_frame(ts, row);
+  return flags & kSignals ? read_signals(ts, row.nr) : kLocal;
 }
 
 long route(ThreadState* ts, const abi::Row& row) {
   using enum abi::Route;
   switch (row.route) {
     case kByFd:
-      return ts->process->offloaded(ts->frame.rdi) ? offload_frame(ts, row) : kLocal;
+      return do_by_fd(ts, row);
     case kSocket:
       return do_socket(ts, row);
     case kSocketPair:
@@ -72,6 +80,8 @@ long route(ThreadState* ts, const abi::Row& row) {
       return do_copy(ts, row);
     case kMessage:
       return do_message(ts, row);
+    case kFetch:
+      return do_fetch(ts, row);
     case kFork:
       return do_fork(ts, row);
     case kExec:
@@ -80,8 +90,6 @@ long route(ThreadState* ts, const abi::Row& row) {
       return do_exit(ts, row);
     case kSignal:
       return do_signal(ts, row);
-    case kFetch:
-      return do_fetch(ts, row);
     case kMirror:
       return do_mirror(ts, row);
     case kMap:

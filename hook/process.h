@@ -17,6 +17,7 @@ enum FdFlags : u8 {
   kLocalMembers = 8,    // … that has (had) members of this host
   kPrivate = 16,        // the hook's own; the application must not see it
   kNestedMembers = 64,  // an epoll set that has (had) epoll sets as members
+  kSignals = 128,       // a signalfd whose records may have to be put right
   kFarDirectory = 32,  // a local directory from which no offloaded prefix is reachable without ".."
 };
 

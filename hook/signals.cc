@@ -105,12 +105,13 @@ void show_application_context(ThreadState* ts, UContext* uc) {
 }
 
 // What the linux engine's session process passes on (engine/linux/delivery.h) cannot say that a
-// kernel has sent it: the code stands in si_errno.
-void restore_code(int sig, SigInfo* info) {
+// kernel has sent it: the code stands in si_errno. True if it did.
+bool restore_code(int sig, int& error, int& code) {
   constexpr int kSiSigio = -5;
-  if (info->code != kSiSigio || info->error == 0 || (bit(sig) & kSynchronous)) return;
-  info->code = info->error;
-  info->error = 0;
+  if (code != kSiSigio || error == 0 || (bit(sig) & kSynchronous)) return false;
+  code = error;
+  error = 0;
+  return true;
 }
 
 // A seccomp filter trapped the program's call: its handler finds it where the program made it.
@@ -122,7 +123,7 @@ void show_trapped_call(SigInfo* info, UContext* uc) {
 }
 
 u64 on_signal(int sig, SigInfo* info, UContext* uc) {
-  restore_code(sig, info);
+  restore_code(sig, info->error, info->code);
   ThreadState* ts = this_thread();
   Process* process = ts ? ts->process : main_process();
   const bool fault = info->code > 0 && (bit(sig) & kSynchronous);
@@ -296,6 +297,66 @@ long do_sigprocmask(ThreadState* ts) {
   old |= hidden;
   if (f.rdx && !user_write(f.rdx, &old, 8)) return err::kFault;
   return 0;
+}
+
+long do_sigtimedwait(ThreadState* ts) {
+  const Frame& f = ts->frame;
+  if (!settings.netns || !f.rsi) return kLocal;
+  constexpr long kRtSigtimedwait = 128;
+  const u64 args[6] = {f.rdi, f.rsi, f.rdx, f.r10};
+  const long result = mino_interruptible(ts, kRtSigtimedwait, args);
+  if (result == abi::kErestartsys) return abi::kErestartnointr;  // a handler's turn; not begun yet
+  int head[3];                                                   // of siginfo_t
+  if (result > 0 && user_read(f.rsi, head, sizeof head) && restore_code(head[0], head[1], head[2]))
+    user_write(f.rsi, head, sizeof head);
+  return result;
+}
+
+long do_signalfd(ThreadState* ts, long nr) {
+  const Frame& f = ts->frame;
+  if (!settings.netns) return kLocal;
+  const long fd = raw(nr, f.rdi, f.rsi, f.rdx, f.r10);
+  if (!is_error(fd)) ts->process->set_flags(static_cast<u64>(fd), kSignals);
+  return fd;
+}
+
+namespace {
+
+// Where byte `at` of what was read has been stored: `buffers` are so many, or one if that is 0.
+u64 place_of_byte(u64 buffers, u64 count, u64 at) {
+  struct {
+    u64 base, bytes;
+  } part;
+  if (count == 0) return buffers + at;
+  for (u64 i = 0; i < count && user_read(buffers + i * sizeof part, &part, sizeof part); i++) {
+    if (at < part.bytes) return part.base + at;
+    at -= part.bytes;
+  }
+  return 0;
+}
+
+}  // namespace
+
+long read_signals(ThreadState* ts, long nr) {
+  const Frame& f = ts->frame;
+  constexpr long kReadv = 19, kPreadv2 = 327;
+  if (nr != nr::kRead && nr != kReadv && nr != kPreadv2) return kLocal;
+  const u64 args[6] = {f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9};
+  const long result = mino_interruptible(ts, nr, args);
+  constexpr long kRecord = 128;  // struct signalfd_siginfo: signo, errno, code, …
+  const u64 parts = nr == nr::kRead ? 0 : f.rdx;
+  for (long record = 0; record + kRecord <= result; record += kRecord) {
+    int head[3]{};
+    u8* const bytes = reinterpret_cast<u8*>(head);
+    const auto place = [&](u64 i) {
+      return place_of_byte(f.rsi, parts, static_cast<u64>(record) + i);
+    };
+    bool good = true;
+    for (u64 i = 0; i < sizeof head; i++) good = good && user_read(place(i), bytes + i, 1);
+    if (!good || !restore_code(head[0], head[1], head[2])) continue;
+    for (u64 i = 0; i < sizeof head; i++) user_write(place(i), bytes + i, 1);
+  }
+  return result;
 }
 
 void raise_sigpipe(ThreadState*) {

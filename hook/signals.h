@@ -52,6 +52,10 @@ long do_sigaction(ThreadState* ts);    // rt_sigaction; result for the applicati
 long do_sigprocmask(ThreadState* ts);  // rt_sigprocmask
 long do_sigaltstack(ThreadState* ts);
 long do_munmap(ThreadState* ts);
+// What waits for signals: rt_sigtimedwait, signalfd and signalfd4, and a read of such a file.
+long do_sigtimedwait(ThreadState* ts);
+long do_signalfd(ThreadState* ts, long nr);
+long read_signals(ThreadState* ts, long nr);
 void raise_sigpipe(ThreadState* ts);
 // A PTRACE_TRACEME that waits for its moment takes effect; false: none waits. In lifecycle.cc.
 bool be_traced(ThreadState* ts);

@@ -125,6 +125,21 @@ MINO_EXPORT(int, pthread_sigmask, int how, const u64* set, u64* old) {
   return static_cast<int>(-change_mask(how, set, old));
 }
 
+MINO_EXPORT(int, sigtimedwait, const u64* set, SigInfo* info, const void* timeout) {
+  constexpr long kRtSigtimedwait = 128;
+  constexpr int kSiTkill = -6, kSiUser = 0;
+  const long result = mino_waiting_call(kRtSigtimedwait, ptr(set), ptr(info), ptr(timeout), 8);
+  if (!is_error(result) && info && info->code == kSiTkill) info->code = kSiUser;  // as glibc has it
+  return static_cast<int>(answer(result));
+}
+MINO_EXPORT(int, sigwaitinfo, const u64* set, SigInfo* info) {
+  return sigtimedwait(set, info, nullptr);
+}
+MINO_EXPORT(int, signalfd, int fd, const u64* set, int flags) {
+  constexpr long kSignalfd4 = 289;
+  return static_cast<int>(answer(mino_call(kSignalfd4, number(fd), ptr(set), 8, number(flags))));
+}
+
 // System V's.
 MINO_EXPORT(int, sighold, int sig) {
   return change_one(kBlock, sig);
