@@ -24,9 +24,11 @@
 //   Reaped {pid}                          ->     that child's session is awaited
 //                                         <-     Reaped
 //   (Op::kMap on a ring)                  <-     Mapped {bytes} + what to map
-//   (Op::kExport on a ring)               <-     Parcel {id} + what stands for the file
+//   (Op::kExport on a ring)               <-     Parcel {id} + what stands for the file;
+//                                                Settle: it is the receiver's alone
 //   Fetch {n} + a socket                  ->     by whoever got hold of this end: file n, passed on
-//                                         <-     Parcel, or {0, errno}, on the socket that came
+//                                         <-     Parcel and Settle, or Parcel {0, errno}, on the
+//                                                socket that came
 //   Export {} + fd, Import {id}, Settle {id}   (a proxy to minod, on a connection of its own)  ->
 //   Exchanged {id} [+ parcel, or fd]
 // Rejected: tokens in the environment (they leak, and a socket path is out of reach after chroot).
@@ -56,8 +58,8 @@ enum class MessageType : uint32_t {
   kShare,      // clients with one descriptor table: there will be more; answered
   kJoin,       // … and here is one
   kParcel,     // what the client passes on in place of an exported file (abi/parcel.h)
-  kSettle,     // between a proxy and minod: a parcel's descriptor has been closed
-  kFetch,      // pidfd_getfd by another client (hook/fetching.cc)
+  kSettle,  // a parcel's descriptor has been closed: a proxy's to minod, the device's to a client
+  kFetch,   // pidfd_getfd by another client (hook/fetching.cc)
 };
 
 // Why a client was not admitted; the text in the message names the limit or the remedy.

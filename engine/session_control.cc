@@ -212,11 +212,14 @@ bool post_mapped(int socket, int file, uint64_t bytes) {
   return post_message(socket, message, {file});
 }
 
-bool post_parcel(int socket, int parcel, uint64_t id) {
+bool post_parcel(int socket, Fd parcel, uint64_t id) {
   Message message;
   message.type = MessageType::kParcel;
   message.session_id = id;
-  return post_message(socket, message, {parcel});
+  if (!post_message(socket, message, {parcel.get()})) return false;
+  parcel.reset();
+  message.type = MessageType::kSettle;
+  return post_message(socket, message);
 }
 
 bool refuse_parcel(int socket, int64_t error) {

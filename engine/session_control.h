@@ -98,7 +98,8 @@ class SessionControl {
 bool post_mapped(int socket, int file, uint64_t bytes);
 
 // What stands for an exported file on its way, and the export's id; beside Op::kExport's answer.
-bool post_parcel(int socket, int parcel, uint64_t id);
+// When the client knows that it is sent, the device has closed it.
+bool post_parcel(int socket, Fd parcel, uint64_t id);
 // Instead: -errno.
 bool refuse_parcel(int socket, int64_t error);
 

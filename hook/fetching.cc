@@ -139,6 +139,7 @@ long fetch_foreign_parcel(int control, u64 fd, u64& id) {
   if (asked && receive_message(pair[0], message, &parcel, 1)) {
     id = message.session_id;
     result = parcel;
+    receive_message(pair[0], message, nullptr, 0);  // Settle
   } else if (asked && message.type == abi::MessageType::kParcel && message.turn != 0) {
     result = -static_cast<long>(message.turn);
   }

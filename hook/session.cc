@@ -516,6 +516,7 @@ long fetch_parcel(ThreadState* ts, u64 fd, u64& id) {
     int parcel = -1;
     const bool good =
         await_message(process->session(), abi::MessageType::kParcel, message, &parcel, 1);
+    if (good) await_message(process->session(), abi::MessageType::kSettle, message, nullptr, 0);
     result = good ? parcel : err::kNFile;
   }
   unlock(process->table()->fork_lock);

@@ -188,11 +188,11 @@ bool LinuxSession::give(uint32_t number, Fd asker) {
   return send_command(kernel_.get(), command);
 }
 
-void LinuxSession::given(const usrcall_command& command, const Fd& parcel) {
+void LinuxSession::given(const usrcall_command& command, Fd parcel) {
   const auto asker = std::ranges::find(askers_, command.row, &Asker::question);
   if (asker == askers_.end()) return;
   if (parcel.valid())
-    post_parcel(asker->socket.get(), parcel.get(), command.id);
+    post_parcel(asker->socket.get(), std::move(parcel), command.id);
   else
     refuse_parcel(asker->socket.get(), command.result);
   askers_.erase(asker);
@@ -219,10 +219,10 @@ int LinuxSession::ready(int) {
       return kServing;
     }
     case USRCALL_GIVEN:
-      given(command, file);
+      given(command, std::move(file));
       return kServing;
     case USRCALL_PARCEL:
-      return post_parcel(socket(), file.get(), command.id) ? kServing : kClientGone;
+      return post_parcel(socket(), std::move(file), command.id) ? kServing : kClientGone;
     default:
       return kOutOfResources;
   }

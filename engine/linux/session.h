@@ -54,7 +54,7 @@ class LinuxSession final : public SessionControl {
   bool make_robust_list();
   bool tell(uint32_t type, uint32_t lane, int file = -1);
   int fork_session(uint32_t lane);
-  void given(const usrcall_command& command, const Fd& parcel);
+  void given(const usrcall_command& command, Fd parcel);
 
   LinuxHeritage heritage_;
   SessionMemory& memory_;

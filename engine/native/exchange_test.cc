@@ -95,6 +95,7 @@ TEST(Exchange, AFileMovesBetweenSessions) {
   EXPECT_EQ(parcel.message.type, abi::MessageType::kParcel);
   EXPECT_EQ(parcel.message.session_id, 1000u);
   EXPECT_EQ(parcel.file_count, 1);
+  EXPECT_EQ(one.receive().message.type, abi::MessageType::kSettle);
   ASSERT_EQ(second.op(abi::Op::kImport, {static_cast<uint64_t>(id)}, 400), 400);
   sockaddr_in same{};
   size = sizeof same;

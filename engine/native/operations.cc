@@ -70,7 +70,7 @@ int64_t export_file(Proxy& proxy, int number, int socket) {
   if (ask_minod(proxy.socket_path, question, number, answer) && answer.file_count == 1) {
     const Fd to(proxy.pull(socket));
     const uint64_t id = answer.message.session_id;
-    if (to.valid() && post_parcel(to.get(), answer.files[0].get(), id))
+    if (to.valid() && post_parcel(to.get(), std::move(answer.files[0]), id))
       result = static_cast<int64_t>(id);
   } else if (answer.message.type == abi::MessageType::kRefuse &&
              answer.message.reason == abi::RefuseReason::kFull) {

@@ -242,6 +242,7 @@ TEST_F(Split, ExportsAreBounded) {
     ASSERT_EQ(parcel.message.type, abi::MessageType::kParcel);
     ASSERT_EQ(parcel.message.session_id, static_cast<uint64_t>(last));
     parcels.push_back(std::move(parcel.files[0]));
+    ASSERT_EQ(session.receive().message.type, abi::MessageType::kSettle);
   }
   EXPECT_EQ(lane.op(abi::Op::kExport, {10}), -ETOOMANYREFS);
   EXPECT_EQ(lane.op(abi::Op::kSettle, {static_cast<uint64_t>(last)}), 0);

@@ -196,6 +196,20 @@ TEST(first_of_all) {
   EXPECT_EXIT(taker, 0);
 }
 
+// The last descriptor is the last one: nothing on the way keeps the file.
+TEST(closed_at_once) {
+  for (int i = 0; i < 20; i++) {
+    int from = listener();
+    sockaddr_in name = name_of(from);
+    int fd = fetch(getpid(), from);
+    close(from);
+    close(fd);
+    int same = OK(socket(AF_INET, SOCK_STREAM, 0));
+    EXPECT_EQ(bind(same, generic(&name), sizeof name), 0);
+    close(same);
+  }
+}
+
 // A thread with a descriptor table of its own: a process means its leader's.
 TEST(into_another_table) {
   Pair pair = tcp_pair();
