@@ -127,12 +127,17 @@ static void publish_counts(struct usrcall_lane *lane)
 	lane->bytes_in = lane->bytes_out = 0;
 }
 
-/* Waits for the next submission; false if the lane shall stop instead. */
+/*
+ * Waits for the next submission; false if the lane shall stop instead: then
+ * at once, or a client that never pauses would keep it from that.
+ */
 bool usrcall_wait(struct usrcall_lane *lane)
 {
 	u64 start, spin;
 	int i;
 
+	if (unlikely(stopped(lane)))
+		return false;
 	/* Between two calls of a busy client; too short to be worth a clock. */
 	for (i = 0; i < 128; i++) {
 		if (ready(lane)) {

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/prctl.h>
 
 #include <csignal>
@@ -210,6 +211,65 @@ TEST(Hostile, OthersAreNotDisturbed) {
   }
   std::printf("%u hostile clients, %u honest rounds\n", lives, rounds);
   EXPECT_GT(lives, 3u);
+}
+
+// Calls that no signal shortens, 16 MiB into a file of memory each, in every slot of a lane's ring.
+void prepare_long_calls(LaneClient& lane, int file) {
+  constexpr uint64_t kAnywhere = 1 << 20;
+  for (uint32_t i = 0; i < abi::kRingSlots; i++) {
+    abi::Submission& slot = lane.view.submissions[i];
+    slot.nr = SYS_pwrite64;
+    slot.install_fd = -1;
+    slot.kind = static_cast<uint8_t>(abi::SubmissionKind::kCall);
+    slot.flags = 0;
+    slot.arch = static_cast<uint8_t>(abi::Arch::kX86_64);
+    slot.args[0] = static_cast<uint64_t>(file);
+    slot.args[1] = kAnywhere;
+    slot.args[2] = abi::kMaxArenaBytes;
+    slot.args[3] = 0;
+    slot.window_count = 1;
+    slot.windows[0] = {kAnywhere, abi::kMaxArenaBytes, abi::kWindowIn};
+  }
+}
+
+// Publishes whatever slots the device has taken, again.
+void fill(const LaneClient& lane) {
+  const uint32_t position = lane.view.control->submission_position.load();
+  for (uint32_t i = 1; i <= abi::kRingSlots; i++) {
+    lane.view.submissions[(position + i - 1) % abi::kRingSlots].turn.store(
+        position + i, std::memory_order_release);
+  }
+}
+
+TEST(Hostile, NoFlowOfCallsKeepsLanesFromTheirReset) {
+  Session session(Options{4, abi::kMaxArenaBytes}, device());
+  std::vector<LaneClient> lanes;
+  for (uint32_t i = 0; i < 4; i++) lanes.emplace_back(session, i);
+  const char name[] = "written";
+  ASSERT_EQ(lanes[0].call(SYS_memfd_create, {ptr(name), 0}, 10), 10);
+  std::atomic<bool> stop{false};
+  for (LaneClient& lane : lanes) {
+    prepare_long_calls(lane, 10);
+    lane.publish();
+  }
+  std::thread publisher([&] {
+    while (!stop) {
+      for (const LaneClient& lane : lanes) fill(lane);
+      ::usleep(1000);
+    }
+  });
+  for (const LaneClient& lane : lanes) {
+    while (lane.view.control->completion_position.load() < 2 * abi::kRingSlots) ::usleep(1000);
+  }
+  EXPECT_TRUE(session.send(abi::MessageType::kReattach));
+  pollfd answer{session.socket.get(), POLLIN, 0};
+  if (::poll(&answer, 1, 30'000) == 1) {
+    EXPECT_EQ(session.receive().message.type, abi::MessageType::kWelcome);
+  } else {
+    ADD_FAILURE() << "the lanes still take calls";
+  }
+  stop = true;
+  publisher.join();
 }
 
 }  // namespace
