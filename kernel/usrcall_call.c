@@ -106,7 +106,7 @@ int usrcall_take_fd(void)
  * whose network namespace has changed waits until the leader has it, too, but
  * not while the leader waits for the lane. Not so for mounts: they go with the
  * root and working directory of the task; and not where several clients share
- * the session: lanes follow their client then (follow_client()).
+ * the session: lanes follow their client then (begin_thread()).
  */
 static void follow_namespaces(struct usrcall_lane *lane)
 {
@@ -257,6 +257,7 @@ static s64 operation(struct usrcall_lane *lane)
 		usrcall_host_close(lane->bell);
 		lane->bell = -1;
 		lane->ends = lane->own_rights;
+		lane->begins = true;
 		return 0;
 	case USRCALL_OP_FORK:
 		return fork_session(lane);

@@ -275,6 +275,7 @@ static void park(struct usrcall_lane *lane)
 	}
 	__set_current_state(TASK_RUNNING);
 	lane->activity = USRCALL_WAITS;
+	lane->begins = true;
 }
 
 /* A checked copy of the slot; false if the client breaks the contract. */
@@ -312,26 +313,35 @@ static bool decode(struct usrcall_lane *lane)
 	return lane->kind == USRCALL_SUBMIT_CALL || lane->kind == USRCALL_SUBMIT_OP;
 }
 
-/* A new lane of one of several clients has the network namespace of that one's. */
-static void follow_client(struct usrcall_lane *lane)
+/*
+ * A thread of the client's begins on this lane, which may be older: it is in
+ * the session's network namespace, or in its own client's where several share
+ * the session and one of that client's lanes has another.
+ */
+static void begin_thread(struct usrcall_lane *lane)
 {
 	struct usrcall_session *session = lane->session;
+	struct nsproxy *own = current->nsproxy;
+	struct nsproxy *spaces = session->leader ? session->leader->nsproxy : NULL;
 	u32 client = shared_load(lane->control->state), i;
 
-	for (i = 0; i < session->lane_count; i++) {
+	lane->begins = false;
+	for (i = 0; session->shared && i < session->lane_count; i++) {
 		const struct usrcall_lane *other = session->lanes[i];
-		struct nsproxy *spaces = other ? other->task->nsproxy : NULL;
+		struct nsproxy *theirs = other ? other->task->nsproxy : NULL;
 
-		if (!spaces || !other->own_rights ||
+		if (!theirs || !other->own_rights ||
 		    shared_load(other->control->state) != client ||
-		    spaces->net_ns == current->nsproxy->net_ns ||
-		    spaces->mnt_ns != current->nsproxy->mnt_ns)
+		    theirs->net_ns == own->net_ns || theirs->mnt_ns != own->mnt_ns)
 			continue;
-		get_nsproxy(spaces);
-		switch_task_namespaces(current, spaces);
+		spaces = theirs;
 		lane->own_rights = true;
-		return;
+		break;
 	}
+	if (!spaces || spaces->net_ns == own->net_ns || spaces->mnt_ns != own->mnt_ns)
+		return;
+	get_nsproxy(spaces);
+	switch_task_namespaces(current, spaces);
 }
 
 static int lane_main(void *data)
@@ -341,8 +351,6 @@ static int lane_main(void *data)
 	s64 result;
 
 	current->thread.usrcall = lane;
-	if (session->shared)
-		follow_client(lane);
 	list_add_tail(&lane->list, &usrcall_lanes);
 	session->stats->lanes++;
 	shared_store(lane->control->attached, 1);
@@ -361,6 +369,8 @@ static int lane_main(void *data)
 		}
 		usrcall_consume(lane);
 		lane->activity = USRCALL_CALLS;
+		if (unlikely(lane->begins))
+			begin_thread(lane);
 		result = usrcall_execute(lane);
 		lane->round_trips++;
 		if (lane->ends || lane->round_trips >= 64) {
@@ -413,6 +423,7 @@ int usrcall_attach(struct usrcall_session *session, u32 index)
 	lane->session = session;
 	lane->index = index;
 	lane->bell = -1;
+	lane->begins = true;
 	lane->usual_wait = LONG_SPIN / 4;
 	lane->submission = shared_load(lane->control->submission_position);
 	lane->completion = shared_load(lane->control->completion_position);

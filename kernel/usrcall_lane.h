@@ -62,6 +62,7 @@ struct usrcall_lane {
 	bool asleep;			/* schedule()d for want of a submission */
 	bool cancelled;			/* the call that runs */
 	bool stopping;			/* shall park (REATTACH, CLEAR) */
+	bool begins;			/* a client thread that it does not know yet */
 	bool ends;			/* its client thread is gone */
 	bool own_rights;		/* credentials or namespaces no new lane shall inherit */
 	int bell;			/* host descriptor, or -1 */

@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 
 #include "children.h"
@@ -81,6 +82,26 @@ TEST(network_of_one_process) {
   EXPECT_EQ(links(), before);
   std::thread([&] { EXPECT_EQ(links(), before); }).join();
   EXPECT_EQ(write(go_on[1], "g", 1), 1);
+  EXPECT_EXIT(pid, 0);
+}
+
+// New threads are in the network namespace of who makes them, also where others have been before.
+TEST(network_of_later_threads) {
+  const auto loopback_is_up = [] {
+    ifreq lo{};
+    strcpy(lo.ifr_name, "lo");
+    int fd = OK(socket(AF_INET, SOCK_DGRAM, 0));
+    OK(ioctl(fd, SIOCGIFFLAGS, &lo));
+    close(fd);
+    return (lo.ifr_flags & IFF_UP) != 0;
+  };
+  const pid_t pid = child([&] {
+    EXPECT(loopback_is_up());
+    std::thread([&] { EXPECT(loopback_is_up()); }).join();
+    OK(unshare(CLONE_NEWNET));
+    const bool mine = loopback_is_up();
+    for (int i = 0; i < 2; i++) std::thread([&] { EXPECT_EQ(loopback_is_up(), mine); }).join();
+  });
   EXPECT_EXIT(pid, 0);
 }
 
