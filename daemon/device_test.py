@@ -68,6 +68,7 @@ class Device:
     def __init__(self, name):
         self.dir = scratch / name
         self.pid = None
+        self.link = "none"
         devices.append(self)
 
     def mino(self, *argv, **options):
@@ -428,6 +429,18 @@ def test_names():
     wait_for("the relay to end", lambda: not relays())
     session.close()
     device.down()
+    equal(device.leftovers(), [], "left behind")
+
+
+def test_kernel_of_another_version():
+    device = Device("versions")
+    config = scratch / "minod.toml"
+    config.write_text(f"[linux]\nkernel = '{BUILD}/other_kernel'\n")
+    result = device.mino("up", "--engine", "linux", "--config", config)
+    equal(result.returncode, 1, "up with a kernel of another version")
+    version = int(re.search(r"USRCALL_VERSION (\d+)", (HERE.parent / "abi" / "usrcall.h").read_text()).group(1))
+    for want in (f"speaks version {version + 1} ", f"minod version {version}:", f"build.sh --output {BUILD}`"):
+        check(want in result.stderr, f"{want!r} is not in: {result.stderr}")
     equal(device.leftovers(), [], "left behind")
 
 

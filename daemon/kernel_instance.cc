@@ -166,10 +166,9 @@ std::vector<std::string> KernelInstance::arguments(int socket, int stats) const 
 
 Result<void> KernelInstance::start() {
   if (::access(options_.kernel.c_str(), X_OK) != 0) {
-    const std::string directory = options_.kernel.substr(0, options_.kernel.rfind('/'));
-    return error("the linux engine's kernel is not at " + options_.kernel +
-                 "; build it with `kernel/build.sh --output " + directory +
-                 "`, set linux.kernel in minod's configuration, or use --engine native");
+    return error("the linux engine's kernel is not at " + options_.kernel + "; build it with " +
+                 build_command() +
+                 ", set linux.kernel in minod's configuration, or use --engine native");
   }
   if (options_.mac) {
     auto opened = open_packet_socket(options_.link, *options_.mac);
@@ -195,14 +194,14 @@ Result<void> KernelInstance::start() {
   input.reset();
   watch_console(std::move(output));
   usrcall_command ready;
-  const bool serves = receive(USRCALL_READY, ready, kBootPatience);
+  const auto serves = receive(USRCALL_READY, ready, kBootPatience);
   ::rmdir(options_.root.c_str());  // it was only a place to mount on
   std::error_code failure;
   std::filesystem::remove_all(options_.directory + "/" + own_folder(), failure);
   if (!serves) {
     read_console();
     stop();
-    return error("the kernel instance did not boot; minod's log has its last words");
+    return serves;
   }
   release_.assign(ready.text, ::strnlen(ready.text, sizeof ready.text));
   started_ = EventLoop::Clock::now();
@@ -211,8 +210,13 @@ Result<void> KernelInstance::start() {
   return {};
 }
 
-bool KernelInstance::receive(uint32_t type, usrcall_command& command,
-                             std::chrono::milliseconds patience) {
+std::string KernelInstance::build_command() const {
+  return "`kernel/build.sh --output " + options_.kernel.substr(0, options_.kernel.rfind('/')) + "`";
+}
+
+Result<void> KernelInstance::receive(uint32_t type, usrcall_command& command,
+                                     std::chrono::milliseconds patience) {
+  constexpr ssize_t kHead = offsetof(usrcall_command, id);  // type and version: in every version
   const auto until = EventLoop::Clock::now() + patience;
   for (;;) {
     const auto left =
@@ -220,10 +224,17 @@ bool KernelInstance::receive(uint32_t type, usrcall_command& command,
     pollfd readable{socket_.get(), POLLIN, 0};
     const int n = ::poll(&readable, 1, static_cast<int>(std::max<int64_t>(left.count(), 0)));
     if (n < 0 && errno == EINTR) continue;
-    if (n != 1) return false;
-    if (::recv(socket_.get(), &command, sizeof command, MSG_DONTWAIT) != sizeof command)
-      return false;
-    if (command.version == USRCALL_VERSION && command.type == type) return true;
+    const ssize_t got =
+        n == 1 ? ::recv(socket_.get(), &command, sizeof command, MSG_DONTWAIT | MSG_TRUNC) : 0;
+    if (got >= kHead && command.version != USRCALL_VERSION) {
+      return error("the kernel at " + options_.kernel + " speaks version " +
+                   std::to_string(command.version) + " of the driver's messages, minod version " +
+                   std::to_string(USRCALL_VERSION) +
+                   ": build it again, from minod's sources, with " + build_command());
+    }
+    if (got != sizeof command)
+      return error("the kernel instance did not boot; minod's log has its last words");
+    if (command.type == type) return {};
   }
 }
 

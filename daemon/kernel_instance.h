@@ -66,7 +66,8 @@ class KernelInstance {
  private:
   std::string own_folder() const;
   std::vector<std::string> arguments(int socket, int stats) const;
-  bool receive(uint32_t type, usrcall_command& command, std::chrono::milliseconds patience);
+  std::string build_command() const;
+  Result<void> receive(uint32_t type, usrcall_command& command, std::chrono::milliseconds patience);
   void watch_console(Fd console);
   void read_console();
   void start_again();
