@@ -19,8 +19,9 @@ inline constexpr uint32_t kDefaultArenaBytes = 1u << 20;
 inline constexpr uint32_t kMaxFd = 1u << 20;  // fd numbers at and above this are never offloaded
 inline constexpr uint32_t kMaxPath = 4096;    // PATH_MAX, with its NUL
 inline constexpr uint32_t kMaxIov = 1024;     // UIO_MAXIOV
-inline constexpr uint64_t kMaxCallBytes = 64u << 20;  // bytes of client memory one call may move
-inline constexpr uint32_t kMaxSessions = 1024;        // per device
+inline constexpr uint64_t kMaxCallBytes = 64u << 20;   // bytes of client memory one call may move
+inline constexpr uint32_t kMaxSessions = 1024;         // per device
+inline constexpr uint32_t kMaxInstanceSessions = 126;  // per kernel instance: OS_IDLE_WORDS there
 
 // Of an arena of `arena_bytes`, windows may use all but this much: the rest serves upcalls.
 constexpr uint32_t upcall_reserve(uint32_t arena_bytes) {

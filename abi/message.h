@@ -13,7 +13,8 @@
 //   AttachLane {lane}                     ->     proxy starts (or finds) the lane's thread; sets
 //   `attached` Bell {lane} + eventfd                 ->     where to wake this lane's client in a
 //   mixed wait Cancel {lane, turn}                   ->     interrupt that call, if it still runs
-//   (Op::kFork on a ring)                 <-     Child {id} + its socket + its memfd
+//   (Op::kFork on a ring)                 <-     Child {id} + its socket + its memfd, or
+//                                                Refuse {text} and EAGAIN on the ring
 //   Adopt {}              on the child's  ->     sender's pid (SCM_CREDENTIALS) is now this
 //   session's client Reattach {}           after exec      ->     lanes are stopped and reset
 //                                         <-     Welcome + memfd

@@ -151,7 +151,8 @@ struct usrcall_stats {
 	uint32_t lanes;
 	char name[16];
 	uint32_t instance;
-	uint32_t pad[12];
+	uint32_t uid;
+	uint32_t pad[11];
 };
 
 /*

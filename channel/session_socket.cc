@@ -44,6 +44,7 @@ Arrival receive_message(int socket, Incoming& incoming) {
   for (Fd& file : incoming.files) file.reset();
   incoming.file_count = 0;
   incoming.sender = 0;
+  incoming.uid = ~0u;
   const ssize_t n = ::recvmsg(socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return Arrival::kNothing;
   if (n <= 0) return Arrival::kBroken;
@@ -55,6 +56,7 @@ Arrival receive_message(int socket, Incoming& incoming) {
       ucred credentials;
       std::memcpy(&credentials, CMSG_DATA(c), sizeof credentials);
       incoming.sender = credentials.pid;
+      incoming.uid = credentials.uid;
     }
   }
   const bool whole = n == sizeof incoming.message && !excess &&

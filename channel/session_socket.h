@@ -16,7 +16,8 @@ struct Incoming {
   abi::Message message;
   Fd files[2];
   int file_count = 0;
-  int sender = 0;  // pid from SCM_CREDENTIALS (SO_PASSCRED), or 0
+  int sender = 0;      // pid from SCM_CREDENTIALS (SO_PASSCRED), or 0
+  uint32_t uid = ~0u;  // likewise; nobody's without
 };
 
 enum class Arrival {

@@ -36,6 +36,7 @@ TEST(SessionSocket, CarriesMessagesFilesAndTheSender) {
   ASSERT_EQ(receive_message(pair.ours.get(), incoming), Arrival::kMessage);
   EXPECT_EQ(incoming.message.lane, 7u);
   EXPECT_EQ(incoming.sender, ::getpid());
+  EXPECT_EQ(incoming.uid, ::getuid());
   ASSERT_EQ(incoming.file_count, 2);
   struct stat sent{}, got{};
   ASSERT_EQ(::fstat(two.get(), &sent), 0);

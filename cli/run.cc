@@ -56,9 +56,17 @@ std::string device_mistake(const json& status) {
   int64_t sessions = 0;
   for (const json& instance : status["instances"]) sessions += instance["sessions"].get<int64_t>();
   const auto limit = status["limits"]["sessions"].get<int64_t>();
-  if (sessions < limit) return {};
-  return "the device is full: " + std::to_string(sessions) +
-         " sessions, limits.sessions = " + std::to_string(limit) + " in minod's configuration";
+  if (sessions >= limit) {
+    return "the device is full: " + std::to_string(sessions) +
+           " sessions, limits.sessions = " + std::to_string(limit) + " in minod's configuration";
+  }
+  int64_t own = 0;
+  for (const json& client : status["clients"]) own += client["uid"] == ::getuid();
+  const auto limit_per_user = status["limits"]["sessions_per_user"].get<int64_t>();
+  if (own < limit_per_user) return {};
+  return "user " + std::to_string(::getuid()) + " has " + std::to_string(own) +
+         " sessions on the device, limits.sessions_per_user = " + std::to_string(limit_per_user) +
+         " in minod's configuration";
 }
 
 Result<int64_t> arena_of(const std::string& text, const json& status) {

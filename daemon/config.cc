@@ -1,11 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/config.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "base/run_dir.h"
 #include "base/settings.h"
 
 namespace mino {
+
+int64_t Config::most_per_user() const {
+  if (sessions_per_user != 0) return sessions_per_user;
+  const int64_t served =
+      engine == "linux" ? std::min(sessions, instances * abi::kMaxInstanceSessions) : sessions;
+  return served - served / 8;
+}
 
 std::string engine_mistake(const std::string& name) {
   if (name == "native" || name == "linux") return {};
@@ -41,6 +50,7 @@ void read_uplink(SettingsTable& table, Config& config) {
 
 void read_limits(SettingsTable& table, Config& config) {
   table.integer("sessions", config.sessions, 1, abi::kMaxSessions);
+  table.integer("sessions_per_user", config.sessions_per_user, 1, abi::kMaxSessions);
   table.integer("arena_bytes", config.arena_bytes, abi::kMinArenaBytes, abi::kMaxArenaBytes);
   table.integer("lanes", config.lanes, 1, abi::kMaxLanes);
   table.finish();

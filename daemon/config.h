@@ -27,11 +27,14 @@ struct Config {
   bool nat = true;
   int64_t mtu = 0;                            // 0: that of the host's default route
   int64_t sessions = 256;                     // clients at a time
+  int64_t sessions_per_user = 0;              // 0: seven eighths of what the device can have
   int64_t arena_bytes = abi::kMaxArenaBytes;  // largest arena that a client may ask for
   int64_t lanes = 128;                        // threads of one client that may have a lane
   bool dns_relay = true;
   Policy policy;
   std::string log_level = "info";
+
+  int64_t most_per_user() const;  // sessions_per_user, or what it is by default
 };
 
 Result<Config> read_config_file(const std::string& path);

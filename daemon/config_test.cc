@@ -32,6 +32,7 @@ nat = false
 mtu = 9000
 [limits]
 sessions = 7
+sessions_per_user = 3
 arena_bytes = 65536
 lanes = 16
 [dns]
@@ -50,12 +51,23 @@ level = "debug"
   EXPECT_EQ(config->interface, "eth1");
   EXPECT_EQ(config->mtu, 9000);
   EXPECT_EQ(config->sessions, 7);
+  EXPECT_EQ(config->most_per_user(), 3);
   EXPECT_EQ(config->arena_bytes, 65536);
   EXPECT_EQ(config->lanes, 16);
   EXPECT_FALSE(config->nat || config->dns_relay);
   EXPECT_EQ(config->policy.families, std::vector<std::string>{"inet"});
   EXPECT_EQ(config->policy.paths, std::vector<std::string>{"/srv/data"});
   EXPECT_EQ(config->log_level, "debug");
+}
+
+TEST(Config, OneUserDoesNotGetAllSessions) {
+  const auto most = [](std::string_view text) {
+    return read_config(text, "minod.toml")->most_per_user();
+  };
+  EXPECT_EQ(most(""), 224);
+  EXPECT_EQ(most("engine = \"linux\""), 111);
+  EXPECT_EQ(most("engine = \"linux\"\n[linux]\ninstances = 16"), 224);
+  EXPECT_EQ(most("[limits]\nsessions = 1"), 1);
 }
 
 TEST(Config, MistakesNameFileLineColumnAndRemedy) {

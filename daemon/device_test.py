@@ -444,6 +444,62 @@ def test_kernel_of_another_version():
     equal(device.leftovers(), [], "left behind")
 
 
+def test_sessions_of_one_user():
+    sessions_of_one_user("native")
+    if (BUILD / "kernel" / "linux").exists():
+        sessions_of_one_user("linux")
+
+
+def sessions_of_one_user(engine):
+    device = Device("users")
+    config = scratch / "minod.toml"
+    config.write_text("[limits]\nsessions_per_user = 2\n")
+    device.up("--config", config, "--engine", engine)
+    session, limit = device.session(), "limits.sessions_per_user = 2 "
+    fork = """import os, signal, socket, sys
+s = socket.socket()
+try:
+    if os.fork() == 0:
+        os._exit(0)
+    os.wait()
+except OSError as problem:
+    print(problem.strerror)
+print("waits", flush=True)
+sys.stdin.read()
+"""
+    with subprocess.Popen([MINO, "--run-dir", device.dir, "run", "--", sys.executable, "-c", fork], text=True,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+        equal(program.stdout.readline(), "Resource temporarily unavailable\n", "a fork beyond the limit")
+        equal(program.stdout.readline(), "waits\n", "the program")
+        refusal = device.session()
+        check(limit in refusal and "user 0 " in refusal, refusal)
+        result = device.mino("run", "--", "true")
+        equal(result.returncode, 125, "mino run beyond the limit")
+        check(limit in result.stderr, result.stderr)
+        # Another user has room.
+        child = os.fork()
+        if child == 0:
+            os.setresuid(65534, 65534, 65534)
+            os._exit(isinstance(device.session(), str))
+        equal(os.waitpid(child, 0)[1], 0, "a session of another user's")
+        _, complaint = program.communicate("")
+    check(limit in complaint, complaint)
+    wait_for("the sessions to end", lambda: len(device.status()["clients"]) == 1)
+    # Who changes its user has a session as that user from its next program on.
+    become = f"import os, socket, sys; s = socket.socket(); os.setuid(65534); os.execv({sys.executable!r}, " \
+             "['python3', '-c', 'import sys; print(1, flush=True); sys.stdin.read()'])"
+    with subprocess.Popen([MINO, "--run-dir", device.dir, "run", "--", sys.executable, "-c", become], text=True,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
+        equal(program.stdout.readline(), "1\n", "a program of another user's")
+        equal(sorted(client["uid"] for client in device.status()["clients"]), [0, 65534], "whose the sessions are")
+        second = device.session()
+        check(not isinstance(second, str), f"no session: {second}")
+        program.communicate("")
+    for own in (session, second):
+        own.close()
+    device.down()
+
+
 def test_idle():
     device = Device("idle")
     device.up()

@@ -232,7 +232,7 @@ Result<void> serve(const Options& options, const Config& config, const RunDir& d
 
   EventLoop loop;
   Proxies proxies(*engine, network.netns(), network.mount_ns(), dir.session_socket(),
-                  config.sessions);
+                  config.sessions, config.most_per_user());
   // One of each per instance of the linux engine.
   std::vector<std::unique_ptr<Resolvers>> resolvers;
   std::vector<std::unique_ptr<KernelInstance>> kernels;

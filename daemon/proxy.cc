@@ -41,6 +41,7 @@ void clear(SessionStats& row) {
   row.bytes_in = 0;
   row.bytes_out = 0;
   row.lanes = 0;
+  row.uid = SessionStats::kNobody;
   std::memset(row.name, 0, sizeof row.name);
   row.proxy_pid = 0;  // last: from here on another proxy may claim the row
 }
@@ -67,12 +68,11 @@ void Counters::add(const SessionStats& row) {
 }
 
 Proxies::Proxies(Engine& engine, int netns, int mount_ns, const std::string& socket_path,
-                 int64_t limit)
+                 int64_t limit, int64_t limit_per_user)
     : engine_(engine),
       netns_(netns),
       mount_ns_(mount_ns),
       socket_path_(socket_path),
-      limit_(limit),
       own_pidfd_(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0))) {
   // An object of fixed size, because a kernel instance maps it as well.
   table_file_ = Fd(::memfd_create("mino-counters", MFD_CLOEXEC | MFD_ALLOW_SEALING));
@@ -82,6 +82,8 @@ Proxies::Proxies(Engine& engine, int netns, int mount_ns, const std::string& soc
       ::mmap(nullptr, sizeof(StatsTable), PROT_READ | PROT_WRITE, MAP_SHARED, table_file_.get(), 0);
   CHECK(memory != MAP_FAILED && own_pidfd_.valid());
   table_ = new (memory) StatsTable();
+  table_->most = static_cast<uint32_t>(limit);
+  table_->most_per_user = static_cast<uint32_t>(limit_per_user);
   // Rows beyond the limit are taken already, so that a proxy that forks meets the limit as well.
   for (size_t i = static_cast<size_t>(limit); i < abi::kMaxSessions; i++) {
     table_->rows[i].proxy_pid = kReserved;
@@ -94,11 +96,8 @@ Proxies::~Proxies() {
 }
 
 void Proxies::start(Fd socket, const Peer& peer, const abi::Message& hello) {
-  if (rows().size() >= static_cast<size_t>(limit_)) {
-    return refuse(socket.get(), abi::RefuseReason::kFull,
-                  "the device is full: limits.sessions = " + std::to_string(limit_) +
-                      " in minod's configuration");
-  }
+  if (const std::string why = table_->refusal(peer.uid); !why.empty())
+    return refuse(socket.get(), abi::RefuseReason::kFull, why);
   const size_t instance = hello.turn == 0 ? 0 : hello.turn - 1;
   if (hello.turn != 0 && instance >= std::max<size_t>(instances_.size(), 1)) {
     return refuse(socket.get(), abi::RefuseReason::kBadRequest,
@@ -131,10 +130,11 @@ void Proxies::serve(Fd socket, const Peer& peer, const abi::Message& hello, size
            "the device cannot confine a proxy; its log says why");
     ::_exit(1);
   }
-  SessionStats* row = table_->claim(::getpid());
+  SessionStats* row = table_->claim(::getpid(), peer.uid);
   if (row == nullptr) {
+    const std::string why = table_->refusal(peer.uid);
     refuse(socket.get(), abi::RefuseReason::kFull,
-           "the device is full: limits.sessions in minod's configuration");
+           why.empty() ? "too many sessions began at once; try again" : why);
     ::_exit(0);
   }
   SessionStart start;

@@ -29,8 +29,10 @@ struct Counters {
 
 class Proxies {
  public:
-  // `limit` sessions at a time. The namespaces and the engine outlive this object.
-  Proxies(Engine& engine, int netns, int mount_ns, const std::string& socket_path, int64_t limit);
+  // `limit` sessions at a time, so many of them of one user. The namespaces and the engine outlive
+  // this object.
+  Proxies(Engine& engine, int netns, int mount_ns, const std::string& socket_path, int64_t limit,
+          int64_t limit_per_user);
   // The linux engine: the sockets of its kernel instances; -1 while one is not there.
   void set_instance(size_t index, int socket) {
     if (instances_.size() <= index) instances_.resize(index + 1, -1);
@@ -51,7 +53,6 @@ class Proxies {
   bool is_proxy(pid_t pid) const;
   std::vector<const SessionStats*> rows() const;  // of the live sessions
   Counters counters() const;                      // live and ended
-  int64_t limit() const { return limit_; }
   int table_file() const { return table_file_.get(); }
 
  private:
@@ -61,7 +62,6 @@ class Proxies {
   Engine& engine_;
   const int netns_, mount_ns_;
   const std::string socket_path_;
-  const int64_t limit_;
   Fd own_pidfd_;
   Fd table_file_;
   StatsTable* table_;

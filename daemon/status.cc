@@ -35,6 +35,7 @@ json client_json(const SessionStats& row) {
   json client = counters_json(counters);
   client["pid"] = row.client_pid.load();
   client["proxy_pid"] = row.proxy_pid.load();
+  client["uid"] = row.uid.load();
   client["name"] = printable(std::string_view(row.name, sizeof row.name));
   client["lanes"] = row.lanes.load();
   client["instance"] = row.instance.load();
@@ -143,6 +144,7 @@ json Status::report() {
       {"clients", clients},
       {"limits",
        {{"sessions", config_.sessions},
+        {"sessions_per_user", config_.most_per_user()},
         {"arena_bytes", config_.arena_bytes},
         {"lanes", config_.lanes}}},
       {"policy", {{"families", config_.policy.families}, {"paths", paths}}},

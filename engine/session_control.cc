@@ -111,6 +111,7 @@ bool SessionControl::handle(Incoming& incoming) {
       return join(incoming);
     case MessageType::kReattach:
       take_name(incoming);
+      stats_.uid = incoming.uid;
       return begin_reattach();
     case MessageType::kFetch:
       return incoming.file_count == 1 && give(message.turn, std::move(incoming.files[0]));
@@ -140,6 +141,7 @@ bool SessionControl::adopt(const Incoming& incoming) {
   if (client.valid() && watch(client.get()))
     client_ = std::move(client);  // the old one leaves the set
   stats_.client_pid.store(incoming.sender, std::memory_order_relaxed);
+  stats_.uid = incoming.uid;
   take_name(incoming);
   return true;
 }
@@ -237,15 +239,29 @@ Fd pidfd_of_peer(int socket, int pid) {
   return Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
 }
 
-int refuse_session(int socket, const Error& why) {
-  spdlog::error("cannot start a session: {}", why.text);
+namespace {
+
+void post_refusal(int socket, abi::RefuseReason reason, std::string_view text) {
   Message message;
   message.type = MessageType::kRefuse;
-  message.reason = abi::RefuseReason::kInternal;
-  constexpr const char* kText = "the device could not start the session; its log says why";
-  std::memcpy(message.text, kText, std::strlen(kText));
+  message.reason = reason;
+  std::memcpy(message.text, text.data(), std::min(text.size(), sizeof message.text - 1));
   post_message(socket, message);
+}
+
+}  // namespace
+
+int refuse_session(int socket, const Error& why) {
+  spdlog::error("cannot start a session: {}", why.text);
+  post_refusal(socket, abi::RefuseReason::kInternal,
+               "the device could not start the session; its log says why");
   return kOutOfResources;
+}
+
+bool refuse_child(int socket, const StatsTable& table, const SessionStats& parent) {
+  const std::string why = table.refusal(parent.uid);
+  if (!why.empty()) post_refusal(socket, abi::RefuseReason::kFull, why);
+  return !why.empty();
 }
 
 }  // namespace mino

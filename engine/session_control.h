@@ -109,4 +109,7 @@ Fd pidfd_of_peer(int socket, int pid);
 // Tells the client that its session cannot start; the reason goes to the log. kOutOfResources.
 int refuse_session(int socket, const Error& why);
 
+// True, and the client has been told why, where there is no room for a session of a child's.
+bool refuse_child(int socket, const StatsTable& table, const SessionStats& parent);
+
 }  // namespace mino

@@ -125,7 +125,7 @@ class Session {
     if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) std::abort();
     stats_table = static_cast<StatsTable*>(::mmap(
         nullptr, sizeof(StatsTable), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
-    stats = stats_table->claim(1);
+    stats = stats_table->claim(1, ::getuid());
     Fd self(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
     const int client = ::getpid();
     proxy = ::fork();

@@ -132,6 +132,7 @@ int make_placeholder(u64 session_id) {
   return static_cast<int>(closed);
 }
 
+// What a refusal says, on standard error.
 void tell_refusal(const abi::Message& message) {
   char line[sizeof message.text + 16];
   char* end = print(line, "mino: ");
@@ -178,6 +179,23 @@ bool connect_session(Process* process) {
   }
   set_receive_timeout(session.socket, 0);
   return true;
+}
+
+// The device says why a child cannot have a session before it lets the fork fail. Told once.
+void tell_why_no_child(const Session& session) {
+  static bool told;
+  constexpr short kPollIn = 1;
+  struct {
+    int fd;
+    short events, revents;
+  } p{session.socket, kPollIn, 0};
+  abi::Message message;
+  if (told || raw(nr::kPoll, ptr(&p), 1, 0) != 1 || !(p.revents & kPollIn) ||
+      !receive_message(session.socket, message, nullptr, 0) ||
+      message.type != abi::MessageType::kRefuse)
+    return;
+  told = true;
+  tell_refusal(message);
 }
 
 bool claim_lane(ThreadState* ts) {
@@ -376,6 +394,7 @@ long begin_fork(ThreadState* ts, bool& asked) {
     lock_table(process->table(), process->table()->fork_lock);
     result = offload_op(ts, abi::Op::kFork, 0, 0, -1, kNoCancel);
     asked = result == 0;
+    if (result == err::kAgain) tell_why_no_child(process->session());
     if (!asked) unlock(process->table()->fork_lock);
   }
   if (result == err::kNetDown || process->session().status == SessionStatus::kDead)

@@ -59,9 +59,10 @@ int LinuxEngine::serve(SessionStart start) {
   kernel_end.reset();  // the instance's end is the session's end
   const int started = sent ? session.await_start() : -EPIPE;
   if (started == -EUSERS) {
-    return refuse_session(client_socket, {"a kernel instance serves 126 sessions at a time; have "
-                                          "more of them (`mino up --instances`)",
-                                          0});
+    return refuse_session(client_socket,
+                          {"a kernel instance serves " + std::to_string(abi::kMaxInstanceSessions) +
+                               " sessions at a time; have more of them (`mino up --instances`)",
+                           0});
   }
   if (started != 0) {
     return refuse_session(client_socket,

@@ -290,7 +290,8 @@ bool read_report(const Fd& from, int32_t& value) {
   auto memory = SessionMemory::map(Fd(made.object()), made.session_id(), made.lane_count(),
                                    made.arena_bytes());
   child.memory.forget();
-  SessionStats* row = memory ? heritage.stats_table->claim(::getpid()) : nullptr;
+  SessionStats* row =
+      memory ? heritage.stats_table->claim(::getpid(), heritage.stats->uid) : nullptr;
   if (row == nullptr) {
     report(child.report, -EAGAIN);
     ::_exit(kOutOfResources);
@@ -345,7 +346,8 @@ int LinuxSession::fork_session(uint32_t lane) {
   command.lane = lane;
   Child child;
   int32_t row = -EAGAIN, started = -EAGAIN;
-  const bool made = prepare(memory_, child) && fork_twice(heritage_, minod(), child) &&
+  const bool made = !refuse_child(socket(), *heritage_.stats_table, *heritage_.stats) &&
+                    prepare(memory_, child) && fork_twice(heritage_, minod(), child) &&
                     read_report(child.answer, row) && row >= 0;
   if (made) {
     command = new_session(child.memory, heritage_);

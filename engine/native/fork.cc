@@ -65,9 +65,14 @@ bool prepare(const Proxy& proxy, Heritage& to) {
   return true;
 }
 
+bool refuse(const Proxy& proxy) {
+  const Fd socket(proxy.pull(proxy.control.socket));
+  return refuse_child(socket.get(), *proxy.stats_table, *proxy.stats);
+}
+
 // Copies how the parent's session is called, until Adopt says it better.
 SessionStats* claim_row(const Proxy& proxy, uint64_t id) {
-  SessionStats* row = proxy.stats_table->claim(::getpid());
+  SessionStats* row = proxy.stats_table->claim(::getpid(), proxy.stats->uid);
   if (row == nullptr) return nullptr;
   row->client_pid = 0;
   row->session_id = id;
@@ -155,7 +160,9 @@ int64_t fork_proxy(Proxy& proxy) {
   // Growth would leave the copy of the file table half grown.
   proxy.files.enter();
   int64_t result = -EMFILE;
-  {
+  if (refuse(proxy)) {
+    result = -EAGAIN;
+  } else {
     Heritage heritage;
     if (prepare(proxy, heritage)) result = fork_twice(proxy, heritage);
     if (result == 0) result = announce(proxy, heritage);
