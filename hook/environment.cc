@@ -177,6 +177,40 @@ u64 count_pointers(u64 array) {
   return count;
 }
 
+// Does a string of the environment that execve was given name this variable?
+bool names(u64 entry, const char* variable) {
+  char name[sizeof kPreload];
+  name[user_copy_in(name, entry, sizeof name - 1)] = 0;
+  return starts_with(name, variable);
+}
+
+// What an LD_PRELOAD of the program's takes with our library in front; 0 for other variables, and
+// for one that execve will refuse.
+u64 preload_bytes(u64 entry) {
+  constexpr u64 kMaxString = 131072;  // MAX_ARG_STRLEN
+  if (!names(entry, kPreload)) return 0;
+  char part[256];
+  for (u64 done = 0; done < kMaxString; done += sizeof part) {
+    const i64 n = user_string(entry + done, part, sizeof part);
+    if (n > 0) return done + static_cast<u64>(n) + length(settings.library) + 1;
+    if (n == err::kFault) return 0;
+  }
+  return 0;
+}
+
+// Writes that: the end, or nullptr if the string has become another one.
+char* print_preload(char* to, u64 entry, u64 bytes) {
+  char* end = print(print(to, kPreload), settings.library);
+  const u64 room = bytes - static_cast<u64>(end + 1 - to);
+  if (user_string(entry + sizeof kPreload - 1, end + 1, room) <= 0) return nullptr;
+  if (without_library(end + 1)) {
+    *end++ = ':';
+    end += length(end);
+  }
+  *end++ = 0;
+  return end;
+}
+
 }  // namespace
 
 ExecEnvironment::ExecEnvironment(Process* process, u64 envp, const ProgramFile* file,
@@ -186,13 +220,16 @@ ExecEnvironment::ExecEnvironment(Process* process, u64 envp, const ProgramFile* 
   const u64 argc = file && file->script ? count_pointers(argv) : 0;
   if (count == ~0ull || argc == ~0ull) return;
   constexpr u64 kTextBytes = sizeof settings.variable + sizeof settings.library + kWarmTextBytes +
-                             2 * sizeof(ProgramFile) + kMaxProgramPath + 8192;
-  bytes_ = ((count + 3 + argc + 4) * 8 + kTextBytes + 4095) & ~4095ull;
+                             2 * sizeof(ProgramFile) + kMaxProgramPath + 1024;
+  u64 entry, preloads = 0;
+  for (u64 i = 0; i < count; i++) {
+    if (user_read(envp + i * 8, &entry, 8)) preloads += preload_bytes(entry);
+  }
+  bytes_ = ((count + 3 + argc + 4) * 8 + kTextBytes + preloads + 4095) & ~4095ull;
   table_ = static_cast<u64*>(map_pages(bytes_));
   if (!table_) return;
   process->exec_memory = table_;
   process->exec_bytes = bytes_;
-  u64 entry;
   char* text = reinterpret_cast<char*>(table_ + count + 3 + argc + 4);
   if (argc || (file && file->script)) {  // as fs/binfmt_script.c makes them
     u64* to = table_ + count + 3;
@@ -209,33 +246,27 @@ ExecEnvironment::ExecEnvironment(Process* process, u64 envp, const ProgramFile* 
     }
     *to = 0;
   }
-  // LD_PRELOAD: ours in front of the program's own.
-  char* const preload = text;
-  text = print(text, kPreload);
-  text = print(text, settings.library);
+  // Ours in front of every LD_PRELOAD of the program's: of several, some C libraries take the
+  // first, others the last.
+  bool preloaded = false;
   u64 used = 0;
   for (u64 i = 0; i < count; i++) {
-    char name[sizeof kPreload];
     user_read(envp + i * 8, &entry, 8);
-    const u64 got = user_copy_in(name, entry, sizeof name - 1);
-    name[got] = 0;
-    if (starts_with(name, kVariable)) continue;
-    if (starts_with(name, kPreload)) {
-      char value[4096];
-      const i64 n = user_string(entry + sizeof kPreload - 1, value, sizeof value);
-      if (n > 1) {
-        without_library(value);
-        if (value[0]) {
-          *text++ = ':';
-          text = print(text, value);
-        }
-      }
-      continue;
+    if (names(entry, kVariable)) continue;
+    u64 bytes = preload_bytes(entry);
+    if (bytes > preloads) bytes = 0;  // it was another one
+    preloads -= bytes;
+    if (char* const end = bytes ? print_preload(text, entry, bytes) : nullptr) {
+      entry = ptr(text);
+      text = end;
+      preloaded = true;
     }
     table_[used++] = entry;
   }
-  *text++ = 0;
-  table_[used++] = ptr(preload);
+  if (!preloaded) {
+    table_[used++] = ptr(text);
+    text = print(print(text, kPreload), settings.library) + 1;
+  }
   table_[used++] = ptr(text);
   text = print(text, kVariable);
   text = print(text, settings.variable);

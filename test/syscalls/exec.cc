@@ -157,6 +157,44 @@ TEST(empty_environment) {
   EXPECT_EXIT(pid, 0);
 }
 
+namespace {
+
+std::string preload_of(int libraries) {
+  std::string text = "LD_PRELOAD=libm.so.6";
+  for (int i = 1; i < libraries; i++) text += ":libm.so.6";
+  return text;
+}
+
+std::vector<std::string> long_preloads() {
+  return {"FIRST=1",         preload_of(500), preload_of(1), "BETWEEN=",
+          preload_of(12000), preload_of(400), "LAST=1"};
+}
+
+}  // namespace
+
+HELPER(long_preloads) {
+  const auto want = long_preloads();
+  for (size_t i = 0; i < want.size(); i++) EXPECT(environ[i] && environ[i] == want[i]);
+  EXPECT(!environ[want.size()]);
+  EXPECT(pair_works({atoi(argv[2]), atoi(argv[3])}));
+  return check::failures ? 1 : 0;
+}
+
+TEST(long_preloads) {
+  Pair pair = tcp_pair();
+  auto list = long_preloads();
+  std::vector<char*> words;
+  for (auto& word : list) words.push_back(word.data());
+  words.push_back(nullptr);
+  pid_t pid =
+      child([&] { execve(kSelf, arguments("long_preloads", {pair.a, pair.b}), words.data()); });
+  EXPECT_EXIT(pid, 0);
+  std::string too_long = preload_of(14000);
+  words[1] = too_long.data();
+  EXPECT_ERR(execve(kSelf, arguments("long_preloads", {pair.a, pair.b}), words.data()), E2BIG);
+  EXPECT(pair_works(pair));
+}
+
 TEST(a_chain_of_programs) {
   Pair pair = tcp_pair();
   pid_t pid = child([&] { execve(kSelf, arguments("chain", {pair.b, 10}), nothing); });
