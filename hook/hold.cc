@@ -8,6 +8,7 @@
 #include "hook/home.h"
 #include "hook/mem.h"
 #include "hook/patch.h"
+#include "hook/proc.h"
 #include "hook/seccomp.h"
 #include "hook/sud.h"
 
@@ -35,14 +36,9 @@ bool has_fsgsbase(char** envp) {
 // The array behind argv, where the kernel has put it: field 28 of /proc/self/stat is where the
 // stack began (proc(5)), at argc.
 char** initial_environment() {
-  constexpr u64 kCloexec = 0x80000;
   char text[1024];
-  const long fd = raw(nr::kOpenat, kFdCwd, ptr("/proc/self/stat"), kCloexec, 0);
-  if (is_error(fd)) return nullptr;
-  const long got = raw(nr::kRead, static_cast<u64>(fd), ptr(text), sizeof text - 1);
-  raw(nr::kClose, static_cast<u64>(fd));
-  if (got <= 0) return nullptr;
-  text[got] = 0;
+  const u64 got = read_proc("/proc/self/stat", text, sizeof text);
+  if (!got) return nullptr;
   const char* at = text + got;
   while (at > text && *at != ')') at--;  // the name in field 2 may hold anything
   for (int field = 2; field < 28; field++) {

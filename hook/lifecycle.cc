@@ -14,6 +14,7 @@
 #include "hook/mem.h"
 #include "hook/patch.h"
 #include "hook/paths.h"
+#include "hook/proc.h"
 #include "hook/seccomp.h"
 #include "hook/sharing.h"
 #include "hook/signals.h"
@@ -308,6 +309,8 @@ long trace_me_later(ThreadState* ts, const Frame& f) {
   constexpr u64 kTraceMe = 0;
   if (!settings.sud || f.rdi != kTraceMe) return kLocal;
   if (ts->trace_me) return err::kPerm;
+  u64 tracer = 0;
+  if (!ts->filters && read_status("\nTracerPid:\t", 10, tracer) && tracer) return kLocal;  // EPERM
   ts->trace_me = true;
   return 0;
 }

@@ -6,6 +6,7 @@
 
 #include "hook/call.h"
 #include "hook/mem.h"
+#include "hook/proc.h"
 #include "hook/sharing.h"
 
 namespace mino::hook {
@@ -298,28 +299,12 @@ namespace {
 
 constexpr long kUmask = 95;
 
-// As /proc tells: proc(5). What other threads make on the host meanwhile has its own mode.
-bool read_umask(u64& mask) {
-  char text[256];
-  const long fd = raw(nr::kOpenat, kFdCwd, ptr("/proc/thread-self/status"), kCloexec, 0);
-  if (is_error(fd)) return false;
-  const long got = raw(nr::kRead, static_cast<u64>(fd), ptr(text), sizeof text - 1);
-  raw(nr::kClose, static_cast<u64>(fd));
-  text[got > 0 ? got : 0] = 0;
-  for (const char* at = text; *at; at++) {
-    if (!starts_with(at, "\nUmask:\t")) continue;
-    mask = 0;
-    for (at += 8; *at >= '0' && *at <= '7'; at++) mask = mask << 3 | static_cast<u64>(*at - '0');
-    return true;
-  }
-  return false;
-}
-
-// The device makes files as this process would. Without /proc, and under a seccomp filter that may
-// not allow it, a umask can only be asked for by setting one.
+// The device makes files as this process would; what other threads make on the host meanwhile has
+// its own mode. Without /proc, and under a seccomp filter that may not allow it, a umask can only
+// be asked for by setting one.
 void follow_umask(ThreadState* ts) {
   u64 mask;
-  if (ts->filters || !read_umask(mask)) {
+  if (ts->filters || !read_status("\nUmask:\t", 8, mask)) {
     mask = static_cast<u64>(raw(kUmask, 077));
     raw(kUmask, mask);
   }

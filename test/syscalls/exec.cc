@@ -528,6 +528,21 @@ TEST(traced_children) {
     EXPECT_EXIT(child([] { execl("/bin/sh", "sh", "-c", "exit 7", nullptr); }), 7);
   });
   EXPECT_EXIT(pid, 0);
+  // Who has a tracer cannot ask for one.
+  int ready[2];
+  OK(pipe(ready));
+  pid = child([&] {
+    char byte;
+    EXPECT_EQ(read(ready[0], &byte, 1), 1);
+    EXPECT_ERR(ptrace(PTRACE_TRACEME, 0, 0, 0), EPERM);
+  });
+  EXPECT_EQ(ptrace(PTRACE_SEIZE, pid, 0, 0), 0);
+  EXPECT_EQ(write(ready[1], "r", 1), 1);
+  int seen = 0;
+  while (waitpid(pid, &seen, 0) == pid && WIFSTOPPED(seen))  // each trap of mino's is one
+    EXPECT_EQ(ptrace(PTRACE_CONT, pid, 0, WSTOPSIG(seen)), 0);
+  EXPECT(WIFEXITED(seen));
+  EXPECT_EQ(WEXITSTATUS(seen), 0);
   // A fault is seen where it happens, before any handler.
   pid = child([&] {
     EXPECT_EQ(ptrace(PTRACE_TRACEME, 0, 0, 0), 0);
