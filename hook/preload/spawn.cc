@@ -10,7 +10,14 @@
 #include "hook/signals.h"
 
 namespace mino::libc {
-MINO_LIBC(int, fclose, void* stream);
+struct Cleanup {  // struct _pthread_cleanup_buffer
+  void (*routine)(void*);
+  void* argument;
+  int type;
+  Cleanup* before;
+};
+MINO_LIBC(void, _pthread_cleanup_push, Cleanup* cleanup, void (*routine)(void*), void* argument);
+MINO_LIBC(void, _pthread_cleanup_pop, Cleanup* cleanup, int execute);
 // In this library.
 int clone(int (*fn)(void*), void* stack, int flags, void* argument, ...) asm("clone");
 int waitpid(int pid, int* status, int options) asm("waitpid");
@@ -246,12 +253,50 @@ int await_shell(int pid, int* status) {
   return got;
 }
 
+// The thread is cancelled while it waits: as in libc, the shell goes with it.
+void abandon_shell(void* pid) {
+  constexpr int kKill = 62, kWait4 = 61;
+  constexpr u64 kSigKill = 9;
+  const u64 shell = number(*static_cast<const int*>(pid));
+  mino_call(kKill, shell, kSigKill);
+  while (mino_call(kWait4, shell) == err::kIntr) {
+  }
+  end_ignoring();
+}
+
+int await_shell_or_cancellation(int pid, int* status) {
+  libc::Cleanup cleanup;
+  const bool threads = libc::_pthread_cleanup_push && libc::_pthread_cleanup_pop;
+  if (threads) libc::_pthread_cleanup_push(&cleanup, abandon_shell, &pid);
+  const int got = await_shell(pid, status);
+  if (threads) libc::_pthread_cleanup_pop(&cleanup, 0);
+  return got;
+}
+
 // Streams of popen, and their processes.
 struct Piped {
   u64 stream;  // 0: free
   int fd, pid;
 };
 Piped piped[64];
+
+// The process of one of these, which is none from here on; 0 for another stream.
+int take_process(const void* stream) {
+  for (Piped& p : piped) {
+    if (__atomic_load_n(&p.stream, __ATOMIC_ACQUIRE) != ptr(stream)) continue;
+    const int pid = p.pid;
+    __atomic_store_n(&p.stream, 0, __ATOMIC_RELEASE);
+    return pid;
+  }
+  return 0;
+}
+
+int close_stream(void* stream) {
+  using Close = int (*)(void*);
+  static Close close;
+  if (!close) close = real<Close>("fclose");
+  return close(stream);
+}
 
 }  // namespace
 
@@ -281,7 +326,8 @@ MINO_EXPORT(int, system, const char* command) {
   mino_call(nr::kRtSigprocmask, kBlock, ptr(&child), ptr(attributes.mask), 8);
   begin_ignoring(attributes);
   int pid, status = 0x7f00;  // a shell that could not be started: exit status 127
-  if (start_shell(&pid, command, nullptr, &attributes) == 0 && await_shell(pid, &status) != pid)
+  if (start_shell(&pid, command, nullptr, &attributes) == 0 &&
+      await_shell_or_cancellation(pid, &status) != pid)
     status = -1;
   end_ignoring();
   mino_call(nr::kRtSigprocmask, kSetmask, ptr(attributes.mask), 0, 8);
@@ -339,14 +385,17 @@ MINO_EXPORT(void*, popen, const char* command, const char* mode) {
   return stream;
 }
 
+// Of a stream of popen's it is pclose.
+MINO_EXPORT(int, fclose, void* stream) {
+  const int pid = take_process(stream), closed = close_stream(stream);
+  int status;
+  if (pid == 0) return closed;
+  return await_shell(pid, &status) < 0 ? -1 : status;
+}
+
 MINO_EXPORT(int, pclose, void* stream) {
-  for (Piped& p : piped) {
-    if (__atomic_load_n(&p.stream, __ATOMIC_ACQUIRE) != ptr(stream)) continue;
-    const int pid = p.pid;
-    __atomic_store_n(&p.stream, 0, __ATOMIC_RELEASE);
-    fclose(stream);
-    int status;
-    return await_shell(pid, &status) < 0 ? -1 : status;
+  for (const Piped& p : piped) {
+    if (__atomic_load_n(&p.stream, __ATOMIC_ACQUIRE) == ptr(stream)) return fclose(stream);
   }
   return answer(-10), -1;  // ECHILD, as POSIX has it for a stream that popen has not made
 }

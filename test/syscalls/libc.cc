@@ -229,6 +229,43 @@ TEST(shells_and_signals) {
   EXPECT_EQ(handled.load(), 1);
 }
 
+// Closed by fclose, their processes are awaited, and there is room for others.
+TEST(many_streams_of_shells) {
+  int (*volatile close_it)(FILE*) = fclose;  // what compilers warn of
+  for (int i = 0; i < 70; i++) {
+    FILE* out = popen("exit 3", "r");
+    EXPECT(out != nullptr);
+    EXPECT_EQ(WEXITSTATUS(close_it(out)), 3);
+  }
+}
+
+// The shell goes with the thread that waits for it, and the actions are as they were.
+TEST(shell_of_a_cancelled_thread) {
+  on_signal(SIGINT, count_signal);
+  int ends[2];
+  OK(pipe(ends));
+  std::string command = "echo $$ >&" + std::to_string(ends[1]) + "; exec sleep 100";
+  pthread_t thread;
+  EXPECT_EQ(pthread_create(
+                &thread, nullptr,
+                [](void* text) {
+                  return reinterpret_cast<void*>(intptr_t{system(static_cast<char*>(text))});
+                },
+                command.data()),
+            0);
+  char digits[16] = {};
+  EXPECT(read(ends[0], digits, sizeof digits - 1) > 0);
+  EXPECT_EQ(pthread_cancel(thread), 0);
+  void* result = nullptr;
+  EXPECT_EQ(pthread_join(thread, &result), 0);
+  EXPECT(result == PTHREAD_CANCELED);
+  EXPECT_ERR(kill(atoi(digits), 0), ESRCH);
+  kill(atoi(digits), SIGKILL);
+  handled = 0;
+  EXPECT_EQ(raise(SIGINT), 0);
+  EXPECT_EQ(handled.load(), 1);
+}
+
 // execvp gives it to a shell, posix_spawnp does not.
 TEST(script_without_interpreter) {
   std::string path = std::string(check::scratch()) + "/script";
