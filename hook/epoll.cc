@@ -5,9 +5,9 @@
 // edge, oneshot, exclusive and nested behaviour are Linux's own on either side. A wait asks both
 // (hook/mixed_wait.h).
 //
-// A thread may sit in the host's epoll_wait when another makes the companion. The kick, an always
-// readable eventfd registered with EPOLLONESHOT and a value that only we know, fetches it out; who
-// was fetched arms it again if others still sleep there.
+// Threads may sit in the host's epoll_wait when another makes the companion. The kick, an always
+// readable eventfd registered with a value that only we know, fetches them out, and with them
+// whoever waits for the set through another table, who looks and sleeps again.
 #include "hook/dispatch.h"
 #include "hook/epoll_shadow.h"
 #include "hook/mixed_wait.h"
@@ -24,21 +24,21 @@ namespace mino::hook {
 
 namespace {
 
-constexpr u64 kAdd = 1, kDel = 2, kMod = 3;
-constexpr u32 kEpollIn = 1, kOneshot = 1u << 30;
+constexpr u64 kAdd = 1, kDel = 2;
+constexpr u32 kEpollIn = 1;
 
-// The same for all tables: a set may be in several, with a waiter in each.
-u64 kick_value() {
-  static constexpr u8 kMark = 0;
-  return ptr(&kMark);
-}
+// The same in all tables and programs: a set may be in several, with a waiter in each.
+constexpr u64 kKickValue = 0xb6dd6f6e696d8a4f;
 
 u16 waiters(const Process* process, u64 epfd) {
   return __atomic_load_n(&process->epoll_waiters[epfd], __ATOMIC_SEQ_CST);
 }
 
-void arm_kick(ThreadState* ts, u64 epfd) {
+// Until none of this table's threads sleeps there any more. Those that are counted but died with
+// their process are not waited for longer than that.
+void fetch_sleepers(ThreadState* ts, u64 epfd) {
   Table* const table = ts->process->table();
+  if (!waiters(ts->process, epfd)) return;
   lock_table(table, table->kick_lock);
   if (table->kick_fd < 0) {
     constexpr u64 kNonblockCloexec = 0x80800;
@@ -46,11 +46,11 @@ void arm_kick(ThreadState* ts, u64 epfd) {
     if (!is_error(fd)) table->kick_fd = make_private(ts->process, static_cast<int>(fd));
   }
   unlock(table->kick_lock);
-  EpollEvent event{kEpollIn | kOneshot, kick_value()};
-  if (raw(nr::kEpollCtl, epfd, kAdd, static_cast<u64>(table->kick_fd), ptr(&event)) ==
-      err::kExist) {
-    raw(nr::kEpollCtl, epfd, kMod, static_cast<u64>(table->kick_fd), ptr(&event));
-  }
+  constexpr int kPatience = 1000, kPause = 1;  // ms
+  EpollEvent event{kEpollIn, kKickValue};
+  raw(nr::kEpollCtl, epfd, kAdd, static_cast<u64>(table->kick_fd), ptr(&event));
+  for (int i = 0; i < kPatience && waiters(ts->process, epfd); i++) raw(nr::kPoll, 0, 0, kPause);
+  raw(nr::kEpollCtl, epfd, kDel, static_cast<u64>(table->kick_fd), ptr(&event));
 }
 
 // Is `fd` an epoll file? Asks with a deletion that cannot succeed: the answer differs by what fd
@@ -81,25 +81,22 @@ long make_companion(ThreadState* ts, u64 epfd) {
   if (result < 0) return result;
   // Pairs with the sleeper, which counts itself and then looks at the flag.
   std::atomic_thread_fence(std::memory_order_seq_cst);
-  if (waiters(process, epfd)) arm_kick(ts, epfd);
+  fetch_sleepers(ts, epfd);
   return 0;
 }
 
-// Events of the host half, without the kick. Restores the count; `rearm` for sleepers that were
-// fetched by it.
-long host_events(ThreadState* ts, u64 epfd, u64 events, u64 max, bool rearm, long got) {
-  (void)max;
+// Events of the host half, without the kick.
+long host_events(u64 events, long got) {
   if (got <= 0) return got;
   EpollEvent event;
   long kept = 0;
   for (long i = 0; i < got; i++) {
     const u64 at = events + static_cast<u64>(i) * sizeof event;
     if (!user_read(at, &event, sizeof event)) return err::kFault;
-    if (event.data == kick_value()) continue;
+    if (event.data == kKickValue) continue;
     if (kept != i) user_write(events + static_cast<u64>(kept) * sizeof event, &event, sizeof event);
     kept++;
   }
-  if (kept != got && rearm && waiters(ts->process, epfd)) arm_kick(ts, epfd);
   return kept;
 }
 
@@ -153,8 +150,7 @@ long wait_once(ThreadState* ts, u64 epfd, u64 events, u64 max, i64 timeout_ns) {
   const bool host_first = ts->flip && (process->flags(epfd) & kLocalMembers);
   ts->flip = false;
   if (host_first) {
-    const long got =
-        host_events(ts, epfd, events, max, false, raw(nr::kEpollWait, epfd, events, max, 0));
+    const long got = host_events(events, raw(nr::kEpollWait, epfd, events, max, 0));
     if (got < 0) return got;
     found = static_cast<u64>(got);
     if (found == max) return got;
@@ -176,8 +172,7 @@ long wait_once(ThreadState* ts, u64 epfd, u64 events, u64 max, i64 timeout_ns) {
   if (found == max && (process->flags(epfd) & kLocalMembers)) ts->flip = true;
   if (wait.host_ready && found < max) {
     const u64 at = events + found * sizeof(EpollEvent);
-    const long got = host_events(ts, epfd, at, max - found, false,
-                                 raw(nr::kEpollWait, epfd, at, max - found, 0));
+    const long got = host_events(at, raw(nr::kEpollWait, epfd, at, max - found, 0));
     if (got > 0) {
       found += process->flags(epfd) & kNestedMembers
                    ? merge_nested(events, from_device, at, static_cast<u64>(got))
@@ -223,7 +218,7 @@ long wait_rounds(ThreadState* ts, u64 epfd, u64 max, i64 timeout_ns) {
       if (late) continue;
       if (result == abi::kErestartsys) result = abi::kErestartnohand;
       if (result > 0) {
-        const long kept = host_events(ts, epfd, f.rsi, max, true, result);
+        const long kept = host_events(f.rsi, result);
         if (kept != 0) return kept;
       } else {
         return result;

@@ -108,6 +108,7 @@ void begin_child(ThreadState* ts, void* table, bool company, bool same_table) {
   if (!same_table) {
     take_table(process, table);
     process->unsettled = company;
+    if (company) fill(process->epoll_waiters, 0, u64{process->table()->fd_limit} * 2);
   }
   forget_other_threads(ts, same_table);
   ts->trace_me = false;

@@ -151,6 +151,37 @@ TEST(across_fork) {
   EXPECT_EQ(epoll_wait(m.ep, events, 4, 0), 2);
 }
 
+// A set gets its first socket while a thread waits for it, and after that one another process.
+TEST(first_socket_of_a_set_that_two_processes_wait_for) {
+  int ep = OK(epoll_create1(0)), pipes[2], begin[2];
+  OK(pipe(pipes));
+  OK(pipe(begin));
+  EXPECT_EQ(add(ep, pipes[0], EPOLLIN), 0);
+  Pair pair = udp_pair();
+  EXPECT_EQ(write(pair.a, "s", 1), 1);
+  EXPECT(readable(pair.b));
+  epoll_event event;
+  const pid_t pid = child([&] {
+    char byte;
+    EXPECT_EQ(read(begin[0], &byte, 1), 1);
+    do OK(epoll_wait(ep, &event, 1, -1));
+    while (event.data.fd != pipes[0]);
+  });
+  Outcome first;
+  while_blocked(
+      &first, [&] { return epoll_wait(ep, &event, 1, 10000); },
+      [&](pthread_t) {
+        EXPECT_EQ(write(begin[1], "b", 1), 1);
+        sleep_ms(100);
+        EXPECT_EQ(add(ep, pair.b, EPOLLIN), 0);
+      });
+  EXPECT_EQ(first.result, 1);
+  EXPECT_EQ(event.data.fd, pair.b);
+  EXPECT_EQ(epoll_ctl(ep, EPOLL_CTL_DEL, pair.b, nullptr), 0);
+  EXPECT_EQ(write(pipes[1], "p", 1), 1);
+  EXPECT_EXIT(pid, 0);
+}
+
 TEST(churn) {
   Mixed m(EPOLLIN);
   for (int i = 0; i < 200; i++) {
