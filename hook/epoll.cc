@@ -209,12 +209,11 @@ long wait_rounds(ThreadState* ts, u64 epfd, u64 max, i64 timeout_ns) {
     if (!companion || dead) {
       const i64 timespec[2] = {timeout_ns / 1'000'000'000, timeout_ns % 1'000'000'000};
       const u64 args[6] = {epfd, f.rsi, max, timeout_ns < 0 ? 0 : ptr(timespec), 0, 8};
-      u16* const count = &ts->process->epoll_waiters[epfd];
-      __atomic_fetch_add(count, u16{1}, __ATOMIC_SEQ_CST);
+      ts->process->count_waiter(epfd, 1);
       const bool late =
           !dead && (__atomic_load_n(&ts->process->fds[epfd], __ATOMIC_SEQ_CST) & kCompanion);
       result = late ? 0 : mino_interruptible(ts, nr::kEpollPwait2, args);
-      __atomic_fetch_sub(count, u16{1}, __ATOMIC_SEQ_CST);
+      ts->process->count_waiter(epfd, -1);
       if (late) continue;
       if (result == abi::kErestartsys) result = abi::kErestartnohand;
       if (result > 0) {

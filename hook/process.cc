@@ -19,6 +19,7 @@ __attribute__((visibility("hidden"))) void* memset(void* to, int value, size_t n
 namespace mino::hook {
 
 Settings settings;
+u32 TableChange::changes, TableChange::moving;
 
 namespace {
 Process the_process;
@@ -123,6 +124,7 @@ Process* copy_process(const Process& parent, u64 clone_flags) {
 void reset_locks_in_child() {
   extern u32 shadow_lock, filter_lock;
   shadow_lock = filter_lock = 0;
+  TableChange::reset();
 }
 
 void free_process(Process* process) {

@@ -103,6 +103,34 @@ struct Children {
   int pids[64];  // … and have not been waited for; beyond that, any child may have one
 };
 
+// Whoever changes what a table says of a descriptor has one of these: nobody does while a table
+// moves into memory that processes share (hook/sharing.cc).
+class TableChange {
+ public:
+  TableChange() {
+    while (__atomic_fetch_add(&changes, 1u, __ATOMIC_SEQ_CST),
+           __atomic_load_n(&moving, __ATOMIC_SEQ_CST)) {
+      __atomic_fetch_sub(&changes, 1u, __ATOMIC_SEQ_CST);
+      raw(nr::kSchedYield);
+    }
+  }
+  ~TableChange() { __atomic_fetch_sub(&changes, 1u, __ATOMIC_SEQ_CST); }
+  TableChange(const TableChange&) = delete;
+  TableChange& operator=(const TableChange&) = delete;
+
+  static void stop() {
+    __atomic_store_n(&moving, 1u, __ATOMIC_SEQ_CST);
+    constexpr int kPatience = 1'000'000;  // a child that shared our memory may have died in one
+    for (int i = 0; i < kPatience && __atomic_load_n(&changes, __ATOMIC_SEQ_CST); i++)
+      raw(nr::kSchedYield);
+  }
+  static void go_on() { __atomic_store_n(&moving, 0u, __ATOMIC_SEQ_CST); }
+  static void reset() { changes = moving = 0; }
+
+ private:
+  static u32 changes, moving;
+};
+
 struct Process {
   u16* epoll_waiters;    // threads in the host's epoll_wait, by epoll fd
   u8* fds;               // FdFlags by number, kMaxFd bytes; both of table()
@@ -132,14 +160,21 @@ struct Process {
   bool offloaded(u64 fd) const { return flags(static_cast<u32>(fd)) & kOffloaded; }
   void set_flags(u64 fd, u8 value) {
     if (fd >= abi::kMaxFd) return;
+    const TableChange change;
     __atomic_store_n(&fds[fd], value, __ATOMIC_RELAXED);
     raise_limit(fd);
   }
   // Where several threads may learn of the same file at once.
   void add_flags(u64 fd, u32 more) {
     if (fd >= abi::kMaxFd) return;
+    const TableChange change;
     __atomic_fetch_or(&fds[fd], static_cast<u8>(more), __ATOMIC_RELAXED);
     raise_limit(fd);
+  }
+  // A thread enters (1) or leaves (-1) the host's wait for an epoll set.
+  void count_waiter(u64 epfd, int difference) {
+    const TableChange change;
+    __atomic_fetch_add(&epoll_waiters[epfd], static_cast<u16>(difference), __ATOMIC_SEQ_CST);
   }
   void raise_limit(u64 fd) {
     u32& limit = table()->fd_limit;

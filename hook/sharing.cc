@@ -124,6 +124,36 @@ void discard_process(Process* process) {
   free_process(process);
 }
 
+namespace {
+
+// The table at its address is memory that a process made with CLONE_FILES will share; false if
+// there is none. Other threads go on with it, so nothing of it may change or be locked meanwhile.
+bool move_to_shared_memory(Process* process) {
+  Table* const table = process->table();
+  u32* const locks[] = {&table->companion_lock, &table->kick_lock, &table->fork_lock};
+  for (u32* word : locks) lock_table(table, *word);
+  if (!table->mapped) {
+    constexpr u64 kReadWrite = 3, kSharedAnonymousNoreserve = 0x4021;
+    const long at = raw(nr::kMmap, 0, kTableBytes, kReadWrite, kSharedAnonymousNoreserve, ~0ull, 0);
+    if (!is_error(at)) {
+      u8* const shared = reinterpret_cast<u8*>(at);
+      TableChange::stop();
+      table->mapped = true;
+      copy(shared, table, kTableHead + table->fd_limit);
+      copy(shared + kTableHead + abi::kMaxFd, process->epoll_waiters, u64{table->fd_limit} * 2);
+      if (!move_pages(shared, table, kTableBytes)) {
+        table->mapped = false;
+        unmap_pages(shared, kTableBytes);
+      }
+      TableChange::go_on();
+    }
+  }
+  for (u32* word : locks) unlock(*word);
+  return table->mapped;
+}
+
+}  // namespace
+
 long share_table(ThreadState* ts, bool same_memory, u32& client) {
   Process* const process = ts->process;
   Table* const table = process->table();
@@ -135,20 +165,7 @@ long share_table(ThreadState* ts, bool same_memory, u32& client) {
       return err::kAgain;
     table->shared = true;
   }
-  if (!same_memory && !table->mapped) {
-    constexpr u64 kReadWrite = 3, kSharedAnonymousNoreserve = 0x4021;
-    const long at = raw(nr::kMmap, 0, kTableBytes, kReadWrite, kSharedAnonymousNoreserve, ~0ull, 0);
-    if (is_error(at)) return at;
-    u8* const shared = reinterpret_cast<u8*>(at);
-    table->mapped = true;
-    copy(shared, table, kTableHead + table->fd_limit);
-    copy(shared + kTableHead + abi::kMaxFd, process->epoll_waiters, u64{table->fd_limit} * 2);
-    if (!move_pages(shared, table, kTableBytes)) {
-      table->mapped = false;
-      unmap_pages(shared, kTableBytes);
-      return err::kNoMem;
-    }
-  }
+  if (!same_memory && !move_to_shared_memory(process)) return err::kNoMem;
   client = __atomic_add_fetch(&table->clients, 1u, __ATOMIC_RELAXED);
   return 0;
 }

@@ -10,7 +10,11 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
+
+#include <algorithm>
+#include <vector>
 
 #include "children.h"
 #include "loopback.h"
@@ -103,6 +107,36 @@ TEST(network_of_later_threads) {
     for (int i = 0; i < 2; i++) std::thread([&] { EXPECT_EQ(loopback_is_up(), mine); }).join();
   });
   EXPECT_EXIT(pid, 0);
+}
+
+// What one thread opens while another shares the table for the first time is in it.
+TEST(files_opened_while_the_table_is_shared) {
+  constexpr size_t kFiles = 1000;
+  rlimit files;
+  OK(getrlimit(RLIMIT_NOFILE, &files));
+  files.rlim_cur = std::min<rlim_t>(files.rlim_max, 8000);
+  OK(setrlimit(RLIMIT_NOFILE, &files));
+  for (int round = 0; round < 30; round++) {
+    const pid_t pid = child([&] {
+      const int first = OK(socket(AF_INET, SOCK_DGRAM, 0));
+      OK(dup2(first, static_cast<int>(files.rlim_cur) - 1));  // a large table takes a moment
+      std::vector<int> opened;
+      opened.reserve(kFiles);
+      std::atomic<size_t> count = 0;
+      std::atomic<bool> stop = false;
+      std::thread opener([&] {
+        for (; !stop && count < kFiles; count++)
+          opened.push_back(OK(socket(AF_INET, SOCK_DGRAM, 0)));
+      });
+      while (count < 20) sched_yield();
+      auto body = [] {};
+      EXPECT_EXIT(sharing_child(0, body), 0);
+      stop = true;
+      opener.join();
+      for (const int fd : opened) EXPECT_EQ(option(fd, SOL_SOCKET, SO_TYPE), SOCK_DGRAM);
+    });
+    EXPECT_EXIT(pid, 0);
+  }
 }
 
 TEST(thread_made_with_its_own_table) {
