@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -14,6 +13,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "base/text.h"
 #include "daemon/confine.h"
 #include "daemon/reply.h"
@@ -23,14 +23,6 @@ namespace mino {
 namespace {
 
 constexpr int32_t kReserved = -1;  // proxy_pid of the rows beyond the configured limit
-
-uint64_t random_id() {
-  uint64_t id = 0;
-  while (id == 0) {
-    if (::getrandom(&id, sizeof id, 0) != sizeof id) id = 0;
-  }
-  return id;
-}
 
 void clear(SessionStats& row) {
   row.client_pid = 0;

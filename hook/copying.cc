@@ -77,6 +77,38 @@ long outcome(u64 done, long last) {
   return done ? static_cast<long>(done) : last;
 }
 
+// The loop of both sendfiles: `read(to, bytes, at)` a step, `write(from, bytes, whole step)` it,
+// and `keep(end)` where the input is now, unless the caller has an offset of its own.
+template <class Read, class Write, class Keep>
+long send_in_steps(ThreadState* ts, u64 offset_pointer, i64 offset, u64 count, Read read,
+                   Write write, Keep keep) {
+  const Step step(ts);
+  if (!step.buffer) return err::kNoMem;
+  u64 done = 0;
+  long last = 0;
+  while (done < count) {
+    const u64 want = min(count - done, step.bytes);
+    const long got = read(step.buffer, want, static_cast<u64>(offset) + done);
+    if (got <= 0) {
+      last = got;
+      break;
+    }
+    const bool more = done + static_cast<u64>(got) < count && static_cast<u64>(got) == want;
+    last = write(step.buffer, static_cast<u64>(got), more);
+    if (last <= 0) break;
+    done += static_cast<u64>(last);
+    if (last < got || ts->deferred) break;
+  }
+  if (last < 0 && done == 0) return last;
+  const i64 end = offset + static_cast<i64>(done);
+  if (!offset_pointer) {
+    keep(static_cast<u64>(end));
+  } else if (!user_write(offset_pointer, &end, 8)) {
+    return err::kFault;
+  }
+  return static_cast<long>(done);
+}
+
 // sendfile from a local file to an offloaded one.
 long send_local_file(ThreadState* ts, u64 out, u64 in, u64 offset_pointer, u64 count) {
   i64 offset = 0;
@@ -90,33 +122,14 @@ long send_local_file(ThreadState* ts, u64 out, u64 in, u64 offset_pointer, u64 c
   }
   if ((file_mode(in) & kModeMask) != kRegular && (file_mode(in) & kModeMask) != 0060000)
     return err::kInval;
-  Step step(ts);
-  if (!step.buffer) return err::kNoMem;
   constexpr u64 kMaxRw = 0x7ffff000, kMsgMore = 0x8000;
-  count = min(count, kMaxRw);
-  u64 done = 0;
-  long last = 0;
-  while (done < count) {
-    const u64 want = min(count - done, step.bytes);
-    const long got = raw(nr::kPread64, in, ptr(step.buffer), want, static_cast<u64>(offset) + done);
-    if (got <= 0) {
-      last = got;
-      break;
-    }
-    const bool more = done + static_cast<u64>(got) < count && static_cast<u64>(got) == want;
-    last = device_write(ts, out, step.buffer, static_cast<u64>(got), more ? kMsgMore : 0);
-    if (last <= 0) break;
-    done += static_cast<u64>(last);
-    if (last < got || ts->deferred) break;
-  }
-  if (last < 0 && done == 0) return last;
-  const i64 end = offset + static_cast<i64>(done);
-  if (offset_pointer) {
-    if (!user_write(offset_pointer, &end, 8)) return err::kFault;
-  } else {
-    raw(nr::kLseek, in, static_cast<u64>(end), 0);
-  }
-  return static_cast<long>(done);
+  return send_in_steps(
+      ts, offset_pointer, offset, min(count, kMaxRw),
+      [in](u8* to, u64 bytes, u64 at) { return raw(nr::kPread64, in, ptr(to), bytes, at); },
+      [=](const u8* from, u64 bytes, bool more) {
+        return device_write(ts, out, from, bytes, more ? kMsgMore : 0);
+      },
+      [in](u64 end) { raw(nr::kLseek, in, end, 0); });
 }
 
 // sendfile from an offloaded file (a device's regular file) to a local one.
@@ -124,38 +137,24 @@ long send_device_file(ThreadState* ts, u64 out, u64 in, u64 offset_pointer, u64 
   i64 offset = -1;
   if (offset_pointer && !user_read(offset_pointer, &offset, 8)) return err::kFault;
   if ((device_mode(ts, in) & kModeMask) != kRegular || !has_splice(ts, in)) return err::kInval;
-  Step step(ts);
-  if (!step.buffer) return err::kNoMem;
-  if (offset < 0) {
-    const u64 seek[6] = {in, 0, 1};
-    offset = offload(ts, *abi::find_row(nr::kLseek), seek);
-    if (offset < 0) return offset;
-  }
-  u64 done = 0;
-  long last = 0;
-  while (done < count) {
-    const u64 args[6] = {in, ptr(step.buffer), min(count - done, step.bytes),
-                         static_cast<u64>(offset) + done};
-    const long got = offload(ts, *abi::find_row(nr::kPread64), args);
-    if (got <= 0) {
-      last = got;
-      break;
-    }
-    const u64 write[6] = {out, ptr(step.buffer), static_cast<u64>(got), 0, 0, 0};
-    last = mino_interruptible(ts, nr::kWrite, write);
-    if (last <= 0) break;
-    done += static_cast<u64>(last);
-    if (last < got || ts->deferred) break;
-  }
-  if (last < 0 && done == 0) return last;
-  const i64 end = offset + static_cast<i64>(done);
-  if (offset_pointer) {
-    if (!user_write(offset_pointer, &end, 8)) return err::kFault;
-  } else {
-    const u64 seek[6] = {in, static_cast<u64>(end), 0};
-    offload(ts, *abi::find_row(nr::kLseek), seek);
-  }
-  return static_cast<long>(done);
+  const auto seek = [=](u64 to, u64 whence) {
+    const u64 args[6] = {in, to, whence};
+    return offload(ts, *abi::find_row(nr::kLseek), args);
+  };
+  constexpr u64 kFromStart = 0, kFromHere = 1;
+  if (offset < 0) offset = seek(0, kFromHere);
+  if (offset < 0) return offset;
+  return send_in_steps(
+      ts, offset_pointer, offset, count,
+      [=](u8* to, u64 bytes, u64 at) {
+        const u64 args[6] = {in, ptr(to), bytes, at};
+        return offload(ts, *abi::find_row(nr::kPread64), args);
+      },
+      [=](const u8* from, u64 bytes, bool) {
+        const u64 args[6] = {out, ptr(from), bytes};
+        return mino_interruptible(ts, nr::kWrite, args);
+      },
+      [&](u64 end) { seek(end, kFromStart); });
 }
 
 long wait_for(ThreadState* ts, u64 fd, short events) {

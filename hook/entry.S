@@ -83,6 +83,23 @@
         jmp     .Lprobe\@
 .endm
 
+// What a thread goes on with, but for %rax: %r11 is its state.
+.macro load_frame
+        mov     F_RBX(%r11), %rbx
+        mov     F_RDX(%r11), %rdx
+        mov     F_RSI(%r11), %rsi
+        mov     F_RDI(%r11), %rdi
+        mov     F_RBP(%r11), %rbp
+        mov     F_R8(%r11), %r8
+        mov     F_R9(%r11), %r9
+        mov     F_R10(%r11), %r10
+        mov     F_R12(%r11), %r12
+        mov     F_R13(%r11), %r13
+        mov     F_R14(%r11), %r14
+        mov     F_R15(%r11), %r15
+        mov     F_RSP(%r11), %rsp
+.endm
+
         .globl mino_entry
         .hidden mino_entry
         .type mino_entry, @function
@@ -303,19 +320,7 @@ mino_exit:
 .Lexit_handled:
         mov     F_RAX(%r11), %rax
         mov     F_RIP(%r11), %rcx
-        mov     F_RBX(%r11), %rbx
-        mov     F_RDX(%r11), %rdx
-        mov     F_RSI(%r11), %rsi
-        mov     F_RDI(%r11), %rdi
-        mov     F_RBP(%r11), %rbp
-        mov     F_R8(%r11), %r8
-        mov     F_R9(%r11), %r9
-        mov     F_R10(%r11), %r10
-        mov     F_R12(%r11), %r12
-        mov     F_R13(%r11), %r13
-        mov     F_R14(%r11), %r14
-        mov     F_R15(%r11), %r15
-        mov     F_RSP(%r11), %rsp
+        load_frame
         .cfi_def_cfa rsp, 0
         .cfi_register rip, rcx
         movl    $0, TS_IN_HOOK(%r11)
@@ -326,19 +331,7 @@ mino_exit:
 .Lexit_local:
         .cfi_undefined rip
         mov     F_RAX(%r11), %rax
-        mov     F_RBX(%r11), %rbx
-        mov     F_RDX(%r11), %rdx
-        mov     F_RSI(%r11), %rsi
-        mov     F_RDI(%r11), %rdi
-        mov     F_RBP(%r11), %rbp
-        mov     F_R8(%r11), %r8
-        mov     F_R9(%r11), %r9
-        mov     F_R10(%r11), %r10
-        mov     F_R12(%r11), %r12
-        mov     F_R13(%r11), %r13
-        mov     F_R14(%r11), %r14
-        mov     F_R15(%r11), %r15
-        mov     F_RSP(%r11), %rsp
+        load_frame
         cmp     $NR_EXIT, %rax
         je      .Lexit_last
         lea     -128(%rsp), %rsp

@@ -7,7 +7,6 @@
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -20,6 +19,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/random.h"
 #include "channel/futex.h"
 #include "engine/linux/delivery.h"
 
@@ -29,14 +29,6 @@ namespace {
 
 constexpr int kEndPatience = 1'000;  // ms, for the instance to close what the client had
 constexpr int kPatience = 10'000;    // ms, for the kernel instance's answers
-
-uint64_t random_id() {
-  uint64_t id = 0;
-  while (id == 0) {
-    if (::getrandom(&id, sizeof id, 0) != sizeof id) id = 0;
-  }
-  return id;
-}
 
 usrcall_command command_of(uint32_t type) {
   usrcall_command command{};

@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/prctl.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,6 +18,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/random.h"
 #include "channel/session_memory.h"
 #include "channel/session_socket.h"
 #include "engine/native/control.h"
@@ -39,14 +39,6 @@ struct Heritage {
   SessionMemory memory;
   Fd report, answer;  // pipe: the child's errno, or 0, in one byte
 };
-
-uint64_t random_id() {
-  uint64_t id = 0;
-  while (id == 0) {
-    if (::getrandom(&id, sizeof id, 0) != sizeof id) id = 0;
-  }
-  return id;
-}
 
 bool prepare(const Proxy& proxy, Heritage& to) {
   int pair[2], pipe[2];
