@@ -50,6 +50,7 @@ const char* route_text(abi::Route route) {
     case kExit:
     case kSignal:
     case kWait:
+    case kFetch:
       return "host, device follows";
     case kMirror:
       return "host, then device";
