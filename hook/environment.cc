@@ -265,7 +265,8 @@ ExecEnvironment::ExecEnvironment(Process* process, u64 envp, const ProgramFile* 
   }
   if (!preloaded) {
     table_[used++] = ptr(text);
-    text = print(print(text, kPreload), settings.library) + 1;
+    text = print(print(text, kPreload), settings.library);
+    *text++ = 0;
   }
   table_[used++] = ptr(text);
   text = print(text, kVariable);
