@@ -46,9 +46,10 @@ void fetch_sleepers(ThreadState* ts, u64 epfd) {
     if (!is_error(fd)) table->kick_fd = make_private(ts->process, static_cast<int>(fd));
   }
   unlock(table->kick_lock);
-  constexpr int kPatience = 1000, kPause = 1;  // ms
+  constexpr int kYields = 100, kPatience = 1000, kPause = 1;  // ms
   EpollEvent event{kEpollIn, kKickValue};
   raw(nr::kEpollCtl, epfd, kAdd, static_cast<u64>(table->kick_fd), ptr(&event));
+  for (int i = 0; i < kYields && waiters(ts->process, epfd); i++) raw(nr::kSchedYield);
   for (int i = 0; i < kPatience && waiters(ts->process, epfd); i++) raw(nr::kPoll, 0, 0, kPause);
   raw(nr::kEpollCtl, epfd, kDel, static_cast<u64>(table->kick_fd), ptr(&event));
 }
