@@ -356,7 +356,6 @@ static int lane_main(void *data)
 	shared_store(lane->control->attached, 1);
 	usrcall_host_wake(&lane->control->attached);
 	while (!lane->ends && !session->ended) {
-		lane->activity = USRCALL_WAITS;
 		if (!usrcall_wait(lane)) {
 			if (session->ended || __fatal_signal_pending(current))
 				break;
@@ -372,6 +371,8 @@ static int lane_main(void *data)
 		if (unlikely(lane->begins))
 			begin_thread(lane);
 		result = usrcall_execute(lane);
+		/* From here on a cancellation has come too late. */
+		lane->activity = USRCALL_WAITS;
 		lane->round_trips++;
 		if (lane->ends || lane->round_trips >= 64) {
 			publish_counts(lane);

@@ -41,6 +41,24 @@ TEST(Waiting, NoDoorbellIsLost) {
   EXPECT_EQ(lost, 0);
 }
 
+// A lane that has slept looks at all lanes, itself too, after its 64th round trip.
+TEST(Waiting, ACancellationEndsWithItsCall) {
+  Session session(Options{1, 64 << 10}, device());
+  LaneClient lane(session, 0);
+  auto* header = static_cast<abi::SessionHeader*>(session.base);
+  for (int i = 0; i < 20; i++) {
+    ASSERT_EQ(lane.call(SYS_poll, {0, 0, 1}), 0) << "round " << i;
+    ::usleep(5'000);
+    for (int k = 0; k < 63; k++) ASSERT_EQ(lane.op(abi::Op::kNull), 0);
+    constexpr uint64_t kForEver = ~uint64_t{0};
+    lane.submit(abi::SubmissionKind::kCall, SYS_poll, {0, 0, kForEver}, -1, false);
+    lane.view.control->cancel_turn.store(lane.submitted);
+    header->doorbell.fetch_add(1);
+    futex_wake(header->doorbell);
+    ASSERT_LT(lane.wait(), 0);
+  }
+}
+
 TEST(Waiting, NoPacketIsSleptOver) {
   const char* address = std::getenv("MINO_ADDRESS");
   ASSERT_NE(address, nullptr);
