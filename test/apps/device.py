@@ -66,8 +66,8 @@ class MinoDevice:
     def mino_argv(self, argv):
         return [self.mino, "--run-dir", self.run_dir, *argv]
 
-    def run_argv(self, argv):
-        return self.mino_argv(["run", *self.run_flags, "--", *argv])
+    def run_argv(self, argv, *options):
+        return self.mino_argv(["run", *self.run_flags, *options, "--", *argv])
 
     def up(self, *options):
         engine = os.environ.get("MINO_ENGINE", "native")

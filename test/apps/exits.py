@@ -275,4 +275,4 @@ def main(t):
 
 
 if __name__ == "__main__":
-    harness.run(main, own_device=True)
+    harness.run(main, own_device=True, own_tiers=True)

@@ -81,4 +81,4 @@ def main(t):
 
 
 if __name__ == "__main__":
-    harness.run(main, needs=["curl", "ip"], roles={"refuse": refuse})
+    harness.run(main, needs=["curl", "ip"], own_tiers=True, roles={"refuse": refuse})

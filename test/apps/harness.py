@@ -7,14 +7,15 @@ t.run_offloaded). Whatever the driver itself checks, run() also checks, at the e
 and no listening socket is left on the device.
 
     driver.py [BUILD_DIR]     BUILD_DIR holds mino; the default is build/ of this tree
-    MINO_RUN_FLAGS="..."      more options for each `mino run`, as "--hook sud" or "--no-windows"
     MINO_ENGINE=linux         the device's engine; the default is native
+    MINO_HOOK=TIER            how programs are hooked: auto (the default), sud, patch or preload
+    MINO_RUN_FLAGS="..."      more options for each `mino run`, as "--no-windows"
     MINO_NATIVE=1             no mino at all: "offloaded" means a network namespace of the driver's
                               own behind a veth pair, the same picture; so the drivers are tested
     MINO_NATIVE=leak          as 1, but "offloaded" programs run on the host: every driver must fail
 
-Exit status: 0 passed, 1 failed, 77 cannot run here. A driver must never leave a process, a mount,
-an interface or a file behind, and never signal a process that it did not start.
+Exit status: 0 passed, or failed in just the way that differences.toml says; 1 failed; 77 cannot run here. A driver
+must never leave a process, a mount, an interface or a file behind, and never signal a process that it did not start.
 """
 
 import contextlib
@@ -32,6 +33,7 @@ import time
 import traceback
 
 import device
+import tiers
 # Drivers take these from here.
 from programs import (CONTENT_SIZES, Failure, Process, Skip, check, check_equal, content, execute,
                       fail, nginx_temporary, sha256, skip, wait_for)
@@ -68,7 +70,7 @@ class Test:
     def make_device(self):
         if self.native:
             return device.NetnsDevice(leak=self.native_mode == "leak")
-        flags = os.environ.get("MINO_RUN_FLAGS", "").split()
+        flags = tiers.run_flags() + os.environ.get("MINO_RUN_FLAGS", "").split()
         return device.MinoDevice(self.mino_path, self.scratch / "run", flags, self.execute)
 
     # Programs --------------------------------------------------------------------------------
@@ -242,27 +244,41 @@ def drive(t, main, setup, own_device):
     check(not t.device.leftovers(t), f"`mino down` left behind: {t.device.leftovers(t)}")
 
 
-def record(build_dir, name, title, status):
+def record(build_dir, name, title, status, **more):
     """For test/suites/table.py. Only what ran in the usual way counts."""
     if os.environ.get("MINO_NATIVE") == "leak" or os.environ.get("MINO_RUN_FLAGS") or status == SKIPPED:
         return
-    where = "host" if os.environ.get("MINO_NATIVE") else os.environ.get("MINO_ENGINE", "native")
+    where = "host" if os.environ.get("MINO_NATIVE") else f"{tiers.engine()}.{tiers.tier()}"
     folder = pathlib.Path(build_dir) / "test" / "apps"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.{where}.json").write_text(json.dumps(
-        {"title": title.strip().splitlines()[0], "passed": status == 0}))
+        {"title": title.strip().splitlines()[0], "passed": status == 0, **more}))
 
 
-def run(main, needs=(), limit_s=100, own_device=False, setup=None, roles=None):
+def listed(name):
+    """The entry of differences.toml for this driver, engine and tier, if there is one."""
+    if os.environ.get("MINO_NATIVE"):
+        return None
+    return next((entry for entry in tiers.here(tiers.entries(APPS_DIR / "differences.toml"))
+                 if entry["test"] == name), None)
+
+
+def fails_as(entry, t, failure):
+    """Whether it failed in just that way: the driver's own words, then what its programs printed."""
+    logs = [process.log() for process in t.processes] if t else []
+    return entry and isinstance(failure, Failure) and tiers.says(entry, "\n".join([str(failure), *logs]))
+
+
+def run(main, needs=(), limit_s=100, own_device=False, own_tiers=False, setup=None, roles=None):
     """Runs main(t) as the test that the calling file is, and exits with its verdict.
 
-    setup(t) runs before the device comes up. roles are the other programs in the driver's file, by
-    name: t.role(name, ...) is the command line of one.
+    setup(t) runs before the device comes up. own_tiers: the driver goes through the tiers by itself. roles are the
+    other programs in the driver's file, by name: t.role(name, ...) is the command line of one.
     """
     if sys.argv[1:2] == ["--role"]:
         roles[sys.argv[2]](*sys.argv[3:])
         return
-    name = pathlib.Path(sys.argv[0]).stem
+    name, tier = pathlib.Path(sys.argv[0]).stem, tiers.tier()
     build_dir = sys.argv[1] if len(sys.argv) > 1 else APPS_DIR.parent.parent / "build"
     faulthandler.enable()
 
@@ -272,19 +288,30 @@ def run(main, needs=(), limit_s=100, own_device=False, setup=None, roles=None):
     signal.signal(signal.SIGALRM, give_up)
     signal.signal(signal.SIGTERM, give_up)
     signal.alarm(limit_s)
-    t, status = None, 1
+    t, entry, status, differs = None, None, 1, None
     try:
         if os.geteuid() != 0:
             skip("needs root: it makes network namespaces")
+        if own_tiers and tier != "auto":
+            skip("it goes through the tiers by itself")
         need("ip", "ss", *needs)
+        entry = listed(name)
         t = Test(name, build_dir)
         drive(t, main, setup, own_device)
+        if entry:
+            raise Exception(f"it passes, and differences.toml says: {entry['reason']}. Take the entry off")
         print(f"{name}: passed")
         status = 0
     except Skip as reason:
         print(f"{name}: skipped: {reason}")
         status = SKIPPED
     except Exception as failure:  # a driver's own mistake is reported like an application's
+        if fails_as(entry, t, failure):
+            differs, status = entry["reason"], 0
+            print(f"{name}: fails as differences.toml says: {differs}")
+            return
+        if entry:
+            print(f"{name}: it must fail with {entry['says']!r}", file=sys.stderr)
         print(f"{name}: FAILED: {type(failure).__name__}: {failure}", file=sys.stderr)
         for frame in traceback.extract_tb(failure.__traceback__):
             print(f"    {frame.filename}:{frame.lineno} {frame.name}: {frame.line}",
@@ -293,7 +320,7 @@ def run(main, needs=(), limit_s=100, own_device=False, setup=None, roles=None):
             t.report_logs()
     finally:
         signal.alarm(0)
-        record(build_dir, name, sys.modules["__main__"].__doc__, status)
+        record(build_dir, name, sys.modules["__main__"].__doc__, status, differs=differs, own_tiers=own_tiers)
         if t:
             t.stop_all()
             t.device.down(forced=True)

@@ -43,12 +43,12 @@ def main(t):
         folder = t.scratch / f"page{i}"
         folder.mkdir()
         (folder / "page").write_text(f"instance {i}\n")
-        t.start(t.device.mino_argv(["run", "--instance", str(i), "--", harness.PYTHON, "-m", "http.server", str(port),
-                                    "--bind", "0.0.0.0", "--directory", folder]), label=f"server{i}")
+        t.start(t.device.run_argv([harness.PYTHON, "-m", "http.server", str(port), "--bind", "0.0.0.0", "--directory",
+                                   folder], "--instance", str(i)), label=f"server{i}")
     for i, address in enumerate(addresses):
         wait_for(f"the server of instance {i}",
                  lambda: t.host("curl", "-sf", f"http://{address}:{port}/page").text == f"instance {i}\n", 20)
-        inside = t.mino("run", "--instance", str(i), "--", "curl", "-sf", f"http://127.0.0.1:{port}/page")
+        inside = t.host(*t.device.run_argv(["curl", "-sf", f"http://127.0.0.1:{port}/page"], "--instance", str(i)))
         check_equal(inside.text, f"instance {i}\n", f"127.0.0.1 of instance {i}")
     status = t.device.status()
     check_equal([instance["sessions"] for instance in status["instances"]], [1] * COUNT, "sessions per instance")

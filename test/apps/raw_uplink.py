@@ -85,7 +85,7 @@ def packet_sizes(t, action):
 # Programs ---------------------------------------------------------------------------------------------
 
 def on(t, instance, *argv, **options):
-    return t.mino("run", "--instance", instance, "--", *argv, **options)
+    return t.host(*t.device.run_argv(argv, "--instance", instance), **options)
 
 
 def features(t, instance=0):
@@ -140,7 +140,7 @@ def mistakes(t):
 def large_transfers(t, folder, want):
     """Both ways: with segments that no wire carries whole, then with every checksum computed and verified."""
     away = serve(t, ["ip", "netns", "exec", NAMESPACE], folder, FAR)
-    here = serve(t, t.device.mino_argv(["run", "--instance", "1", "--"]), folder, SECOND)
+    here = serve(t, t.device.run_argv([], "--instance", "1"), folder, SECOND)
 
     def fetch_here(*argv, **options):
         return on(t, 0, *argv, **options)

@@ -32,6 +32,9 @@ class CPython(suites.Suite):
     def present():
         return pathlib.Path("/usr/lib/python3.11/test/test_socket.py").exists()
 
+    def a_program(self):
+        return [PYTHON, "-c", ""]
+
     def results(self, label, prefix, module):
         folder = self.folder(label)
         report = folder / f"{module}.xml"

@@ -4,14 +4,16 @@
 A driver makes a Suite of its own and calls run(). Environment:
 
     MINO_ENGINE=native|linux           the device's engine
+    MINO_HOOK=auto|sud|patch|preload   how the programs are hooked; auto unless it is set
     MINO_SUITES="MODULE …"             only these modules
     MINO_LONG=1                        the long modules as well
     MINO_SUITES_KEEP=DIR               outputs and results stay in DIR
 
 Natively they run in a network namespace of their own with only lo in it. A test that passes natively
 must pass under mino, or be in differences.toml with its reason. What failed under mino gets a second
-try alone, because these tests watch the clock. The counts go to BUILD_DIR/test/suites/SUITE.ENGINE.json,
-from which table.py makes doc/compatibility.md.
+try alone, because these tests watch the clock. A suite that a tier does not serve at all (differences.toml:
+unserved) must be told so by mino, and is not run. The counts go to BUILD_DIR/test/suites/SUITE.ENGINE.TIER.json,
+to those of modules that ran before; table.py makes doc/compatibility.md from them.
 
 Exit status: 0 as expected, 1 not, 77 cannot run here.
 """
@@ -22,14 +24,13 @@ import fnmatch
 import json
 import os
 import pathlib
-import re
 import sys
 import tempfile
-import tomllib
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "apps"))
 
+import tiers  # noqa: E402
 from device import MinoDevice  # noqa: E402
 from programs import Failure, execute  # noqa: E402
 
@@ -38,7 +39,7 @@ NATIVE = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"
 
 
 class Suite:
-    """A driver's own has these, and results() and said()."""
+    """A driver's own has these, and results(), said() and a_program()."""
 
     name, needs = "", ""  # "needs root and …"
     modules, long_modules = [], []
@@ -60,6 +61,10 @@ class Suite:
 
     def said(self, label, module, test):
         """What the run printed about a failed test."""
+        raise NotImplementedError
+
+    def a_program(self):
+        """The command line of one of the programs that the tests are in, to be run for nothing."""
         raise NotImplementedError
 
     def folder(self, label):
@@ -92,16 +97,30 @@ def compare(suite, modules, prefix):
             counts[module] = {
                 "tests": len(tests),
                 "native": sum(here[test] == "ok" for test in tests),
-                "mino": sum(there.get(test) == "ok" for test in tests)}
+                "mino": sum(there.get(test) == "ok" for test in tests),
+                "differ": [test for test in tests if here[test] == "ok" and there.get(test) != "ok"]}
             different += [(module, test, there.get(test, "not run")) for test in here
                           if here[test] == "ok" and there.get(test) != "ok"]
     return different, counts
 
 
-def judge(suite, different, modules, engine):
+def listed_here(suite, kind):
+    return [entry for entry in tiers.here(tiers.entries(HERE / "differences.toml", kind))
+            if entry["suite"] == suite.name]
+
+
+def check_unserved(suite, entry, prefix):
+    """Nothing is compared, but mino must say so, and why, as a user would see it."""
+    got = execute([*prefix, *suite.a_program()], suite.environment())
+    if not tiers.says(entry, got.error_text):
+        raise Failure(f"differences.toml says that this tier does not serve it: {entry['reason']}. But mino does not "
+                      f"say {entry['says']!r}:\n{got.error_text}")
+    print(f"{suite.name}: not served, as differences.toml says: {entry['reason']}")
+
+
+def judge(suite, different, modules):
     """Complaints: differences that are not listed, and listed ones that are gone."""
-    listed = [entry for entry in tomllib.loads((HERE / "differences.toml").read_text()).get(
-        "difference", []) if entry["suite"] == suite.name and entry.get("engine", engine) == engine]
+    listed = listed_here(suite, "difference")
     complaints, seen = [], set()
     for module, test, how in different:
         entry = next((entry for entry in listed if fnmatch.fnmatch(test, entry["test"])), None)
@@ -110,7 +129,7 @@ def judge(suite, different, modules, engine):
         text = suite.said("mino", module, test)
         if entry is None:
             complaints.append(f"{module}: {test}: ok natively, {how} under mino\n{text}")
-        elif not re.search(entry["says"], text, re.DOTALL):
+        elif not tiers.says(entry, text):
             complaints.append(f"{test}: fails in another way than /{entry['says']}/\n{text}")
         else:
             seen.add(entry["test"])
@@ -120,12 +139,34 @@ def judge(suite, different, modules, engine):
     return complaints
 
 
+def keep_counts(build, suite, counts):
+    path = build / "test" / "suites" / f"{suite.name}.{tiers.engine()}.{tiers.tier()}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    before = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps(before | counts, indent=1))
+
+
+def compare_all(suite, modules, prefix, build):
+    """Complaints."""
+    unserved = listed_here(suite, "unserved")
+    if unserved:
+        check_unserved(suite, unserved[0], prefix)
+        keep_counts(build, suite, {module: {"unserved": unserved[0]["reason"]} for module in modules})
+        return []
+    different, counts = compare(suite, modules, prefix)
+    keep_counts(build, suite, counts)
+    print(f"{'module':24} {'tests':>6} {'native':>7} {'mino':>6}")
+    for module, count in counts.items():
+        print(f"{module:24} {count['tests']:6} {count['native']:7} {count['mino']:6}")
+    return judge(suite, different, modules)
+
+
 def main(suite_class):
     build = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else HERE.parent.parent / "build").resolve()
-    engine = os.environ.get("MINO_ENGINE", "native")
     if os.geteuid() != 0 or not suite_class.present():
         print(f"needs root and {suite_class.needs} (test/suites/packages.txt)")
         return 77
+    flags = tiers.run_flags()
     modules = os.environ.get("MINO_SUITES", "").split() or (
         suite_class.modules + (suite_class.long_modules if "MINO_LONG" in os.environ else []))
     with contextlib.ExitStack() as stack:
@@ -136,21 +177,13 @@ def main(suite_class):
         scratch.chmod(0o755)
         suite = suite_class(scratch)
         suite.prepare()
-        device = MinoDevice(build / "mino", scratch / "run", [],
+        device = MinoDevice(build / "mino", scratch / "run", flags,
                             lambda argv, **options: execute(argv, suite.environment(), **options))
         device.up()
         try:
-            different, counts = compare(suite, modules, device.run_argv([]))
-            complaints = judge(suite, different, modules, engine)
+            complaints = compare_all(suite, modules, device.run_argv([]), build)
         finally:
             device.down()
-        if not os.environ.get("MINO_SUITES"):
-            out = build / "test" / "suites" / f"{suite.name}.{engine}.json"
-            out.parent.mkdir(parents=True, exist_ok=True)
-            out.write_text(json.dumps(counts, indent=1))
-        print(f"{'module':24} {'tests':>6} {'native':>7} {'mino':>6}")
-        for module, count in counts.items():
-            print(f"{module:24} {count['tests']:6} {count['native']:7} {count['mino']:6}")
         if complaints:
             print("\n\n".join(["not as expected:", *complaints]))
             return 1
