@@ -25,6 +25,7 @@
 namespace mino::libc {
 MINO_LIBC(int*, __errno_location);
 MINO_LIBC(void*, dlsym, void* handle, const char* name);
+MINO_LIBC(const char*, gnu_get_libc_version);
 MINO_LIBC(int, pthread_setcanceltype, int type, int* old);
 MINO_LIBC_VARIABLE(char, single_threaded, "__libc_single_threaded");
 MINO_LIBC_VARIABLE(char**, environment, "environ");

@@ -306,13 +306,22 @@ namespace mino::libc {
 
 using namespace mino::hook;
 
+// Another libc than GNU's has other actions and attributes (start.cc has said that it is not
+// served).
+using StartByLibc = int (*)(int*, const char*, const Actions*, const Attributes*, char* const*,
+                            char* const*);
+
 MINO_EXPORT(int, posix_spawn, int* pid, const char* path, const Actions* actions,
             const Attributes* attributes, char* const* argv, char* const* envp) {
+  if (!gnu_get_libc_version)
+    return real<StartByLibc>("posix_spawn")(pid, path, actions, attributes, argv, envp);
   Spawn spawn{path, false, actions, attributes, argv, envp, 0, 0, 0};
   return start(pid, spawn);
 }
 MINO_EXPORT(int, posix_spawnp, int* pid, const char* file, const Actions* actions,
             const Attributes* attributes, char* const* argv, char* const* envp) {
+  if (!gnu_get_libc_version)
+    return real<StartByLibc>("posix_spawnp")(pid, file, actions, attributes, argv, envp);
   Spawn spawn{file, true, actions, attributes, argv, envp, 0, 0, 0};
   return start(pid, spawn);
 }

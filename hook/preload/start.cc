@@ -7,7 +7,7 @@
 extern "C" __attribute__((visibility("hidden"))) void mino_preload_start() {
   using namespace mino;
   using namespace mino::hook;
-  if (!libc::dlsym || !libc::__errno_location) {
+  if (!libc::gnu_get_libc_version || !libc::dlsym || !libc::__errno_location) {
     constexpr char kText[] =
         "mino: --hook preload needs the GNU C library, 2.34 or later; nothing will be offloaded\n";
     raw(nr::kWrite, 2, ptr(kText), sizeof kText - 1);

@@ -22,7 +22,7 @@
 
 extern char **environ;
 
-enum { kThreads = 4, kConnections = 64, kReadyToCancelUs = 30000 };
+enum { kThreads = 4, kConnections = 64, kReadyToCancelUs = 30000, kInherited = 100 };
 
 static void die(const char *format, ...) {
   va_list arguments;
@@ -267,10 +267,15 @@ static void spawns(const char *itself) {
   int listener = listen_at(INADDR_LOOPBACK, 0), client = connect_to("127.0.0.1", port_of(listener));
   int server = check(accept(listener, NULL, NULL), "accept"), status;
   char number[16], text[100] = "";
-  snprintf(number, sizeof number, "%d", server);
+  snprintf(number, sizeof number, "%d", kInherited);
   char *arguments[] = {(char *)itself, "inherited", number, NULL};
   pid_t child;
-  if (posix_spawn(&child, itself, NULL, NULL, arguments, environ)) die("posix_spawn");
+  posix_spawn_file_actions_t actions;  // laid out otherwise than glibc's
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_adddup2(&actions, server, kInherited);
+  if (posix_spawn(&child, itself, &actions, NULL, arguments, environ)) die("posix_spawn");
+  posix_spawn_file_actions_destroy(&actions);
   check(waitpid(child, &status, 0), "waitpid");
   close(server);
   check(recv(client, text, sizeof text - 1, MSG_WAITALL), "recv");
