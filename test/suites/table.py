@@ -1,69 +1,139 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Prints doc/compatibility.md from the results that the suites' drivers left in BUILD_DIR/test/suites.
+"""Prints doc/compatibility.md from the results that the drivers left in BUILD_DIR/test/suites and BUILD_DIR/test/apps.
 
     table.py [BUILD_DIR] > doc/compatibility.md
+
+`ctest -L 'suites|apps'` leaves those of the tier auto, every_tier.py those of the others, MINO_NATIVE=1 with a driver of
+test/apps the native ones.
 """
 
+import fnmatch
 import json
 import pathlib
 import sys
-import tomllib
 
+sys.dont_write_bytecode = True
 HERE = pathlib.Path(__file__).resolve().parent
+APPS = HERE.parent / "apps"
+sys.path.insert(0, str(APPS))
+
+from tiers import TIERS, entries  # noqa: E402
+
+ENGINES = ("native", "linux")
+PLACES = [(engine, tier) for engine in ENGINES for tier in TIERS]
 SUITES = {"cpython": "CPython 3.11's own tests (Debian's libpython3.11-testsuite)",
           "go": "Go 1.19's own tests (Debian's golang-src), as static programs"}
 HEAD = """# Compatibility
 
-Made by `test/suites/table.py` from runs of `ctest -L suites`; do not edit. Each suite runs natively and under
-`mino run` (tier `auto`) on the same machine. The numbers are tests that passed; the rest were skipped or failed, natively too.
-mino's own programs (`test/syscalls`) must all pass, or be among the differences that `mino syscalls` shows.
+Made by `test/suites/table.py` from runs of the drivers in `test/suites` and `test/apps`; do not edit. Each program and each
+suite runs natively, which is without mino, and under `mino run` with either engine and each tier of the hook, on the same
+machine. A column is an engine (`mino up --engine`: native, linux) and a tier (`mino run --hook`: auto, which is the default,
+sud, patch, preload). mino's own programs (`test/syscalls`) must all pass, or be among the differences that `mino syscalls` shows.
+
+`ctest -L 'suites|apps'` runs all with the tier auto, `test/suites/every_tier.py` with the others (some hours),
+`MINO_NATIVE=1 test/apps/NAME.py` natively.
+
+✓ passes; – has not been run; = the driver chooses its tiers by itself; (1) is not served there, or fails in just the way that
+is told under *Reasons* and that the drivers check; FAILS has no such reason.
 """
-PLACES = {"host": "natively", "native": "engine native", "linux": "engine linux"}
 
 
-def print_programs(folder):
-    """The drivers of test/apps. Natively: MINO_NATIVE=1, in a network namespace behind a veth pair."""
+class Reasons:
+    """Numbered as they come up."""
+
+    def __init__(self):
+        self.found = []
+
+    def mark(self, reason):
+        if reason not in self.found:
+            self.found.append(reason)
+        return f"({self.found.index(reason) + 1})"
+
+    def print(self):
+        print("## Reasons\n")
+        print("\n".join(f"{number}. {reason}" for number, reason in enumerate(self.found, 1)) or "None is needed.")
+
+
+def read(folder):
+    """{name: {place: result}}; a place is "host" or (engine, tier)."""
     found = {}
     for path in sorted(folder.glob("*.json")):
-        name, place = path.stem.split(".")
-        found.setdefault(name, {})[place] = json.loads(path.read_text())
-    if not found:
-        return
-    print("## Programs (`test/apps`)\n\n| test | what it does | " + " | ".join(PLACES.values()) + " |")
-    print("| --- | --- |" + " --- |" * len(PLACES))
+        name, *place = path.stem.split(".")
+        if place == ["host"] or tuple(place) in PLACES:
+            found.setdefault(name, {})["host" if place == ["host"] else tuple(place)] = json.loads(path.read_text())
+    return found
+
+
+def print_head(first, alignment):
+    """The places' columns, after those that are named."""
+    names = [f"{engine} {tier}" for engine, tier in PLACES]
+    print("| " + " | ".join([*first, *names]) + " |")
+    print("|" + "".join(f" {mark} |" for mark in [*alignment, *["---:"] * len(PLACES)]))
+
+
+def count_cell(suite, place, count, reasons):
+    """What passed under mino, and why it is not all."""
+    if count is None:
+        return "–"
+    if "unserved" in count:
+        return reasons.mark(count["unserved"])
+    engine, tier = place
+    marks = set()
+    for test in count["differ"]:
+        entry = next((entry for entry in entries(HERE / "differences.toml") if entry["suite"] == suite
+                      and entry.get("engine", engine) == engine and entry.get("hook", tier) == tier
+                      and fnmatch.fnmatch(test, entry["test"])), None)
+        marks.add(reasons.mark(f"`{entry['test']}`: {entry['reason']}") if entry else "FAILS")
+    return " ".join([str(count["mino"]), *sorted(marks)])
+
+
+def print_suite(suite, title, results, reasons):
+    print(f"## {title}\n\nThe numbers are tests that passed; the rest were skipped or failed, natively too.\n")
+    print_head(["module", "tests", "natively"], ["---", "---:", "---:"])
+    for module in {module: None for result in results.values() for module in result}:
+        counts = {place: result.get(module) for place, result in results.items()}
+        first = next((count for count in counts.values() if count and "tests" in count), None)
+        if first:
+            cells = [count_cell(suite, place, counts.get(place), reasons) for place in PLACES]
+            print(f"| {module} | {first['tests']} | {first['native']} | " + " | ".join(cells) + " |")
+    print()
+
+
+def program_cell(results, place, reasons):
+    auto = results.get((place[0], TIERS[0])) if place != "host" else None
+    if auto and auto["own_tiers"] and place[1] != TIERS[0]:
+        return "="
+    if place not in results:
+        return "–"
+    result = results[place]
+    if result.get("differs"):
+        return reasons.mark(result["differs"])
+    return "✓" if result["passed"] else "FAILS"
+
+
+def print_programs(found, reasons):
+    print("## Programs (`test/apps`)\n\nNatively: in a network namespace behind a veth pair, where the driver can do without "
+          "mino. Some are about the linux engine alone, or about mino itself.\n")
+    print_head(["test", "what it does", "natively"], ["---", "---", "---:"])
     for name, results in sorted(found.items()):
         title = next(iter(results.values()))["title"].rstrip(".")
-        cells = [("passes" if results[place]["passed"] else "FAILS") if place in results else "–"
-                 for place in PLACES]
+        cells = [program_cell(results, place, reasons) for place in ["host", *PLACES]]
         print(f"| {name} | {title} | " + " | ".join(cells) + " |")
     print()
 
 
 def main():
     build = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else HERE.parent.parent / "build")
+    suites, reasons = read(build / "test" / "suites"), Reasons()
+    missing = [suite for suite in SUITES if not suites.get(suite)]
+    if missing:
+        sys.exit(f"{build}/test/suites has no results of {missing[0]}: run its driver first")
     print(HEAD)
     for suite, title in SUITES.items():
-        results = {path.stem.split(".")[1]: json.loads(path.read_text())
-                   for path in sorted((build / "test" / "suites").glob(f"{suite}.*.json"))}
-        if not results:
-            sys.exit(f"{build}/test/suites has no results of {suite}: run its driver first")
-        engines = sorted(results, key=lambda engine: engine != "native")
-        print(f"## {title}\n\n| module | tests | natively | "
-              + " | ".join(f"engine {engine}" for engine in engines) + " |")
-        print("| --- |" + " ---: |" * (2 + len(engines)))
-        modules = {module: None for engine in engines for module in results[engine]}
-        for module in modules:
-            counts = [results[engine].get(module) for engine in engines]
-            first = next(count for count in counts if count)
-            print(f"| {module} | {first['tests']} | {first['native']} | "
-                  + " | ".join(str(count["mino"]) if count else "not run" for count in counts) + " |")
-        print()
-    print_programs(build / "test" / "apps")
-    entries = tomllib.loads((HERE / "differences.toml").read_text()).get("difference", [])
-    print("## What passes natively only\n")
-    print("\n".join(f"- `{entry['test']}`{' (engine ' + entry['engine'] + ')' if 'engine' in entry else ''}: "
-                    f"{entry['reason']}" for entry in entries) or "Nothing.")
+        print_suite(suite, title, suites[suite], reasons)
+    print_programs(read(build / "test" / "apps"), reasons)
+    reasons.print()
 
 
 if __name__ == "__main__":
