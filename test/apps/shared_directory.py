@@ -253,6 +253,13 @@ def rights(both):
     both.compare()
 
 
+def allocation(both):
+    both.want("v.update(fd=os.open('allocated', os.O_CREAT | os.O_RDWR, 0o644))", None)
+    both.want("os.posix_fallocate(v['fd'], 0, 65536)", None)
+    both.want("(os.fstat(v['fd']).st_size, os.fstat(v['fd']).st_blocks >= 128)", (65536, True))
+    both.want("os.close(v['fd'])", None)
+
+
 def contents(both):
     both.want("v.update(fd=os.open('data', os.O_CREAT | os.O_RDWR, 0o644))", None)
     both.want("os.pwrite(v['fd'], b'0123456789' * 50000, 0)", 500000)
@@ -260,7 +267,6 @@ def contents(both):
     both.want("(os.ftruncate(v['fd'], 1234567), os.fstat(v['fd']).st_size)", (None, 1234567))
     both.want("os.truncate('data', 10)", None)
     both.want("os.pread(v['fd'], 100, 5)", b"56789")
-    both.want("os.posix_fallocate(v['fd'], 0, 65536)", None)
     both.want("(os.ftruncate(v['fd'], 1 << 20), os.pwrite(v['fd'], b'end', 1 << 20))", (None, 3))
     both.do("(os.lseek(v['fd'], 0, os.SEEK_END), os.lseek(v['fd'], 65536, os.SEEK_DATA), os.lseek(v['fd'], 0, os.SEEK_HOLE))")
     both.want("os.lseek(v['fd'], 1 << 30, os.SEEK_DATA)", "ENXIO")
@@ -511,6 +517,7 @@ def main(t):
         step(both)
         print(f"shared_directory: {step.__name__}")
     symbolic_links(both, outside, beside)
+    allocation(both)
     both.end()
     root_client(t, served)
     inherited_umask(t, served)

@@ -14,6 +14,8 @@
 #include <pthread.h>
 #include <spawn.h>
 #include <sys/mman.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <threads.h>
 
 #include <string>
@@ -313,6 +315,58 @@ TEST(entries_one_by_one) {
   EXPECT(entries > 20);
   EXPECT_EQ(forwarding, 1);
   EXPECT_EQ(closedir(directory), 0);
+}
+
+TEST(file_systems) {
+  for (const char* path : {"/", "/proc/net", check::scratch()}) {
+    struct statfs want;
+    struct statvfs got, same;
+    EXPECT_EQ(statfs(path, &want), 0);
+    EXPECT_EQ(statvfs(path, &got), 0);
+    EXPECT_EQ(got.f_bsize, static_cast<size_t>(want.f_bsize));
+    EXPECT_EQ(got.f_frsize, static_cast<size_t>(want.f_frsize));
+    EXPECT_EQ(got.f_blocks, want.f_blocks);
+    EXPECT_EQ(got.f_favail, got.f_ffree);
+    EXPECT_EQ(memcmp(&got.f_fsid, &want.f_fsid, sizeof got.f_fsid), 0);
+    constexpr size_t kValid = 0x20;  // for libc alone
+    EXPECT_EQ(got.f_flag, static_cast<size_t>(want.f_flags) & ~kValid);
+    EXPECT_EQ(got.f_namemax, static_cast<size_t>(want.f_namelen));
+    int fd = OK(open(path, O_PATH));
+    EXPECT_EQ(fstatvfs(fd, &same), 0);
+    EXPECT_EQ(same.f_blocks, got.f_blocks);
+    EXPECT_EQ(same.f_namemax, got.f_namemax);
+  }
+  struct statvfs none;
+  EXPECT_ERR(statvfs("/nowhere", &none), ENOENT);
+  EXPECT_ERR(fstatvfs(-1, &none), EBADF);
+}
+
+TEST(files_of_all_kinds) {
+  std::string path = std::string(check::scratch()) + "/file";
+  struct stat about;
+  umask(022);
+  EXPECT_EQ(mkfifo(path.c_str(), 0666), 0);
+  EXPECT_EQ(stat(path.c_str(), &about), 0);
+  EXPECT_EQ(about.st_mode, S_IFIFO | 0644u);
+  EXPECT_ERR(mkfifo(path.c_str(), 0666), EEXIST);
+  EXPECT_EQ(remove(path.c_str()), 0);
+  EXPECT_EQ(mkfifoat(AT_FDCWD, path.c_str(), 0600), 0);
+  EXPECT_EQ(remove(path.c_str()), 0);
+  EXPECT_ERR(remove(path.c_str()), ENOENT);
+  EXPECT_EQ(mkdir(path.c_str(), 0700), 0);
+  EXPECT_ERR(remove(check::scratch()), ENOTEMPTY);
+  EXPECT_EQ(remove(path.c_str()), 0);
+  int fd = OK(open(path.c_str(), O_RDWR | O_CREAT, 0600));
+  EXPECT_EQ(posix_fallocate(fd, 1000, 4000), 0);
+  EXPECT_EQ(fstat(fd, &about), 0);
+  EXPECT_EQ(about.st_size, 5000);
+  EXPECT_EQ(posix_fallocate(fd, -1, 1), EINVAL);
+  EXPECT_EQ(posix_fallocate(-1, 0, 1), EBADF);
+}
+
+TEST(allocation_on_a_socket) {
+  Pair pair = tcp_pair();
+  EXPECT_EQ(posix_fallocate(pair.a, 0, 1), ENODEV);
 }
 
 TEST(old_signal_functions) {
