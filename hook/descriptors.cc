@@ -134,6 +134,14 @@ long close_range_on_host(const Process* process, u64 first, u64 last, u64 flags)
 
 }  // namespace
 
+void closed_unseen(ThreadState* ts, u64 fd) {
+  const u8 flags = ts->process->flags(fd);
+  if (!(flags & (kOffloaded | kCompanion | kEpoll))) [[likely]]
+    return;
+  forget(ts, fd);
+  if (on_device(flags)) close_on_device(ts, fd);
+}
+
 long do_socket(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   const u32 family = static_cast<u32>(f.rdi), protocol = static_cast<u32>(f.rdx);

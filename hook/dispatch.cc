@@ -138,6 +138,7 @@ long offload_new_fd(ThreadState* ts, const abi::Row& row, const u64 args[6], boo
     raw(nr::kClose, static_cast<u64>(fd));
     return err::kMFile;
   }
+  closed_unseen(ts, static_cast<u64>(fd));
   const long result = offload(ts, row, args, static_cast<int>(fd));
   if (result < 0) {
     raw(nr::kClose, static_cast<u64>(fd));

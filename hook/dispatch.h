@@ -14,6 +14,9 @@ inline constexpr long kLocal = -0x10000;
 
 long offload_frame(ThreadState* ts, const abi::Row& row);  // the frame's own arguments
 long offload_new_fd(ThreadState* ts, const abi::Row& row, const u64 args[6], bool cloexec);
+// The host has given out a number. Were it flagged still, it has been closed where no tier but the
+// trap sees it: what the device has there is closed, too, before the number means something else.
+void closed_unseen(ThreadState* ts, u64 fd);
 
 // descriptors.cc
 long do_socket(ThreadState* ts, const abi::Row& row);

@@ -355,6 +355,7 @@ long do_path(ThreadState* ts, const abi::Row& row) {
   if (resolve(ts, dirfd, f.arg(at), row.flags & abi::kFdMayBePath, path, absolute,
               how[2] & kResolveInRoot) != Where::kDevice) {
     const long result = by_links(ts, row, dirfd, path, how, absolute);
+    if (result >= 0 && (row.flags & abi::kMakesFd)) closed_unseen(ts, static_cast<u64>(result));
     if (result != kDeviceInstead) return result;
   }
   u64 args[6];

@@ -261,6 +261,25 @@ TEST(sites_that_look_otherwise) {
   }
 }
 
+// A tier that does not see the close learns of it when the number comes again.
+TEST(numbers_closed_by_an_odd_site) {
+  Pair pair = tcp_pair();
+  int fd;
+  char text[5] = {};
+  EXPECT_EQ(looked_call(SYS_close, {word(pair.a)}), 0);
+  while ((fd = OK(open("/etc/passwd", O_RDONLY))) < pair.a) {
+  }
+  EXPECT_EQ(fd, pair.a);
+  EXPECT_EQ(pread(fd, text, 4, 0), 4);
+  EXPECT_TEXT(text, "root");
+  EXPECT_EQ(recv(pair.b, text, 1, 0), 0);
+  EXPECT_EQ(looked_call(SYS_close, {word(pair.b)}), 0);
+  while ((fd = OK(socket(AF_INET, SOCK_DGRAM, 0))) < pair.b) {
+  }
+  EXPECT_EQ(fd, pair.b);
+  EXPECT_EQ(option(fd, SOL_SOCKET, SO_TYPE), SOCK_DGRAM);
+}
+
 TEST(odd_site_registers_while_blocked) {
   on_signal(SIGUSR1, count_signal, SA_RESTART);
   Pair pair = tcp_pair();
