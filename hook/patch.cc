@@ -408,7 +408,7 @@ bool on_illegal_instruction(UContext* uc) {
   copy(&address, p - 2, 4);
   const u32 index = (address - static_cast<u32>(kTable)) / 8;
   if (index >= patched_sites) return false;
-  if (head_bytes_of[index] == 9) {
+  if (head_bytes_of[index] >= 8) {
     uc->rip = table[index] + 5;
     return true;
   }

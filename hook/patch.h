@@ -11,10 +11,12 @@
 //                   48 8b 74 24 08 0f 05                mov 8(%rsp),%rsi; syscall
 //                   bf 9c ff ff ff 0f 05                mov $AT_FDCWD,%edi; syscall
 //                   b8 nr nr nr nr 8b 7c 24 04 0f 05    … mov 4(%rsp),%edi; syscall   (06 stands
-//                   before the mov) 8b 7c 24 08 31 c0 0f 05             mov 8(%rsp),%edi; xor
-//                   %eax,%eax; syscall: glibc's read;
-//                                                       only if no branch of its function leads
-//                                                       inside
+//                                                       before the mov)
+//                   b8 nr nr nr nr 8b 7d a0 0f 05       … mov -0x60(%rbp),%edi; syscall: the close
+//                                                       of glibc's getifaddrs
+//                   8b 7c 24 08 31 c0 0f 05             mov 8(%rsp),%edi; xor %eax,%eax; syscall:
+//                                                       glibc's read; only if no branch of its
+//                                                       function leads inside
 //   two bytes     0f 05                     syscall
 //             ->  eb rel8                   jmp to an islet: seven bytes of the padding between two
 //             functions,
@@ -22,10 +24,10 @@
 //                 nothing around it changes.
 //
 // What is proven: a site that Syscall User Dispatch has just trapped is an instruction. Without a
-// trap (the patch tier) only three byte sequences are taken: the seven-byte form with a number of
-// the table, and `syscall` followed by glibc's own compare or preceded by `xor %eax,%eax`. What is
-// displaced before the `syscall` could still be the end of a longer instruction: not behind a REX
-// prefix, nor where it could be the disp8 and imm32 of one.
+// trap (the patch tier) only these byte sequences are taken: `mov $nr,%eax` with a number of the
+// table, then, or after the mov by %rbp, `syscall`; and `syscall` followed by glibc's own compare
+// or preceded by `xor %eax,%eax`. What is displaced before the `syscall` could still be the end of
+// a longer instruction: not behind a REX prefix, nor where it could be the disp8 and imm32 of one.
 //
 // With a trap, a site is patched when it has trapped a few times. After ten traps in all those of
 // libc that most programs use are patched together (hook/warm.h). To patch all would cost more than

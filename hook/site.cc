@@ -39,6 +39,9 @@ bool is_load_from_stack(const u8* p) {  // mov disp8(%rsp),%r64: REX.W 8b /r 24 
 bool is_load_edi(const u8* p) {  // mov disp8(%rsp),%edi
   return p[0] == 0x8b && p[1] == 0x7c && p[2] == 0x24 && may_begin(p);
 }
+bool is_load_edi_by_rbp(const u8* p) {  // mov disp8(%rbp),%edi
+  return p[0] == 0x8b && p[1] == 0x7d && may_begin(p);
+}
 bool is_load_constant(const u8* p) {  // mov $imm32,%r32 but %esp
   return p[0] > 0xb8 && p[0] <= 0xbf && p[0] != 0xbc && may_begin(p);
 }
@@ -47,6 +50,7 @@ bool is_load_constant(const u8* p) {  // mov $imm32,%r32 but %esp
 u32 head_length(const u8* at) {
   if (is_load_number(at - 5) || is_load_from_stack(at - 5) || is_load_constant(at - 5)) return 5;
   if (is_load_edi(at - 4) && (is_load_number(at - 9) || is_load_from_stack(at - 9))) return 9;
+  if (is_load_edi_by_rbp(at - 3) && is_load_number(at - 8)) return 8;
   if (is_load_edi(at - 6) && at[-2] == 0x31 && at[-1] == 0xc0) return 6;
   return 0;
 }
@@ -64,9 +68,9 @@ bool prove(const u8* at, const Image& image, bool any_number, Site& site) {
   const u32 head = head_length(at);
   const bool bare = is_bare(at);
   site = {const_cast<u8*>(at), 0, 0};
-  if (head == 5 && at[-5] == 0xb8) {
+  if (head == 8 || (head == 5 && at[-5] == 0xb8)) {
     site.head = head;
-    return any_number || mino_interest[number_after(at - 5)];
+    return any_number || mino_interest[number_after(at - head)];
   }
   if (head && (bare || (head == 5 && at[-1] == 8 && at[-3] == 0x4c)) &&
       (head != 6 || image.no_branch_into(ptr(at) - 5, ptr(at)))) {
@@ -81,7 +85,8 @@ bool prove_trapped(const u8* at, u64 number, bool live, const Image& image, Site
   const u32 head = ptr(at) >= image.begin() + 16 ? head_length(at) : 0;
   site = {const_cast<u8*>(at), 0, 0};
   if (head == 9 || (head == 6 && !live && image.no_branch_into(ptr(at) - 5, ptr(at))) ||
-      (head == 5 && (at[-5] != 0xb8 || number_after(at - 5) == number))) {
+      ((head == 5 || head == 8) &&
+       (at[-static_cast<i64>(head)] != 0xb8 || number_after(at - head) == number))) {
     site.head = head;
     return true;
   }
