@@ -360,7 +360,7 @@ void inherit_warm_sites(const char* text) {
 const WarmSites& warm_sites() {
   static char text[kWarmTextBytes + 1];
   if (warm_text) {
-    user_copy_in(text, ptr(warm_text), sizeof text - 1);
+    user_string(ptr(warm_text), text, sizeof text - 1);  // no further: a debugger shows each fault
     parse_warm_sites(text, warm);
     warm_text = nullptr;
   }
