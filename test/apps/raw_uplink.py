@@ -266,9 +266,9 @@ def drive(t):
     for i in range(2):
         wait_for("an address from a router advertisement",
                  lambda: "fd00:223:" in on(t, i, "ip", "-6", "addr", "show", "eth0").ok(), 20)
+    large_transfers(t, folder, sha256(data))
     pings(t, lambda *argv: on(t, 0, *argv), state(t, "-n", NAMESPACE, "-6", "addr", "show", THEIRS)
           ["addr_info"][0]["local"] + "%eth0")
-    large_transfers(t, folder, sha256(data))
     t.stop_all()
     t.device.down()
     check(not t.device.leftovers(t), f"`mino down` left behind: {t.device.leftovers(t)}")
