@@ -431,24 +431,36 @@ mino_interruptible_abort:
 
 // Fault-safe copy: long mino_copy(void* to, const void* from, size_t n) = bytes NOT copied. A fault inside
 // moves %rip to mino_copy_fault with %rcx = bytes left.
-        .globl mino_copy, mino_copy_begin, mino_copy_fault
-        .hidden mino_copy, mino_copy_begin, mino_copy_fault
+        .globl mino_copy, mino_copy_begin, mino_copy_fault, mino_copy_words_begin, mino_copy_words_end
+        .globl mino_copy_small, mino_copy_small_begin, mino_copy_small_end
+        .hidden mino_copy, mino_copy_begin, mino_copy_fault, mino_copy_words_begin, mino_copy_words_end
+        .hidden mino_copy_small, mino_copy_small_begin, mino_copy_small_end
         .type mino_copy, @function
 mino_copy:
         mov     %rdx, %rcx
-        cmp     $16, %rdx
-        jb      .Lsmall
+        cmp     $8, %rdx
+        jb      mino_copy_small
+        cmp     $256, %rdx
+        jb      mino_copy_words_begin
 mino_copy_begin:
         rep movsb
 mino_copy_fault:
         mov     %rcx, %rax
         ret
-        // Short copies: byte by byte; rep movsb has a start-up cost of tens of cycles.
-.Lsmall:
+        // Short copies in words: rep movsb has a start-up cost of tens of cycles. A fault goes on in bytes, to be
+        // exact.
+mino_copy_words_begin:
+        mov     (%rsi), %rax
+        mov     %rax, (%rdi)
+        add     $8, %rsi
+        add     $8, %rdi
+        sub     $8, %rcx
+        cmp     $8, %rcx
+        jae     mino_copy_words_begin
+mino_copy_words_end:
+mino_copy_small:
         test    %rcx, %rcx
         je      mino_copy_fault
-        .globl mino_copy_small_begin, mino_copy_small_end
-        .hidden mino_copy_small_begin, mino_copy_small_end
 mino_copy_small_begin:
 .Lbytes:
         movb    (%rsi), %al

@@ -52,6 +52,33 @@ void parse_paths(const char* s) {
   }
 }
 
+// False: there is no room.
+bool add_head(const char* path) {
+  u64 n = 0;
+  while (path[n] && path[n] != '/') n++;
+  char* to = settings.heads;
+  for (u32 i = 0; i < settings.head_count; i++, to += length(to) + 1) {
+    if (length(to) == n && starts_with(path, to)) return true;
+  }
+  if (to + n + 1 > settings.heads + sizeof settings.heads) return false;
+  copy(to, path, n);
+  to[n] = 0;
+  settings.head_count++;
+  return true;
+}
+
+// What paths.cc and links.cc ask of the prefixes for nearly every path.
+void learn_about_prefixes() {
+  bool all = add_head("proc");
+  settings.all_virtual = true;
+  const char* prefix = settings.paths;
+  for (u32 i = 0; i < settings.path_count; i++, prefix += length(prefix) + 1) {
+    all &= *prefix && add_head(prefix + 1);  // "" is the root
+    settings.all_virtual &= starts_with(prefix, "/proc/") || starts_with(prefix, "/sys/");
+  }
+  if (!all) settings.head_count = 0;
+}
+
 bool ends_with(const char* text, u64 bytes, const char* end) {
   const u64 n = length(end);
   bool same = bytes >= n;
@@ -162,6 +189,7 @@ bool read_environment(char** envp, Inherited& inherited) {
   }
   *keep = nullptr;
   settings.links &= settings.path_count != 0;
+  learn_about_prefixes();
   return settings.active;
 }
 

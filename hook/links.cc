@@ -71,16 +71,9 @@ void learn_file_systems() {
 bool is_on_a_disk(u64 device) {
   return (device & 0xfff00) || device >> 32;
 }
-bool all_prefixes_are_virtual() {
-  const char* prefix = settings.paths;
-  for (u32 i = 0; i < settings.path_count; i++, prefix += length(prefix) + 1) {
-    if (!starts_with(prefix, "/proc/") && !starts_with(prefix, "/sys/")) return false;
-  }
-  return true;
-}
 
 bool holds_a_prefix(u64 device) {
-  if (is_on_a_disk(device) && all_prefixes_are_virtual()) return false;
+  if (settings.all_virtual && is_on_a_disk(device)) return false;
   if (__atomic_load_n(&file_systems.known, __ATOMIC_ACQUIRE) == 0) learn_file_systems();
   const u32 count = file_systems.known - 1;
   for (u32 i = 0; i < count && i < kMaxFileSystems; i++) {

@@ -34,19 +34,17 @@ bool normalise(char* to, u64& used, const char* path) {
 
 namespace {
 
-// The first part of every prefix, and "proc", where names of processes are (own_names).
+// True also if that is not known.
 bool begins_a_prefix(const char* part, u64 n) {
-  const auto is = [&](const char* head) {
-    u64 i = 0;
-    while (i < n && head[i] == part[i]) i++;
-    return i == n && (head[n] == '/' || head[n] == 0);
-  };
-  if (is("proc")) return true;
-  const char* prefix = settings.paths;
-  for (u32 i = 0; i < settings.path_count; i++, prefix += length(prefix) + 1) {
-    if (is(prefix + 1)) return true;
+  const char* head = settings.heads;
+  for (u32 i = 0; i < settings.head_count; i++) {
+    u64 same = 0;
+    while (same < n && head[same] == part[same]) same++;
+    if (same == n && head[n] == 0) return true;
+    while (*head++) {
+    }
   }
-  return false;
+  return settings.head_count == 0;
 }
 
 }  // namespace

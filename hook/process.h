@@ -46,7 +46,10 @@ struct Settings {
   u32 netlinks;  // bit = netlink protocol
   u32 path_count;
   char socket_path[108];
-  char paths[1024];       // NUL-separated prefixes
+  char paths[1024];  // NUL-separated prefixes …
+  char heads[256];   // … the first part of each, once, and "proc", where names of processes are
+  u32 head_count;
+  bool all_virtual;       // … which all lie in /proc or /sys
   char variable[1536];    // MINO_RUN as received, without what the hook adds across exec
   char library[512];      // path of this library, for LD_PRELOAD
   bool preload_was_set;   // the user had an LD_PRELOAD too

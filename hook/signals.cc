@@ -17,6 +17,9 @@ MINO_LABEL(mino_signal);
 MINO_LABEL(mino_restore_rt);
 MINO_LABEL(mino_copy_begin);
 MINO_LABEL(mino_copy_fault);
+MINO_LABEL(mino_copy_words_begin);
+MINO_LABEL(mino_copy_words_end);
+MINO_LABEL(mino_copy_small);
 MINO_LABEL(mino_copy_small_begin);
 MINO_LABEL(mino_copy_small_end);
 MINO_LABEL(mino_probe_begin);
@@ -65,6 +68,10 @@ void die_by(int sig, const SigInfo* info) {
 }
 
 bool fix_fault(UContext* uc) {
+  if (uc->rip >= ptr(mino_copy_words_begin) && uc->rip < ptr(mino_copy_words_end)) {
+    uc->rip = ptr(mino_copy_small);
+    return true;
+  }
   if (uc->rip == ptr(mino_copy_begin) ||
       (uc->rip >= ptr(mino_copy_small_begin) && uc->rip < ptr(mino_copy_small_end))) {
     uc->rip = ptr(mino_copy_fault);
