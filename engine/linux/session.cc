@@ -16,6 +16,8 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "base/log.h"
@@ -58,6 +60,13 @@ bool receive_command(int socket, usrcall_command& command, Fd& file, int patienc
     file = Fd(number);
   }
   return n == sizeof command && command.version == USRCALL_VERSION;
+}
+
+bool is_eventfd(int fd) {
+  const std::string path = "/proc/self/fd/" + std::to_string(fd);
+  char name[32];
+  const ssize_t bytes = ::readlink(path.c_str(), name, sizeof name);
+  return bytes > 0 && std::string_view(name, static_cast<size_t>(bytes)) == "anon_inode:[eventfd]";
 }
 
 }  // namespace
@@ -150,8 +159,9 @@ bool LinuxSession::attach(uint32_t lane) {
   return tell(USRCALL_ATTACH, lane);
 }
 
+// The instance serves others, too: the last close of another kind of file might keep it waiting.
 bool LinuxSession::bell(uint32_t lane, Fd file) {
-  return tell(USRCALL_BELL, lane, file.get());
+  return is_eventfd(file.get()) && tell(USRCALL_BELL, lane, file.get());
 }
 
 // The client has written the turn into session memory and rung the doorbell.

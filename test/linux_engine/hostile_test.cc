@@ -7,6 +7,7 @@
 #include <grp.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 
 #include <csignal>
@@ -211,6 +212,50 @@ TEST(Hostile, OthersAreNotDisturbed) {
   }
   std::printf("%u hostile clients, %u honest rounds\n", lives, rounds);
   EXPECT_GT(lives, 3u);
+}
+
+bool answers(LaneClient& lane) {
+  lane.submit(abi::SubmissionKind::kOp, static_cast<uint32_t>(abi::Op::kNull), {}, -1, false);
+  int64_t result = -1;
+  const auto end = Clock::now() + std::chrono::seconds(5);
+  while (!lane.poll_once(result)) {
+    if (Clock::now() > end) return false;
+    ::usleep(1000);
+  }
+  return result == 0;
+}
+
+// The instance rings it when it comes, and when a client that sleeps on it has its answer.
+TEST(Hostile, NoBellKeepsTheInstanceWaiting) {
+  Session honest(Options{1, 64 << 10}, device()), hostile(Options{1, 64 << 10}, device());
+  LaneClient lane(honest, 0), its(hostile, 0);
+  const Fd bell(::eventfd(0, EFD_CLOEXEC));
+  uint64_t count = ~uint64_t{1};
+  ASSERT_EQ(::write(bell.get(), &count, sizeof count), 8);  // one more would have to wait
+  ASSERT_TRUE(hostile.send(abi::MessageType::kBell, 0, 0, bell.get()));
+  for (int i = 0; i < 20; i++) {
+    its.view.control->client_sleeping.store(abi::kOnBell);
+    EXPECT_TRUE(answers(its));
+    const bool served = answers(lane);
+    EXPECT_TRUE(served);
+    if (!served) break;
+  }
+  EXPECT_EQ(::read(bell.get(), &count, sizeof count), 8);
+}
+
+TEST(Hostile, ABellIsAnEventfd) {
+  Session honest(Options{1, 64 << 10}, device()), hostile(Options{1, 64 << 10}, device());
+  LaneClient lane(honest, 0);
+  int pipe[2];
+  ASSERT_EQ(::pipe2(pipe, O_CLOEXEC | O_NONBLOCK), 0);
+  const Fd end(pipe[0]), other(pipe[1]);
+  const char bytes[4096]{};
+  while (::write(other.get(), bytes, sizeof bytes) > 0) {
+  }
+  ASSERT_EQ(::fcntl(other.get(), F_SETFL, 0), 0);
+  ASSERT_TRUE(hostile.send(abi::MessageType::kBell, 0, 0, other.get()));
+  EXPECT_EQ(hostile.receive().message.type, abi::MessageType{});
+  EXPECT_TRUE(answers(lane));
 }
 
 // Calls that no signal shortens, 16 MiB into a file of memory each, in every slot of a lane's ring.
