@@ -155,7 +155,6 @@ static s64 call(struct usrcall_lane *lane)
 		}
 	}
 	current->restart_block.fn = do_no_restart_syscall;
-	lane->cancelled = false;
 	if (unlikely(current->cred != before)) {
 		struct usrcall_session *session = lane->session;
 
@@ -281,7 +280,14 @@ static s64 operation(struct usrcall_lane *lane)
 
 s64 usrcall_execute(struct usrcall_lane *lane)
 {
-	return lane->kind == USRCALL_SUBMIT_OP ? operation(lane) : call(lane);
+	s64 result = lane->kind == USRCALL_SUBMIT_OP ? operation(lane) : call(lane);
+
+	/* Not for the next one, where nothing has taken notice. */
+	if (unlikely(lane->cancelled)) {
+		lane->cancelled = false;
+		clear_notify_signal();
+	}
+	return result;
 }
 
 /* The client's credentials, for a session that no lane has forked. */

@@ -59,6 +59,22 @@ TEST(Waiting, ACancellationEndsWithItsCall) {
   }
 }
 
+TEST(Waiting, ACancellationEndsWithItsOperation) {
+  Session session(Options{1, 64 << 10}, device());
+  LaneClient lane(session, 0);
+  auto* header = static_cast<abi::SessionHeader*>(session.base);
+  for (int i = 0; i < 5; i++) {
+    constexpr auto kFork = static_cast<uint32_t>(abi::Op::kFork);
+    lane.submit(abi::SubmissionKind::kOp, kFork, {}, -1, false);
+    lane.view.control->cancel_turn.store(lane.submitted);
+    header->doorbell.fetch_add(1);
+    futex_wake(header->doorbell);
+    ASSERT_EQ(lane.wait(), 0);
+    ASSERT_EQ(session.receive().message.type, abi::MessageType::kChild);
+    ASSERT_EQ(lane.call(SYS_poll, {0, 0, 20}), 0) << "round " << i;
+  }
+}
+
 TEST(Waiting, NoPacketIsSleptOver) {
   const char* address = std::getenv("MINO_ADDRESS");
   ASSERT_NE(address, nullptr);
