@@ -191,9 +191,9 @@ void tell_why_no_child(const Session& session) {
     short events, revents;
   } p{session.socket, kPollIn, 0};
   abi::Message message;
-  if (told || raw(nr::kPoll, ptr(&p), 1, 0) != 1 || !(p.revents & kPollIn) ||
+  if (raw(nr::kPoll, ptr(&p), 1, 0) != 1 || !(p.revents & kPollIn) ||
       !receive_message(session.socket, message, nullptr, 0) ||
-      message.type != abi::MessageType::kRefuse)
+      message.type != abi::MessageType::kRefuse || told)
     return;
   told = true;
   tell_refusal(message);
@@ -549,14 +549,12 @@ void reattach(ThreadState* ts, int socket, int placeholder) {
   message.type = abi::MessageType::kReattach;
   constexpr u64 kPrGetName = 16;
   raw(nr::kPrctl, kPrGetName, ptr(message.text));
-  set_receive_timeout(socket, 10);
   int memory = -1;
-  const bool good =
-      send_message(session, message) && receive_message(socket, message, &memory, 1) &&
-      message.type == abi::MessageType::kWelcome && map_session(session, message, memory);
+  const bool good = send_message(session, message) &&
+                    await_message(session, abi::MessageType::kWelcome, message, &memory, 1) &&
+                    map_session(session, message, memory);
   if (memory >= 0) raw(nr::kClose, static_cast<u64>(memory));
   session.status = good ? SessionStatus::kLive : SessionStatus::kDead;
-  set_receive_timeout(socket, 0);
   // Which numbers are ours: those the device has. Which of them survived: those the host still has.
   u8* bitmap = static_cast<u8*>(map_pages(abi::kMaxFd / 8));
   if (good && bitmap && ready(ts) == 0) {
