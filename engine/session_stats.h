@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "abi/limits.h"
@@ -36,20 +37,21 @@ struct StatsTable {
   SessionStats rows[abi::kMaxSessions];
   uint32_t most = 0, most_per_user = 0;  // sessions; 0: as many as there are rows
 
+  // Those that there can be; the rest is not worth a look at each fork.
+  std::span<const SessionStats> usable() const {
+    return {rows, most != 0 ? most : abi::kMaxSessions};
+  }
+
   uint32_t sessions_of(uint32_t uid) const {
     return static_cast<uint32_t>(std::ranges::count_if(
-        rows, [uid](const SessionStats& row) { return row.proxy_pid > 0 && row.uid == uid; }));
+        usable(), [uid](const SessionStats& row) { return row.proxy_pid > 0 && row.uid == uid; }));
   }
 
   // Why `uid` can have no other session, or "".
   std::string refusal(uint32_t uid) const {
     const std::string where = " in minod's configuration";
-    const auto live =
-        std::ranges::count_if(rows, [](const SessionStats& row) { return row.proxy_pid > 0; });
-    if (live >= (most != 0 ? most : abi::kMaxSessions)) {
-      return "the device is full: limits.sessions = " +
-             std::to_string(most != 0 ? most : abi::kMaxSessions) + where;
-    }
+    if (std::ranges::none_of(usable(), [](const SessionStats& row) { return row.proxy_pid == 0; }))
+      return "the device is full: limits.sessions = " + std::to_string(usable().size()) + where;
     if (most_per_user != 0 && sessions_of(uid) >= most_per_user) {
       return "user " + std::to_string(uid) + " has as many sessions as one user may: " +
              "limits.sessions_per_user = " + std::to_string(most_per_user) + where;
