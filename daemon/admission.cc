@@ -64,7 +64,7 @@ Admission::Admission(EventLoop& loop, Fd listener, const Config& config, Proxies
 
 Admission::~Admission() {
   loop_.remove(listener_.get());
-  while (!waiting_.empty()) forget(waiting_.begin()->first);
+  while (!waiting_.empty()) Exchange::close_connection(forget(waiting_.begin()->first));
 }
 
 void Admission::accept_all() {
@@ -84,12 +84,13 @@ void Admission::accept_all() {
     if (waiting_.size() >= kMaxWaiting) {
       refuse(socket.get(), RefuseReason::kFull,
              "too many clients are being admitted at once; try again");
+      Exchange::close_connection(std::move(socket));
       continue;
     }
     const int fd = socket.get();
     const auto deadline = loop_.after(kPatience, [this, fd] {
       refuse(fd, RefuseReason::kBadRequest, "no request came within five seconds");
-      forget(fd);
+      Exchange::close_connection(forget(fd));
     });
     waiting_[fd] = {std::move(socket), deadline};
     loop_.add(fd, EPOLLIN, [this, fd](uint32_t) { read_first(fd); });
@@ -112,14 +113,15 @@ void Admission::read_first(int fd) {
   if (received == Received::kNothing) return;
   Fd socket = forget(fd);
   if (received == Received::kMessage && message.magic == Message::kMessageMagic) {
-    handle(std::move(socket), message, std::move(file));
-    return;
+    handle(socket, message, std::move(file));
+  } else {
+    Exchange::close_safely(std::move(file));
+    refuse(socket.get(), RefuseReason::kBadRequest, "not a message of mino's");
   }
-  Exchange::close_safely(std::move(file));
-  refuse(socket.get(), RefuseReason::kBadRequest, "not a message of mino's");
+  if (socket.valid()) Exchange::close_connection(std::move(socket));
 }
 
-void Admission::handle(Fd socket, const Message& message, Fd file) {
+void Admission::handle(Fd& socket, const Message& message, Fd file) {
   const auto refuse_it = [&](RefuseReason reason, const std::string& text) {
     if (may_log_about_peers()) spdlog::info("refused a client: {}", text);
     Exchange::close_safely(std::move(file));
@@ -137,7 +139,7 @@ void Admission::handle(Fd socket, const Message& message, Fd file) {
   switch (message.type) {
     case MessageType::kHello:
       Exchange::close_safely(std::move(file));
-      return hello(std::move(socket), *peer, message);
+      return hello(socket, *peer, message);
     case MessageType::kExport: {
       if (!proxies_.is_proxy(peer->pid))
         return refuse_it(RefuseReason::kCredentials, "only a proxy may export");
@@ -180,7 +182,7 @@ void Admission::handle(Fd socket, const Message& message, Fd file) {
   }
 }
 
-void Admission::hello(Fd socket, const Peer& peer, Message message) {
+void Admission::hello(Fd& socket, const Peer& peer, Message message) {
   // A name that is not terminated would be read beyond its end.
   message.text[sizeof message.text - 1] = '\0';
   const auto lanes = static_cast<uint32_t>(config_.lanes);

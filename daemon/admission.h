@@ -33,8 +33,9 @@ class Admission {
 
   void accept_all();
   void read_first(int socket);
-  void handle(Fd socket, const abi::Message& message, Fd file);
-  void hello(Fd socket, const Peer& peer, abi::Message message);
+  // Leave the socket to be closed, unless it becomes a session's.
+  void handle(Fd& socket, const abi::Message& message, Fd file);
+  void hello(Fd& socket, const Peer& peer, abi::Message message);
   Fd forget(int socket);
 
   EventLoop& loop_;

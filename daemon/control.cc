@@ -7,11 +7,29 @@
 #include <nlohmann/json.hpp>
 
 #include "base/log.h"
+#include "daemon/exchange.h"
 #include "daemon/peer.h"
 
 namespace mino {
 
 using nlohmann::json;
+
+namespace {
+
+// What has come; 0 if files came with it, which is left where it is: to take it would be to close
+// them, and that may block (daemon/exchange.h).
+ssize_t receive_text(int socket, char* to, size_t bytes) {
+  iovec part{to, bytes};
+  msghdr header{};
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  const ssize_t n = ::recvmsg(socket, &header, MSG_PEEK | MSG_DONTWAIT);
+  if (n <= 0) return n;
+  if ((header.msg_flags & MSG_CTRUNC) != 0) return 0;
+  return ::recv(socket, to, static_cast<size_t>(n), MSG_DONTWAIT);
+}
+
+}  // namespace
 
 Control::Control(EventLoop& loop, Fd listener, Status& status, std::function<void()> down)
     : loop_(loop), listener_(std::move(listener)), status_(status), down_(std::move(down)) {
@@ -50,6 +68,7 @@ void Control::close(int fd) {
   if (found == connections_.end()) return;
   loop_.cancel(found->second.deadline);
   loop_.remove(fd);
+  Exchange::close_connection(std::move(found->second.socket));
   connections_.erase(found);
 }
 
@@ -57,7 +76,7 @@ void Control::serve(int fd, uint32_t events) {
   Connection& connection = connections_.at(fd);
   if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
     char chunk[1024];
-    const ssize_t n = ::recv(fd, chunk, sizeof chunk, MSG_DONTWAIT);
+    const ssize_t n = receive_text(fd, chunk, sizeof chunk);
     if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) return close(fd);
     if (n > 0) connection.in.append(chunk, static_cast<size_t>(n));
     if (connection.in.size() > kMaxRequest) return close(fd);

@@ -503,6 +503,42 @@ os.execv(sys.executable, ["python3", "-c", then])
     device.down()
 
 
+def send_lingering_socket(path, kind, *before):
+    """Its last close takes a minute."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    with socket.socket() as lingering, socket.socket(socket.AF_UNIX, kind) as connection:
+        lingering.connect(listener.getsockname())
+        lingering.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 60))
+        lingering.setblocking(False)
+        try:
+            while True:
+                lingering.send(bytes(1 << 16))
+        except BlockingIOError:
+            pass
+        connection.connect(str(path))
+        for text in before:
+            connection.send(text)
+        socket.send_fds(connection, [b"files\n"], [lingering.fileno()])
+    return listener
+
+
+def test_files_that_linger():
+    device = Device("lingering")
+    device.up()
+    os.kill(device.pid, signal.SIGSTOP)  # else the last close may be this process's
+    kept = [send_lingering_socket(device.dir / "control.sock", socket.SOCK_STREAM),
+            send_lingering_socket(device.dir / "control.sock", socket.SOCK_STREAM, bytes(4097)),
+            send_lingering_socket(device.dir / "minod.sock", socket.SOCK_SEQPACKET),
+            send_lingering_socket(device.dir / "minod.sock", socket.SOCK_SEQPACKET, b"nonsense")]
+    os.kill(device.pid, signal.SIGCONT)
+    start = time.monotonic()
+    device.status()
+    check(time.monotonic() - start < 5, "minod waits for somebody's socket")
+    device.down()
+    for listener in kept:
+        listener.close()
+
+
 def test_idle():
     device = Device("idle")
     device.up()

@@ -103,8 +103,18 @@ void Exchange::close_safely(Fd file) {
   if (!file.valid()) return;
   linger option{};
   socklen_t size = sizeof option;
-  if (::getsockopt(file.get(), SOL_SOCKET, SO_LINGER, &option, &size) != 0 || option.l_onoff == 0)
-    return;
+  if (::getsockopt(file.get(), SOL_SOCKET, SO_LINGER, &option, &size) == 0 && option.l_onoff != 0)
+    close_elsewhere(std::move(file));
+}
+
+void Exchange::close_connection(Fd socket) {
+  ::shutdown(socket.get(), SHUT_RDWR);  // nothing more can come
+  char byte;
+  if (::recv(socket.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
+    close_elsewhere(std::move(socket));
+}
+
+void Exchange::close_elsewhere(Fd file) {
   // The child's copy must be the last one: it ends only when minod's is closed, and the exit of a
   // process does not linger (inet_release() in net/ipv4/af_inet.c looks at PF_EXITING).
   int gate[2];

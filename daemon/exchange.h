@@ -42,8 +42,12 @@ class Exchange {
   // Closes a client's file. The last close of a socket with SO_LINGER may block for as long as its
   // owner chose, so a child that ends does that one.
   static void close_safely(Fd file);
+  // Ends a connection. Messages that nobody has read may have such files with them.
+  static void close_connection(Fd socket);
 
  private:
+  static void close_elsewhere(Fd file);
+
   struct Waiting {
     Fd file;
     Fd parcel;  // another description of it than the one that travels
