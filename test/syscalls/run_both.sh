@@ -78,6 +78,7 @@ if [ ! -x "$mino" ]; then
 fi
 if ! device_is_up; then
   run_dir=$(mktemp -d /tmp/mino-syscalls-XXXXXX)
+  chmod 755 "$run_dir"  # some tests change their user, who must reach the device, too
   trap '"$mino" --run-dir "$run_dir" down >/dev/null 2>&1; rm -rf "$run_dir"' EXIT
   "$mino" --run-dir "$run_dir" up --engine "$engine" >&2 || exit 125
 fi
