@@ -119,6 +119,25 @@ bool is_placeholder(u64 fd) {
   return is_error(known) || starts_with(name, "/memfd:mino:");
 }
 
+// A program can have made what looks like a control connection: it shall not keep us waiting.
+bool has_room(int control) {
+  constexpr short kPollOut = 4;
+  constexpr u64 kPatienceMs = 1'000;
+  struct {
+    int fd;
+    short events, revents;
+  } p{control, kPollOut, 0};
+  return raw(nr::kPoll, ptr(&p), 1, kPatienceMs) == 1 && p.revents == kPollOut;
+}
+
+// … nor make an answer of something that is no errno of the kernel's.
+long refusal(const abi::Message& message) {
+  constexpr u32 kLast = 133;  // EHWPOISON
+  const bool known =
+      message.type == abi::MessageType::kParcel && message.turn > 0 && message.turn <= kLast;
+  return known ? -static_cast<long>(message.turn) : err::kSrch;
+}
+
 // As fetch_parcel(), but of the other session's descriptor `fd`, over its control connection.
 long fetch_foreign_parcel(int control, u64 fd, u64& id) {
   constexpr u64 kUnix = 1, kSeqpacket = 5;
@@ -131,7 +150,8 @@ long fetch_foreign_parcel(int control, u64 fd, u64& id) {
   abi::Message message;
   message.type = abi::MessageType::kFetch;
   message.turn = static_cast<u32>(fd);
-  const bool asked = send_message(theirs, message, pair[1]);
+  constexpr u64 kDontWait = 0x40;
+  const bool asked = has_room(control) && send_message(theirs, message, pair[1], kDontWait);
   raw(nr::kClose, static_cast<u64>(pair[1]));
   set_receive_timeout(pair[0], 10);
   int parcel = -1;
@@ -140,8 +160,8 @@ long fetch_foreign_parcel(int control, u64 fd, u64& id) {
     id = message.session_id;
     result = parcel;
     receive_message(pair[0], message, nullptr, 0);  // Settle
-  } else if (asked && message.type == abi::MessageType::kParcel && message.turn != 0) {
-    result = -static_cast<long>(message.turn);
+  } else if (asked) {
+    result = refusal(message);
   }
   raw(nr::kClose, static_cast<u64>(pair[0]));
   return result;
@@ -201,6 +221,7 @@ long do_fetch(ThreadState* ts, const abi::Row& row) {
     unpack(ts, fd, false);
     return result;
   }
+  closed_unseen(ts, fd);
   const MoreNumbers more;
   long error = ready(ts);
   const long control = error ? error : find_control(ts, pidfd);

@@ -240,7 +240,7 @@ bool await_attached(Session& session, abi::LaneControl* control) {
 
 }  // namespace
 
-bool send_message(const Session& session, const abi::Message& message, int fd) {
+bool send_message(const Session& session, const abi::Message& message, int fd, u64 flags) {
   Iov iov{&message, sizeof message};
   Control control{20, 1, 1, {fd}};  // SOL_SOCKET, SCM_RIGHTS
   MsgHdr header{};
@@ -252,7 +252,7 @@ bool send_message(const Session& session, const abi::Message& message, int fd) {
   }
   constexpr u64 kMsgNoSignal = 0x4000;
   long sent;
-  do sent = raw(nr::kSendmsg, static_cast<u64>(session.socket), ptr(&header), kMsgNoSignal);
+  do sent = raw(nr::kSendmsg, static_cast<u64>(session.socket), ptr(&header), flags | kMsgNoSignal);
   while (sent == err::kIntr);
   return sent == sizeof message;
 }

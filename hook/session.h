@@ -19,7 +19,7 @@ void release_lane(ThreadState* ts);
 // The device is gone: calls answer errors from now on.
 void session_died(Session& session);
 
-bool send_message(const Session& session, const abi::Message& message, int fd = -1);
+bool send_message(const Session& session, const abi::Message& message, int fd = -1, u64 flags = 0);
 // One message with up to `want` descriptors; false on anything else (they are closed then).
 bool receive_message(int socket, abi::Message& message, int* fds, int want);
 void set_receive_timeout(int fd, i64 seconds);

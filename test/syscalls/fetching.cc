@@ -210,6 +210,47 @@ TEST(closed_at_once) {
   }
 }
 
+// Nobody is kept waiting, or told a number that is none of theirs.
+TEST(of_a_program_that_pretends) {
+  for (bool answers : {true, false}) {
+    Other other([&] {
+      // What mino makes of a socket: a file, and a connection to ask for it by.
+      int ends[2];
+      OK(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends));
+      const timeval mark = {0x6d696e6f, 0};
+      OK(setsockopt(ends[0], SOL_SOCKET, SO_SNDTIMEO, &mark, sizeof mark));
+      int sealed = OK(memfd_create("mino:1", MFD_ALLOW_SEALING));
+      OK(fcntl(sealed, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE));
+      std::thread([=] {
+        uint32_t message[64] = {};  // abi/message.h
+        if (!answers) {
+          while (send(ends[0], message, sizeof message, MSG_DONTWAIT) > 0) {
+          }
+          return;
+        }
+        alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+        iovec part = {message, sizeof message};
+        msghdr header = {};
+        header.msg_iov = &part;
+        header.msg_iovlen = 1;
+        header.msg_control = control;
+        header.msg_controllen = sizeof control;
+        if (recvmsg(ends[1], &header, 0) != sizeof message) return;
+        int back = 0;
+        memcpy(&back, CMSG_DATA(CMSG_FIRSTHDR(&header)), sizeof back);
+        message[1] = 17;           // Parcel …
+        message[4] = 0xffff'ffff;  // … {0, errno}
+        EXPECT_EQ(write(back, message, sizeof message), sizeof message);
+      }).detach();
+      sleep_ms(200);
+      return sealed;
+    });
+    int fd = fetch(other.pid, other.number);
+    EXPECT(fd == -1 || fd > other.channel);
+    other.end();
+  }
+}
+
 // A thread with a descriptor table of its own: a process means its leader's.
 TEST(into_another_table) {
   Pair pair = tcp_pair();
