@@ -113,9 +113,7 @@ long dup_from(ThreadState* ts, u64 from, u64 lowest, bool cloexec) {
 long dup_signals(ThreadState* ts, const Frame& f, u8 flags) {
   constexpr u64 kFDupFd = 0, kFDupFdCloexec = 1030;
   if (f.rsi != kFDupFd && f.rsi != kFDupFdCloexec) return kLocal;
-  const long fd = raw(nr::kFcntl, f.rdi, f.rsi, f.rdx);
-  if (!is_error(fd)) ts->process->set_flags(static_cast<u64>(fd), flags);
-  return fd;
+  return made_here(ts, raw(nr::kFcntl, f.rdi, f.rsi, f.rdx), flags);
 }
 
 // The kernel's close_range over [first, last] without the hook's own numbers.
@@ -136,10 +134,17 @@ long close_range_on_host(const Process* process, u64 first, u64 last, u64 flags)
 
 void closed_unseen(ThreadState* ts, u64 fd) {
   const u8 flags = ts->process->flags(fd);
-  if (!(flags & (kOffloaded | kCompanion | kEpoll))) [[likely]]
+  if (!(flags & (kOffloaded | kCompanion | kEpoll | kSignals))) [[likely]]
     return;
   forget(ts, fd);
   if (on_device(flags)) close_on_device(ts, fd);
+}
+
+long made_here(ThreadState* ts, long fd, u8 flags) {
+  if (is_error(fd)) return fd;
+  closed_unseen(ts, static_cast<u64>(fd));
+  ts->process->set_flags(static_cast<u64>(fd), flags);
+  return fd;
 }
 
 long do_socket(ThreadState* ts, const abi::Row& row) {
@@ -194,9 +199,7 @@ long do_dup(ThreadState* ts, const abi::Row& row) {
     if (flags & kPrivate) return err::kBadF;
     if (on_device(flags)) return dup_from(ts, from, 0, false);
     if (!(flags & (kEpoll | kSignals))) return kLocal;
-    const long fd = raw(nr::kDup, from);
-    if (!is_error(fd)) ts->process->set_flags(static_cast<u64>(fd), flags);
-    return fd;
+    return made_here(ts, raw(nr::kDup, from), flags);
   }
   if (from == to) return flags & kPrivate ? err::kBadF : kLocal;
   if (row.nr == nr::kDup3 && (f.rdx & ~kOCloexec)) return kLocal;  // EINVAL

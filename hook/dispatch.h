@@ -17,6 +17,8 @@ long offload_new_fd(ThreadState* ts, const abi::Row& row, const u64 args[6], boo
 // The host has given out a number. Were it flagged still, it has been closed where no tier but the
 // trap sees it: what the device has there is closed, too, before the number means something else.
 void closed_unseen(ThreadState* ts, u64 fd);
+// … unless it has answered an error: from here on the number is a local file's, of these FdFlags.
+long made_here(ThreadState* ts, long fd, u8 flags);
 
 // descriptors.cc
 long do_socket(ThreadState* ts, const abi::Row& row);

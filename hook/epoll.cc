@@ -248,9 +248,7 @@ long wait_rounds(ThreadState* ts, u64 epfd, u64 max, i64 timeout_ns) {
 }  // namespace
 
 long do_epoll_create(ThreadState* ts, const abi::Row& row) {
-  const long fd = raw(row.nr, ts->frame.rdi);
-  if (!is_error(fd)) ts->process->set_flags(static_cast<u64>(fd), kEpoll);
-  return fd;
+  return made_here(ts, raw(row.nr, ts->frame.rdi), kEpoll);
 }
 
 long do_epoll_ctl(ThreadState* ts, const abi::Row& row) {

@@ -83,6 +83,7 @@ long import_parcel(ThreadState* ts, u64 fd, u64 id) {
 
 void unpack(ThreadState* ts, u64 fd, bool peeked) {
   u64 id;
+  closed_unseen(ts, fd);
   if (!is_parcel(fd, id) || ready(ts) != 0 || import_parcel(ts, fd, id) != 0) return;
   if (!peeked) offload_op(ts, abi::Op::kSettle, id, 0, -1);
 }

@@ -8,6 +8,9 @@
 #include "hook/dispatch.h"
 #include "hook/user.h"
 
+extern "C" long mino_interruptible(mino::hook::ThreadState*, long nr, const mino::hook::u64* args)
+    __attribute__((visibility("hidden")));
+
 namespace mino::hook {
 
 bool normalise(char* to, u64& used, const char* path) {
@@ -339,6 +342,21 @@ long by_links(ThreadState* ts, const abi::Row& row, int dirfd, const char* path,
 
 }  // namespace
 
+namespace {
+
+// An open of the host's that nothing else is to be known of than which number it makes: without the
+// trap, that may have been closed unseen. kLocal with the trap, where the program's own filter is
+// to see the call, and where a signal comes first.
+long open_in_sight(ThreadState* ts, const abi::Row& row) {
+  if (settings.sud || ts->filters) return kLocal;
+  const Frame& f = ts->frame;
+  const u64 args[6] = {f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9};
+  const long result = mino_interruptible(ts, row.nr, args);
+  return result == abi::kErestartsys ? kLocal : result;
+}
+
+}  // namespace
+
 long do_path(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   int dir;
@@ -352,8 +370,11 @@ long do_path(ThreadState* ts, const abi::Row& row) {
   constexpr u64 kResolveInRoot = 0x10;
   if (resolve(ts, dirfd, f.arg(at), row.flags & abi::kFdMayBePath, path, absolute,
               how[2] & kResolveInRoot) != Where::kDevice) {
-    const long result = by_links(ts, row, dirfd, path, how, absolute);
-    if (result >= 0 && (row.flags & abi::kMakesFd)) closed_unseen(ts, static_cast<u64>(result));
+    long result = by_links(ts, row, dirfd, path, how, absolute);
+    if (row.flags & abi::kMakesFd) {
+      if (result == kLocal) result = open_in_sight(ts, row);
+      if (result >= 0) closed_unseen(ts, static_cast<u64>(result));
+    }
     if (result != kDeviceInstead) return result;
   }
   u64 args[6];

@@ -321,10 +321,8 @@ long do_sigtimedwait(ThreadState* ts) {
 
 long do_signalfd(ThreadState* ts, long nr) {
   const Frame& f = ts->frame;
-  if (!settings.netns) return kLocal;
   const long fd = raw(nr, f.rdi, f.rsi, f.rdx, f.r10);
-  if (!is_error(fd)) ts->process->set_flags(static_cast<u64>(fd), kSignals);
-  return fd;
+  return fd == static_cast<int>(f.rdi) ? fd : made_here(ts, fd, settings.netns ? kSignals : 0);
 }
 
 namespace {

@@ -8,10 +8,14 @@
 // have found or rewritten; a run that only patches may leave them out.
 
 #include <dlfcn.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include <algorithm>
+#include <functional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -278,6 +282,52 @@ TEST(numbers_closed_by_an_odd_site) {
   }
   EXPECT_EQ(fd, pair.b);
   EXPECT_EQ(option(fd, SOL_SOCKET, SO_TYPE), SOCK_DGRAM);
+}
+
+TEST(local_files_at_numbers_closed_by_an_odd_site) {
+  sigset_t set;
+  sigemptyset(&set);
+  const int self = static_cast<int>(OK(syscall(SYS_pidfd_open, getpid(), 0)));
+  const int null = OK(open("/dev/null", O_RDONLY)), events = OK(epoll_create1(0));
+  const std::pair<const char*, std::function<int()>> ways[] = {
+      {"epoll_create1", [] { return epoll_create1(0); }},
+      {"signalfd", [&] { return signalfd(-1, &set, SFD_NONBLOCK); }},
+      {"dup of an epoll set", [&] { return dup(events); }},
+      {"pidfd_getfd", [&] { return static_cast<int>(syscall(SYS_pidfd_getfd, self, null, 0)); }}};
+  for (const auto& [name, make] : ways) {
+    Pair pair = tcp_pair();
+    EXPECT_EQ(looked_call(SYS_close, {word(pair.a)}), 0);
+    int fd;
+    while ((fd = OK(make())) < pair.a) {
+    }
+    EXPECT_EQ(fd, pair.a);
+    char byte;
+    if (!readable(pair.b)) {
+      check::fail(__FILE__, __LINE__, name, "the socket is open still");
+    } else {
+      EXPECT_EQ(recv(pair.b, &byte, 1, 0), 0);
+    }
+    EXPECT_EQ(fcntl(fd, F_GETFD) & ~FD_CLOEXEC, 0);
+    struct stat about;
+    EXPECT_EQ(fstat(fd, &about), 0);
+    EXPECT(!S_ISSOCK(about.st_mode));
+    EXPECT_EQ(close(fd), 0);
+  }
+}
+
+// What is read from a file stays as it is, whatever was at its number.
+TEST(file_at_the_number_of_a_signalfd_closed_by_an_odd_site) {
+  sigset_t set;
+  sigemptyset(&set);
+  const int signals = OK(signalfd(-1, &set, 0)), file = OK(memfd_create("records", 0));
+  const int record[32] = {SIGRTMIN, 1, -5 /* SI_SIGIO */};
+  int got[32] = {};
+  EXPECT_EQ(pwrite(file, record, sizeof record, 0), sizeof record);
+  const std::string path = "/proc/self/fd/" + std::to_string(file);  // a link
+  EXPECT_EQ(looked_call(SYS_close, {word(signals)}), 0);
+  EXPECT_EQ(OK(open(path.c_str(), O_RDONLY)), signals);
+  EXPECT_EQ(read(signals, got, sizeof got), sizeof got);
+  EXPECT_EQ(memcmp(got, record, sizeof got), 0);
 }
 
 TEST(odd_site_registers_while_blocked) {
