@@ -2,9 +2,9 @@
 //
 // MINO_RUN in and out. Its form (written by cli/run, read here):
 //   v=1;sock=PATH;hook=auto|patch|sud|preload;windows=0|1;arena=N;trace=FD;families=2,10;netlinks=0,4;paths=A:B;orig=0|1;instance=N;netns=0|1;load=0|1
-//   and, added by the hook itself across exec:  ;s=FD;p=FD, ;l=0 (links are not followed), and
-//   under a seccomp filter ;r=ADDRESS;f=FD; ;k=SITES (hook/warm.h); and last, where this library is
-//   executed in a program's place: ;x=PATH
+//   and, added by the hook itself across exec:  ;s=FD;p=FD, ;c=1 (credentials have changed),
+//   ;l=0 (links are not followed), and under a seccomp filter ;r=ADDRESS;f=FD; ;k=SITES
+//   (hook/warm.h); and last, where this library is executed in a program's place: ;x=PATH
 #include "hook/environment.h"
 
 #include <initializer_list>
@@ -86,15 +86,16 @@ bool ends_with(const char* text, u64 bytes, const char* end) {
   return same;
 }
 
-// Takes our library out of an LD_PRELOAD value in place. False: nothing is left of it.
-bool without_library(char* value) {
+// Takes our library out of an LD_PRELOAD value in place, and keeps its path in `library`, if that
+// is asked for. False: nothing is left of the value.
+bool without_library(char* value, char* library = nullptr) {
   char* to = value;
   const char* from = value;
   while (*from) {
     u64 n = 0;
     while (from[n] && from[n] != ':' && from[n] != ' ') n++;
     if (ends_with(from, n, "libminoc.so") || ends_with(from, n, "libminoc-preload.so")) {
-      copy_until(settings.library, min(n + 1, sizeof settings.library), from, 0);
+      if (library) copy_until(library, min(n + 1, sizeof settings.library), from, 0);
     } else if (n) {
       if (to != value) *to++ = ':';
       for (u64 i = 0; i < n; i++) *to++ = from[i];
@@ -112,7 +113,8 @@ bool read_environment(char** envp, Inherited& inherited) {
   char** keep = envp;
   settings.links = true;
   for (char** e = envp; *e; e++) {
-    if (starts_with(*e, kPreload) && !without_library(*e + sizeof kPreload - 1)) continue;
+    if (starts_with(*e, kPreload) && !without_library(*e + sizeof kPreload - 1, settings.library))
+      continue;
     if (!starts_with(*e, kVariable)) {
       *keep++ = *e;
       continue;

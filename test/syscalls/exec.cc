@@ -195,6 +195,19 @@ TEST(long_preloads) {
   EXPECT(pair_works(pair));
 }
 
+// What one program is given to load is not what the next ones get.
+TEST(preloads_of_a_foreign_mino) {
+  Pair pair = tcp_pair();
+  char foreign[] = "LD_PRELOAD=/nowhere/libminoc.so";
+  char* odd[] = {foreign, nullptr};
+  for (char** env : {odd, nothing, environ}) {
+    pid_t pid = -1;
+    EXPECT_EQ(posix_spawn(&pid, kSelf, nullptr, nullptr, arguments("echo", {pair.b}), env), 0);
+    EXPECT(echoes(pair.a));
+    EXPECT_EXIT(pid, 0);
+  }
+}
+
 TEST(a_chain_of_programs) {
   Pair pair = tcp_pair();
   pid_t pid = child([&] { execve(kSelf, arguments("chain", {pair.b, 10}), nothing); });
