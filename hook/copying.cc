@@ -137,6 +137,7 @@ long send_device_file(ThreadState* ts, u64 out, u64 in, u64 offset_pointer, u64 
   i64 offset = -1;
   if (offset_pointer && !user_read(offset_pointer, &offset, 8)) return err::kFault;
   if ((device_mode(ts, in) & kModeMask) != kRegular || !has_splice(ts, in)) return err::kInval;
+  if (offset_pointer && offset < 0) return err::kInval;
   const auto seek = [=](u64 to, u64 whence) {
     const u64 args[6] = {in, to, whence};
     return offload(ts, *abi::find_row(nr::kLseek), args);

@@ -273,6 +273,7 @@ def contents(both):
     both.want("os.fsync(v['fd'])", None)
     both.want("v.update(to=os.open('copy', os.O_CREAT | os.O_WRONLY, 0o644))", None)
     both.want("[os.sendfile(v['to'], v['fd'], 0, 400000), os.copy_file_range(v['fd'], v['to'], 100000, 100)]", [400000, 100000])
+    both.want("os.sendfile(os.memfd_create('here'), v['fd'], -5, 10)", "EINVAL")
     both.want("os.fstatvfs(v['fd']).f_blocks == os.statvfs('.').f_blocks > 0", True)
     both.want("(os.close(v['fd']), os.close(v['to']))", (None, None))
     both.want("(make('one', b'1'), make('two', b'2'), renameat2('one', 'two', %d), read('one'))" % EXCHANGE,
