@@ -14,7 +14,7 @@ bool WarmSites::are_of(const u8* id) const {
 }
 
 void WarmSites::add(const WarmSite& site) {
-  if (count == kMost) return;
+  if (count == kMost || site.offset >= kEnd) return;
   u32 at = count++;
   for (; at > 0 && sites[at - 1].offset > site.offset; at--) sites[at] = sites[at - 1];
   sites[at] = site;

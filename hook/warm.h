@@ -20,6 +20,7 @@ inline constexpr u32 kBuildIdBytes = 20;
 
 struct WarmSites {
   static constexpr u32 kMost = 56;
+  static constexpr u32 kEnd = 1 << 28;  // offsets from here on are not kept: seven digits
   u8 build_id[kBuildIdBytes];
   u32 count;  // 0: not known
   WarmSite sites[kMost];

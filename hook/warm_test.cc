@@ -51,6 +51,17 @@ TEST(WarmSites, FullListFitsItsText) {
   EXPECT_LE(text_of(sites).size(), kWarmTextBytes);
 }
 
+TEST(WarmSites, OffsetsThatDoNotFitAreLeftOut) {
+  WarmSites sites{};
+  sites.add({WarmSites::kEnd + 0x1234, 5, 0});
+  sites.add({WarmSites::kEnd - 1, 5, 0});
+  ASSERT_EQ(sites.count, 1u);
+  WarmSites read{};
+  parse_warm_sites(text_of(sites).c_str(), read);
+  ASSERT_EQ(read.count, 1u);
+  EXPECT_EQ(read.sites[0].offset, WarmSites::kEnd - 1);
+}
+
 TEST(WarmSites, AnythingElseIsNone) {
   const std::string good = text_of(example());
   for (const std::string& bad :
