@@ -13,23 +13,39 @@ extern "C" long mino_interruptible(mino::hook::ThreadState*, long nr, const mino
 
 namespace mino::hook {
 
-bool normalise(char* to, u64& used, const char* path) {
-  const char* p = path;
+namespace {
+
+// The next part of a path that means something: a name, or "..".
+struct Part {
+  const char* at;
+  u64 bytes;
+  bool is_up() const { return bytes == 2 && at[0] == '.' && at[1] == '.'; }
+};
+
+bool next_part(const char*& p, Part& part) {
   while (*p) {
     while (*p == '/') p++;
-    const char* part = p;
+    part.at = p;
     while (*p && *p != '/') p++;
-    const u64 n = static_cast<u64>(p - part);
-    if (n == 0 || (n == 1 && part[0] == '.')) continue;
-    if (n == 2 && part[0] == '.' && part[1] == '.') {
+    part.bytes = static_cast<u64>(p - part.at);
+    if (part.bytes > 1 || (part.bytes == 1 && part.at[0] != '.')) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+bool normalise(char* to, u64& used, const char* path) {
+  for (Part part; next_part(path, part);) {
+    if (part.is_up()) {
       while (used > 0 && to[--used] != '/') {
       }
       continue;
     }
-    if (used + 1 + n + 1 > abi::kMaxPath) return false;
+    if (used + 1 + part.bytes + 1 > abi::kMaxPath) return false;
     to[used++] = '/';
-    copy(to + used, part, n);
-    used += n;
+    copy(to + used, part.at, part.bytes);
+    used += part.bytes;
   }
   to[used] = 0;
   return true;
@@ -71,16 +87,11 @@ namespace {
 bool is_surely_far(const char* path) {
   if (*path != '/') return false;
   u32 depth = 0;
-  for (const char* p = path; *p;) {
-    while (*p == '/') p++;
-    const char* part = p;
-    while (*p && *p != '/') p++;
-    const u64 n = static_cast<u64>(p - part);
-    if (n == 0 || (n == 1 && part[0] == '.')) continue;
-    if (n == 2 && part[0] == '.' && part[1] == '.') {
+  for (Part part; next_part(path, part);) {
+    if (part.is_up()) {
       if (depth <= 1) return false;
       depth--;
-    } else if (depth++ == 0 && begins_a_prefix(part, n)) {
+    } else if (depth++ == 0 && begins_a_prefix(part.at, part.bytes)) {
       return false;
     }
   }
@@ -339,10 +350,6 @@ long by_links(ThreadState* ts, const abi::Row& row, int dirfd, const char* path,
   if (how[2] & kNoXdevSymlinksBeneathRoot) return kLocal;
   return look_or_open(ts, row, dirfd, path, follows_last(row, ts->frame, how[0]), absolute);
 }
-
-}  // namespace
-
-namespace {
 
 // An open of the host's that nothing else is to be known of than which number it makes: without the
 // trap, that may have been closed unseen. kLocal with the trap, where the program's own filter is

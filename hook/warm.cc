@@ -20,26 +20,6 @@ void WarmSites::add(const WarmSite& site) {
   sites[at] = site;
 }
 
-const u8* next_syscall(const u8* from, const u8* end) {
-  constexpr u64 kOnes = 0x0101010101010101, kHighs = 0x8080808080808080, kFives = 5 * kOnes;
-  const u8* p = from + 1;  // where an 05 would be
-  while (p < end) {
-    if (end - p >= 8) {
-      u64 word;
-      __builtin_memcpy(&word, p, 8);
-      word ^= kFives;
-      if (((word - kOnes) & ~word & kHighs) == 0) {  // none of the eight
-        p += 8;
-        continue;
-      }
-    }
-    for (const u8* const stop = end - p >= 8 ? p + 8 : end; p < stop; p++) {
-      if (p[0] == 0x05 && p[-1] == 0x0f) return p - 1;
-    }
-  }
-  return end;
-}
-
 bool is_common(int number) {
   for (const int n :
        {0 /* read */, 1 /* write */, 3 /* close */, 7 /* poll */, 8 /* lseek */, 9 /* mmap */,

@@ -29,9 +29,6 @@ struct WarmSites {
   void add(const WarmSite& site);  // kept in the order of their offsets
 };
 
-// The first `syscall` in [from, end), or `end`. It may be part of something else.
-const u8* next_syscall(const u8* from, const u8* end);
-
 // Calls that are common in programs of all kinds: files, memory, signals.
 bool is_common(int number);
 

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "hook/site.h"
+
 namespace mino::hook {
 namespace {
 
