@@ -10,9 +10,6 @@
 #include "hook/trace.h"
 #include "hook/user.h"
 
-extern "C" long mino_interruptible(mino::hook::ThreadState*, long nr, const mino::hook::u64* args)
-    __attribute__((visibility("hidden")));
-
 namespace mino::hook {
 
 namespace {

@@ -15,9 +15,6 @@
 #include "hook/signals.h"
 #include "hook/user.h"
 
-extern "C" long mino_interruptible(mino::hook::ThreadState*, long nr, const mino::hook::u64* args)
-    __attribute__((visibility("hidden")));
-
 #include <atomic>
 
 namespace mino::hook {

@@ -4,9 +4,6 @@
 // host together.
 #include "hook/mixed_wait.h"
 
-extern "C" long mino_interruptible(mino::hook::ThreadState*, long nr, const mino::hook::u64* args)
-    __attribute__((visibility("hidden")));
-
 namespace mino::hook {
 
 namespace {

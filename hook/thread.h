@@ -136,4 +136,8 @@ extern "C" {
 extern mino::hook::ThreadSlot mino_threads[1u << mino::hook::kThreadTableBits]
     __attribute__((visibility("hidden")));
 extern mino::hook::u8 mino_interest[512] __attribute__((visibility("hidden")));
+// A call of the hook's own that may block (entry.S). A signal that is deferred meanwhile makes it
+// return -ERESTARTSYS: before the call, or where the kernel would restart it.
+long mino_interruptible(mino::hook::ThreadState* ts, long nr, const mino::hook::u64* args)
+    __attribute__((visibility("hidden")));
 }
