@@ -9,11 +9,16 @@
 namespace mino {
 
 const std::vector<std::string> kInstancePaths{"/run/netns", "/var/run/netns", "/dev/net/tun"};
-const std::vector<std::string> kNetworkPaths{"/proc/net", "/proc/self/net", "/proc/thread-self/net",
-                                             "/proc/sys/net", "/sys/class/net"};
 
 const std::vector<int> kNetworkNetlinks{NETLINK_ROUTE,      NETLINK_SOCK_DIAG, NETLINK_XFRM,
                                         NETLINK_FIB_LOOKUP, NETLINK_NETFILTER, NETLINK_GENERIC};
+
+const std::vector<std::string>& Policy::network_paths() const {
+  static const std::vector<std::string> none,
+      all{"/proc/net", "/proc/self/net", "/proc/thread-self/net", "/proc/sys/net",
+          "/sys/class/net"};
+  return families.empty() ? none : all;
+}
 
 std::optional<int> family_number(std::string_view name) {
   if (name == "inet") return AF_INET;

@@ -17,11 +17,12 @@ namespace mino {
 
 struct Policy {
   std::vector<std::string> families{"inet", "inet6", "packet", "netlink"};
-  std::vector<std::string> paths;  // directories served by the device, beside kNetworkPaths
-};
+  std::vector<std::string> paths;  // directories served by the device, beside network_paths()
 
-// The network's own files: always served by the device.
-extern const std::vector<std::string> kNetworkPaths;
+  // The network's own files (/proc/net and its like): the device's, where the sockets are. None
+  // without a family.
+  const std::vector<std::string>& network_paths() const;
+};
 
 // What goes with a kernel of the device's own: names of network namespaces, where ip(8) keeps them,
 // and the file by which tun and tap interfaces are made.

@@ -11,7 +11,7 @@
 namespace mino {
 
 std::string HandOver::text(bool user_preload) const {
-  std::vector<std::string> families, netlinks, paths = kNetworkPaths;
+  std::vector<std::string> families, netlinks, paths = policy.network_paths();
   for (const std::string& name : policy.families) {
     const int number = family_number(name).value_or(0);
     if (number == 0) continue;

@@ -72,6 +72,10 @@ TEST_F(HandOverTest, TellsTheHookEverything) {
             "v=1;sock=/run/mino/minod.sock;hook=sud;windows=0;arena=4096;trace=900;families=2;"
             "netlinks=;paths=/proc/net:/proc/self/net:/proc/thread-self/net:/proc/sys/net:"
             "/sys/class/net:/srv/data;orig=1;instance=0;netns=0;load=0");
+  hand_over.policy.families = {};
+  EXPECT_EQ(hand_over.text(true),
+            "v=1;sock=/run/mino/minod.sock;hook=sud;windows=0;arena=4096;trace=900;families=;"
+            "netlinks=;paths=/srv/data:/proc/net;orig=1;instance=0;netns=0;load=0");
 }
 
 TEST_F(HandOverTest, PreloadKeepsTheUsersLibraries) {

@@ -118,7 +118,7 @@ json Status::report() {
   json instances = json::array();
   for (size_t i = 0; i < count; i++) instances.push_back(instance(i, sessions[i], memory[i]));
   const UplinkAddresses& uplink = network_.uplink();
-  json paths = kNetworkPaths;
+  json paths = config_.policy.network_paths();
   for (const std::string& path : kInstancePaths) {
     if (!kernels_.empty()) paths.push_back(path);
   }
