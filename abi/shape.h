@@ -124,6 +124,7 @@ enum class Route : uint8_t {
   kMirror,  // credentials: done on the host, then repeated on the device
   kMap,     // mmap: by fd; of offloaded files, packet rings can be mapped
   kBpf,     // to a device with a kernel of its own
+  kText,    // mprotect and the like: on the host, but may bring text that the hook has to see
   kGuard,   // prctl, arch_prctl and the like: checked, then done on the host
   kWait,    // wait4, waitid: on the host; then until the child's session has ended as well
   kRefuse,  // ENOSYS, so that programs fall back (io_uring)
@@ -138,6 +139,7 @@ constexpr bool stays_on_host(Route route) {
     case Route::kExit:
     case Route::kSignal:
     case Route::kMap:
+    case Route::kText:
     case Route::kGuard:
     case Route::kWait:
     case Route::kRefuse:

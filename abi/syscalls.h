@@ -393,6 +393,12 @@ inline constexpr auto kSyscalls = [] {
       {158, "arch_prctl", kGuard, 0, {val(), hex()}, kHost},
       {157, "prctl", kGuard, 0, {val(), hex(), hex(), hex(), hex()}, kHost},
       {11, "munmap", kGuard, 0, {val(P::kPointer), val()}, kHost},
+      // What can make text that has not been looked through (hook/rest.h).
+      {10, "mprotect", kText, 0, {val(P::kPointer), val(), hex()}, kHost},
+      {25, "mremap", kText, 0, {val(P::kPointer), val(), val(), hex(), val(P::kPointer)}, kHost},
+      {30, "shmat", kText, 0, {val(), val(P::kPointer), hex()}, kHost},
+      {135, "personality", kText, 0, {hex()}, kHost},
+      {329, "pkey_mprotect", kText, 0, {val(P::kPointer), val(), hex(), val()}, kHost},
       {101, "ptrace", kGuard, 0, {val(), val(), val(P::kPointer), val(P::kPointer)}, kHost},
       {62, "kill", kGuard, 0, {val(), val()}, kHost},
       {200, "tkill", kGuard, 0, {val(), val()}, kHost},

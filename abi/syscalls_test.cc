@@ -190,6 +190,7 @@ TEST(SyscallsTest, RoutesHaveWhatTheyRouteBy) {
       case Route::kExec:
       case Route::kExit:
       case Route::kSignal:
+      case Route::kText:
       case Route::kWait:
         EXPECT_EQ(row.support, Support::kHost);
         break;

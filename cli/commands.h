@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/run_dir.h"
+#include "cli/hand_over.h"
 
 namespace mino {
 
@@ -30,6 +31,7 @@ struct RunOptions {
   std::string hook = "auto", device, policy_file, arena;
   bool trace = false, no_windows = false, load_all = false;
   int64_t instance = -1;  // -1: where minod says
+  int64_t rest_after = kRestAfter;
   std::vector<std::string> command;
 };
 int run(const RunDir& dir, const RunOptions& options);

@@ -27,7 +27,7 @@ std::string HandOver::text(bool user_preload) const {
          ";families=" + join(families, ",") + ";netlinks=" + join(netlinks, ",") +
          ";paths=" + join(paths, ":") + ";orig=" + (user_preload ? "1" : "0") +
          ";instance=" + std::to_string(instance) + ";netns=" + (netns ? "1" : "0") +
-         ";load=" + (load_all ? "1" : "0");
+         ";load=" + (load_all ? "1" : "0") + ";rest=" + std::to_string(rest_after);
 }
 
 Result<std::string> preload_value(const std::string& library, const char* old) {

@@ -8,7 +8,7 @@
 //               (hook=preload: libminoc-preload.so)
 //   MINO_RUN
 //     v=1;sock=PATH;hook=auto|patch|sud|preload;windows=0|1;arena=BYTES;trace=FD;families=N,N;
-//     netlinks=N,N;paths=P:P;orig=0|1;instance=N;netns=0|1;load=0|1
+//     netlinks=N,N;paths=P:P;orig=0|1;instance=N;netns=0|1;load=0|1;rest=CALLS
 //
 //     arena     0: the device's default
 //     trace     -1: none; else the descriptor where trace records go
@@ -19,6 +19,7 @@
 //     instance  the kernel instance that serves the program
 //     netns     1: network namespaces are the device's to make
 //     load      1: libminoc.so loads dynamic programs, too
+//     rest      calls after which the trap may be switched off; 0: never
 #pragma once
 
 #include <cstdint>
@@ -30,6 +31,10 @@
 
 namespace mino {
 
+// A thread's calls after which the hook looks through the process's text: by then the trap has cost
+// about as much as the look does (hook/rest.h).
+inline constexpr int64_t kRestAfter = 1 << 15;
+
 struct HandOver {
   static constexpr size_t kMaxText = 1000;  // the hook adds to it at each execve
 
@@ -40,6 +45,7 @@ struct HandOver {
   int64_t instance = 0;
   bool netns = false;     // network namespaces are the device's to make
   bool load_all = false;  // libminoc.so loads dynamic programs as well
+  int64_t rest_after = kRestAfter;
   Policy policy;
 
   // The value of MINO_RUN; `user_preload`: whether LD_PRELOAD was set.

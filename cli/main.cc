@@ -53,6 +53,13 @@ void add_run_options(CLI::App& command, Arguments& a) {
   command.add_flag("--load", a.run.load_all,
                    "load dynamic programs as static ones are, so that ld.so's own system calls are "
                    "seen as well");
+  command
+      .add_option(
+          "--rest-after", a.run.rest_after,
+          "with --hook auto: calls after which all of a program's text is looked through, so "
+          "that the trap can be switched off; 0: never")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 30))
+      ->capture_default_str();
   command.add_flag("--no-windows", a.run.no_windows,
                    "carry registers only; the device fetches all memory (slow)");
   command

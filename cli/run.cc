@@ -122,6 +122,7 @@ Result<HandOver> prepare(const RunDir& dir, const RunOptions& options, const std
   hand_over.socket = dir.session_socket();
   hand_over.hook = hook;
   hand_over.load_all = options.load_all;
+  hand_over.rest_after = options.rest_after;
   hand_over.windows = !options.no_windows;
   hand_over.arena_bytes = *arena;
   hand_over.policy = std::move(*policy);

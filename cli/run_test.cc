@@ -61,21 +61,22 @@ TEST_F(HandOverTest, TellsTheHookEverything) {
       hand_over.text(false),
       "v=1;sock=/run/mino/minod.sock;hook=auto;windows=1;arena=0;trace=-1;families=2,10,17,16;"
       "netlinks=0,4,6,10,12,16;paths=/proc/net:/proc/self/net:/proc/thread-self/net:"
-      "/proc/sys/net:/sys/class/net;orig=0;instance=0;netns=0;load=0");
+      "/proc/sys/net:/sys/class/net;orig=0;instance=0;netns=0;load=0;rest=32768");
   hand_over.hook = "sud";
   hand_over.windows = false;
   hand_over.arena_bytes = 4096;
   hand_over.trace_fd = 900;
+  hand_over.rest_after = 0;
   hand_over.policy.families = {"inet"};
   hand_over.policy.paths = {"/srv/data", "/proc/net"};
   EXPECT_EQ(hand_over.text(true),
             "v=1;sock=/run/mino/minod.sock;hook=sud;windows=0;arena=4096;trace=900;families=2;"
             "netlinks=;paths=/proc/net:/proc/self/net:/proc/thread-self/net:/proc/sys/net:"
-            "/sys/class/net:/srv/data;orig=1;instance=0;netns=0;load=0");
+            "/sys/class/net:/srv/data;orig=1;instance=0;netns=0;load=0;rest=0");
   hand_over.policy.families = {};
   EXPECT_EQ(hand_over.text(true),
             "v=1;sock=/run/mino/minod.sock;hook=sud;windows=0;arena=4096;trace=900;families=;"
-            "netlinks=;paths=/srv/data:/proc/net;orig=1;instance=0;netns=0;load=0");
+            "netlinks=;paths=/srv/data:/proc/net;orig=1;instance=0;netns=0;load=0;rest=0");
 }
 
 TEST_F(HandOverTest, PreloadKeepsTheUsersLibraries) {

@@ -58,6 +58,7 @@ const char* route_text(abi::Route route) {
       return "by descriptor";
     case kBpf:
       return "by engine";
+    case kText:
     case kGuard:
       return "host, checked";
     case kRefuse:

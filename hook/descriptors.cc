@@ -6,6 +6,7 @@
 #include "hook/epoll_shadow.h"
 #include "hook/owner.h"
 #include "hook/patch.h"
+#include "hook/rest.h"
 #include "hook/sharing.h"
 #include "hook/user.h"
 
@@ -351,6 +352,7 @@ long do_bpf(ThreadState* ts, const abi::Row& row) {
 long do_map(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   constexpr u64 kMapAnonymous = 0x20, kProtExec = 4;
+  before_change_of_text(ts, row);
   if (f.r10 & kMapAnonymous) return kLocal;
   if (ts->process->offloaded(f.r8)) {
     constexpr u64 kMapType = 0xf;

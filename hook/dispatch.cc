@@ -3,6 +3,7 @@
 // From a trapped system call to its handler, and from the handler's answer back to the application.
 #include "hook/dispatch.h"
 
+#include "hook/rest.h"
 #include "hook/seccomp.h"
 #include "hook/signals.h"
 #include "hook/trace.h"
@@ -94,6 +95,9 @@ long route(ThreadState* ts, const abi::Row& row) {
       return do_mirror(ts, row);
     case kMap:
       return do_map(ts, row);
+    case kText:
+      before_change_of_text(ts, row);
+      return kLocal;
     case kBpf:
       return settings.netns ? do_bpf(ts, row) : kLocal;
     case kWait:
@@ -165,6 +169,7 @@ extern "C" __attribute__((visibility("hidden"))) long mino_dispatch(mino::hook::
   trace_begin(ts);
   const u64 args[6] = {f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9};
   const long result = route(ts, row);
+  maybe_rest(ts);
   if (result == kLocal) return 1;
   constexpr u64 kMsgNoSignal = 0x4000;
   if (result == err::kPipe && (row.flags & mino::abi::kRaisesSigpipe) &&

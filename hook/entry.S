@@ -33,10 +33,13 @@
 #define TS_TWIN 168
 #define TS_TID 176
 #define TS_PROCESS 184
+#define TS_CALLS_LEFT 192
 #define PROCESS_FDS 8
 #define MAX_FD (1 << 20)
 
 #define TABLE_BITS 13
+#define ASK_IF_FLAGGED 2
+#define ASK_IF_PATHS 4
 #define NR_EXIT 60
 
 // The caller's registers are in the ThreadState at %rbx: for debuggers, which then see the program's own stack
@@ -61,7 +64,7 @@
 
         .text
         .hidden mino_dispatch, mino_thread_new, mino_on_signal, mino_child_start
-        .hidden mino_interest, mino_threads
+        .hidden mino_interest, mino_threads, mino_paths_matter
 
 // The slot of this %fs base in the thread table: %r11, and on to \found. Changes %rcx and %rdx.
 .macro find_slot found, unknown
@@ -134,15 +137,23 @@ mino_entry:
 .Lthread:
         cmpl    $0, TS_IN_HOOK(%rdx)
         jne     .Lnested
+        decl    TS_CALLS_LEFT(%rdx)
+        je      .Lenter
         // Most calls are on descriptors that the hook knows nothing of: those stay on this stack.
         lea     mino_interest(%rip), %rcx
-        cmpb    $2, (%rcx,%rax)
-        jne     .Lenter
+        movzbl  (%rcx,%rax), %r11d
+        cmp     $ASK_IF_FLAGGED, %r11d
+        jb      .Lenter
+        cmp     $ASK_IF_PATHS, %r11d
+        je      .Lpath
         mov     TS_PROCESS(%rdx), %rcx
         mov     PROCESS_FDS(%rcx), %rcx
-        mov     %edi, %r11d
-        cmp     $MAX_FD, %r11d
+        cmp     $MAX_FD, %edi
         jae     .Lenter
+        cmp     $ASK_IF_FLAGGED, %r11d
+        mov     %edi, %r11d
+        jne     .Leither
+.Lfirst:
         cmpb    $0, (%rcx,%r11)
         je      .Lnested
 .Lenter:
@@ -180,6 +191,24 @@ mino_entry:
         test    %eax, %eax
         jne     .Lexit_local
         jmp     .Lexit_handled
+        .cfi_endproc
+
+        .type mino_other_asks, @function
+mino_other_asks:
+        .cfi_startproc
+        .cfi_def_cfa rsp, 152
+        .cfi_offset rip, -136
+.Leither:
+        cmpb    $0, (%rcx,%r11)
+        jne     .Lenter
+        mov     %esi, %r11d
+        cmp     $MAX_FD, %r11d
+        jb      .Lfirst
+        jmp     .Lenter
+.Lpath:
+        cmpb    $0, mino_paths_matter(%rip)
+        je      .Lnested
+        jmp     .Lenter
         .cfi_endproc
 
         // A thread that ends may have given its stack away already (Go), or unmapped it (musl): nothing of it is

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // MINO_RUN in and out. Its form (written by cli/run, read here):
-//   v=1;sock=PATH;hook=auto|patch|sud|preload;windows=0|1;arena=N;trace=FD;families=2,10;netlinks=0,4;paths=A:B;orig=0|1;instance=N;netns=0|1;load=0|1
+//   v=1;sock=PATH;hook=auto|patch|sud|preload;windows=0|1;arena=N;trace=FD;families=2,10;netlinks=0,4;paths=A:B;orig=0|1;instance=N;netns=0|1;load=0|1;rest=CALLS
 //   and, added by the hook itself across exec:  ;s=FD;p=FD, ;c=1 (credentials have changed),
 //   ;l=0 (links are not followed), and under a seccomp filter ;r=ADDRESS;f=FD; ;k=SITES
 //   (hook/warm.h); and last, where this library is executed in a program's place: ;x=PATH
@@ -157,6 +157,8 @@ bool read_environment(char** envp, Inherited& inherited) {
           settings.netlinks = parse_bits(number);
         else if (is("paths"))
           parse_paths(number);
+        else if (is("rest"))
+          settings.rest_after = static_cast<u32>(parse_number(number));
         else if (is("netns"))
           settings.netns = *number == '1';
         else if (is("instance"))

@@ -49,6 +49,25 @@ char** initial_environment() {
   return stack ? reinterpret_cast<char**>(stack + 1 + *stack + 1) : nullptr;
 }
 
+Interest interest_in(const abi::Row& row) {
+  using enum abi::Route;
+  switch (row.route) {
+    case kByFd:
+    case kFcntl:
+    case kClose:
+      return kAskIfFlagged;
+    case kCopy:
+      return row.nr == nr::kSendfile || row.nr == nr::kTee ? kAskIfEither : kAsk;
+    case kPath:
+    case kPathTwo:
+      return kAskIfPaths;
+    case kText:
+      return kNoInterest;  // until hook/rest.cc wants it
+    default:
+      return kAsk;  // also ioctl: requests about interfaces count on any socket (do_ioctl)
+  }
+}
+
 }  // namespace
 
 bool prepare_to_hold(char** envp, bool reachable) {
@@ -71,12 +90,7 @@ bool prepare_to_hold(char** envp, bool reachable) {
     return false;
   }
   if (settings.trace_fd >= 0) process->set_flags(static_cast<u64>(settings.trace_fd), kPrivate);
-  for (const abi::Row& row : abi::kSyscalls) {
-    using enum abi::Route;
-    // Not ioctl: requests about interfaces count on any socket (do_ioctl).
-    const bool by_fd = row.route == kByFd || row.route == kFcntl || row.route == kClose;
-    mino_interest[row.nr] = by_fd ? kAskIfFlagged : kAsk;
-  }
+  for (const abi::Row& row : abi::kSyscalls) mino_interest[row.nr] = interest_in(row);
   install_signal_handlers(process);
   learn_open_limit(process);
   open_synchronous_signals(ts);
@@ -108,6 +122,8 @@ void take_hold() {
     }
   }
   const bool trapped = settings.sud && arm_dispatch();
+  // Without the trap, opens tell of numbers that were closed unseen.
+  mino_paths_matter |= settings.path_count || settings.executable[0] || !trapped;
   if (settings.patch && !trapped) patch_loaded_images();
   if (settings.sud && !trapped && patched_sites == 0) {
     say("mino: neither patching nor Syscall User Dispatch works here; nothing will be offloaded\n");

@@ -17,7 +17,7 @@ namespace {
 struct Line {
   u64 begin, end, inode;
   char permissions[5];
-  bool has_path;
+  bool has_path, is_kernels;
 };
 
 u64 parse_hex(const char*& s) {
@@ -47,6 +47,7 @@ Line parse_line(const char* s) {
   line.inode = parse_number(s);
   while (*s == ' ') s++;
   line.has_path = *s == '/';
+  line.is_kernels = starts_with(s, "[vdso]") || starts_with(s, "[vsyscall]");
   return line;
 }
 
@@ -150,6 +151,7 @@ bool Image::scan_maps(u64 from, u64 containing) {
       end_ = run.end;
       file_begin_ = file_begin;
       patchable_ = line.has_path && line.inode != 0 && equal(line.permissions, "r-xp");
+      kernels_ = line.is_kernels;
     }
     copy(maps, maps + start, have - start);
     have -= start;
@@ -266,14 +268,51 @@ u64 Image::function_start(u32 i) const {
   return ptr(eh_header_) + static_cast<u64>(static_cast<i64>(peek<int>(eh_header_ + 12 + i * 8)));
 }
 
+namespace {
+
+// Whether the pointers of a CIE's functions are pcrel|sdata4. `room` bytes of it can be read.
+bool has_short_pointers(const u8* cie, u64 room) {
+  constexpr u64 kMost = 32;  // with all letters, and numbers below 128
+  if (room < kMost || cie[8] != 1 || cie[9] != 'z') return false;
+  const u8* letter = cie + 10;
+  const u8* p = letter;
+  while (*p && p < cie + 15) p++;
+  if (*p++) return false;
+  for (int i = 0; i < 4;
+       i++) {  // alignments of code and data, return address, length of what follows
+    if (*p++ & 0x80) return false;
+  }
+  for (; *letter; letter++) {
+    if (*letter == 'R') return *p == 0x1b;
+    if (*letter == 'L') {
+      p++;
+    } else if (*letter == 'P') {  // the personality: its encoding and the pointer
+      const u32 size = *p++ & 7;
+      if (size != 0 && size != 3 && size != 4) return false;
+      p += size == 3 ? 4 : 8;
+    } else if (*letter != 'S' && *letter != 'B') {
+      return false;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
 u64 Image::function_end(u32 i) const {
   const u8* fde = eh_header_ + static_cast<i64>(peek<int>(eh_header_ + 12 + i * 8 + 4));
   if (!in_frames(ptr(fde), 16)) return ~0ull;
   const u8* cie = fde + 4 - peek<u32>(fde + 4);
-  if (!in_frames(ptr(cie), 12)) return ~0ull;
-  // The augmentation must be "zR" with pcrel|sdata4 pointers, or we do not know what we read.
-  if (cie[9] != 'z' || cie[10] != 'R' || cie[11] != 0) return ~0ull;
+  if (!in_frames(ptr(cie), 12) || !has_short_pointers(cie, frames_end_ - ptr(cie))) return ~0ull;
   return function_start(i) + peek<u32>(fde + 12);
+}
+
+bool Image::function_around(u64 address, u64& from, u64& to) const {
+  u32 index;
+  if (!find_function(address, index)) return false;
+  from = function_start(index);
+  to = function_end(index);
+  return to != ~0ull && address < to && from >= begin_ && to <= end_;
 }
 
 // The last function that starts at or before the address.

@@ -35,6 +35,15 @@ class Image {
   // The address of 7 bytes of padding within reach of a two-byte jump at `site`, or 0.
   u64 find_islet(u64 site) const;
 
+  // What the kernel itself has put there: the vDSO, and the page of vsyscalls.
+  bool is_kernels() const { return kernels_; }
+
+  // .eh_frame can be read.
+  bool has_functions() const { return eh_header_ && function_count_; }
+
+  // The function that holds `address`; false if .eh_frame says nothing of one.
+  bool function_around(u64 address, u64& from, u64& to) const;
+
   bool is_padding(u64 at, u64 bytes) const;
 
   // No direct branch in the function around `from` leads to an address in [from, to]. Every byte is
@@ -51,7 +60,7 @@ class Image {
   void find_eh_frame();
 
   u64 begin_ = 0, end_ = 0, file_begin_ = 0, offset_ = 0;
-  bool patchable_ = false;
+  bool patchable_ = false, kernels_ = false;
   const u8* eh_header_ = nullptr;
   u64 frames_ = 0, frames_end_ = 0;  // what can be read of the segment that eh_header_ lies in
   u32 function_count_ = 0;

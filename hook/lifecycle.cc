@@ -15,6 +15,7 @@
 #include "hook/patch.h"
 #include "hook/paths.h"
 #include "hook/proc.h"
+#include "hook/rest.h"
 #include "hook/seccomp.h"
 #include "hook/sharing.h"
 #include "hook/signals.h"
@@ -155,7 +156,7 @@ long fork_process(ThreadState* ts, const Request& request) {
     join_table(ts, client);
   else
     finish_fork_in_child(ts, session);
-  if (settings.sud) arm_dispatch();
+  if (settings.sud && !at_rest()) arm_dispatch();
   if (stack) ts->frame.rsp = stack;
   return 0;
 }
@@ -222,7 +223,11 @@ long clone_sharing(ThreadState* ts, const Request& request) {
     enter_thread(child, a.tls);
   else if (!vfork)
     add_twin(ts, child);
-  if (!vfork) expect_other_threads(true);
+  if (!vfork) {
+    expect_other_threads(true);
+    end_rest();
+  }
+  const bool was_at_rest = at_rest();
   // No signal comes to the parent until it has its child: it would be deferred, and the mask of
   // that state be the child's; and a signal as a vfork's child executes would find that one's state
   // in the parent's place. The child leaves as if one had been deferred, with the right mask.
@@ -236,6 +241,7 @@ long clone_sharing(ThreadState* ts, const Request& request) {
   const long pid = kernel_clone(request, stack, true);
   // The parent. With CLONE_VFORK the child has exec'ed or exited by now.
   if (takes_place) replace_thread(ts->fs_base, ts);
+  if (was_at_rest && !at_rest()) arm_dispatch();  // the child has ended that, for itself
   if (!ts->deferred) raw(nr::kRtSigprocmask, kSetmask, ptr(&mask), 0, 8);
   if (is_error(pid) || vfork) {
     child->in_hook = kOutside;
@@ -499,7 +505,10 @@ long do_guard(ThreadState* ts, const abi::Row& row) {
     return do_seccomp(ts, row);
   if (row.nr == nr::kPrctl)
     return f.rdi == kPrSetSyscallUserDispatch && settings.sud ? err::kInval : kLocal;
-  if (row.nr == nr::kMunmap) return do_munmap(ts);
+  if (row.nr == nr::kMunmap) {
+    before_change_of_memory(f.rdi, f.rsi);
+    return do_munmap(ts);
+  }
   if (row.nr == kPtrace) return trace_me_later(ts, f);
   constexpr int kKill = 62, kTkill = 200;
   if (row.nr == kKill || row.nr == kTkill || row.nr == nr::kTgkill) {
@@ -565,5 +574,5 @@ extern "C" __attribute__((visibility("hidden"))) void mino_child_start(
     if (!ts->process->joins) finish_fork_in_child(ts, session);
   }
   if (ts->clear_handlers) clear_handlers(ts->process);
-  if (settings.sud) arm_dispatch();
+  if (settings.sud && !at_rest()) arm_dispatch();
 }

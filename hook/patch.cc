@@ -11,6 +11,7 @@
 extern "C" {
 extern const char __ehdr_start[] __attribute__((visibility("hidden")));
 extern const char mino_entry[] __attribute__((visibility("hidden")));
+extern const char mino_restore_rt[] __attribute__((visibility("hidden")));
 }
 
 namespace mino::hook {
@@ -209,6 +210,74 @@ void for_each_syscall(const Image& image, u64 begin, u64 end, Visit visit) {
 
 }  // namespace
 
+bool has_other_threads() {
+  return other_threads;
+}
+
+namespace {
+
+// `syscall` instructions that are an ud2 now.
+constexpr u32 kMostReplaced = 1024;
+u64 replaced[kMostReplaced];
+u32 replaced_count;
+
+bool replace(u64 at) {
+  if (replaced_count == kMostReplaced) return false;
+  replaced[replaced_count++] = at;
+  constexpr u16 kUd2 = 0x0b0f;
+  store16(reinterpret_cast<u8*>(at), kUd2);
+  return true;
+}
+
+bool is_replaced(u64 at) {
+  for (u32 i = 0; i < replaced_count; i++) {
+    if (replaced[i] == at) return true;
+  }
+  return false;
+}
+
+// rt_sigreturn wants the stack pointer as it is.
+bool returns_from_signal(const Site& site) {
+  return site.head && number_at(site.at) == nr::kRtSigreturn;
+}
+
+bool rewrite(const Image& image, const Instruction& instruction) {
+  Site site;
+  const auto* at = reinterpret_cast<const u8*>(instruction.at);
+  if (!prove(at, image, true, site) || !(instruction.begins >> site.head & 1) ||
+      returns_from_signal(site))
+    return replace(instruction.at);
+  // The longer forms leave the old `syscall` behind the jump, where something may branch to.
+  return patch(site, false) && (site.head <= 6 || replace(instruction.at));
+}
+
+}  // namespace
+
+bool rewrite_all(const Image& image, const Instruction* instructions, u32 count) {
+  if (count == 0) return true;
+  if (!prepare()) return false;
+  const SlotsWritable slots_writable;
+  const TextWritable text_writable(image, instructions[0].at, instructions[count - 1].at);
+  if (!slots_writable.good() || !text_writable.good()) return false;
+  for (u32 i = 0; i < count; i++) {
+    if (!rewrite(image, instructions[i])) return false;
+  }
+  return true;
+}
+
+bool is_patchers(u64 address) {
+  return prepared && address - kTable < kLowBytes;
+}
+
+u32 bytes_displaced(const u8* p) {
+  if (p[0] != 0xff || p[1] != 0x24 || p[2] != 0x25) return 0;
+  u32 address;
+  copy(&address, p + 3, 4);
+  const u32 index = (address - static_cast<u32>(kTable)) / 8;
+  if (address < kTable || index >= patched_sites) return 0;
+  return head_bytes_of[index] ? head_bytes_of[index] + 2u : 7;
+}
+
 void patch_range(u64 begin, u64 end) {
   lock(patch_lock);
   Image image;
@@ -396,11 +465,30 @@ void resume_patching() {
   unlock(patch_lock);
 }
 
+namespace {
+
+bool enter(UContext* uc, u64 ret) {
+  uc->rcx = ret;
+  uc->r11 = 2;
+  uc->rip = ptr(mino_entry);
+  return true;
+}
+
+}  // namespace
+
 bool on_illegal_instruction(UContext* uc) {
   const u8* p = reinterpret_cast<const u8*>(uc->rip);
   // Again, until the patch is complete: at its first byte, and where the `syscall` was.
   const u64 unfinished = site_in_progress;
   if (unfinished && (uc->rip == unfinished || uc->rip == unfinished + 5)) return true;
+  if (p[0] == 0x0f && p[1] == 0x0b) {
+    if (!is_replaced(uc->rip)) return false;
+    if (uc->rax == static_cast<u64>(nr::kRtSigreturn)) {
+      uc->rip = ptr(mino_restore_rt);
+      return true;
+    }
+    return enter(uc, uc->rip + 2);
+  }
   if (p[0] != 0x06) return p[0] == 0xff && p[1] == 0x24;  // completed meanwhile: retry
   if (p[1] != 0x00 || p[-5] != 0xff || p[-4] != 0x24 || p[-3] != 0x25) return false;
   // With one displaced instruction this is the old `syscall`; with two, the second of them.
@@ -412,10 +500,7 @@ bool on_illegal_instruction(UContext* uc) {
     uc->rip = table[index] + 5;
     return true;
   }
-  uc->rcx = uc->rip + 2;
-  uc->r11 = 2;
-  uc->rip = ptr(mino_entry);
-  return true;
+  return enter(uc, uc->rip + 2);
 }
 
 }  // namespace mino::hook

@@ -34,6 +34,7 @@
 // most processes' calls.
 #pragma once
 
+#include "hook/image.h"
 #include "hook/signals.h"
 #include "hook/warm.h"
 
@@ -49,6 +50,26 @@ void patch_when_hot(u64 site, u64 number);
 
 // From here on other threads may execute what is patched; in a forked child, none any more.
 void expect_other_threads(bool others);
+
+// Whether there are, or were, since the process began.
+bool has_other_threads();
+
+// For hook/rest.cc, which holds patch_lock and has no other threads.
+
+struct Instruction {  // a `syscall`
+  u64 at;
+  u32 begins;  // bit n: another instruction begins n bytes before it
+};
+// Rewrites these, in ascending order and all of one image: into a jump where the bytes around are
+// of a form that allows it, else into an invalid instruction (ud2), which enters the hook by
+// SIGILL. False if that cannot be done; what has been rewritten until then works.
+bool rewrite_all(const Image& image, const Instruction* instructions, u32 count);
+
+// The patcher's own memory.
+bool is_patchers(u64 address);
+
+// The bytes of code that a jump of ours at p stands for, or 0 if there is none.
+u32 bytes_displaced(const u8* p);
 
 // Nothing is half patched between these two: for fork, which copies the text.
 void pause_patching();

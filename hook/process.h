@@ -54,6 +54,7 @@ struct Settings {
   char library[512];      // path of this library, for LD_PRELOAD
   bool preload_was_set;   // the user had an LD_PRELOAD too
   bool rights_changed;    // this is the new image of a process of which that is true
+  u32 rest_after;         // hook/rest.h; 0: never
   bool load_all;          // also programs that ld.so would bring us into
   char program[4096];     // what this library has loaded, started as a program itself; or ""
   char executable[4096];  // … and what /proc/self/exe shall say

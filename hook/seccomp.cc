@@ -5,6 +5,7 @@
 #include "hook/dispatch.h"
 #include "hook/home.h"
 #include "hook/mem.h"
+#include "hook/rest.h"
 #include "hook/seccomp_front.h"
 #include "hook/session.h"
 #include "hook/user.h"
@@ -130,6 +131,7 @@ long do_strict(ThreadState* ts) {
       {bpf::kReturn, 0, 0, kVerdictTrap},
       {bpf::kReturn, 0, 0, kVerdictAllow},
   };
+  end_rest();  // while that may be done
   Filter* const filter = make_filter(sizeof kStrict / sizeof *kStrict);
   if (!filter) return err::kNoMem;
   copy(filter->code(), kStrict, sizeof kStrict);
@@ -147,8 +149,10 @@ long do_seccomp(ThreadState* ts, const abi::Row& row) {
   constexpr u64 kSetModeStrict = 0, kSetModeFilter = 1;
   const Frame& f = ts->frame;
   const bool by_prctl = row.nr == nr::kPrctl;
-  if (by_prctl ? f.rsi == kModeStrict : f.rdi == kSetModeStrict && !f.rsi && !f.rdx)
+  if (by_prctl ? f.rsi == kModeStrict : f.rdi == kSetModeStrict && !f.rsi && !f.rdx) {
+    end_rest();
     return do_strict(ts);
+  }
   if (by_prctl ? f.rsi != kModeFilter : f.rdi != kSetModeFilter) return kLocal;
   Program program{};
   if (!user_read(f.rdx, &program, sizeof program) || program.count == 0 ||

@@ -109,6 +109,7 @@ bool map_session(Session& session, const abi::Message& message, int memory_fd) {
   const long p = raw(nr::kMmap, 0, session.memory_bytes, 3, 1, static_cast<u64>(memory_fd), 0);
   if (is_error(p)) return false;
   session.memory = reinterpret_cast<u8*>(p);
+  mino_paths_matter = 1;
   auto* header = reinterpret_cast<const abi::SessionHeader*>(session.memory);
   return header->magic == abi::kMagic && header->version == abi::kVersion;
 }

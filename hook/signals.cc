@@ -5,6 +5,7 @@
 
 #include "hook/dispatch.h"
 #include "hook/patch.h"
+#include "hook/rest.h"
 #include "hook/seccomp.h"
 #include "hook/sud.h"
 #include "hook/user.h"
@@ -136,6 +137,7 @@ u64 on_signal(int sig, SigInfo* info, UContext* uc) {
   const bool fault = info->code > 0 && (bit(sig) & kSynchronous);
   if (fault) {
     if ((sig == kSigSegv || sig == kSigBus) && fix_fault(uc)) return 0;
+    if (sig == kSigSegv && on_withheld_page(info, uc)) return 0;
     if (sig == kSigSys && on_trap(info, uc)) return 0;
     if (sig == kSigIll && on_illegal_instruction(uc)) return 0;
     if (ts && ts->in_hook == kOutside && be_traced(ts)) return 0;  // faults again: its first stop

@@ -14,8 +14,17 @@ extern const char mino_restore_rt[] __attribute__((visibility("hidden")));
 
 namespace mino::hook {
 
+namespace {
+constexpr u64 kPrSetSyscallUserDispatch = 59;
+}
+
+bool disarm_dispatch() {
+  constexpr u64 kOff = 0;
+  return raw(nr::kPrctl, kPrSetSyscallUserDispatch, kOff, 0, 0, 0) == 0;
+}
+
 bool arm_dispatch() {
-  constexpr u64 kPrSetSyscallUserDispatch = 59, kOn = 1;
+  constexpr u64 kOn = 1;
   return raw(nr::kPrctl, kPrSetSyscallUserDispatch, kOn, ptr(__ehdr_start),
              static_cast<u64>(etext - __ehdr_start), 0) == 0;
 }

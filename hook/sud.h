@@ -13,6 +13,8 @@ namespace mino::hook {
 // Arms the calling thread; false if this kernel refuses. Off again after fork, clone and exec.
 bool arm_dispatch();
 
+bool disarm_dispatch();
+
 // SIGSYS: true if it was a dispatched call (the context now enters the hook).
 bool on_trap(const SigInfo* info, UContext* uc);
 

@@ -10,6 +10,7 @@
 
 mino::hook::ThreadSlot mino_threads[1u << mino::hook::kThreadTableBits];
 mino::hook::u8 mino_interest[512];
+mino::hook::u8 mino_paths_matter;
 
 namespace mino::hook {
 
@@ -51,6 +52,7 @@ void reset(ThreadState* ts, Process* process) {
   ts->process = process;
   ts->group = process->children;
   ts->bell = -1;
+  ts->calls_left = settings.rest_after;
 }
 
 }  // namespace

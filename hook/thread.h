@@ -37,6 +37,7 @@ struct ThreadState {
   ThreadState* twin;  // 168: next state with the same %fs base (clone with CLONE_VM and no new TLS)
   u32 tid;            // 176: tells twins apart; 0 until there are any
   Process* process;   // 184
+  u32 calls_left;     // 192: until hook/rest.h looks at the process
   const void* group;  // equal for threads of one process, though a Process be theirs alone
   u32 restartable;    // all deferred signals' handlers have SA_RESTART
   u32 exiting;        // free for reuse once in_hook is 0
@@ -83,7 +84,7 @@ static_assert(offsetof(ThreadState, frame) + offsetof(Frame, restart) == 144);
 static_assert(offsetof(ThreadState, window_mask) == 152 &&
               offsetof(ThreadState, resume_mask) == 160);
 static_assert(offsetof(ThreadState, twin) == 168 && offsetof(ThreadState, tid) == 176 &&
-              offsetof(ThreadState, process) == 184);
+              offsetof(ThreadState, process) == 184 && offsetof(ThreadState, calls_left) == 192);
 
 struct ThreadSlot {
   u64 fs_base;  // 0: never used; 1: was used
@@ -94,6 +95,8 @@ enum Interest : u8 {
   kNoInterest = 0,
   kAsk = 1,
   kAskIfFlagged = 2,  // only if the first argument is a flagged descriptor
+  kAskIfEither = 3,   // … or the second
+  kAskIfPaths = 4,    // only if mino_paths_matter
 };
 
 // A number of no system call: run a function of the hook's own as one (hook/preload/libc.h).
@@ -136,6 +139,8 @@ extern "C" {
 extern mino::hook::ThreadSlot mino_threads[1u << mino::hook::kThreadTableBits]
     __attribute__((visibility("hidden")));
 extern mino::hook::u8 mino_interest[512] __attribute__((visibility("hidden")));
+// False: no path can lead to the device. Becomes true with the first session, and stays so.
+extern mino::hook::u8 mino_paths_matter __attribute__((visibility("hidden")));
 // A call of the hook's own that may block (entry.S). A signal that is deferred meanwhile makes it
 // return -ERESTARTSYS: before the call, or where the kernel would restart it.
 long mino_interruptible(mino::hook::ThreadState* ts, long nr, const mino::hook::u64* args)

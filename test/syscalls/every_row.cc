@@ -52,6 +52,7 @@ bool is_callable(const Row& row) {
     case Route::kExit:
     case Route::kSignal:
     case Route::kGuard:
+    case Route::kText:
     case Route::kBpf:     // differs from kernel to kernel
     case Route::kRefuse:  // what mino does not carry it refuses, whatever Linux would say
       return false;
