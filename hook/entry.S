@@ -458,6 +458,30 @@ mino_interruptible_abort:
         ret
         .cfi_endproc
 
+// void mino_call_32(u64 registers[7]): int $0x80 with %eax, %ebx, %ecx, %edx, %esi, %edi, %ebp from there; %rax
+// goes back. Bad memory is the kernel's EFAULT.
+        .globl mino_call_32
+        .hidden mino_call_32
+        .type mino_call_32, @function
+mino_call_32:
+        push    %rbx
+        push    %rbp
+        mov     %rdi, %r8
+        mov     (%r8), %rax
+        mov     8(%r8), %rbx
+        mov     16(%r8), %rcx
+        mov     24(%r8), %rdx
+        mov     32(%r8), %rsi
+        mov     40(%r8), %rdi
+        mov     48(%r8), %rbp
+        push    %r8
+        int     $0x80
+        pop     %r8
+        mov     %rax, (%r8)
+        pop     %rbp
+        pop     %rbx
+        ret
+
 // Fault-safe copy: long mino_copy(void* to, const void* from, size_t n) = bytes NOT copied. A fault inside
 // moves %rip to mino_copy_fault with %rcx = bytes left.
         .globl mino_copy, mino_copy_begin, mino_copy_fault, mino_copy_words_begin, mino_copy_words_end

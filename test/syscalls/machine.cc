@@ -480,6 +480,22 @@ TEST(clocks_behind_the_vdso) {
   EXPECT_ERR(clock_gettime(77, &time), EINVAL);
 }
 
+// Where the kernel has none, both runs end by SIGSEGV.
+TEST(calls_of_32_bits) {
+  const pid_t pid = child([] {
+    for (int i = 0; i < 20; i++) {
+      long result;
+      asm volatile("int $0x80" : "=a"(result) : "a"(20 /* getpid */) : "memory");
+      EXPECT_EQ(result, getpid());
+      asm volatile("int $0x80" : "=a"(result) : "a"(3 /* read */), "b"(-1), "c"(0), "d"(0));
+      EXPECT_EQ(result, -EBADF);
+    }
+    EXPECT(pair_works(tcp_pair()));
+  });
+  const int status = wait_for(pid);
+  EXPECT(status == 0 || WTERMSIG(status) == SIGSEGV);
+}
+
 TEST(text_is_not_data) {
   // Bytes that look like the instruction, in a constant of the program, are left alone.
   static const volatile unsigned char bytes[] = {0xb8, 44, 0, 0, 0, 0x0f, 0x05, 0x0f, 0x05};
