@@ -396,6 +396,7 @@ inline constexpr auto kSyscalls = [] {
       // What can make text that has not been looked through (hook/rest.h).
       {10, "mprotect", kText, 0, {val(P::kPointer), val(), hex()}, kHost},
       {25, "mremap", kText, 0, {val(P::kPointer), val(), val(), hex(), val(P::kPointer)}, kHost},
+      {28, "madvise", kText, 0, {val(P::kPointer), val(), val()}, kHost},
       {30, "shmat", kText, 0, {val(), val(P::kPointer), hex()}, kHost},
       {135, "personality", kText, 0, {hex()}, kHost},
       {329, "pkey_mprotect", kText, 0, {val(P::kPointer), val(), hex(), val()}, kHost},

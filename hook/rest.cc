@@ -27,6 +27,15 @@ constexpr u32 kMostWithheld = 64;
 u64 withheld[kMostWithheld];
 u32 withheld_count;
 
+// Text that holds rewritten instructions.
+struct Range {
+  u64 begin, end;
+  bool meets(u64 at, u64 bytes) const { return end > at && begin < at + bytes; }
+};
+constexpr u32 kMostTexts = 128;
+Range texts[kMostTexts];
+u32 text_count;
+
 bool withhold(u64 at) {
   const u64 page = at & ~4095ull;
   for (u32 i = 0; i < withheld_count; i++) {
@@ -113,6 +122,9 @@ bool look_through(const Image& image) {
     if (!note(image, ptr(p), p[0] == 0x0f && p[1] == 0x05 ? Kind::kSyscall : Kind::kOther))
       return false;
   }
+  if (found_count == 0) return true;
+  if (text_count == kMostTexts) return false;
+  texts[text_count++] = {image.begin(), image.end()};
   return rewrite_all(image, found, found_count);
 }
 
@@ -160,7 +172,7 @@ void try_to_rest(ThreadState* ts) {
   if (!can_rest(ts)) return;
   if (attempts < kMostAttempts) attempts++;
   pause_patching();
-  withheld_count = 0;
+  withheld_count = text_count = 0;
   resting = look_through_all();
   if (resting) {
     protect_withheld(kProtRead);
@@ -190,20 +202,27 @@ void end_rest() {
 void before_change_of_memory(u64 begin, u64 bytes) {
   if (!resting) return;
   for (u32 i = 0; i < withheld_count; i++) {
-    if (withheld[i] + 4096 > begin && withheld[i] < begin + bytes) return end_rest();
+    if (Range{withheld[i], withheld[i] + 4096}.meets(begin, bytes)) return end_rest();
   }
 }
 
 void before_change_of_text(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   constexpr int kMremap = 25, kShmat = 30, kPersonality = 135, kPkeyMprotect = 329;
-  constexpr u64 kShmExec = 0100000, kReadImpliesExec = 0x0400000, kAsk = 0xffffffff;
+  constexpr u64 kShmExec = 0100000, kReadImpliesExec = 0x0400000, kAsk = 0xffffffff, kDontneed = 4;
   switch (row.nr) {
     case nr::kMmap:
     case nr::kMprotect:
     case kPkeyMprotect:
       if (f.rdx & kProtExec) end_rest();
       return before_change_of_memory(f.rdi, f.rsi);
+    case nr::kMadvise:
+      for (u32 i = 0; i < text_count && f.rdx == kDontneed; i++) {
+        if (!resting || !texts[i].meets(f.rdi, f.rsi)) continue;
+        never = true;
+        end_rest();
+      }
+      return;
     case kMremap:
       before_change_of_memory(f.rdi, f.rsi);
       return before_change_of_memory(f.r8, f.rdx);

@@ -11,8 +11,9 @@
 // executed after all, it gets its right back, and the trap is armed again, for good.
 //
 // The trap is armed again before there can be text that has not been looked through (mmap,
-// mprotect, shmat, personality), before a second thread, and before a seccomp filter. The vDSO is
-// not looked at: its calls are of the clock, and the host's.
+// mprotect, shmat, personality; madvise, which takes away what has been rewritten), before a second
+// thread, and before a seccomp filter. The vDSO is not looked at: its calls are of the clock, and
+// the host's.
 #pragma once
 
 #include "hook/signals.h"

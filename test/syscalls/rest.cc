@@ -268,6 +268,16 @@ TEST(memory_in_the_place_of_text) {
   EXPECT(pair_works(tcp_pair()));
 }
 
+// The file's own bytes are back.
+TEST(text_thrown_away) {
+  make_many_calls();
+  const uint64_t page = reinterpret_cast<uint64_t>(&call_in_two_ways) & ~(kPage - 1);
+  EXPECT_EQ(madvise(reinterpret_cast<void*>(page), kPage, MADV_DONTNEED), 0);
+  expect_seen(call_in_two_ways);
+  make_many_calls();
+  expect_seen(call_in_two_ways);
+}
+
 TEST(signals_and_children_afterwards) {
   make_many_calls();
   on_signal(SIGUSR1, count_signal);
