@@ -131,7 +131,7 @@ bool read_environment(char** envp, Inherited& inherited) {
       const char* number = value + 1;
       const u64 key_bytes = static_cast<u64>(value - s);
       const auto is = [&](const char* key) {
-        return length(key) == key_bytes && starts_with(s, key);
+        return key[0] == *s && length(key) == key_bytes && starts_with(s, key);
       };
       bool own = false;
       if (*value == '=') {

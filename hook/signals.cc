@@ -164,12 +164,12 @@ u64 on_signal(int sig, SigInfo* info, UContext* uc) {
   }
   if (trapped) show_trapped_call(info, uc);
   if (action.flags & kSaResetHand) {
-    process->actions[sig].handler = kDefault;
-    process->actions[sig].flags &= ~kSaSiginfo;
     if (!(bit(sig) & kSynchronous)) {
       SigAction reset{};
       kernel_sigaction(sig, &reset, nullptr);
     }
+    process->actions[sig].handler = kDefault;
+    process->actions[sig].flags &= ~kSaSiginfo;
   }
   handler_mask |= action.mask;
   if (!(action.flags & kSaNoDefer)) handler_mask |= bit(sig);
@@ -209,6 +209,7 @@ long do_sigaction(ThreadState* ts) {
     // The table entry must be right before the kernel can deliver by it.
     const SigAction known = process->actions[sig];
     const bool is_handler = wanted.handler > kIgnore;
+    if (!is_handler && known.handler <= kIgnore) return kLocal;  // no handler before or after
     const SigAction ours = is_handler ? kernel_action(wanted.flags) : wanted;
     if (f.rsi && is_handler) process->actions[sig] = wanted;
     const long result = kernel_sigaction(sig, f.rsi ? &ours : nullptr, &before);
