@@ -105,20 +105,12 @@ bool note(const Image& image, u64 at, Kind kind) {
   return true;
 }
 
-// The first `syscall`, `sysenter` or `int $0x80` in [from, end), or `end`. It may be part of
-// something else.
-const u8* next_call(const u8* from, const u8* end) {
-  for (const u8* p = from; p + 1 < end; p++) {
-    if (p[0] == 0x0f ? p[1] == 0x05 || p[1] == 0x34 : p[0] == 0xcd && p[1] == 0x80) return p;
-  }
-  return end;
-}
-
+// Every pair of bytes that could be a `syscall`, `sysenter` or `int $0x80`.
 bool look_through(const Image& image) {
   found_count = 0;
   const auto* const end = reinterpret_cast<const u8*>(image.end());
   const auto* p = reinterpret_cast<const u8*>(image.begin());
-  for (; (p = next_call(p, end)) < end; p++) {
+  for (; (p = next_pair<0x050f, 0x340f, 0x80cd>(p, end)) < end; p++) {
     if (!note(image, ptr(p), p[0] == 0x0f && p[1] == 0x05 ? Kind::kSyscall : Kind::kOther))
       return false;
   }

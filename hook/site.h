@@ -14,25 +14,37 @@ struct Site {
   u64 islet = 0;     // … and its islet
 };
 
-// The first `syscall` in [from, end), or `end`. It may be part of something else.
-inline const u8* next_syscall(const u8* from, const u8* end) {
-  constexpr u64 kOnes = 0x0101010101010101, kHighs = 0x8080808080808080, kFives = 5 * kOnes;
-  const u8* p = from + 1;  // where an 05 would be
-  while (p < end) {
-    if (end - p >= 8) {
-      u64 word;
-      __builtin_memcpy(&word, p, 8);
-      word ^= kFives;
-      if (((word - kOnes) & ~word & kHighs) == 0) {  // none of the eight
-        p += 8;
-        continue;
-      }
-    }
-    for (const u8* const stop = end - p >= 8 ? p + 8 : end; p < stop; p++) {
-      if (p[0] == 0x05 && p[-1] == 0x0f) return p - 1;
-    }
+// The first place in [from, end) where two bytes are one of these (the low byte comes first), or
+// `end`.
+template <u16... kPairs>
+const u8* next_pair(const u8* from, const u8* end) {
+  constexpr u64 kOnes = 0x0101010101010101, kHighs = 0x8080808080808080;
+  // Eight places at once: a byte is zero where both bytes of the pair are there.
+  const auto in_eight = [](u64 first, u64 second) {
+    const auto has = [&](u16 pair) {
+      const u64 differ = (first ^ (pair & 0xff) * kOnes) | (second ^ (pair >> 8) * kOnes);
+      return (differ - kOnes) & ~differ & kHighs;
+    };
+    return (has(kPairs) | ...) != 0;
+  };
+  const u8* p = from;
+  for (; end - p >= 9; p += 8) {
+    u64 first, second;
+    __builtin_memcpy(&first, p, 8);
+    __builtin_memcpy(&second, p + 1, 8);
+    if (in_eight(first, second)) break;
+  }
+  for (; end - p >= 2; p++) {
+    u16 pair;
+    __builtin_memcpy(&pair, p, 2);
+    if (((pair == kPairs) || ...)) return p;
   }
   return end;
+}
+
+// The first `syscall` in [from, end), or `end`. It may be part of something else.
+inline const u8* next_syscall(const u8* from, const u8* end) {
+  return next_pair<0x050f>(from, end);
 }
 
 // A site that no trap has proven; unless `any_number`, of a call that is the hook's business. `at`

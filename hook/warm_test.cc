@@ -97,5 +97,23 @@ TEST(NextSyscall, FindsWhatALoopOverBytesFinds) {
   }
 }
 
+TEST(NextPair, FindsAllOfSeveral) {
+  std::mt19937 random(2);
+  std::vector<u8> text(4099);
+  for (u8& byte : text) {
+    const u8 likely[] = {0x0f, 0x05, 0x34, 0xcd, 0x80, 0x10, 0x0e, static_cast<u8>(random())};
+    byte = likely[random() % 8];
+  }
+  std::vector<size_t> expected, found;
+  for (size_t i = 0; i + 1 < text.size(); i++) {
+    const int pair = text[i] | text[i + 1] << 8;
+    if (pair == 0x050f || pair == 0x340f || pair == 0x80cd) expected.push_back(i);
+  }
+  const u8* const end = text.data() + text.size();
+  for (const u8* p = text.data(); (p = next_pair<0x050f, 0x340f, 0x80cd>(p, end)) < end; p++)
+    found.push_back(static_cast<size_t>(p - text.data()));
+  EXPECT_EQ(found, expected);
+}
+
 }  // namespace
 }  // namespace mino::hook
