@@ -17,7 +17,7 @@ namespace {
 struct Line {
   u64 begin, end, inode;
   char permissions[5];
-  bool has_path, is_kernels;
+  bool has_path;
 };
 
 u64 parse_hex(const char*& s) {
@@ -47,7 +47,6 @@ Line parse_line(const char* s) {
   line.inode = parse_number(s);
   while (*s == ' ') s++;
   line.has_path = *s == '/';
-  line.is_kernels = starts_with(s, "[vdso]") || starts_with(s, "[vsyscall]");
   return line;
 }
 
@@ -151,7 +150,6 @@ bool Image::scan_maps(u64 from, u64 containing) {
       end_ = run.end;
       file_begin_ = file_begin;
       patchable_ = line.has_path && line.inode != 0 && equal(line.permissions, "r-xp");
-      kernels_ = line.is_kernels;
     }
     copy(maps, maps + start, have - start);
     have -= start;
@@ -174,24 +172,53 @@ bool Image::find(u64 address, u8* build_id) {
   return answered ? found : !build_id && scan_maps(0, address);
 }
 
+namespace {
+
+struct Mapping {  // linux/fs.h, struct procmap_query
+  u64 size, flags, address, begin, end, permissions, page_size, offset, inode;
+  u32 major, minor, name_bytes, build_id_bytes;
+  u64 name, build_id;
+};
+constexpr u64 kReadable = 1, kExecutable = 4;  // also: 2 writable, 8 shared
+
+long ask_about(u64 fd, Mapping& at, u64 address) {
+  constexpr u64 kProcmapQuery = 0xc0686611;
+  at.size = sizeof at;
+  at.address = address;
+  return raw(nr::kIoctl, fd, kProcmapQuery, ptr(&at));
+}
+
+}  // namespace
+
+Image::Next Image::next_text(u64 from) {
+  constexpr u64 kOrNext = 16;
+  const long fd = raw(nr::kOpenat, kFdCwd, ptr("/proc/self/maps"), 0x80000, 0);
+  if (is_error(fd)) return Next::kUnknown;
+  Mapping at{};
+  at.flags = kExecutable | kOrNext;
+  at.name = ptr(maps);
+  at.name_bytes = sizeof maps;
+  const long result = ask_about(static_cast<u64>(fd), at, from);
+  bool answered = result == 0;
+  if (answered) {
+    kernels_ = at.name_bytes && equal(maps, "[vdso]");
+    const u64 inside = at.begin > from ? at.begin : from;
+    answered = query(static_cast<u64>(fd), inside, nullptr, answered) && answered;
+  }
+  raw(nr::kClose, static_cast<u64>(fd));
+  return answered ? Next::kText : result == err::kNoEnt ? Next::kNone : Next::kUnknown;
+}
+
 // A tenth of the time of reading text. `answered` is false on kernels before 6.11.
 bool Image::query(u64 fd, u64 address, u8* build_id, bool& answered) {
-  struct {  // linux/fs.h, struct procmap_query
-    u64 size, flags, address, begin, end, permissions, page_size, offset, inode;
-    u32 major, minor, name_bytes, build_id_bytes;
-    u64 name, build_id;
-  } at;
-  constexpr u64 kProcmapQuery = 0xc0686611;
-  constexpr u64 kReadable = 1, kExecutable = 4;  // also: 2 writable, 8 shared
+  Mapping at;
   const auto ask = [&](u64 where) {
     at = {};
-    at.size = sizeof at;
-    at.address = where;
     if (where == address && build_id) {
       at.build_id_bytes = kBuildIdBytes;
       at.build_id = ptr(build_id);
     }
-    return raw(nr::kIoctl, fd, kProcmapQuery, ptr(&at));
+    return ask_about(fd, at, where);
   };
   const long result = ask(address);
   answered = result == 0 || result == err::kNoEnt;
@@ -325,6 +352,14 @@ bool Image::find_function(u64 address, u32& index) const {
   }
   index = low;
   return function_start(low) <= address;
+}
+
+bool Image::function_before(u64 address, u64& from, u64& to) const {
+  u32 index;
+  if (!find_function(address, index)) return false;
+  from = function_start(index);
+  to = function_end(index);
+  return to != ~0ull && address >= to && from >= begin_ && to <= end_;
 }
 
 bool Image::no_branch_into(u64 from, u64 to) const {

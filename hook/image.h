@@ -13,6 +13,10 @@ class Image {
  public:
   // One thread at a time: patch_lock.
   bool next_executable(u64 from);  // the first executable mapping at or after `from`
+  // The same without missing one, however many there are. kUnknown: the kernel does not tell
+  // (before Linux 6.11, without /proc, with no descriptor left).
+  enum class Next { kText, kNone, kUnknown };
+  Next next_text(u64 from);
   // The executable mapping that holds `address`; with its file's build-id, if that is asked for
   // (then false where there is none).
   bool find(u64 address, u8* build_id = nullptr);
@@ -35,7 +39,7 @@ class Image {
   // The address of 7 bytes of padding within reach of a two-byte jump at `site`, or 0.
   u64 find_islet(u64 site) const;
 
-  // What the kernel itself has put there: the vDSO, and the page of vsyscalls.
+  // For what next_text has found: it is the vDSO.
   bool is_kernels() const { return kernels_; }
 
   // .eh_frame can be read.
@@ -43,6 +47,9 @@ class Image {
 
   // The function that holds `address`; false if .eh_frame says nothing of one.
   bool function_around(u64 address, u64& from, u64& to) const;
+
+  // The last function that ends at or before `address`, where no other holds that.
+  bool function_before(u64 address, u64& from, u64& to) const;
 
   bool is_padding(u64 at, u64 bytes) const;
 

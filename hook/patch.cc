@@ -236,22 +236,40 @@ bool is_replaced(u64 at) {
   return false;
 }
 
-// rt_sigreturn wants the stack pointer as it is.
-bool returns_from_signal(const Site& site) {
-  return site.head && number_at(site.at) == nr::kRtSigreturn;
+// rt_sigreturn wants the stack pointer as it is. `mov $15,%rax`, or %eax.
+bool returns_from_signal(const u8* at) {
+  const bool wide =
+      at[-7] == 0x48 && at[-6] == 0xc7 && at[-5] == 0xc0 && at[-4] == nr::kRtSigreturn;
+  return wide || number_at(at) == nr::kRtSigreturn;
 }
 
 bool rewrite(const Image& image, const Instruction& instruction) {
   Site site;
   const auto* at = reinterpret_cast<const u8*>(instruction.at);
-  if (!prove(at, image, true, site) || !(instruction.begins >> site.head & 1) ||
-      returns_from_signal(site))
-    return replace(instruction.at);
+  const auto is_known = [&] { return instruction.begins >> site.head & 1; };
+  const u64 number = static_cast<u64>(i64{number_at(at)});
+  const bool good =
+      !returns_from_signal(at) && ((prove(at, image, true, site) && is_known()) ||
+                                   (prove_trapped(at, number, false, image, site) && is_known()));
+  if (!good) return replace(instruction.at);
   // The longer forms leave the old `syscall` behind the jump, where something may branch to.
   return patch(site, false) && (site.head <= 6 || replace(instruction.at));
 }
 
 }  // namespace
+
+void restore_replaced() {
+  constexpr u16 kSyscall = 0x050f;
+  u32 kept = 0;
+  for (u32 i = 0; i < replaced_count; i++) {
+    const TextWritable text_writable(replaced[i], replaced[i] + 2);
+    if (text_writable.good())
+      store16(reinterpret_cast<u8*>(replaced[i]), kSyscall);
+    else
+      replaced[kept++] = replaced[i];
+  }
+  replaced_count = kept;
+}
 
 bool rewrite_all(const Image& image, const Instruction* instructions, u32 count) {
   if (count == 0) return true;

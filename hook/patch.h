@@ -65,6 +65,9 @@ struct Instruction {  // a `syscall`
 // SIGILL. False if that cannot be done; what has been rewritten until then works.
 bool rewrite_all(const Image& image, const Instruction* instructions, u32 count);
 
+// Takes the invalid instructions back, for when the trap is armed.
+void restore_replaced();
+
 // The patcher's own memory.
 bool is_patchers(u64 address);
 

@@ -2,9 +2,10 @@
 #include "hook/rest.h"
 
 #include "hook/image.h"
-#include "hook/instruction.h"
+#include "hook/look.h"
 #include "hook/mem.h"
 #include "hook/patch.h"
+#include "hook/proc.h"
 #include "hook/site.h"
 #include "hook/sud.h"
 
@@ -46,8 +47,10 @@ bool withhold(u64 at) {
   return true;
 }
 
-void protect_withheld(u64 prot) {
-  for (u32 i = 0; i < withheld_count; i++) raw(nr::kMprotect, withheld[i], 4096, prot);
+bool protect_withheld(u64 prot) {
+  bool done = true;
+  for (u32 i = 0; i < withheld_count; i++) done &= raw(nr::kMprotect, withheld[i], 4096, prot) == 0;
+  return done;
 }
 
 void ask_about_changes(bool ask) {
@@ -56,50 +59,20 @@ void ask_about_changes(bool ask) {
   }
 }
 
-// ---- the look ----
-
-enum class Place { kBegins, kInside, kUnclear };
-
-// What the byte at `at` is in the function [from, to): the beginning of an instruction, or within
-// one. `begins`: see Instruction.
-Place place_of(u64 at, u64 from, u64 to, u32& begins) {
-  const auto* const end = reinterpret_cast<const u8*>(to);
-  bool found = false;
-  begins = 0;
-  for (u64 p = from; p < to;) {
-    const auto* const code = reinterpret_cast<const u8*>(p);
-    const u32 displaced = to - p >= 7 ? bytes_displaced(code) : 0;
-    const u32 n = displaced ? displaced : instruction_length(code, end);
-    if (n == 0) return Place::kUnclear;
-    // What a jump of ours has displaced and not overwritten: something may branch there.
-    if (displaced && at == p + displaced - 2) return Place::kBegins;
-    if (p <= at && at - p < 32) begins |= 1u << (at - p);
-    found |= p == at;
-    p += n;
-    if (p > to) return Place::kUnclear;
-  }
-  return found ? Place::kBegins : Place::kInside;
-}
-
-enum class Kind { kSyscall, kOther };  // kOther: sysenter, int $0x80
-
 // Not on the stack: it would be 16 KiB.
 Instruction found[1024];
 u32 found_count;
 
-bool note(const Image& image, u64 at, Kind kind) {
-  u64 from, to;
-  u32 begins = ~0u;
-  Place place = Place::kUnclear;
-  if (at >= image.begin() + 16 && at + 16 <= image.end() && image.function_around(at, from, to))
-    place = place_of(at, from, to, begins);
-  else if (kind == Kind::kSyscall && at >= image.begin() + 16 && at + 16 <= image.end()) {
-    // Outside all functions: the same proof as without a trap.
-    Site site;
-    if (prove(reinterpret_cast<const u8*>(at), image, true, site)) place = Place::kBegins;
+bool note(const Image& image, u64 at) {
+  u32 begins;
+  switch (judge(image, at, begins)) {
+    case Verdict::kNone:
+      return true;
+    case Verdict::kUnclear:
+      return withhold(at);
+    case Verdict::kInstruction:
+      break;
   }
-  if (place == Place::kInside) return true;
-  if (place == Place::kUnclear || kind == Kind::kOther) return withhold(at);
   if (found_count == sizeof found / sizeof found[0]) return false;
   found[found_count++] = {at, begins};
   return true;
@@ -111,8 +84,7 @@ bool look_through(const Image& image) {
   const auto* const end = reinterpret_cast<const u8*>(image.end());
   const auto* p = reinterpret_cast<const u8*>(image.begin());
   for (; (p = next_pair<0x050f, 0x340f, 0x80cd>(p, end)) < end; p++) {
-    if (!note(image, ptr(p), p[0] == 0x0f && p[1] == 0x05 ? Kind::kSyscall : Kind::kOther))
-      return false;
+    if (!note(image, ptr(p))) return false;
   }
   if (found_count == 0) return true;
   if (text_count == kMostTexts) return false;
@@ -125,14 +97,17 @@ bool is_our_own(const Image& image) {
          is_patchers(image.begin());
 }
 
-// Calls `visit` with all text but the kernel's and our own, until it says no.
+// Calls `visit` with all text but the kernel's and our own, until it says no. False also if that
+// was not all.
 template <class Visit>
 bool for_all_text(Visit visit) {
-  Image image;
-  for (u64 at = 0; image.next_executable(at); at = image.end()) {
+  for (u64 at = 0;;) {
+    Image image;
+    const Image::Next next = image.next_text(at);
+    if (next != Image::Next::kText) return next == Image::Next::kNone;
     if (!image.is_kernels() && !is_our_own(image) && !visit(image)) return false;
+    at = image.end();
   }
-  return true;
 }
 
 bool look_through_all() {
@@ -150,10 +125,36 @@ bool look_through_all() {
          });
 }
 
+// What is readable is executable, then; or what was executable once may not become so again.
+bool memory_is_odd() {
+  constexpr long kPersonality = 135;
+  constexpr u64 kAskOnly = 0xffffffff, kReadImpliesExec = 0x0400000, kPrGetMdwe = 66;
+  return static_cast<u64>(raw(kPersonality, kAskOnly)) & kReadImpliesExec ||
+         raw(nr::kPrctl, kPrGetMdwe, 0, 0, 0, 0) > 0;
+}
+
+// A debugger's breakpoints stand where instructions begin.
+bool is_traced() {
+  u64 tracer = 0;
+  return !read_status("\nTracerPid:\t", 10, tracer) || tracer;
+}
+
 bool can_rest(const ThreadState* ts) {
   return settings.rest_after && settings.sud && settings.patch && !resting && !never &&
          !ts->filters && !ts->trace_me && !has_other_threads() && !ts->process->shares_memory &&
-         !ts->process->threads;
+         !ts->process->threads && !memory_is_odd() && !is_traced();
+}
+
+}  // namespace
+
+namespace {
+
+// The trap is armed: its `syscall` instructions are back, and all that was text is.
+void undo() {
+  ask_about_changes(false);
+  protect_withheld(kProtRead | kProtExec);
+  restore_replaced();
+  withheld_count = text_count = 0;
 }
 
 }  // namespace
@@ -165,16 +166,11 @@ void try_to_rest(ThreadState* ts) {
   if (attempts < kMostAttempts) attempts++;
   pause_patching();
   withheld_count = text_count = 0;
-  resting = look_through_all();
-  if (resting) {
-    protect_withheld(kProtRead);
+  if (look_through_all() && protect_withheld(kProtRead)) {
     ask_about_changes(true);
     resting = disarm_dispatch();
   }
-  if (!resting) {
-    protect_withheld(kProtRead | kProtExec);
-    ask_about_changes(false);
-  }
+  if (!resting) undo();
   resume_patching();
 }
 
@@ -186,16 +182,21 @@ void end_rest() {
   if (!resting) return;
   resting = false;
   arm_dispatch();
-  ask_about_changes(false);
-  protect_withheld(kProtRead | kProtExec);
-  withheld_count = 0;
+  undo();
+}
+
+void end_rest_for_good() {
+  never = true;
+  end_rest();
 }
 
 void before_change_of_memory(u64 begin, u64 bytes) {
   if (!resting) return;
-  for (u32 i = 0; i < withheld_count; i++) {
-    if (Range{withheld[i], withheld[i] + 4096}.meets(begin, bytes)) return end_rest();
-  }
+  bool meets = false;
+  for (u32 i = 0; i < withheld_count; i++)
+    meets |= Range{withheld[i], withheld[i] + 4096}.meets(begin, bytes);
+  for (u32 i = 0; i < text_count; i++) meets |= texts[i].meets(begin, bytes);
+  if (meets) end_rest();
 }
 
 void before_change_of_text(ThreadState* ts, const abi::Row& row) {
@@ -209,11 +210,7 @@ void before_change_of_text(ThreadState* ts, const abi::Row& row) {
       if (f.rdx & kProtExec) end_rest();
       return before_change_of_memory(f.rdi, f.rsi);
     case nr::kMadvise:
-      for (u32 i = 0; i < text_count && f.rdx == kDontneed; i++) {
-        if (!resting || !texts[i].meets(f.rdi, f.rsi)) continue;
-        never = true;
-        end_rest();
-      }
+      if (f.rdx == kDontneed) before_change_of_memory(f.rdi, f.rsi);
       return;
     case kMremap:
       before_change_of_memory(f.rdi, f.rsi);
@@ -223,8 +220,7 @@ void before_change_of_text(ThreadState* ts, const abi::Row& row) {
       return;
     case kPersonality:
       if (static_cast<u32>(f.rdi) == kAsk || !(f.rdi & kReadImpliesExec)) return;
-      never = true;
-      return end_rest();
+      return end_rest_for_good();
     default:
       return;
   }
@@ -235,8 +231,7 @@ bool on_withheld_page(const SigInfo* info, const UContext* uc) {
   if (!resting || !(uc->err & kInstructionFetch)) return false;
   for (u32 i = 0; i < withheld_count; i++) {
     if (withheld[i] != (info->fields[0] & ~4095ull)) continue;
-    never = true;
-    end_rest();
+    end_rest_for_good();
     return true;
   }
   return false;

@@ -89,6 +89,7 @@ void get_ready(ThreadState* ts) {
 // Installs `filter` behind a front; the kernel's result.
 long install(ThreadState* ts, Filter* filter, long number, u64 a, u64 b, bool all_threads,
              bool makes_fd) {
+  end_rest();  // while that may be done
   const u64 bytes = (kMaxFront + filter->count) * sizeof(BpfInstruction);
   auto* const code = static_cast<BpfInstruction*>(map_pages(bytes));
   if (!code) return err::kNoMem;
@@ -131,7 +132,6 @@ long do_strict(ThreadState* ts) {
       {bpf::kReturn, 0, 0, kVerdictTrap},
       {bpf::kReturn, 0, 0, kVerdictAllow},
   };
-  end_rest();  // while that may be done
   Filter* const filter = make_filter(sizeof kStrict / sizeof *kStrict);
   if (!filter) return err::kNoMem;
   copy(filter->code(), kStrict, sizeof kStrict);
@@ -150,7 +150,6 @@ long do_seccomp(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   const bool by_prctl = row.nr == nr::kPrctl;
   if (by_prctl ? f.rsi == kModeStrict : f.rdi == kSetModeStrict && !f.rsi && !f.rdx) {
-    end_rest();
     return do_strict(ts);
   }
   if (by_prctl ? f.rsi != kModeFilter : f.rdi != kSetModeFilter) return kLocal;

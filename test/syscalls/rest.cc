@@ -5,10 +5,10 @@
 // seen. x86-64 only. A run that only patches, or knows only libc's functions, may leave this
 // program out.
 
-#include <dlfcn.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
+#include <sys/resource.h>
 #include <sys/shm.h>
 #include <sys/syscall.h>
 
@@ -16,6 +16,7 @@
 #include <thread>
 
 #include "children.h"
+#include "filters.h"
 #include "loopback.h"
 #include "memory.h"
 
@@ -23,15 +24,17 @@ namespace {
 
 constexpr uint64_t kTable = 0x80cd'340f'050f'050f;
 
-// `mov` with 0f 05 in its constant; a table between functions; a function that no unwind
-// information tells of; one that leads to its `syscall` in two ways.
+// `mov` with 0f 05 in its constant; tables between functions; a function that no unwind information
+// tells of; one that leads to its `syscall` in two ways; one whose `syscall` has a prefix.
 extern "C" uint64_t constant_in_function();
 extern "C" const uint64_t table_in_text;
 extern "C" long unlisted_call(long number, long a, long b, long c);
 extern "C" long call_in_two_ways(long way, long a, long b, long c);
+extern "C" long prefixed_call(long number, long a, long b, long c);
+extern "C" const unsigned char site_like_data[8];
 asm(R"(
 .text
-.globl constant_in_function, table_in_text, unlisted_call, call_in_two_ways
+.globl constant_in_function, table_in_text, unlisted_call, call_in_two_ways, prefixed_call, site_like_data
 .type constant_in_function, @function
 constant_in_function:
   .cfi_startproc
@@ -81,6 +84,24 @@ call_in_two_ways:
   jmp 2b
   .cfi_endproc
 .size call_in_two_ways, .-call_in_two_ways
+
+.p2align 4
+site_like_data:
+  .byte 0xb8, 50, 0, 0, 0, 0x0f, 0x05, 0xc3
+.p2align 12
+.type prefixed_call, @function
+prefixed_call:
+  .cfi_startproc
+  mov %rdi, %rax
+  mov %rsi, %rdi
+  mov %rdx, %rsi
+  mov %rcx, %rdx
+  rex.W
+  syscall
+  ret
+  .cfi_endproc
+.size prefixed_call, .-prefixed_call
+.p2align 12
 )");
 
 // More than any number of calls that a hook waits for, even the second time.
@@ -168,6 +189,8 @@ TEST(what_is_not_text) {
   for (int i = 0; i < 2; i++) {
     EXPECT_EQ(constant_in_function(), kTable);
     EXPECT_EQ(table_in_text, kTable);
+    constexpr unsigned char kSite[] = {0xb8, 50, 0, 0, 0, 0x0f, 0x05, 0xc3};
+    EXPECT_EQ(memcmp(site_like_data, kSite, sizeof kSite), 0);
     EXPECT(pair_works(tcp_pair()));
     make_many_calls();
   }
@@ -213,6 +236,82 @@ TEST(text_that_comes_later) {
     });
     EXPECT_EXIT(pid, 0);
   }
+}
+
+TEST(instruction_with_a_prefix) {
+  for (int i = 0; i < 2; i++) {
+    make_many_calls();
+    for (int k = 0; k < 20; k++) expect_seen(prefixed_call);
+  }
+}
+
+// Whichever call it is that a hook looks through the text at.
+TEST(text_that_comes_as_the_look_is_due) {
+  for (int n = 0; n < 110; n++) {
+    const pid_t pid = child([&] {
+      OK(munmap(made_by_mmap(), kPage));  // from here on a look is due again
+      for (int i = 0; i < n; i++) fcntl(-1, F_GETFD);
+      expect_seen(code_at(made_by_mmap()));
+    });
+    EXPECT_EXIT(pid, 0);
+  }
+}
+
+TEST(text_that_cannot_be_looked_through) {
+  const auto in_a_child = [](const std::function<void()>& prepare) {
+    const pid_t pid = child([&] {
+      expect_seen(unlisted_call);
+      OK(munmap(made_by_mmap(), kPage));
+      prepare();
+      make_many_calls();
+      for (int fd = 40; fd < 60; fd++) close(fd);
+      expect_seen(unlisted_call);
+      expect_seen(prefixed_call);
+    });
+    EXPECT_EXIT(pid, 0);
+  };
+  in_a_child([] { OK(chroot(check::scratch())); });  // without /proc
+  in_a_child([] {
+    const rlimit limit = {64, 64};
+    OK(setrlimit(RLIMIT_NOFILE, &limit));
+    while (open("/dev/null", O_RDONLY) != -1) {
+    }
+    EXPECT_EQ(errno, EMFILE);
+  });
+  in_a_child([] { OK(personality(READ_IMPLIES_EXEC)); });
+}
+
+// As that may not be given back which was taken: prepared for it.
+TEST(no_executable_memory_afterwards) {
+  constexpr int kSetMdwe = 65, kRefuseExecGain = 1;
+  for (const bool late : {true, false}) {
+    const pid_t pid = child([&] {
+      if (late) make_many_calls();
+      if (prctl(kSetMdwe, kRefuseExecGain, 0, 0, 0) != 0) return;  // before Linux 6.3
+      if (!late) make_many_calls();
+      expect_seen(unlisted_call);
+      expect_seen(prefixed_call);
+      EXPECT(pair_works(tcp_pair()));
+    });
+    EXPECT_EXIT(pid, 0);
+  }
+}
+
+TEST(filter_and_thread_afterwards) {
+  make_many_calls();
+  // EPERM for mprotect to what can be executed.
+  OK(install_code({
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mprotect, 0, 3),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args[2])),
+      BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, PROT_EXEC, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, errno_action(EPERM)),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  }));
+  std::thread([] { expect_seen(unlisted_call); }).join();
+  expect_seen(unlisted_call);
+  expect_seen(code_at(made_by_mmap()));
+  EXPECT(pair_works(tcp_pair()));
 }
 
 TEST(text_that_comes_in_a_forked_child) {
