@@ -122,12 +122,24 @@ bool restore_code(int sig, int& error, int& code) {
   return true;
 }
 
+// In a call of the program's that the hook makes on the program's stack (entry.S, mino_local), the
+// handler finds the program where it made the call: behind it, or where the kernel starts it again.
+// Static programs' unwinders know nothing of the hook's text.
+bool show_local_call(UContext* uc) {
+  const u64 call = ptr(mino_local_syscall);
+  const bool done = uc->rip == call + 2;
+  if (!done && uc->rip != call) return false;
+  const u64* const words = reinterpret_cast<const u64*>(uc->rsp);  // restart, return address
+  uc->rip = words[1] - (done ? 0 : words[0]);
+  uc->rcx = uc->rip;
+  uc->r11 = uc->eflags;
+  uc->rsp += 144;  // the red zone, and these words
+  return true;
+}
+
 // A seccomp filter trapped the program's call: its handler finds it where the program made it.
 void show_trapped_call(SigInfo* info, UContext* uc) {
-  if (uc->rip != ptr(mino_local_syscall) + 2) return;
-  uc->rip = uc->rcx = info->fields[0] = reinterpret_cast<const u64*>(uc->rsp)[1];
-  uc->r11 = uc->eflags;
-  uc->rsp += 144;  // entry.S: the red zone, and two words
+  if (uc->rip == ptr(mino_local_syscall) + 2 && show_local_call(uc)) info->fields[0] = uc->rip;
 }
 
 u64 on_signal(int sig, SigInfo* info, UContext* uc) {
@@ -163,6 +175,7 @@ u64 on_signal(int sig, SigInfo* info, UContext* uc) {
     return 0;
   }
   if (trapped) show_trapped_call(info, uc);
+  if (!fault) show_local_call(uc);
   if (action.flags & kSaResetHand) {
     if (!(bit(sig) & kSynchronous)) {
       SigAction reset{};

@@ -8,10 +8,30 @@
 #include <sys/syscall.h>
 #include <sys/ucontext.h>
 
+#include <string>
+#include <thread>
+
 #include "children.h"
+#include "files.h"
 #include "loopback.h"
 
 namespace {
+
+extern "C" long pause_here();
+extern "C" const char behind_the_pause[];
+asm(R"(
+.text
+.globl pause_here, behind_the_pause
+.type pause_here, @function
+pause_here:
+  .cfi_startproc
+  mov $34, %eax
+  syscall
+behind_the_pause:
+  ret
+  .cfi_endproc
+.size pause_here, .-pause_here
+)");
 
 // A connection on which nothing comes.
 struct Idle {
@@ -267,4 +287,62 @@ TEST(signal_with_its_source) {
   EXPECT_EQ(send(pair.a, "!", 1, MSG_OOB), 1);
   for (int i = 0; i < 500 && handled == 0; i++) sleep_ms(10);
   EXPECT(handled >= 1);
+}
+
+namespace {
+
+std::atomic<uint64_t> seen_at{0};
+
+void note_place(int, siginfo_t*, void* context) {
+  seen_at = static_cast<uint64_t>(static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_RIP]);
+}
+
+// Runs `call` in a thread, and sends it SIGUSR1 when it sleeps.
+template <class Call>
+long interrupted_asleep(Call call) {
+  std::atomic<long> tid{0}, result{0};
+  std::thread thread([&] {
+    tid = syscall(SYS_gettid);
+    result = call();
+  });
+  while (tid == 0) sched_yield();
+  const std::string stat = "/proc/self/task/" + std::to_string(tid) + "/stat";
+  for (int asleep = 0; asleep < 3; sleep_ms(2)) {
+    const std::string text = contents(stat.c_str());
+    asleep = text.find(") S ") != std::string::npos ? asleep + 1 : 0;
+  }
+  pthread_kill(thread.native_handle(), SIGUSR1);
+  thread.join();
+  return result;
+}
+
+void throw_out(int) {
+  throw 7;
+}
+
+}  // namespace
+
+// Not in code that nobody but a hook knows of.
+TEST(place_of_a_blocked_local_call) {
+  struct sigaction action = {};
+  action.sa_sigaction = note_place;
+  action.sa_flags = SA_SIGINFO;
+  OK(sigaction(SIGUSR1, &action, nullptr));
+  for (int i = 0; i < 20; i++) {
+    EXPECT_EQ(interrupted_asleep(pause_here), -EINTR);
+    EXPECT_EQ(seen_at, reinterpret_cast<uint64_t>(behind_the_pause));
+    seen_at = 0;
+  }
+}
+
+TEST(exception_out_of_a_blocked_local_call) {
+  on_signal(SIGUSR1, throw_out, SA_NODEFER);
+  const auto call = []() -> long {
+    try {
+      return pause();
+    } catch (int number) {
+      return number;
+    }
+  };
+  for (int i = 0; i < 20; i++) EXPECT_EQ(interrupted_asleep(call), 7);
 }
