@@ -94,9 +94,10 @@ struct Outgoing {
   u64 ids[256];
   int count = 0;
 
-  void close(ThreadState* ts, bool sent) {
+  // The receiver may have been faster: whoever closes the parcel last has the device look.
+  void close(ThreadState* ts) {
     for (int i = 0; i < count; i++) raw(nr::kClose, static_cast<u64>(parcels[i]));
-    for (int i = 0; i < count && !sent; i++) offload_op(ts, abi::Op::kSettle, ids[i], 0, -1);
+    for (int i = 0; i < count; i++) offload_op(ts, abi::Op::kSettle, ids[i], 0, -1);
   }
 };
 
@@ -130,7 +131,7 @@ long send_local(ThreadState* ts, const u64 args[6], u64 message) {
   header.control = ptr(out.control);
   const u64 changed[6] = {args[0], ptr(&header), args[2]};
   if (result == 0) result = mino_interruptible(ts, nr::kSendmsg, changed);
-  out.close(ts, result >= 0);
+  out.close(ts);
   return result;
 }
 

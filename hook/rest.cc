@@ -145,10 +145,6 @@ bool can_rest(const ThreadState* ts) {
          !ts->process->threads && !memory_is_odd() && !is_traced();
 }
 
-}  // namespace
-
-namespace {
-
 // The trap is armed: its `syscall` instructions are back, and all that was text is.
 void undo() {
   ask_about_changes(false);

@@ -3,6 +3,7 @@
 // Network sockets sent through AF_UNIX sockets (SCM_RIGHTS): to oneself, to a child, to another
 // program, mixed with local descriptors.
 
+#include <sched.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
@@ -343,4 +344,36 @@ TEST(bad_descriptors) {
   char byte;
   EXPECT_ERR(recv(channel.b, &byte, 1, MSG_DONTWAIT), EAGAIN);
   EXPECT(pair_works(pair));
+}
+
+// Sender and receiver on one processor, where the receiver runs before sendmsg has returned.
+TEST(closed_when_the_last_has_closed_it) {
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(sched_getcpu(), &one);
+  OK(sched_setaffinity(0, sizeof one, &one));
+  Pair channel = unix_pair(), answers = unix_pair();
+  const pid_t receiver = child([&] {
+    close(channel.a);
+    close(answers.a);
+    for (std::vector<int> fds; fds = receive_fds(channel.b), !fds.empty();) {
+      for (const int fd : fds) close(fd);
+      EXPECT_EQ(write(answers.b, "c", 1), 1);
+    }
+  });
+  int in_use = 0;
+  for (int i = 0; i < 200; i++) {
+    const int fd = listener();
+    sockaddr_in name = name_of(fd);
+    EXPECT(send_fds(channel.a, {fd}));
+    close(fd);
+    char byte;
+    EXPECT_EQ(read(answers.a, &byte, 1), 1);
+    const int again = OK(socket(AF_INET, SOCK_STREAM, 0));
+    in_use += bind(again, generic(&name), sizeof name) != 0;
+    close(again);
+  }
+  EXPECT_EQ(in_use, 0);
+  close(channel.a);
+  EXPECT_EXIT(receiver, 0);
 }
