@@ -222,6 +222,12 @@ void before_change_of_text(ThreadState* ts, const abi::Row& row) {
   }
 }
 
+void note_illegal_instruction() {
+  constexpr u32 kMany = 1024;
+  static u32 count;
+  if (resting && ++count == kMany) end_rest_for_good();
+}
+
 bool on_withheld_page(const SigInfo* info, const UContext* uc) {
   constexpr u64 kInstructionFetch = 16;
   if (!resting || !(uc->err & kInstructionFetch)) return false;

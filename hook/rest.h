@@ -40,6 +40,10 @@ void before_change_of_text(ThreadState* ts, const abi::Row& row);
 // [begin, begin + bytes) gets another content.
 void before_change_of_memory(u64 begin, u64 bytes);
 
+// A replaced instruction was executed. That costs more than the trap (8 and 2 us on a virtual
+// machine), so a program that does so again and again is better off armed.
+void note_illegal_instruction();
+
 // SIGSEGV: true if a withheld page was executed, and can be now.
 bool on_withheld_page(const SigInfo* info, const UContext* uc);
 

@@ -151,7 +151,10 @@ u64 on_signal(int sig, SigInfo* info, UContext* uc) {
     if ((sig == kSigSegv || sig == kSigBus) && fix_fault(uc)) return 0;
     if (sig == kSigSegv && on_withheld_page(info, uc)) return 0;
     if (sig == kSigSys && on_trap(info, uc)) return 0;
-    if (sig == kSigIll && on_illegal_instruction(uc)) return 0;
+    if (sig == kSigIll && on_illegal_instruction(uc)) {
+      note_illegal_instruction();
+      return 0;
+    }
     if (ts && ts->in_hook == kOutside && be_traced(ts)) return 0;  // faults again: its first stop
   }
   constexpr int kSysSeccomp = 1;

@@ -3,7 +3,8 @@
 """When Syscall User Dispatch is armed, as the kernel tells a tracer.
 
 Run by ctest as apps.trap; see harness.py for the arguments. A program that makes many calls is rid
-of the trap until text comes that nobody has looked at, and for good once it has had a thread.
+of the trap until text comes that nobody has looked at, and has it for good once it has had a thread, or
+makes many calls by an instruction that could not become a jump.
 """
 
 import ctypes
@@ -21,6 +22,10 @@ SOURCE = """
 #include <signal.h>
 #include <stdio.h>
 static void calls(int count) { while (count--) fcntl(-1, F_GETFD); }
+/* No jump has room here, nor is there any near. */
+void no_room(void);
+__asm__(".text\\n.globl no_room\\nno_room: .cfi_startproc\\n.rept 200\\n inc %ecx\\n.endr\\n mov $39, %al\\n movzbl %al, %eax\\n"
+        " syscall\\n.rept 200\\n inc %ecx\\n.endr\\n ret\\n.cfi_endproc\\n");
 static void* nothing(void* argument) { return argument; }
 int main(void) {
   pthread_t thread;
@@ -31,6 +36,10 @@ int main(void) {
   raise(SIGSTOP);
   calls(70000);
   raise(SIGSTOP);
+  for (int i = 0; i < 500; i++) no_room();
+  raise(SIGSTOP);
+  for (int i = 0; i < 1000; i++) no_room();
+  raise(SIGSTOP);
   if (pthread_create(&thread, 0, nothing, 0) || pthread_join(thread, 0)) return 2;
   raise(SIGSTOP);
   calls(300000);
@@ -39,7 +48,7 @@ int main(void) {
 }
 """
 PHASES = ("at its start", "after 40,000 calls", "after dlopen", "after 70,000 more",
-          "after a thread", "after 300,000 more")
+          "after some calls that no jump has room for", "after many", "after a thread", "after 300,000 more")
 SEIZE, DETACH, GET_CONFIG = 0x4206, 17, 0x4211  # linux/ptrace.h
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -88,11 +97,11 @@ def main(t):
     source = t.scratch / "phases.c"
     source.write_text(SOURCE)
     t.host("cc", "-O1", "-o", program, source).ok()
-    for flags, expected in (([], (True, False, True, False, True, True)),
-                            (["--rest-after", "0"], (True,) * 6),
-                            (["--rest-after", "300000"], (True, True, True, True, True, True)),
-                            (["--hook", "sud"], (True,) * 6),
-                            (["--hook", "patch"], (False,) * 6)):
+    for flags, expected in (([], (True, False, True, False, False, True, True, True)),
+                            (["--rest-after", "0"], (True,) * 8),
+                            (["--rest-after", "300000"], (True,) * 8),
+                            (["--hook", "sud"], (True,) * 8),
+                            (["--hook", "patch"], (False,) * 8)):
         got = phases(t, program, flags)
         for phase, armed, wanted in zip(PHASES, got, expected):
             check_equal(armed, wanted, f"mino run {' '.join(flags)}: armed {phase}")
