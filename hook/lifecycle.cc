@@ -23,8 +23,6 @@
 #include "hook/user.h"
 
 extern "C" {
-long mino_interruptible(mino::hook::ThreadState*, long nr, const mino::hook::u64* args)
-    __attribute__((visibility("hidden")));
 long mino_clone_vm(long nr, mino::hook::u64, mino::hook::u64, mino::hook::u64, mino::hook::u64,
                    mino::hook::u64) __attribute__((visibility("hidden")));
 }

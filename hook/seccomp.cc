@@ -149,9 +149,8 @@ long do_seccomp(ThreadState* ts, const abi::Row& row) {
   constexpr u64 kSetModeStrict = 0, kSetModeFilter = 1;
   const Frame& f = ts->frame;
   const bool by_prctl = row.nr == nr::kPrctl;
-  if (by_prctl ? f.rsi == kModeStrict : f.rdi == kSetModeStrict && !f.rsi && !f.rdx) {
+  if (by_prctl ? f.rsi == kModeStrict : f.rdi == kSetModeStrict && !f.rsi && !f.rdx)
     return do_strict(ts);
-  }
   if (by_prctl ? f.rsi != kModeFilter : f.rdi != kSetModeFilter) return kLocal;
   Program program{};
   if (!user_read(f.rdx, &program, sizeof program) || program.count == 0 ||

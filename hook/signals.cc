@@ -11,8 +11,6 @@
 #include "hook/user.h"
 
 extern "C" {
-long mino_interruptible(mino::hook::ThreadState*, long nr, const mino::hook::u64* args)
-    __attribute__((visibility("hidden")));
 #define MINO_LABEL(name) extern const char name[] __attribute__((visibility("hidden")))
 MINO_LABEL(mino_signal);
 MINO_LABEL(mino_restore_rt);
