@@ -393,7 +393,7 @@ inline constexpr auto kSyscalls = [] {
       {158, "arch_prctl", kGuard, 0, {val(), hex()}, kHost},
       {157, "prctl", kGuard, 0, {val(), hex(), hex(), hex(), hex()}, kHost},
       {11, "munmap", kGuard, 0, {val(P::kPointer), val()}, kHost},
-      // What can make text that has not been looked through (hook/rest.h).
+      // What can make text that has not been looked through (hook/catch/disarm.h).
       {10, "mprotect", kText, 0, {val(P::kPointer), val(), hex()}, kHost},
       {25, "mremap", kText, 0, {val(P::kPointer), val(), val(), hex(), val(P::kPointer)}, kHost},
       {28, "madvise", kText, 0, {val(P::kPointer), val(), val()}, kHost},

@@ -32,7 +32,7 @@
 namespace mino {
 
 // A thread's calls after which the hook looks through the process's text: by then the trap has cost
-// about as much as the look does (hook/rest.h).
+// about as much as the look does (hook/catch/disarm.h).
 inline constexpr int64_t kRestAfter = 1 << 15;
 
 struct HandOver {

@@ -25,7 +25,7 @@ int try_dispatch() {
   return 0;
 }
 
-// What hook/patch.cc does to a page of libc's text, done to one of this program's.
+// What hook/catch/patch.cc does to a page of libc's text, done to one of this program's.
 int try_patching() {
   constexpr size_t kTableBytes = 0x10000;
   void* const table = ::mmap(reinterpret_cast<void*>(0x60000), kTableBytes, PROT_READ,

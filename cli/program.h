@@ -27,7 +27,7 @@ struct Loading {
   bool script;
 };
 // `all`: also programs that ld.so starts. Nothing if the kernel shall start it, as
-// hook/program_file.h.
+// hook/start/program_file.h.
 std::optional<Loading> needs_loading(const std::string& path, bool all);
 
 // Why system calls of this program will not be offloaded, as the end of a sentence that starts with

@@ -3,7 +3,7 @@
 // Fuzz target: the interpreter of seccomp filters, which must end and stay inside its program,
 // whatever that is; and with the same call it answers the same.
 #include "fuzz/input.h"
-#include "hook/bpf.h"
+#include "hook/state/bpf.h"
 
 using namespace mino;
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // From a trapped system call to its handler, and from the handler's answer back to the application.
-#include "hook/dispatch.h"
+#include "hook/calls/handler.h"
 
-#include "hook/rest.h"
-#include "hook/seccomp.h"
-#include "hook/signals.h"
-#include "hook/trace.h"
+#include "hook/calls/seccomp.h"
+#include "hook/catch/disarm.h"
+#include "hook/catch/on_signal.h"
+#include "hook/device/trace.h"
 
 namespace mino::hook {
 

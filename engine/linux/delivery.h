@@ -19,7 +19,7 @@ struct SessionClient {
 };
 
 // What the owner gets says si_code SI_SIGIO, since no process may claim to be a kernel, and the
-// real code in si_errno; hook/signals.cc puts it right.
+// real code in si_errno; hook/catch/on_signal.cc puts it right.
 void deliver(const usrcall_signal& signal, const SessionClient& client);
 
 }  // namespace mino

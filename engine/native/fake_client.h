@@ -143,7 +143,7 @@ class FakeClient final : public Upcaller {
     }
   };
 
-  // As hook/call.cc's sink, with ways to leave things out.
+  // As hook/device/call.cc's sink, with ways to leave things out.
   struct Sink {
     FakeClient& client;
     uint64_t limit = 0, used = 0;

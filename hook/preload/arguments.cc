@@ -2,7 +2,7 @@
 //
 // Functions of libc whose arguments are not quite those of the system call: defaults, sizes that
 // libc adds, the variants that _FORTIFY_SOURCE calls, and old names.
-#include "hook/mem.h"
+#include "hook/base/mem.h"
 #include "hook/preload/libc.h"
 
 namespace mino::libc {

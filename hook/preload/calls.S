@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The preload tier's way into the hook: functions of libc, under their own names, that enter mino_entry as a
-// patched site would (hook/entry.S: %rcx return address, %r11 distance from it back to where the call restarts).
+// patched site would (hook/catch/entry.S: %rcx return address, %r11 distance from it back to where the call restarts).
 // They are ordinary functions to their callers: only what a function must preserve is preserved.
 
 #define NR_CLONE 56
 #define NR_VFORK 58
 #define NR_EXIT 60
 #define EINVAL_NUMBER 22
-#define ERRAND 511                      // hook/thread.h
+#define ERRAND 511                      // hook/state/thread.h
 
         .text
         .hidden mino_entry, mino_waiting_call, mino_interest

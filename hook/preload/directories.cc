@@ -2,7 +2,7 @@
 //
 // opendir and its kin on offloaded directories, whose entries libc would read unseen. The kernel's
 // entries (linux_dirent64) are laid out as libc's struct dirent.
-#include "hook/mem.h"
+#include "hook/base/mem.h"
 #include "hook/preload/libc.h"
 
 namespace mino::hook {

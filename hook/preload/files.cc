@@ -2,7 +2,7 @@
 //
 // Functions of libc that make one call on a file, or two, and something of the answer: statvfs(3),
 // mkfifo(3), remove(3), posix_fallocate(3).
-#include "hook/mem.h"
+#include "hook/base/mem.h"
 #include "hook/preload/libc.h"
 
 namespace mino::hook {

@@ -2,7 +2,7 @@
 //
 // Names, numbers and addresses of interfaces: libc asks over a socket of its own, which would be
 // the host's. After netdevice(7), rtnetlink(7) and getifaddrs(3).
-#include "hook/mem.h"
+#include "hook/base/mem.h"
 #include "hook/preload/libc.h"
 
 namespace mino::hook {

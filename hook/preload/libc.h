@@ -9,8 +9,8 @@
 // references, since the library names no dependency, and by dlsym where the name is its own.
 #pragma once
 
-#include "hook/process.h"
-#include "hook/thread.h"
+#include "hook/state/process.h"
+#include "hook/state/thread.h"
 
 // Defines a function of libc's name; declares one, or a variable, that libc has or has not. In a
 // namespace of their own, where no header's declaration is in the way.

@@ -3,13 +3,13 @@
 // fork and its kin, exec, wait, and who the process is. libc's fork stays (it has locks and
 // handlers of its own): the device forks in a handler that libc calls before, so that daemon and
 // forkpty are served too.
-#include "hook/mem.h"
+#include "hook/base/mem.h"
+#include "hook/catch/on_signal.h"
+#include "hook/device/session.h"
+#include "hook/device/sharing.h"
 #include "hook/preload/execute.h"
 #include "hook/preload/libc.h"
 #include "hook/preload/prepare.h"
-#include "hook/session.h"
-#include "hook/sharing.h"
-#include "hook/signals.h"
 
 #include <cstdarg>
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Signal actions and masks by libc's names, so that the hook stands in front of the program's
-// handlers here as well (hook/signals.h).
-#include "hook/signals.h"
+// handlers here as well (hook/catch/on_signal.h).
+#include "hook/catch/on_signal.h"
 
 #include "hook/preload/libc.h"
 

@@ -4,10 +4,10 @@
 // here: the child shares our memory until it executes, as libc's does, and makes its calls through
 // the hook. What a caller has put into the attributes and actions is read as libc lays it out
 // (glibc: posix/spawn.h, posix/spawn_int.h).
-#include "hook/mem.h"
+#include "hook/base/mem.h"
+#include "hook/catch/on_signal.h"
 #include "hook/preload/execute.h"
 #include "hook/preload/libc.h"
-#include "hook/signals.h"
 
 namespace mino::libc {
 struct Cleanup {  // struct _pthread_cleanup_buffer

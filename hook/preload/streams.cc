@@ -2,7 +2,7 @@
 //
 // stdio on offloaded files: libc reads and writes a stream's descriptor where nothing is seen, so
 // these are streams of fopencookie(3), whose functions make the calls through the hook.
-#include "hook/mem.h"
+#include "hook/base/mem.h"
 #include "hook/preload/libc.h"
 #include "hook/preload/prepare.h"
 

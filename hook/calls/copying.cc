@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// sendfile, splice, tee and copy_file_range when one file is local and the other offloaded: the
+// hook is the copier. Bytes that come from a local file are read straight into the arena and leave
+// as a window of the device's write, so the client's memory is never touched. Nothing may be lost
+// when the receiver takes less than was read: files are re-read by offset, pipes are looked at with
+// tee before they are consumed, sockets with MSG_PEEK.
+#include "hook/base/user.h"
+#include "hook/calls/handler.h"
+
+namespace mino::hook {
+
+namespace {
+
+constexpr long kStat = 5;
+constexpr u32 kModeMask = 0170000, kRegular = 0100000, kPipe = 0010000;
+// Where the bytes of one step lie: in the lane's arena, so that they travel without another copy
+// (hook/device/call.cc recognises windows that are there already); or, with --no-windows, in memory of the
+// thread's own.
+struct Step {
+  u8* buffer = nullptr;
+  u64 bytes = 0;
+  explicit Step(ThreadState* ts) {
+    constexpr u64 kMost = 256 << 10;
+    if (settings.windows) {
+      buffer = ts->lane.arena;
+      bytes = min(kMost, ts->lane.arena_bytes - abi::upcall_reserve(ts->lane.arena_bytes));
+    } else {
+      if (!ts->copy_buffer) ts->copy_buffer = static_cast<u8*>(map_pages(kMost));
+      buffer = ts->copy_buffer;
+      bytes = kMost;
+    }
+  }
+};
+
+u32 file_mode(u64 fd) {
+  u32 stat[36];
+  return raw(kStat, fd, ptr(stat)) == 0 ? stat[6] : 0;
+}
+
+u32 device_mode(ThreadState* ts, u64 fd) {
+  u32 stat[36];
+  const u64 args[6] = {fd, ptr(stat)};
+  return offload(ts, *abi::find_row(kStat), args) == 0 ? stat[6] : 0;
+}
+
+// Files of /proc and /sys take and give no splices (no splice_read or splice_write in their
+// operations).
+bool has_splice(ThreadState* ts, u64 fd) {
+  constexpr int kFstatfs = 138;
+  constexpr u64 kProc = 0x9fa0, kSysfs = 0x62656572;
+  u64 statfs[15];
+  const u64 args[6] = {fd, ptr(statfs)};
+  return offload(ts, *abi::find_row(kFstatfs), args) == 0 && statfs[0] != kProc &&
+         statfs[0] != kSysfs;
+}
+
+long device_write(ThreadState* ts, u64 fd, const u8* data, u64 bytes, u64 flags) {
+  // A socket takes MSG_MORE/MSG_DONTWAIT; another file a plain write.
+  const u64 args[6] = {fd, ptr(data), bytes, flags, 0, 0};
+  long result = offload(ts, *abi::find_row(nr::kSendto), args);
+  if (result == err::kNotSock && !has_splice(ts, fd)) return err::kInval;
+  if (result == err::kNotSock) result = offload(ts, *abi::find_row(nr::kWrite), args);
+  return result;
+}
+
+long device_read(ThreadState* ts, u64 fd, u8* data, u64 bytes, u64 flags) {
+  const u64 args[6] = {fd, ptr(data), bytes, flags, 0, 0};
+  return offload(ts, *abi::find_row(nr::kRecvfrom), args);
+}
+
+// Partial progress wins over an error, as in the kernel.
+long outcome(u64 done, long last) {
+  return done ? static_cast<long>(done) : last;
+}
+
+// The loop of both sendfiles: `read(to, bytes, at)` a step, `write(from, bytes, whole step)` it,
+// and `keep(end)` where the input is now, unless the caller has an offset of its own.
+template <class Read, class Write, class Keep>
+long send_in_steps(ThreadState* ts, u64 offset_pointer, i64 offset, u64 count, Read read,
+                   Write write, Keep keep) {
+  const Step step(ts);
+  if (!step.buffer) return err::kNoMem;
+  u64 done = 0;
+  long last = 0;
+  while (done < count) {
+    const u64 want = min(count - done, step.bytes);
+    const long got = read(step.buffer, want, static_cast<u64>(offset) + done);
+    if (got <= 0) {
+      last = got;
+      break;
+    }
+    const bool more = done + static_cast<u64>(got) < count && static_cast<u64>(got) == want;
+    last = write(step.buffer, static_cast<u64>(got), more);
+    if (last <= 0) break;
+    done += static_cast<u64>(last);
+    if (last < got || ts->deferred) break;
+  }
+  if (last < 0 && done == 0) return last;
+  const i64 end = offset + static_cast<i64>(done);
+  if (!offset_pointer) {
+    keep(static_cast<u64>(end));
+  } else if (!user_write(offset_pointer, &end, 8)) {
+    return err::kFault;
+  }
+  return static_cast<long>(done);
+}
+
+// sendfile from a local file to an offloaded one.
+long send_local_file(ThreadState* ts, u64 out, u64 in, u64 offset_pointer, u64 count) {
+  i64 offset = 0;
+  if (offset_pointer) {
+    if (!user_read(offset_pointer, &offset, 8)) return err::kFault;
+    if (offset < 0) return err::kInval;
+  } else {
+    const long at = raw(nr::kLseek, in, 0, 1);
+    if (is_error(at)) return at == err::kSPipe ? err::kInval : at;
+    offset = at;
+  }
+  if ((file_mode(in) & kModeMask) != kRegular && (file_mode(in) & kModeMask) != 0060000)
+    return err::kInval;
+  constexpr u64 kMaxRw = 0x7ffff000, kMsgMore = 0x8000;
+  return send_in_steps(
+      ts, offset_pointer, offset, min(count, kMaxRw),
+      [in](u8* to, u64 bytes, u64 at) { return raw(nr::kPread64, in, ptr(to), bytes, at); },
+      [=](const u8* from, u64 bytes, bool more) {
+        return device_write(ts, out, from, bytes, more ? kMsgMore : 0);
+      },
+      [in](u64 end) { raw(nr::kLseek, in, end, 0); });
+}
+
+// sendfile from an offloaded file (a device's regular file) to a local one.
+long send_device_file(ThreadState* ts, u64 out, u64 in, u64 offset_pointer, u64 count) {
+  i64 offset = -1;
+  if (offset_pointer && !user_read(offset_pointer, &offset, 8)) return err::kFault;
+  if ((device_mode(ts, in) & kModeMask) != kRegular || !has_splice(ts, in)) return err::kInval;
+  if (offset_pointer && offset < 0) return err::kInval;
+  const auto seek = [=](u64 to, u64 whence) {
+    const u64 args[6] = {in, to, whence};
+    return offload(ts, *abi::find_row(nr::kLseek), args);
+  };
+  constexpr u64 kFromStart = 0, kFromHere = 1;
+  if (offset < 0) offset = seek(0, kFromHere);
+  if (offset < 0) return offset;
+  return send_in_steps(
+      ts, offset_pointer, offset, count,
+      [=](u8* to, u64 bytes, u64 at) {
+        const u64 args[6] = {in, ptr(to), bytes, at};
+        return offload(ts, *abi::find_row(nr::kPread64), args);
+      },
+      [=](const u8* from, u64 bytes, bool) {
+        const u64 args[6] = {out, ptr(from), bytes};
+        return mino_interruptible(ts, nr::kWrite, args);
+      },
+      [&](u64 end) { seek(end, kFromStart); });
+}
+
+long wait_for(ThreadState* ts, u64 fd, short events) {
+  struct {
+    int fd;
+    short events, revents;
+  } p{static_cast<int>(fd), events, 0};
+  const u64 args[6] = {ptr(&p), 1, 0, 0, 8, 0};
+  return mino_interruptible(ts, nr::kPpoll, args);
+}
+
+constexpr u64 kSpliceNonblock = 2, kSpliceMore = 4, kMsgDontwait = 0x40, kMsgPeek = 2;
+constexpr u64 kONonblock = 0x800;
+
+// splice from a local pipe to an offloaded socket. tee shows the bytes without consuming them.
+long splice_out(ThreadState* ts, u64 pipe, u64 out, u64 count, u64 flags) {
+  Step step(ts);
+  int copy_pipe[2];
+  if (!step.buffer) return err::kNoMem;
+  if (const long made = raw(nr::kPipe2, ptr(copy_pipe), 0x80000); made < 0) return made;
+  const u64 read_end = static_cast<u64>(copy_pipe[0]), write_end = static_cast<u64>(copy_pipe[1]);
+  u64 done = 0;
+  long last = 0;
+  const long pipe_flags = raw(nr::kFcntl, pipe, 3);
+  const bool nonblock = (flags & kSpliceNonblock) || (pipe_flags >= 0 && (pipe_flags & kONonblock));
+  while (done < count) {
+    u64 tee[6] = {pipe, write_end, min(count - done, min(65536, step.bytes)), kSpliceNonblock,
+                  0,    0};
+    last = raw(nr::kTee, tee[0], tee[1], tee[2], tee[3]);
+    if (last == err::kAgain && done == 0 && !nonblock) {
+      last = wait_for(ts, pipe, 1);
+      if (last < 0) break;
+      continue;
+    }
+    if (last <= 0) break;
+    const long got = raw(nr::kRead, read_end, ptr(step.buffer), static_cast<u64>(last));
+    if (got <= 0) break;
+    constexpr u64 kMsgMore = 0x8000;
+    const u64 send_flags =
+        ((flags & kSpliceMore) ? kMsgMore : 0) | ((flags & kSpliceNonblock) ? kMsgDontwait : 0);
+    last = device_write(ts, out, step.buffer, static_cast<u64>(got), send_flags);
+    if (last > 0) {
+      raw(nr::kRead, pipe, ptr(step.buffer), static_cast<u64>(last));  // consumed now
+      done += static_cast<u64>(last);
+    }
+    if (last < got || ts->deferred) break;
+  }
+  raw(nr::kClose, read_end);
+  raw(nr::kClose, write_end);
+  return outcome(done, last);
+}
+
+// kTLS: where a control record is next, recv without a control buffer says EIO, splice says EINVAL.
+bool has_tls(ThreadState* ts, u64 fd) {
+  constexpr int kGetsockopt = 55;
+  constexpr u64 kSolTcp = 6, kTcpUlp = 31;
+  char name[16] = {};
+  u32 bytes = sizeof name;
+  const u64 args[6] = {fd, kSolTcp, kTcpUlp, ptr(name), ptr(&bytes)};
+  return offload(ts, *abi::find_row(kGetsockopt), args) == 0 && name[0] == 't' && name[1] == 'l' &&
+         name[2] == 's' && name[3] == 0;
+}
+
+// splice from an offloaded socket to a local pipe: peek, put what the pipe takes, then consume
+// exactly that.
+long splice_in(ThreadState* ts, u64 in, u64 pipe, u64 count, u64 flags) {
+  Step step(ts);
+  if (!step.buffer) return err::kNoMem;
+  u64 done = 0;
+  long last = 0;
+  const long pipe_flags = raw(nr::kFcntl, pipe, 3);
+  const bool nonblock = (flags & kSpliceNonblock) || (pipe_flags >= 0 && (pipe_flags & kONonblock));
+  const u64 atomic =
+      min(4096, step.bytes);  // a pipe that polls writable takes this much without blocking
+  while (done < count) {
+    struct {
+      int fd;
+      short events, revents;
+    } p{static_cast<int>(pipe), 4, 0};
+    last = raw(nr::kPoll, ptr(&p), 1, 0);
+    if (last == 0) {
+      if (done) break;
+      if (nonblock) {
+        last = err::kAgain;
+        break;
+      }
+      last = wait_for(ts, pipe, 4);
+      if (last < 0) break;
+      continue;
+    }
+    const u64 dontwait = done || (flags & kSpliceNonblock) ? kMsgDontwait : 0;
+    const long got =
+        device_read(ts, in, step.buffer, min(count - done, atomic), kMsgPeek | dontwait);
+    if (got <= 0) {
+      last = got == err::kIo && has_tls(ts, in) ? err::kInval : got;
+      break;
+    }
+    last = raw(nr::kWrite, pipe, ptr(step.buffer), static_cast<u64>(got));
+    if (last <= 0) break;
+    device_read(ts, in, step.buffer, static_cast<u64>(last), kMsgDontwait);
+    done += static_cast<u64>(last);
+    if (ts->deferred) break;
+  }
+  return outcome(done, last);
+}
+
+long do_splice(ThreadState* ts, const abi::Row& row, bool in_device, bool out_device) {
+  const Frame& f = ts->frame;
+  const u64 in = static_cast<u32>(f.rdi), out = static_cast<u32>(f.rdx);
+  if (in_device && out_device) return offload_frame(ts, row);
+  const u64 count = min(f.r8, 0x7ffff000);
+  constexpr u64 kKnown = 15;
+  if (f.r9 & ~kKnown) return err::kInval;
+  if (count == 0) return 0;
+  const u64 local = in_device ? out : in;
+  if ((file_mode(local) & kModeMask) != kPipe) return file_mode(local) ? err::kInval : err::kBadF;
+  if (in_device ? f.r10 : f.rsi) return err::kSPipe;  // a pipe has no offset
+  if (in_device ? f.rsi : f.r10) return err::kInval;  // nor has a socket
+  return in_device ? splice_in(ts, in, out, count, f.r9) : splice_out(ts, in, out, count, f.r9);
+}
+
+}  // namespace
+
+long do_copy(ThreadState* ts, const abi::Row& row) {
+  const Frame& f = ts->frame;
+  const bool is_splice = row.nr == nr::kSplice, is_range = row.nr == nr::kCopyFileRange;
+  const u64 first = static_cast<u32>(f.rdi),
+            second = static_cast<u32>(is_splice || is_range ? f.rdx : f.rsi);
+  const bool first_device = ts->process->offloaded(first),
+             second_device = ts->process->offloaded(second);
+  if (!first_device && !second_device) return kLocal;
+  if (ready(ts) != 0) return err::kConnReset;
+  if (is_splice) return do_splice(ts, row, first_device, second_device);
+  if (first_device && second_device) return offload_frame(ts, row);
+  if (row.nr == nr::kTee) return err::kInval;  // not two pipes
+  if (is_range) {
+    constexpr u64 kFGetFd = 1;
+    if (is_error(raw(nr::kFcntl, first, kFGetFd)) || is_error(raw(nr::kFcntl, second, kFGetFd)))
+      return err::kBadF;
+    const u32 here = file_mode(first_device ? second : first),
+              there = device_mode(ts, first_device ? first : second);
+    return f.r9 || (here & kModeMask) != kRegular || (there & kModeMask) != kRegular ? err::kInval
+                                                                                     : err::kXdev;
+  }
+  // sendfile(out, in, offset, count)
+  constexpr u64 kFGetFd = 1;
+  if (is_error(raw(nr::kFcntl, first, kFGetFd)) || is_error(raw(nr::kFcntl, second, kFGetFd)))
+    return err::kBadF;
+  const long result = first_device ? send_local_file(ts, first, second, f.rdx, f.r10)
+                                   : send_device_file(ts, first, second, f.rdx, f.r10);
+  return result;
+}
+
+}  // namespace mino::hook

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// pidfd_getfd. What the host gives of another program's offloaded file is a placeholder, and no
+// proof of anything: all of a program's are one open file, and its children may have inherited one.
+// Proof is its control connection, which is among its descriptors, too: the host lets us have that
+// by the same check (PTRACE_MODE_ATTACH), and whoever has it may have the program's files. Over it
+// the other session is asked for a parcel of the file, which is imported as a passed one is.
+#include "abi/parcel.h"
+#include "hook/base/mem.h"
+#include "hook/calls/handler.h"
+#include "hook/calls/passing.h"
+#include "hook/calls/seccomp.h"
+
+namespace mino::hook {
+
+namespace {
+
+constexpr long kPidfdGetfd = 438, kGetdents64 = 217;
+constexpr u64 kFGetSeals = 1034, kAllSeals = 15, kCloexec = 0x80000, kDirectory = 0x10000;
+
+// By this a control connection is known: a limit to the time that its sends may block, in seconds,
+// which nobody will see the end of.
+constexpr long kSetsockopt = 54, kGetsockopt = 55;
+constexpr u64 kSolSocket = 1, kSoSndtimeo = 21;
+constexpr i64 kControlMark = 0x6d696e6f;
+
+bool is_control(u64 fd) {
+  i64 mark[2] = {};
+  u32 bytes = sizeof mark;
+  return raw(kGetsockopt, fd, kSolSocket, kSoSndtimeo, ptr(mark), ptr(&bytes)) == 0 &&
+         mark[0] == kControlMark;
+}
+
+void close(long fd) {
+  raw(nr::kClose, static_cast<u64>(fd));
+}
+
+long open_for_reading(const ThreadState* ts, const char* path, u64 flags = 0) {
+  if (ts->filters && !filters_allow_own(ts, nr::kOpenat, kFdCwd, ptr(path))) return err::kPerm;
+  return raw(nr::kOpenat, kFdCwd, ptr(path), flags | kCloexec, 0);
+}
+
+// Of whom a pidfd is, as /proc has it; 0 if it does not know.
+u64 process_of(const ThreadState* ts, u64 pidfd) {
+  char path[56], text[512];
+  *print_number(print(path, "/proc/thread-self/fdinfo/"), pidfd) = 0;
+  const long file = open_for_reading(ts, path);
+  if (is_error(file)) return 0;
+  const long got = raw(nr::kRead, static_cast<u64>(file), ptr(text), sizeof text - 1);
+  close(file);
+  text[got > 0 ? got : 0] = 0;
+  for (const char* at = text; *at; at++) {
+    if (!starts_with(at, "\nPid:\t")) continue;
+    at += 6;
+    return *at >= '0' && *at <= '9' ? parse_number(at) : 0;
+  }
+  return 0;
+}
+
+constexpr long kNone = err::kNoEnt;
+
+bool out_of_numbers(long error) {
+  return error == err::kMFile || error == err::kNFile;
+}
+
+// The control connection if that is what is at `number` there, ours to close; kNone, or the error.
+long try_control(u64 pidfd, u64 number) {
+  const long fd = raw(kPidfdGetfd, pidfd, number, 0);
+  if (is_error(fd)) return out_of_numbers(fd) ? fd : kNone;
+  if (is_control(static_cast<u64>(fd))) return fd;
+  close(fd);
+  return kNone;
+}
+
+bool is_socket(const char* path) {
+  char target[16]{};
+  return raw(nr::kReadlink, ptr(path), ptr(target), sizeof target - 1) > 0 &&
+         starts_with(target, "socket:[");
+}
+
+// Only sockets are tried: closing another file's descriptor ends this process's locks on that file.
+long find_control(ThreadState* ts, u64 pidfd) {
+  char path[64];
+  const u64 pid = process_of(ts, pidfd);
+  char* const name_at = print(print_number(print(path, "/proc/"), pid), "/fd/");
+  *name_at = 0;
+  const long directory = pid ? open_for_reading(ts, path, kDirectory) : -1;
+  if (out_of_numbers(directory)) return directory;
+  // Without /proc: most programs have theirs where this one has it.
+  if (is_error(directory))
+    return try_control(pidfd, static_cast<u64>(ts->process->session().socket));
+  long found = kNone, bytes;
+  alignas(8) u8 entries[2048];
+  while (found == kNone && (bytes = raw(kGetdents64, static_cast<u64>(directory), ptr(entries),
+                                        sizeof entries)) > 0) {
+    u16 length;
+    for (long at = 0; at < bytes && found == kNone; at += length) {
+      constexpr long kLengthAt = 16, kNameAt = 19;  // struct linux_dirent64
+      copy(&length, entries + at + kLengthAt, sizeof length);
+      const char* name = reinterpret_cast<const char*>(entries + at + kNameAt);
+      const u64 number = parse_number(name);  // 0 for "." and ".."
+      *print_number(name_at, number) = 0;
+      if (is_socket(path)) found = try_control(pidfd, number);
+    }
+  }
+  close(directory);
+  return found;
+}
+
+bool is_placeholder(u64 fd) {
+  constexpr long kFstat = 5;
+  u64 stat[18];
+  if (raw(nr::kFcntl, fd, kFGetSeals) != static_cast<long>(kAllSeals) ||
+      raw(kFstat, fd, ptr(stat)) != 0 || stat[6] != 0)  // st_size
+    return false;
+  char link[40], name[16]{};
+  *print_number(print(link, "/proc/thread-self/fd/"), fd) = 0;
+  const long known = raw(nr::kReadlink, ptr(link), ptr(name), sizeof name - 1);
+  return is_error(known) || starts_with(name, "/memfd:mino:");
+}
+
+// A program can have made what looks like a control connection: it shall not keep us waiting.
+bool has_room(int control) {
+  constexpr short kPollOut = 4;
+  constexpr u64 kPatienceMs = 1'000;
+  struct {
+    int fd;
+    short events, revents;
+  } p{control, kPollOut, 0};
+  return raw(nr::kPoll, ptr(&p), 1, kPatienceMs) == 1 && p.revents == kPollOut;
+}
+
+// … nor make an answer of something that is no errno of the kernel's.
+long refusal(const abi::Message& message) {
+  constexpr u32 kLast = 133;  // EHWPOISON
+  const bool known =
+      message.type == abi::MessageType::kParcel && message.turn > 0 && message.turn <= kLast;
+  return known ? -static_cast<long>(message.turn) : err::kSrch;
+}
+
+// As fetch_parcel(), but of the other session's descriptor `fd`, over its control connection.
+long fetch_foreign_parcel(int control, u64 fd, u64& id) {
+  constexpr u64 kUnix = 1, kSeqpacket = 5;
+  constexpr long kSocketpair = 53;
+  int pair[2];
+  const long error = raw(kSocketpair, kUnix, kSeqpacket | kCloexec, 0, ptr(pair));
+  if (is_error(error)) return error;
+  Session theirs{};
+  theirs.socket = control;
+  abi::Message message;
+  message.type = abi::MessageType::kFetch;
+  message.turn = static_cast<u32>(fd);
+  constexpr u64 kDontWait = 0x40;
+  const bool asked = has_room(control) && send_message(theirs, message, pair[1], kDontWait);
+  raw(nr::kClose, static_cast<u64>(pair[1]));
+  set_receive_timeout(pair[0], 10);
+  int parcel = -1;
+  long result = err::kSrch;  // it has ended meanwhile
+  if (asked && receive_message(pair[0], message, &parcel, 1)) {
+    id = message.session_id;
+    result = parcel;
+    receive_message(pair[0], message, nullptr, 0);  // Settle
+  } else if (asked) {
+    result = refusal(message);
+  }
+  raw(nr::kClose, static_cast<u64>(pair[0]));
+  return result;
+}
+
+// Room for what is open meanwhile, where the program has used its numbers up.
+class MoreNumbers {
+ public:
+  MoreNumbers() {
+    constexpr u64 kNeeded = 4;
+    raw(nr::kPrlimit64, 0, kRlimitNofile, 0, ptr(limit_));
+    const u64 raised[2] = {limit_[0] + kNeeded,
+                           limit_[1] < limit_[0] + kNeeded ? limit_[0] + kNeeded : limit_[1]};
+    raised_ = raw(nr::kPrlimit64, 0, kRlimitNofile, ptr(raised), 0) == 0;
+  }
+  ~MoreNumbers() {
+    if (raised_) raw(nr::kPrlimit64, 0, kRlimitNofile, ptr(limit_), 0);
+  }
+  MoreNumbers(const MoreNumbers&) = delete;
+  MoreNumbers& operator=(const MoreNumbers&) = delete;
+
+ private:
+  static constexpr u64 kRlimitNofile = 7;
+  u64 limit_[2] = {};
+  bool raised_ = false;
+};
+
+// The other session's file `number` at our number `fd`: 0 or the error.
+long import_from(ThreadState* ts, int control, u64 number, u64 fd) {
+  u64 id = 0;
+  const long parcel = fetch_foreign_parcel(control, number, id);
+  if (is_error(parcel)) return parcel;
+  const long result = import_parcel(ts, fd, id);
+  close(parcel);
+  if (result == 0) offload_op(ts, abi::Op::kSettle, id, 0, -1);
+  return result == err::kBadF ? err::kXdev : result;  // of another device, or instance
+}
+
+}  // namespace
+
+void mark_control(int fd) {
+  const i64 mark[2] = {kControlMark, 0};
+  raw(kSetsockopt, static_cast<u64>(fd), kSolSocket, kSoSndtimeo, ptr(mark), sizeof mark);
+}
+
+long do_fetch(ThreadState* ts, const abi::Row& row) {
+  const Frame& f = ts->frame;
+  const u64 pidfd = static_cast<u32>(f.rdi), number = static_cast<u32>(f.rsi);
+  const long result = raw(row.nr, f.rdi, f.rsi, f.rdx);
+  if (is_error(result)) return result;
+  const u64 fd = static_cast<u64>(result);
+  if (is_control(fd)) {  // the hook's own there
+    close(result);
+    return err::kBadF;
+  }
+  if (!is_placeholder(fd)) {
+    unpack(ts, fd, false);
+    return result;
+  }
+  closed_unseen(ts, fd);
+  const MoreNumbers more;
+  long error = ready(ts);
+  const long control = error ? error : find_control(ts, pidfd);
+  if (is_error(control)) {
+    error = control == kNone ? 0 : control;  // without a session, it is of no use there either
+  } else {
+    error = import_from(ts, static_cast<int>(control), number, fd);
+    close(control);
+  }
+  if (error) close(result);
+  return error ? error : result;
+}
+
+}  // namespace mino::hook

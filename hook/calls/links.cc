@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Symbolic links of the host's that lead to the device. Most paths have no link in them, and those
+// must cost nothing: an open is made with RESOLVE_NO_SYMLINKS, and its success, or any error but
+// ELOOP, is final. What stat found shows by its file system that it is no file of a prefix. Where
+// that does not tell, the path is walked, link by link.
+//
+// Never has an effect on the host before it is known that the path is the host's.
+#include "hook/calls/paths.h"
+
+#include "hook/base/user.h"
+#include "hook/calls/handler.h"
+
+namespace mino::hook {
+
+namespace {
+
+constexpr long kStat = 4, kLstat = 6, kCreat = 85, kReadlinkat = 267, kStatx = 332, kOpenat2 = 437;
+constexpr u64 kSymlinkNofollow = 0x100;  // AT_SYMLINK_NOFOLLOW
+constexpr u64 kOCreat = 0x40, kODirectory = 0x10000, kONofollow = 0x20000, kOCloexec = 0x80000,
+              kOPath = 0x200000, kOTmpfile = 0x400000;
+constexpr u64 kResolveNoSymlinks = 4;
+
+struct OpenHow {  // include/uapi/linux/openat2.h
+  u64 flags, mode, resolve;
+};
+
+u64 directory(int dirfd) {
+  return static_cast<u64>(static_cast<i64>(dirfd));
+}
+
+// ---- file systems that hold a prefix ----
+
+constexpr u32 kMaxFileSystems = 16;
+struct {
+  u32 known;  // 0: to be looked up; else 1 + how many
+  u64 devices[kMaxFileSystems];
+} file_systems;
+
+struct Stat {  // struct stat, 144 bytes
+  u64 device, inode, links;
+  u32 mode;
+  char rest[116];
+};
+static_assert(sizeof(Stat) == 144);
+
+bool more_than_can_be_kept() {
+  return file_systems.known > kMaxFileSystems;
+}
+
+void learn_file_systems() {
+  u32 count = 0;
+  const char* prefix = settings.paths;
+  for (u32 i = 0; i < settings.path_count; i++, prefix += length(prefix) + 1) {
+    Stat info;
+    if (raw(kStat, ptr(prefix), ptr(&info)) != 0) continue;
+    u32 same = 0;
+    while (same < count && same < kMaxFileSystems && file_systems.devices[same] != info.device)
+      same++;
+    if (same < count) continue;
+    if (count < kMaxFileSystems) file_systems.devices[count] = info.device;
+    count++;
+  }
+  __atomic_store_n(&file_systems.known, count + 1, __ATOMIC_RELEASE);
+}
+
+// procfs and sysfs have no device of their own: their numbers have the major 0.
+bool is_on_a_disk(u64 device) {
+  return (device & 0xfff00) || device >> 32;
+}
+
+bool holds_a_prefix(u64 device) {
+  if (settings.all_virtual && is_on_a_disk(device)) return false;
+  if (__atomic_load_n(&file_systems.known, __ATOMIC_ACQUIRE) == 0) learn_file_systems();
+  const u32 count = file_systems.known - 1;
+  for (u32 i = 0; i < count && i < kMaxFileSystems; i++) {
+    if (file_systems.devices[i] == device) return true;
+  }
+  return more_than_can_be_kept();
+}
+
+// ---- the path itself ----
+
+// One call. Directories alone cost a descriptor: all other files are found, and refused.
+bool has_link(int dirfd, const char* path, bool follow_last) {
+  const OpenHow how{kOPath | kODirectory | kOCloexec | (follow_last ? 0 : kONofollow), 0,
+                    kResolveNoSymlinks};
+  const long fd = raw(kOpenat2, directory(dirfd), ptr(path), ptr(&how), sizeof how);
+  if (fd >= 0) raw(nr::kClose, static_cast<u64>(fd));
+  return fd == err::kLoop;
+}
+
+// Walks `path` from the directory in `to` as the kernel would. True: the text after some link is
+// the device's, and in `to`.
+bool walk(ThreadState* ts, const char* path, bool follow_last, char* to, u64 used) {
+  constexpr int kMaxLinks = 40;  // the kernel's
+  char rest[abi::kMaxPath], target[abi::kMaxPath], whole[abi::kMaxPath];
+  u64 bytes = length(path) + 1;
+  if (bytes > sizeof rest) return false;
+  copy(rest, path, bytes);
+  for (int links = 0; links <= kMaxLinks; links++) {
+    u64 whole_used = used;
+    copy(whole, to, used + 1);
+    if (normalise(whole, whole_used, rest) && is_the_devices(ts, whole)) {
+      const u64 n = length(whole), end = length(rest);
+      copy(to, whole, n + 1);
+      if (end && rest[end - 1] == '/' && n + 2 < abi::kMaxPath) copy(to + n, "/", 2);
+      return true;
+    }
+    // The first link from here on.
+    const char* at = rest;
+    long got = 0;
+    u64 before = used;
+    while (got <= 0) {
+      while (*at == '/') at++;
+      const char* name = at;
+      while (*at && *at != '/') at++;
+      const u64 n = static_cast<u64>(at - name);
+      if (n == 0) return false;
+      before = used;
+      char part[256];
+      if (n >= sizeof part) return false;
+      copy(part, name, n);
+      part[n] = 0;
+      if (!normalise(to, used, part)) return false;
+      if (used <= before || relation(to) == Relation::kAbove) continue;
+      if (!follow_last && *at == 0) return false;
+      got = raw(nr::kReadlink, ptr(to), ptr(target), sizeof target - 1);
+      if (is_error(got) && got != err::kInval) return false;
+    }
+    const u64 left = length(at) + 1, length_of_target = static_cast<u64>(got);
+    if (length_of_target + left > sizeof rest) return false;
+    copy(target + length_of_target, at, left);
+    copy(rest, target, length_of_target + left);
+    used = rest[0] == '/' ? 0 : before;
+    to[used] = 0;
+  }
+  return false;
+}
+
+bool walk_from(ThreadState* ts, int dirfd, const char* path, bool follow_last, char* to) {
+  u64 used = 0;
+  to[0] = 0;
+  const bool inside = (path[0] == '/' || name_of_directory(ts->process, dirfd, to, used)) &&
+                      walk(ts, path, follow_last, to, used);
+  if (!inside) to[0] = 0;
+  return inside;
+}
+
+// What stands at the path, or is missing there, can be a prefix's.
+bool may_be_in_prefix(int dirfd, const char* path, bool follow_last) {
+  Stat info;
+  const long result = raw(nr::kNewfstatat, directory(dirfd), ptr(path), ptr(&info),
+                          follow_last ? 0 : kSymlinkNofollow);
+  return is_error(result) || holds_a_prefix(info.device);
+}
+
+// ---- calls ----
+
+// The file system of what a stat or its like has found; false if that cannot be read any more.
+bool found_on(const abi::Row& row, const Frame& f, u64& device) {
+  if (row.nr != kStatx)
+    return user_read(row.nr == nr::kNewfstatat ? f.rdx : f.rsi, &device, sizeof device);
+  u32 number[2];  // stx_dev_major, stx_dev_minor
+  if (!user_read(f.r8 + 136, number, sizeof number)) return false;
+  device = (number[1] & 0xff) | number[0] << 8 | (number[1] & ~0xffu) << 12;
+  return true;
+}
+
+long look(ThreadState* ts, const abi::Row& row, int dirfd, const char* path, bool follow_last,
+          char* absolute) {
+  const Frame& f = ts->frame;
+  const long result = raw(row.nr, f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9);
+  // readlink: mostly of files that are none, as realpath() asks. stat: of files that are elsewhere.
+  const bool reads_link = row.nr == nr::kReadlink || row.nr == kReadlinkat;
+  u64 device;
+  if (!is_error(result)) {
+    if (!reads_link && (!found_on(row, f, device) || !holds_a_prefix(device))) return result;
+  } else if (result != err::kNoEnt && result != err::kNotDir && result != err::kAcces &&
+             result != err::kLoop) {
+    return result;
+  }
+  const bool leads =
+      has_link(dirfd, path, follow_last) && walk_from(ts, dirfd, path, follow_last, absolute);
+  return leads ? kDeviceInstead : result;
+}
+
+// As fs/open.c:build_open_how takes the arguments of the older calls.
+OpenHow how_to_open(const abi::Row& row, const Frame& f) {
+  constexpr u64 kKnown = 0x7fffc3, kWithPath = kODirectory | kONofollow | kOPath | kOCloexec;
+  constexpr u64 kCreatFlags = 0x241;  // O_CREAT | O_WRONLY | O_TRUNC
+  const int at = row.nr == nr::kOpenat ? 2 : 1;
+  u64 flags = row.nr == kCreat ? kCreatFlags : f.arg(at) & kKnown;
+  if (flags & kOPath) flags &= kWithPath;
+  const u64 mode = f.arg(row.nr == kCreat ? 1 : at + 1) & 07777;
+  return {flags, flags & (kOCreat | kOTmpfile) ? mode : 0, kResolveNoSymlinks};
+}
+
+bool can_block(int dirfd, const char* path, u64 flags) {
+  constexpr u64 kONonblock = 0x800, kOAccMode = 3, kORdwr = 2;
+  constexpr u32 kFormat = 0xf000, kRegular = 0x8000, kDirectory = 0x4000, kFifo = 0x1000;
+  Stat info;
+  if ((flags & kONonblock) || raw(nr::kNewfstatat, directory(dirfd), ptr(path), ptr(&info), 0) != 0)
+    return false;
+  const u32 format = info.mode & kFormat;
+  if (format == kFifo) return (flags & kOAccMode) != kORdwr;
+  return format != kRegular && format != kDirectory;
+}
+
+long open_here(ThreadState* ts, const abi::Row& row, int dirfd, const char* path, bool follow_last,
+               char* absolute) {
+  // A signal comes first, then the call.
+  if (__atomic_load_n(&ts->deferred, __ATOMIC_RELAXED)) return kLocal;
+  const OpenHow how = how_to_open(row, ts->frame);
+  const u64 args[6] = {directory(dirfd), ptr(path), ptr(&how), sizeof how};
+  const long result = mino_interruptible(ts, kOpenat2, args);
+  // A signal, before or during the call. What cannot block has not begun.
+  if (result == abi::kErestartsys) return can_block(dirfd, path, how.flags) ? result : kLocal;
+  // Filters of a sandbox around us may know only the older calls.
+  if (result == err::kPerm || result == err::kNoSys) return kLocal;
+  if (result != err::kLoop) return result;
+  const bool leads = may_be_in_prefix(dirfd, path, follow_last) &&
+                     walk_from(ts, dirfd, path, follow_last, absolute);
+  return leads ? kDeviceInstead : kLocal;
+}
+
+}  // namespace
+
+bool leads_to_device(ThreadState* ts, int dirfd, const char* path, bool follow_last,
+                     char* absolute) {
+  return has_link(dirfd, path, follow_last) && may_be_in_prefix(dirfd, path, follow_last) &&
+         walk_from(ts, dirfd, path, follow_last, absolute);
+}
+
+long look_or_open(ThreadState* ts, const abi::Row& row, int dirfd, const char* path,
+                  bool follow_last, char* absolute) {
+  switch (row.nr) {
+    case nr::kOpen:
+    case nr::kOpenat:
+    case kCreat:
+      return open_here(ts, row, dirfd, path, follow_last, absolute);
+    case kStat:
+    case kLstat:
+    case nr::kNewfstatat:
+    case kStatx:
+    case nr::kReadlink:
+    case kReadlinkat:
+      return look(ts, row, dirfd, path, follow_last, absolute);
+    default:
+      return leads_to_device(ts, dirfd, path, follow_last, absolute) ? kDeviceInstead : kLocal;
+  }
+}
+
+void forget_file_systems() {
+  __atomic_store_n(&file_systems.known, 0, __ATOMIC_RELEASE);
+}
+
+}  // namespace mino::hook

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hook/calls/owner.h"
+
+#include "hook/base/user.h"
+#include "hook/calls/handler.h"
+#include "hook/device/call.h"
+#include "hook/device/session.h"
+
+namespace mino::hook {
+
+namespace {
+
+constexpr u64 kFSetOwn = 8, kFGetOwn = 9, kFSetOwnEx = 15, kFGetOwnEx = 16;
+constexpr u32 kFioSetOwn = 0x8901, kSiocSetPgrp = 0x8902, kFioGetOwn = 0x8903,
+              kSiocGetPgrp = 0x8904;
+constexpr int kOwnerThread = static_cast<int>(abi::Owner::kThread),
+              kOwnerProcess = static_cast<int>(abi::Owner::kProcess),
+              kOwnerGroup = static_cast<int>(abi::Owner::kGroup);
+
+struct OwnerEx {  // f_owner_ex; the types are abi::Owner's values
+  int type, pid;
+};
+
+// F_SETOWN's argument: a process, or a group as a negative number.
+OwnerEx from_signed(int number) {
+  return number < 0 ? OwnerEx{kOwnerGroup, -number} : OwnerEx{kOwnerProcess, number};
+}
+
+long ask(ThreadState* ts, abi::Op op, u64 a, u64 b) {
+  ts->call_trips++;
+  return offload_op(ts, op, a, b, -1, kNoCancel);
+}
+
+// 0 or the error. Whether there is such an owner, this host's kernel says, by the placeholder.
+long set(ThreadState* ts, u64 fd, const OwnerEx& owner, u64 socket) {
+  if (const long error = raw(nr::kFcntl, fd, kFSetOwnEx, ptr(&owner)); is_error(error))
+    return error;
+  if (const long error = ready(ts)) return error;
+  const u64 kind = static_cast<u64>(static_cast<u32>(owner.type)) << 32;
+  const u64 client = static_cast<u64>(raw(nr::kGetpid)) << 32;
+  return ask(ts, abi::Op::kSetOwner, fd | kind | socket, static_cast<u32>(owner.pid) | client);
+}
+
+long get(ThreadState* ts, u64 fd, OwnerEx& owner, u64 socket) {
+  if (const long error = ready(ts)) return error;
+  const long result = ask(ts, abi::Op::kGetOwner, fd | socket, 0);
+  if (is_error(result)) return result;
+  owner = {static_cast<int>(result >> 32), static_cast<int>(result)};
+  return 0;
+}
+
+int to_signed(const OwnerEx& owner) {
+  return owner.type == kOwnerGroup ? -owner.pid : owner.pid;
+}
+
+constexpr int kNoNumber = -2147483647 - 1;  // has no positive counterpart: EINVAL
+
+}  // namespace
+
+bool is_owner_fcntl(u64 command) {
+  return command == kFSetOwn || command == kFGetOwn || command == kFSetOwnEx ||
+         command == kFGetOwnEx;
+}
+
+bool is_owner_ioctl(u32 request) {
+  return request >= kFioSetOwn && request <= kSiocGetPgrp;
+}
+
+long owner_fcntl(ThreadState* ts, const abi::Row& row) {
+  if (!settings.netns) return offload_frame(ts, row);
+  const Frame& f = ts->frame;
+  const u64 fd = static_cast<u32>(f.rdi);
+  OwnerEx owner{};
+  long result = 0;
+  switch (f.rsi) {
+    case kFSetOwn:
+      if (static_cast<int>(f.rdx) == kNoNumber) return err::kInval;
+      return set(ts, fd, from_signed(static_cast<int>(f.rdx)), 0);
+    case kFSetOwnEx:
+      if (!user_read(f.rdx, &owner, sizeof owner)) return err::kFault;
+      if (owner.type < kOwnerThread || owner.type > kOwnerGroup) return err::kInval;
+      return set(ts, fd, owner, 0);
+    case kFGetOwn:
+      result = get(ts, fd, owner, 0);
+      return is_error(result) ? result : to_signed(owner);
+    default:
+      result = get(ts, fd, owner, 0);
+      if (is_error(result)) return result;
+      return user_write(f.rdx, &owner, sizeof owner) ? 0 : err::kFault;
+  }
+}
+
+long owner_ioctl(ThreadState* ts, const abi::Row& row) {
+  if (!settings.netns) return offload_frame(ts, row);
+  const Frame& f = ts->frame;
+  const u64 fd = static_cast<u32>(f.rdi);
+  const u32 request = static_cast<u32>(f.rsi);
+  OwnerEx owner{};
+  if (request == kFioGetOwn || request == kSiocGetPgrp) {
+    const long result = get(ts, fd, owner, abi::kOnlySocket);
+    if (is_error(result)) return result;
+    const int number = to_signed(owner);
+    return user_write(f.rdx, &number, sizeof number) ? 0 : err::kFault;
+  }
+  int number = 0;
+  if (!user_read(f.rdx, &number, sizeof number)) return err::kFault;
+  if (number == kNoNumber) return err::kInval;
+  return set(ts, fd, from_signed(number), abi::kOnlySocket);
+}
+
+}  // namespace mino::hook

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// sendmsg and recvmsg. On offloaded sockets they are calls like any other. On local AF_UNIX sockets
+// they may pass descriptors (SCM_RIGHTS): in place of an offloaded file travels a parcel
+// (abi/parcel.h), a sealed memfd of the device's making that says under which id the device keeps
+// the file; the receiver's hook imports that in its place. A receiver without mino has the memfd.
+#include "hook/calls/passing.h"
+
+#include "abi/parcel.h"
+#include "hook/base/user.h"
+#include "hook/calls/handler.h"
+
+namespace mino::hook {
+
+namespace {
+
+struct MsgHdr {
+  u64 name;
+  u32 namelen, pad;
+  u64 iov, iovlen, control, controllen;
+  u32 flags, pad2;
+};
+struct CmsgHdr {
+  u64 len;
+  int level, type;
+};
+
+constexpr int kSolSocket = 1, kScmRights = 1;
+constexpr u64 kMaxControl = 8192;
+constexpr u64 kFGetSeals = 1034, kAllSeals = 15;
+
+// Calls `each(offset of fd)` for every descriptor in a control buffer.
+template <class Each>
+void each_right(const u8* control, u64 bytes, Each each) {
+  u64 at = 0;
+  while (at + sizeof(CmsgHdr) <= bytes) {
+    CmsgHdr header;
+    copy(&header, control + at, sizeof header);
+    if (header.len < sizeof header || header.len > bytes - at) return;
+    if (header.level == kSolSocket && header.type == kScmRights) {
+      for (u64 k = sizeof header; k + 4 <= header.len; k += 4) each(at + k);
+    }
+    at += (header.len + 7) & ~7ull;
+  }
+}
+
+int get_fd(const u8* control, u64 at) {
+  int fd;
+  copy(&fd, control + at, 4);
+  return fd;
+}
+
+}  // namespace
+
+bool is_parcel(u64 fd, u64& id) {
+  if (raw(nr::kFcntl, fd, kFGetSeals) != static_cast<long>(kAllSeals)) return false;
+  abi::Parcel parcel;
+  if (raw(nr::kPread64, fd, ptr(&parcel), sizeof parcel, 0) != sizeof parcel) return false;
+  for (u64 i = 0; i < abi::kParcelTextBytes; i++) {
+    if (parcel.text[i] != abi::kParcelText[i]) return false;
+  }
+  id = 0;
+  for (int i = 0; i < 16; i++) {
+    const char c = parcel.id[i];
+    id = id << 4 | static_cast<u64>(c <= '9' ? c - '0' : c - 'a' + 10);
+  }
+  return true;
+}
+
+long import_parcel(ThreadState* ts, u64 fd, u64 id) {
+  const long result = offload_op(ts, abi::Op::kImport, id, 0, static_cast<int>(fd));
+  if (result < 0) return result;
+  constexpr u64 kFGetFd = 1;
+  const long cloexec = raw(nr::kFcntl, fd, kFGetFd);
+  raw(nr::kDup3, static_cast<u64>(ts->process->session().placeholder), fd,
+      cloexec == 1 ? 0x80000 : 0);
+  ts->process->set_flags(fd, kOffloaded);
+  return 0;
+}
+
+void unpack(ThreadState* ts, u64 fd, bool peeked) {
+  u64 id;
+  closed_unseen(ts, fd);
+  if (!is_parcel(fd, id) || ready(ts) != 0 || import_parcel(ts, fd, id) != 0) return;
+  if (!peeked) offload_op(ts, abi::Op::kSettle, id, 0, -1);
+}
+
+namespace {
+
+// The control data of one outgoing message, with parcels for offloaded files. 0: nothing to change.
+struct Outgoing {
+  u8 control[kMaxControl];
+  int parcels[256];
+  u64 ids[256];
+  int count = 0;
+
+  // The receiver may have been faster: whoever closes the parcel last has the device look.
+  void close(ThreadState* ts) {
+    for (int i = 0; i < count; i++) raw(nr::kClose, static_cast<u64>(parcels[i]));
+    for (int i = 0; i < count; i++) offload_op(ts, abi::Op::kSettle, ids[i], 0, -1);
+  }
+};
+
+long pack(ThreadState* ts, const MsgHdr& header, Outgoing& out) {
+  if (header.control == 0 || header.controllen < sizeof(CmsgHdr) || header.controllen > kMaxControl)
+    return 0;
+  if (!user_read(header.control, out.control, header.controllen)) return 0;
+  long error = 0;
+  each_right(out.control, header.controllen, [&](u64 at) {
+    const int fd = get_fd(out.control, at);
+    if (fd < 0 || !ts->process->offloaded(static_cast<u32>(fd)) || error || out.count == 256)
+      return;
+    const long parcel = fetch_parcel(ts, static_cast<u64>(fd), out.ids[out.count]);
+    if (is_error(parcel)) {
+      error = parcel;
+      return;
+    }
+    out.parcels[out.count++] = static_cast<int>(parcel);
+    const int replacement = static_cast<int>(parcel);
+    copy(out.control + at, &replacement, 4);
+  });
+  return error;
+}
+
+long send_local(ThreadState* ts, const u64 args[6], u64 message) {
+  MsgHdr header;
+  if (!user_read(message, &header, sizeof header)) return kLocal;
+  Outgoing out;
+  long result = pack(ts, header, out);
+  if (result == 0 && out.count == 0) return kLocal;
+  header.control = ptr(out.control);
+  const u64 changed[6] = {args[0], ptr(&header), args[2]};
+  if (result == 0) result = mino_interruptible(ts, nr::kSendmsg, changed);
+  out.close(ts);
+  return result;
+}
+
+// A message vector on a local socket with parcels in it goes one by one.
+long send_local_vector(ThreadState* ts, const u64 args[6]) {
+  const u64 count = min(static_cast<u32>(args[2]), abi::kMaxIov);
+  bool any = false;
+  for (u64 i = 0; i < count && !any; i++) {
+    MsgHdr header;
+    if (!user_read(args[1] + i * 64, &header, sizeof header)) return kLocal;
+    if (header.control == 0 || header.controllen > kMaxControl) continue;
+    u8 control[kMaxControl];
+    if (!user_read(header.control, control, header.controllen)) continue;
+    each_right(control, header.controllen, [&](u64 at) {
+      const int fd = get_fd(control, at);
+      any |= fd >= 0 && ts->process->offloaded(static_cast<u32>(fd));
+    });
+  }
+  if (!any) return kLocal;
+  long sent = 0;
+  for (u64 i = 0; i < count; i++) {
+    const u64 one[6] = {args[0], args[1] + i * 64, args[3]};
+    long result = send_local(ts, one, one[1]);
+    if (result == kLocal) result = mino_interruptible(ts, nr::kSendmsg, one);
+    if (result < 0) return sent ? sent : result;
+    const u32 bytes = static_cast<u32>(result);
+    if (!user_write(args[1] + i * 64 + 56, &bytes, 4)) return sent ? sent : err::kFault;
+    sent++;
+  }
+  return sent;
+}
+
+void unpack_message(ThreadState* ts, u64 message, bool peeked) {
+  MsgHdr header;
+  u8 control[kMaxControl];
+  if (!user_read(message, &header, sizeof header) || header.controllen < sizeof(CmsgHdr)) return;
+  const u64 bytes = min(header.controllen, kMaxControl);
+  if (!user_read(header.control, control, bytes)) return;
+  each_right(control, bytes, [&](u64 at) {
+    const int fd = get_fd(control, at);
+    if (fd >= 0) unpack(ts, static_cast<u64>(fd), peeked);
+  });
+}
+
+}  // namespace
+
+long do_message(ThreadState* ts, const abi::Row& row) {
+  const Frame& f = ts->frame;
+  if (ts->process->offloaded(f.rdi)) return offload_frame(ts, row);
+  const u64 args[6] = {f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9};
+  const bool have_session = ts->process->session().status == SessionStatus::kLive;
+  constexpr int kSendmmsg = 307, kRecvmmsg = 299;
+  if (row.nr == nr::kSendmsg) return have_session ? send_local(ts, args, f.rsi) : kLocal;
+  if (row.nr == kSendmmsg) return have_session ? send_local_vector(ts, args) : kLocal;
+  // Receiving: only messages with room for descriptors concern us.
+  MsgHdr header;
+  if (!user_read(f.rsi, &header, sizeof header)) return kLocal;
+  if (row.nr == nr::kRecvmsg && (header.control == 0 || header.controllen < sizeof(CmsgHdr) + 4))
+    return kLocal;
+  const long result = mino_interruptible(ts, row.nr, args);
+  if (result < 0) return result;
+  constexpr u64 kMsgPeek = 2;
+  const u64 flags = row.nr == kRecvmmsg ? f.r10 : f.rdx;
+  const u64 messages = row.nr == kRecvmmsg ? static_cast<u64>(result) : 1;
+  for (u64 i = 0; i < messages; i++) unpack_message(ts, f.rsi + i * 64, flags & kMsgPeek);
+  return result;
+}
+
+}  // namespace mino::hook

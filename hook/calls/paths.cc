@@ -1,0 +1,465 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Calls with paths: which of them lie under an offloaded prefix. Decided by the text of the path,
+// made absolute and free of "." and "..", against the policy's prefixes; then by where symbolic
+// links of the host's lead (hook/calls/links.cc). The device is sent the absolute path.
+#include "hook/calls/paths.h"
+
+#include "hook/base/user.h"
+#include "hook/calls/handler.h"
+
+namespace mino::hook {
+
+namespace {
+
+// The next part of a path that means something: a name, or "..".
+struct Part {
+  const char* at;
+  u64 bytes;
+  bool is_up() const { return bytes == 2 && at[0] == '.' && at[1] == '.'; }
+};
+
+bool next_part(const char*& p, Part& part) {
+  while (*p) {
+    while (*p == '/') p++;
+    part.at = p;
+    while (*p && *p != '/') p++;
+    part.bytes = static_cast<u64>(p - part.at);
+    if (part.bytes > 1 || (part.bytes == 1 && part.at[0] != '.')) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+bool normalise(char* to, u64& used, const char* path) {
+  for (Part part; next_part(path, part);) {
+    if (part.is_up()) {
+      while (used > 0 && to[--used] != '/') {
+      }
+      continue;
+    }
+    if (used + 1 + part.bytes + 1 > abi::kMaxPath) return false;
+    to[used++] = '/';
+    copy(to + used, part.at, part.bytes);
+    used += part.bytes;
+  }
+  to[used] = 0;
+  return true;
+}
+
+namespace {
+
+// True also if that is not known.
+bool begins_a_prefix(const char* part, u64 n) {
+  const char* head = settings.heads;
+  for (u32 i = 0; i < settings.head_count; i++) {
+    u64 same = 0;
+    while (same < n && head[same] == part[same]) same++;
+    if (same == n && head[n] == 0) return true;
+    while (*head++) {
+    }
+  }
+  return settings.head_count == 0;
+}
+
+}  // namespace
+
+Relation relation(const char* path) {
+  Relation best = Relation::kFar;
+  const char* prefix = settings.paths;
+  for (u32 i = 0; i < settings.path_count; i++, prefix += length(prefix) + 1) {
+    u64 n = 0;
+    while (prefix[n] && prefix[n] == path[n]) n++;
+    if (prefix[n] == 0 && (path[n] == 0 || path[n] == '/')) return Relation::kInside;
+    if (path[n] == 0 && prefix[n] == '/') best = Relation::kAbove;
+  }
+  return best;
+}
+
+namespace {
+
+// Most paths, by one look at their text: an absolute one whose first part begins no prefix, and
+// which does not come back to the root.
+bool is_surely_far(const char* path) {
+  if (*path != '/') return false;
+  u32 depth = 0;
+  for (Part part; next_part(path, part);) {
+    if (part.is_up()) {
+      if (depth <= 1) return false;
+      depth--;
+    } else if (depth++ == 0 && begins_a_prefix(part.at, part.bytes)) {
+      return false;
+    }
+  }
+  return depth > 0;
+}
+
+bool has_dotdot(const char* path) {
+  for (const char* p = path; *p; p++) {
+    if (p[0] == '.' && p[1] == '.' && (p == path || p[-1] == '/') && (p[2] == 0 || p[2] == '/'))
+      return true;
+  }
+  return false;
+}
+
+void learn_cwd(Process* process) {
+  if (process->directory->offloaded || process->directory->path[0]) return;
+  const long n = raw(nr::kGetcwd, ptr(process->directory->path), sizeof process->directory->path);
+  if (is_error(n) || process->directory->path[0] != '/') {
+    process->directory->path[0] = '?';
+    process->directory->path[1] = 0;
+  }
+  process->directory->near =
+      relation(process->directory->path[1] ? process->directory->path : "") != Relation::kFar;
+}
+
+}  // namespace
+
+bool name_of_directory(Process* process, int dirfd, char* to, u64& used) {
+  used = 0;
+  if (dirfd == kAtFdCwd) {
+    learn_cwd(process);
+    return process->directory->path[0] == '/' && normalise(to, used, process->directory->path);
+  }
+  char link[40];
+  char* end = print(link, "/proc/self/fd/");
+  end = print_number(end, static_cast<u32>(dirfd));
+  *end = 0;
+  char target[abi::kMaxPath];
+  const long n = raw(nr::kReadlink, ptr(link), ptr(target), sizeof target - 1);
+  if (n <= 0 || target[0] != '/') return false;
+  target[n] = 0;
+  return normalise(to, used, target);
+}
+
+namespace {
+
+// The directory that a relative path starts from; false if it cannot reach a prefix.
+bool start_directory(Process* process, int dirfd, const char* path, char* to, u64& used) {
+  if (dirfd == kAtFdCwd) {
+    learn_cwd(process);
+    if (!process->directory->near && !process->directory->offloaded && !has_dotdot(path))
+      return false;
+    return name_of_directory(process, dirfd, to, used);
+  }
+  const u8 flags = process->flags(static_cast<u32>(dirfd));
+  if ((flags & kFarDirectory) && !has_dotdot(path)) return false;
+  if (!name_of_directory(process, dirfd, to, used)) return false;
+  if (relation(to) == Relation::kFar && !has_dotdot(path)) {
+    process->add_flags(static_cast<u32>(dirfd), kFarDirectory);
+    return false;
+  }
+  return true;
+}
+
+// Names of the process itself that mean another on the device: /proc/PID/net with our own number,
+// and /proc/self/fd/N of an offloaded file, which the lane thread has in its table.
+void own_names(const Process* process, char* path) {
+  if (!starts_with(path, "/proc/")) return;
+  const char* rest = path + 6;
+  if (*rest >= '1' && *rest <= '9') {
+    const u64 pid = parse_number(rest);
+    if (!starts_with(rest, "/net") || (rest[4] && rest[4] != '/') ||
+        pid != static_cast<u64>(raw(nr::kGetpid)))
+      return;
+    char tail[abi::kMaxPath];
+    print(tail, rest)[0] = 0;
+    print(print(path, "/proc/self"), tail)[0] = 0;
+    return;
+  }
+  if (starts_with(rest, "self/fd/"))
+    rest += 8;
+  else if (starts_with(rest, "thread-self/fd/"))
+    rest += 15;
+  else
+    return;
+  const char* digits = rest;
+  const u64 fd = parse_number(rest);
+  if (rest == digits || *rest || !process->offloaded(fd)) return;
+  print_number(print(path, "/proc/thread-self/fd/"), fd)[0] = 0;
+}
+
+// /proc/PID/fd/N, where a client has an offloaded file at N: the same of the device's process that
+// stands for the client, which shows what the file is. So `ss -p` finds whose sockets there are.
+bool names_of_others(ThreadState* ts, char* path) {
+  if (!starts_with(path, "/proc/")) return false;
+  const char* rest = path + 6;
+  const char* digits = rest;
+  const u64 pid = parse_number(rest);
+  if (rest == digits) return false;
+  if (starts_with(rest, "/task/")) {
+    digits = rest += 6;
+    parse_number(rest);
+    if (rest == digits) return false;
+  }
+  if (!starts_with(rest, "/fd/")) return false;
+  digits = rest += 4;
+  const u64 fd = parse_number(rest);
+  if (rest == digits || *rest) return false;
+  char target[32];
+  const long n = raw(nr::kReadlink, ptr(path), ptr(target), sizeof target - 1);
+  if (n <= 0) return false;
+  target[n] = 0;
+  if (!starts_with(target, "/memfd:mino:") || ready(ts) != 0) return false;
+  const long stand_in = offload_op(ts, abi::Op::kStandIn, pid, 0, -1, kNoCancel);
+  if (stand_in <= 0) return false;
+  char* end = print_number(print(path, "/proc/"), static_cast<u64>(stand_in));
+  print_number(print(end, "/fd/"), fd)[0] = 0;
+  return true;
+}
+
+}  // namespace
+
+bool is_the_devices(ThreadState* ts, char* path) {
+  own_names(ts->process, path);
+  return names_of_others(ts, path) || starts_with(path, "/proc/thread-self/fd/") ||
+         relation(path) == Relation::kInside;
+}
+
+namespace {
+
+// Where the path of one argument leads, by its text. kDevice with `absolute` empty: send the
+// arguments as they are. kHost with `path` empty: links need not be looked for.
+enum class Where { kHost, kDevice, kUnreadable };
+
+Where resolve(ThreadState* ts, int dirfd, u64 pointer, bool fd_may_be_path, char* path,
+              char* absolute, bool in_root = false) {
+  path[0] = absolute[0] = 0;
+  Process* process = ts->process;
+  const bool dir_offloaded = dirfd >= 0 && process->offloaded(static_cast<u32>(dirfd));
+  if (pointer == 0) return fd_may_be_path && dir_offloaded ? Where::kDevice : Where::kHost;
+  const i64 n = user_string(pointer, path, abi::kMaxPath);
+  if (n < 0) {
+    path[0] = 0;  // the kernel's EFAULT or ENAMETOOLONG
+    return dir_offloaded ? Where::kDevice : Where::kUnreadable;
+  }
+  if (!dir_offloaded && is_surely_far(path)) return Where::kHost;
+  u64 used = 0;
+  if (dir_offloaded && in_root)
+    return Where::kDevice;  // openat2 with RESOLVE_IN_ROOT: "/" is the directory
+  if (path[0] != '/') {
+    if (dir_offloaded) return Where::kDevice;
+    if (n == 1) return Where::kHost;  // "" : the host's ENOENT, or AT_EMPTY_PATH
+    // The device's own name for its working directory may lie elsewhere: /sys/class/net holds
+    // links.
+    if (dirfd == kAtFdCwd && process->directory->offloaded && !has_dotdot(path) &&
+        relation(process->directory->path) != Relation::kInside)
+      return Where::kDevice;
+    if (!start_directory(process, dirfd, path, absolute, used)) {
+      absolute[0] = 0;
+      return Where::kHost;
+    }
+  }
+  if (!normalise(absolute, used, path) || !is_the_devices(ts, absolute)) {
+    absolute[0] = 0;
+    return Where::kHost;
+  }
+  // A trailing slash means "must be a directory" and is kept.
+  used = length(absolute);
+  if (n > 2 && path[n - 2] == '/' && used + 2 < abi::kMaxPath) {
+    absolute[used++] = '/';
+    absolute[used] = 0;
+  }
+  return Where::kDevice;
+}
+
+// The argument index of the path that routes a row (the last one: for symlinks that is the new
+// name), and of the directory before it, or -1.
+int path_argument(const abi::Row& row, bool last, int* dir) {
+  int found = -1;
+  for (int i = 0; i < 6; i++) {
+    if (row.args[i].kind != abi::Kind::kPath) continue;
+    found = i;
+    if (!last) break;
+    if (row.nr >= 188 && row.nr <= 199)
+      break;  // setxattr and its like: the second string is an attribute's name
+  }
+  *dir = found > 0 && row.args[found - 1].kind == abi::Kind::kFd ? found - 1 : -1;
+  return found;
+}
+
+}  // namespace
+
+bool is_own_executable(const char* path) {
+  if (!settings.executable[0] || !starts_with(path, "/proc/")) return false;
+  const char* rest = path + 6;
+  if (starts_with(rest, "self/")) {
+    rest += 5;
+  } else if (starts_with(rest, "thread-self/")) {
+    rest += 12;
+  } else {
+    const u64 pid = parse_number(rest);
+    if (*rest++ != '/' || pid != static_cast<u64>(raw(nr::kGetpid))) return false;
+  }
+  return equal(rest, "exe");
+}
+
+namespace {
+
+// A path to this library, which the kernel takes for the program: kLocal if it is another.
+long own_executable(const abi::Row& row, const Frame& f, int at, int dir) {
+  char path[40];
+  if (!settings.executable[0] || user_string(f.arg(at), path, sizeof path) <= 0 ||
+      !is_own_executable(path))
+    return kLocal;
+  constexpr int kReadlinkat = 267, kLstat = 6;
+  constexpr u64 kSymlinkNofollow = 0x100;
+  if (row.nr == kLstat || (row.nr == nr::kNewfstatat && (f.r10 & kSymlinkNofollow))) return kLocal;
+  if (row.nr == nr::kReadlink || row.nr == kReadlinkat) {
+    const u64 bytes = min(length(settings.executable), static_cast<u32>(f.arg(at + 2)));
+    if (static_cast<int>(f.arg(at + 2)) <= 0) return err::kInval;
+    return user_write(f.arg(at + 1), settings.executable, bytes) ? static_cast<long>(bytes)
+                                                                 : err::kFault;
+  }
+  u64 args[6];
+  for (int i = 0; i < 6; i++) args[i] = f.arg(i);
+  args[at] = ptr(settings.executable);
+  if (dir >= 0) args[dir] = static_cast<u64>(kAtFdCwd);
+  return raw(row.nr, args[0], args[1], args[2], args[3], args[4], args[5]);
+}
+
+}  // namespace
+
+namespace {
+
+// Whether the call means what a symbolic link at the end of its path leads to.
+bool follows_last(const abi::Row& row, const Frame& f, u64 how_flags) {
+  constexpr u64 kSymlinkNofollow = 0x100, kSymlinkFollow = 0x400, kONofollow = 0x20000,
+                kOCreatExclusive = 0xc0;
+  constexpr int kLinkat = 265;
+  u64 open_flags = how_flags, at_flags = 0;
+  for (int i = 0; i < 6; i++) {
+    if (row.args[i].print == abi::Print::kOpenFlags) open_flags = f.arg(i);
+    if (row.args[i].print == abi::Print::kAtFlags) at_flags = f.arg(i);
+  }
+  if (row.nr == kLinkat) return at_flags & kSymlinkFollow;
+  return !(row.flags & abi::kKeepsLink) && !(at_flags & kSymlinkNofollow) &&
+         !(open_flags & kONofollow) && (open_flags & kOCreatExclusive) != kOCreatExclusive;
+}
+
+// The host's answer by its own links: kLocal, a result, or kDeviceInstead with `absolute`.
+long by_links(ThreadState* ts, const abi::Row& row, int dirfd, const char* path, const u64 how[3],
+              char* absolute) {
+  if (!settings.links || !path[0]) return kLocal;
+  // How such an openat2 takes links is for the host to say.
+  constexpr u64 kNoXdevSymlinksBeneathRoot = 0x1d;
+  if (how[2] & kNoXdevSymlinksBeneathRoot) return kLocal;
+  return look_or_open(ts, row, dirfd, path, follows_last(row, ts->frame, how[0]), absolute);
+}
+
+// An open of the host's that nothing else is to be known of than which number it makes: without the
+// trap, that may have been closed unseen. kLocal with the trap, where the program's own filter is
+// to see the call, and where a signal comes first.
+long open_in_sight(ThreadState* ts, const abi::Row& row) {
+  if (settings.sud || ts->filters) return kLocal;
+  const Frame& f = ts->frame;
+  const u64 args[6] = {f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9};
+  const long result = mino_interruptible(ts, row.nr, args);
+  return result == abi::kErestartsys ? kLocal : result;
+}
+
+}  // namespace
+
+long do_path(ThreadState* ts, const abi::Row& row) {
+  const Frame& f = ts->frame;
+  int dir;
+  const int at = path_argument(row, true, &dir);
+  if (const long result = own_executable(row, f, at, dir); result != kLocal) return result;
+  const int dirfd = dir >= 0 ? static_cast<int>(f.arg(dir)) : kAtFdCwd;
+  char path[abi::kMaxPath], absolute[abi::kMaxPath];
+  constexpr int kOpenat2 = 437;
+  u64 how[3] = {};
+  if (row.nr == kOpenat2) user_read(f.rdx, how, sizeof how);
+  constexpr u64 kResolveInRoot = 0x10;
+  if (resolve(ts, dirfd, f.arg(at), row.flags & abi::kFdMayBePath, path, absolute,
+              how[2] & kResolveInRoot) != Where::kDevice) {
+    long result = by_links(ts, row, dirfd, path, how, absolute);
+    if (row.flags & abi::kMakesFd) {
+      if (result == kLocal) result = open_in_sight(ts, row);
+      if (result >= 0) closed_unseen(ts, static_cast<u64>(result));
+    }
+    if (result != kDeviceInstead) return result;
+  }
+  u64 args[6];
+  for (int i = 0; i < 6; i++) args[i] = f.arg(i);
+  if (absolute[0]) {
+    args[at] = ptr(absolute);
+    if (dir >= 0) args[dir] = static_cast<u64>(kAtFdCwd);
+  }
+  if (row.flags & abi::kMakesFd) {
+    constexpr u64 kOCloexec = 0x80000;
+    const u64 open_flags = row.nr == nr::kOpen ? f.rsi : row.nr == nr::kOpenat ? f.rdx : how[0];
+    return offload_new_fd(ts, row, args, open_flags & kOCloexec);
+  }
+  if (ready(ts) != 0) return err::kNetDown;
+  return offload(ts, row, args);
+}
+
+long do_path_two(ThreadState* ts, const abi::Row& row) {
+  const Frame& f = ts->frame;
+  int first_dir, second_dir;
+  const int first = path_argument(row, false, &first_dir),
+            second = path_argument(row, true, &second_dir);
+  char path[abi::kMaxPath], from[abi::kMaxPath], to[abi::kMaxPath];
+  const auto where = [&](int at, int dir, bool follow, char* absolute) {
+    const int dirfd = dir >= 0 ? static_cast<int>(f.arg(dir)) : kAtFdCwd;
+    const Where text = resolve(ts, dirfd, f.arg(at), row.flags & abi::kFdMayBePath, path, absolute);
+    if (text != Where::kHost || !settings.links || !path[0]) return text;
+    return leads_to_device(ts, dirfd, path, follow, absolute) ? Where::kDevice : Where::kHost;
+  };
+  const Where a = where(first, first_dir, follows_last(row, f, 0), from),
+              b = where(second, second_dir, false, to);
+  if (a == Where::kUnreadable || b == Where::kUnreadable) return kLocal;
+  if (a == Where::kHost && b == Where::kHost) return kLocal;
+  if (a != b) return err::kXdev;
+  u64 args[6];
+  for (int i = 0; i < 6; i++) args[i] = f.arg(i);
+  if (from[0]) args[first] = ptr(from);
+  if (to[0]) args[second] = ptr(to);
+  if (from[0] && first_dir >= 0) args[first_dir] = static_cast<u64>(kAtFdCwd);
+  if (to[0] && second_dir >= 0) args[second_dir] = static_cast<u64>(kAtFdCwd);
+  if (ready(ts) != 0) return err::kNetDown;
+  return offload(ts, row, args);
+}
+
+// chdir into an offloaded directory: the device changes to it, and the host too where it has a
+// directory of that name, so that a relative path means the same on both.
+long do_cwd(ThreadState* ts, const abi::Row& row) {
+  const Frame& f = ts->frame;
+  Process* process = ts->process;
+  if (row.nr == nr::kGetcwd) {
+    if (!process->directory->offloaded) return kLocal;
+    const u64 n = length(process->directory->path) + 1;
+    if (n > f.rsi) return err::kRange;
+    return user_write(f.rdi, process->directory->path, n) ? static_cast<long>(n) : err::kFault;
+  }
+  char path[abi::kMaxPath], absolute[abi::kMaxPath];
+  const bool by_fd = row.nr == nr::kFchdir;
+  Where where = by_fd ? (process->offloaded(f.rdi) ? Where::kDevice : Where::kHost)
+                      : resolve(ts, kAtFdCwd, f.rdi, false, path, absolute);
+  if (!by_fd && where == Where::kHost && settings.links && path[0] &&
+      leads_to_device(ts, kAtFdCwd, path, true, absolute))
+    where = Where::kDevice;
+  if (where != Where::kDevice) {
+    const long result = raw(row.nr, f.rdi);
+    if (result == 0) {
+      process->directory->offloaded = false;
+      process->directory->path[0] = 0;
+    }
+    return result;
+  }
+  const u64 args[6] = {by_fd ? f.rdi : ptr(absolute)};
+  if (ready(ts) != 0) return err::kNetDown;
+  const long result = offload(ts, row, args);
+  if (result < 0) return result;
+  // The name as the device knows it.
+  const u64 ask[6] = {ptr(process->directory->path), sizeof process->directory->path};
+  if (offload(ts, *abi::find_row(nr::kGetcwd), ask) > 0) {
+    process->directory->offloaded = true;
+    raw(nr::kChdir, ptr(process->directory->path));
+  }
+  return 0;
+}
+
+}  // namespace mino::hook

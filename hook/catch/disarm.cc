@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hook/catch/disarm.h"
+
+#include "hook/base/mem.h"
+#include "hook/base/proc.h"
+#include "hook/catch/image.h"
+#include "hook/catch/patch.h"
+#include "hook/catch/scan.h"
+#include "hook/catch/site.h"
+#include "hook/catch/sud.h"
+
+extern "C" {
+extern const char __ehdr_start[] __attribute__((visibility("hidden")));
+extern const char etext[] __attribute__((visibility("hidden")));
+}
+
+namespace mino::hook {
+
+namespace {
+
+constexpr u64 kProtRead = 1, kProtExec = 4;
+
+bool resting;
+bool never;  // again: what was taken for data has been executed
+u32 attempts;
+
+constexpr u32 kMostWithheld = 64;
+u64 withheld[kMostWithheld];
+u32 withheld_count;
+
+// Text that holds rewritten instructions.
+struct Range {
+  u64 begin, end;
+  bool meets(u64 at, u64 bytes) const { return end > at && begin < at + bytes; }
+};
+constexpr u32 kMostTexts = 128;
+Range texts[kMostTexts];
+u32 text_count;
+
+bool withhold(u64 at) {
+  const u64 page = at & ~4095ull;
+  for (u32 i = 0; i < withheld_count; i++) {
+    if (withheld[i] == page) return true;
+  }
+  if (withheld_count == kMostWithheld) return false;
+  withheld[withheld_count++] = page;
+  return true;
+}
+
+bool protect_withheld(u64 prot) {
+  bool done = true;
+  for (u32 i = 0; i < withheld_count; i++) done &= raw(nr::kMprotect, withheld[i], 4096, prot) == 0;
+  return done;
+}
+
+void ask_about_changes(bool ask) {
+  for (const abi::Row& row : abi::kSyscalls) {
+    if (row.route == abi::Route::kText) mino_interest[row.nr] = ask ? kAsk : kNoInterest;
+  }
+}
+
+// Not on the stack: it would be 16 KiB.
+Instruction found[1024];
+u32 found_count;
+
+bool note(const Image& image, u64 at) {
+  u32 begins;
+  switch (judge(image, at, begins)) {
+    case Verdict::kNone:
+      return true;
+    case Verdict::kUnclear:
+      return withhold(at);
+    case Verdict::kInstruction:
+      break;
+  }
+  if (found_count == sizeof found / sizeof found[0]) return false;
+  found[found_count++] = {at, begins};
+  return true;
+}
+
+// Every pair of bytes that could be a `syscall`, `sysenter` or `int $0x80`.
+bool look_through(const Image& image) {
+  found_count = 0;
+  const auto* const end = reinterpret_cast<const u8*>(image.end());
+  const auto* p = reinterpret_cast<const u8*>(image.begin());
+  for (; (p = next_pair<0x050f, 0x340f, 0x80cd>(p, end)) < end; p++) {
+    if (!note(image, ptr(p))) return false;
+  }
+  if (found_count == 0) return true;
+  if (text_count == kMostTexts) return false;
+  texts[text_count++] = {image.begin(), image.end()};
+  return rewrite_all(image, found, found_count);
+}
+
+bool is_our_own(const Image& image) {
+  return (image.begin() >= ptr(__ehdr_start) && image.begin() < ptr(etext)) ||
+         is_patchers(image.begin());
+}
+
+// Calls `visit` with all text but the kernel's and our own, until it says no. False also if that
+// was not all.
+template <class Visit>
+bool for_all_text(Visit visit) {
+  for (u64 at = 0;;) {
+    Image image;
+    const Image::Next next = image.next_text(at);
+    if (next != Image::Next::kText) return next == Image::Next::kNone;
+    if (!image.is_kernels() && !is_our_own(image) && !visit(image)) return false;
+    at = image.end();
+  }
+}
+
+bool look_through_all() {
+  constexpr u64 kMost = 64 << 20;
+  u64 bytes = 0;
+  // First what costs little: code that is made at run time, or without unwind information.
+  return for_all_text([&](const Image& image) {
+           bytes += image.end() - image.begin();
+           return image.patchable() && image.has_functions() && bytes <= kMost;
+         }) &&
+         for_all_text([](Image& image) {
+           const u64 end = image.end();
+           image.end_where_unreadable(image.begin(), end);
+           return image.end() == end && look_through(image);
+         });
+}
+
+// What is readable is executable, then; or what was executable once may not become so again.
+bool memory_is_odd() {
+  constexpr long kPersonality = 135;
+  constexpr u64 kAskOnly = 0xffffffff, kReadImpliesExec = 0x0400000, kPrGetMdwe = 66;
+  return static_cast<u64>(raw(kPersonality, kAskOnly)) & kReadImpliesExec ||
+         raw(nr::kPrctl, kPrGetMdwe, 0, 0, 0, 0) > 0;
+}
+
+// A debugger's breakpoints stand where instructions begin.
+bool is_traced() {
+  u64 tracer = 0;
+  return !read_status("\nTracerPid:\t", 10, tracer) || tracer;
+}
+
+bool can_rest(const ThreadState* ts) {
+  return settings.rest_after && settings.sud && settings.patch && !resting && !never &&
+         !ts->filters && !ts->trace_me && !has_other_threads() && !ts->process->shares_memory &&
+         !ts->process->threads && !memory_is_odd() && !is_traced();
+}
+
+// The trap is armed: its `syscall` instructions are back, and all that was text is.
+void undo() {
+  ask_about_changes(false);
+  protect_withheld(kProtRead | kProtExec);
+  restore_replaced();
+  withheld_count = text_count = 0;
+}
+
+}  // namespace
+
+void try_to_rest(ThreadState* ts) {
+  constexpr u32 kMostAttempts = 6;
+  ts->calls_left = settings.rest_after << attempts;
+  if (!can_rest(ts)) return;
+  if (attempts < kMostAttempts) attempts++;
+  pause_patching();
+  withheld_count = text_count = 0;
+  if (look_through_all() && protect_withheld(kProtRead)) {
+    ask_about_changes(true);
+    resting = disarm_dispatch();
+  }
+  if (!resting) undo();
+  resume_patching();
+}
+
+bool at_rest() {
+  return resting;
+}
+
+void end_rest() {
+  if (!resting) return;
+  resting = false;
+  arm_dispatch();
+  undo();
+}
+
+void end_rest_for_good() {
+  never = true;
+  end_rest();
+}
+
+void before_change_of_memory(u64 begin, u64 bytes) {
+  if (!resting) return;
+  bool meets = false;
+  for (u32 i = 0; i < withheld_count; i++)
+    meets |= Range{withheld[i], withheld[i] + 4096}.meets(begin, bytes);
+  for (u32 i = 0; i < text_count; i++) meets |= texts[i].meets(begin, bytes);
+  if (meets) end_rest();
+}
+
+void before_change_of_text(ThreadState* ts, const abi::Row& row) {
+  const Frame& f = ts->frame;
+  constexpr int kMremap = 25, kShmat = 30, kPersonality = 135, kPkeyMprotect = 329;
+  constexpr u64 kShmExec = 0100000, kReadImpliesExec = 0x0400000, kAsk = 0xffffffff, kDontneed = 4;
+  switch (row.nr) {
+    case nr::kMmap:
+    case nr::kMprotect:
+    case kPkeyMprotect:
+      if (f.rdx & kProtExec) end_rest();
+      return before_change_of_memory(f.rdi, f.rsi);
+    case nr::kMadvise:
+      if (f.rdx == kDontneed) before_change_of_memory(f.rdi, f.rsi);
+      return;
+    case kMremap:
+      before_change_of_memory(f.rdi, f.rsi);
+      return before_change_of_memory(f.r8, f.rdx);
+    case kShmat:
+      if (f.rdx & kShmExec) end_rest();
+      return;
+    case kPersonality:
+      if (static_cast<u32>(f.rdi) == kAsk || !(f.rdi & kReadImpliesExec)) return;
+      return end_rest_for_good();
+    default:
+      return;
+  }
+}
+
+void note_illegal_instruction() {
+  constexpr u32 kMany = 1024;
+  static u32 count;
+  if (resting && ++count == kMany) end_rest_for_good();
+}
+
+bool on_withheld_page(const SigInfo* info, const UContext* uc) {
+  constexpr u64 kInstructionFetch = 16;
+  if (!resting || !(uc->err & kInstructionFetch)) return false;
+  for (u32 i = 0; i < withheld_count; i++) {
+    if (withheld[i] != (info->fields[0] & ~4095ull)) continue;
+    end_rest_for_good();
+    return true;
+  }
+  return false;
+}
+
+}  // namespace mino::hook

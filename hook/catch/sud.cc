@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Arming Syscall User Dispatch and taking its traps. See hook/catch/sud.h.
+#include "hook/catch/sud.h"
+
+#include "hook/catch/patch.h"
+
+extern "C" {
+extern const char __ehdr_start[] __attribute__((visibility("hidden")));
+extern const char etext[] __attribute__((visibility("hidden")));
+extern const char mino_entry[] __attribute__((visibility("hidden")));
+extern const char mino_restore_rt[] __attribute__((visibility("hidden")));
+void mino_call_32(mino::hook::u64* registers) __attribute__((visibility("hidden")));
+}
+
+namespace mino::hook {
+
+namespace {
+constexpr u64 kPrSetSyscallUserDispatch = 59;
+}
+
+bool disarm_dispatch() {
+  constexpr u64 kOff = 0;
+  return raw(nr::kPrctl, kPrSetSyscallUserDispatch, kOff, 0, 0, 0) == 0;
+}
+
+bool arm_dispatch() {
+  constexpr u64 kOn = 1;
+  return raw(nr::kPrctl, kPrSetSyscallUserDispatch, kOn, ptr(__ehdr_start),
+             static_cast<u64>(etext - __ehdr_start), 0) == 0;
+}
+
+namespace {
+
+// A 32-bit call (int $0x80) of a 64-bit program: it stays on the host, made from here. But for
+// those that make processes: a child that nobody has told the device of would use its parent's
+// lane.
+void call_32(UContext* uc) {
+  constexpr u32 kFork = 2, kClone = 120, kVfork = 190, kClone3 = 435;
+  const u32 number = static_cast<u32>(uc->rax);
+  if (number == kFork || number == kClone || number == kVfork || number == kClone3) {
+    uc->rax = static_cast<u64>(err::kNoSys);
+    return;
+  }
+  constexpr u64 kSetmask = 2;
+  const u64 ours = ~kSynchronous, programs = uc->sigmask & ~kSynchronous;
+  u64 registers[7] = {uc->rax, uc->rbx, uc->rcx, uc->rdx, uc->rsi, uc->rdi, uc->rbp};
+  raw(nr::kRtSigprocmask, kSetmask, ptr(&programs), 0, 8);
+  mino_call_32(registers);
+  raw(nr::kRtSigprocmask, kSetmask, ptr(&ours), 0, 8);
+  uc->rax = registers[0];
+}
+
+}  // namespace
+
+bool on_trap(const SigInfo* info, UContext* uc) {
+  constexpr int kSysUserDispatch = 2;
+  constexpr u32 kAuditArchX8664 = 0xc000003e;
+  if (info->code != kSysUserDispatch) return false;
+  if (static_cast<u32>(info->fields[1] >> 32) != kAuditArchX8664) {
+    call_32(uc);
+    return true;
+  }
+  if (uc->rax == static_cast<u64>(nr::kRtSigreturn)) {
+    uc->rip = ptr(mino_restore_rt);  // needs the stack pointer as it is
+    return true;
+  }
+  if (settings.patch) patch_when_hot(uc->rip - 2, uc->rax);
+  uc->rcx = uc->rip;
+  uc->r11 = 2;
+  uc->rip = ptr(mino_entry);
+  return true;
+}
+
+}  // namespace mino::hook

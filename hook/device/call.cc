@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The call path. What is shared is written once and read once; what comes back is checked before it
+// is used.
+#include "hook/device/call.h"
+
+#include "abi/decode.h"
+#include "abi/walk.h"
+#include "hook/base/user.h"
+#include "hook/catch/on_signal.h"
+#include "hook/device/trace.h"
+
+namespace mino::hook {
+
+namespace {
+
+constexpr u32 kSlotMask = abi::kRingSlots - 1;
+
+// Cycles, at the 2 to 4 GHz of today's machines: a spin of 1 µs, and the longest one (about 100 µs:
+// a wake-up across cores on a virtual machine, which a sleeping device needs before it can answer).
+constexpr u64 kShortSpin = 3'000;
+constexpr u64 kLongSpin = 300'000;
+
+// Client memory for the walker.
+struct UserReader {
+  bool read(u64 from, void* to, u32 bytes) { return user_read(from, to, bytes); }
+  i64 string(u64 from, u32 max) {
+    char buffer[64];
+    u64 done = 0;
+    while (done < max) {
+      const u64 chunk = min(max - done, min(64, 4096 - ((from + done) & 4095)));
+      const u64 got = user_copy_in(buffer, from + done, chunk);
+      for (u64 i = 0; i < got; i++) {
+        if (buffer[i] == 0) return static_cast<i64>(done + i + 1);
+      }
+      if (got < chunk) return -1;
+      done += chunk;
+    }
+    return static_cast<i64>(max);
+  }
+};
+
+// Turns pieces into windows. A piece that does not fit, or whose memory is bad, is left to upcalls.
+class WindowSink {
+ public:
+  WindowSink(const abi::LaneView& lane, abi::Submission& slot)
+      : lane_(lane),
+        slot_(slot),
+        limit_(lane.arena_bytes - abi::upcall_reserve(lane.arena_bytes)) {}
+
+  i64 count() const { return count_; }
+
+  int32_t piece(const abi::Piece& piece) {
+    if (count_ == abi::kMaxWindows) return -2;
+    // Bytes that are in the arena already (hook/calls/copying.cc) are a window where they lie.
+    const u64 place = piece.addr - ptr(lane_.arena);
+    if (place < limit_ && piece.len <= limit_ - place && place % 8 == 0 && place >= used_) {
+      add(piece.addr, piece.len, place, piece.dir);
+      return 0;
+    }
+    u64 len = min(piece.len, limit_ - used_);
+    if (len == 0) return 0;
+    if (piece.dir & abi::kWindowOut) len = user_writable(piece.addr, len);
+    if (piece.dir & abi::kWindowIn) len = user_copy_in(lane_.arena + used_, piece.addr, len);
+    if (len == 0) return 0;
+    add(piece.addr, len, used_, piece.dir);
+    return 0;
+  }
+
+ private:
+  void add(u64 addr, u64 len, u64 place, u32 dir) {
+    slot_.windows[count_++] = {addr, static_cast<u32>(len), static_cast<u32>(place) | dir};
+    used_ = min(limit_, (place + len + 7) & ~7ull);
+  }
+
+  const abi::LaneView& lane_;
+  abi::Submission& slot_;
+  u64 limit_, used_ = 0;
+  u8 count_ = 0;
+};
+
+abi::Submission& next_submission(ThreadState* ts) {
+  return ts->lane.submissions[ts->submit_position & kSlotMask];
+}
+
+constexpr u64 kFutexWake = 1;
+
+// Wakes an engine whose lanes sleep together. The fence pairs with the one that it executes between
+// storing device_sleeping and looking again.
+void ring_doorbell(ThreadState* ts) {
+  auto* header = reinterpret_cast<abi::SessionHeader*>(ts->process->session().memory);
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (header->device_sleeping.load(std::memory_order_relaxed) == abi::kAwake) return;
+  header->doorbell.fetch_add(1, std::memory_order_relaxed);
+  raw(nr::kFutex, ptr(&header->doorbell), kFutexWake, 1);
+}
+
+// Publishes the slot and wakes the device if it sleeps. The release store pairs with the device's
+// acquire load of `turn`; the fence with the one the device executes between storing
+// device_sleeping and looking again.
+void publish(ThreadState* ts, abi::Submission& slot) {
+  ts->submit_position++;
+  slot.turn.store(ts->submit_position, std::memory_order_release);
+  ring_doorbell(ts);
+  if (ts->lane.control->device_sleeping.load(std::memory_order_relaxed) != abi::kAwake)
+    raw(nr::kFutex, ptr(&slot.turn), kFutexWake, 1);
+}
+
+void submit(ThreadState* ts, abi::SubmissionKind kind, u32 number, const u64 args[6],
+            int install_fd, u8 flags, const abi::Row* row) {
+  abi::Submission& slot = next_submission(ts);
+  slot.nr = number;
+  slot.install_fd = install_fd;
+  slot.kind = static_cast<u8>(kind);
+  slot.flags = flags;
+  slot.arch = static_cast<u8>(abi::Arch::kX86_64);
+  for (int i = 0; i < 6; i++) slot.args[i] = args[i];
+  u8 windows = 0;
+  if (row && settings.windows) {
+    UserReader reader;
+    WindowSink sink(ts->lane, slot);
+    abi::walk(*row, args, reader, sink);
+    windows = static_cast<u8>(sink.count());
+  }
+  slot.window_count = windows;
+  if (kind != abi::SubmissionKind::kUpcallReply) ts->call_turn = ts->submit_position + 1;
+  publish(ts, slot);
+}
+
+void reply(ThreadState* ts, i64 served) {
+  const u64 args[6] = {static_cast<u64>(served)};
+  submit(ts, abi::SubmissionKind::kUpcallReply, 0, args, -1, 0, nullptr);
+}
+
+void serve_upcall(ThreadState* ts, abi::CompletionKind kind, const abi::Extent& e) {
+  const u64 addr = e.addr;
+  ts->call_upcalls++;
+  u8* arena = ts->lane.arena + e.arena_off;
+  i64 served = 0;
+  switch (kind) {
+    case abi::CompletionKind::kUpcallRead:
+      served = static_cast<i64>(user_copy_in(arena, addr, e.len));
+      break;
+    case abi::CompletionKind::kUpcallWrite:
+      served = static_cast<i64>(user_copy_out(addr, arena, e.len));
+      break;
+    case abi::CompletionKind::kUpcallString:
+      served = user_string(addr, reinterpret_cast<char*>(arena), e.len);
+      if (served == err::kNameTooLong) served = e.len;  // all of it, and no NUL: the device asks on
+      break;
+    case abi::CompletionKind::kUpcallProbe:
+      served = static_cast<i64>(user_writable(addr, e.len, true));
+      break;
+    default:
+      break;
+  }
+  if (served == 0 && e.len != 0) served = err::kFault;
+  reply(ts, served);
+}
+
+// Applies what the device copied out into windows. A bad address here means that the memory went
+// away during the call: EFAULT, as from the kernel.
+long apply(ThreadState* ts, const abi::CheckedCompletion& done) {
+  long result = done.result;
+  for (u16 i = 0; i < done.extent_count; i++) {
+    const abi::Extent& e = done.extents[i];
+    u8* from = ts->lane.arena + e.arena_off;
+    if (e.addr != ptr(from) && user_copy_out(e.addr, from, e.len) != e.len) result = err::kFault;
+  }
+  return result;
+}
+
+// Sleeps until the next completion slot is published, the lane thread dies, or a signal is
+// deferred.
+void sleep_on_lane(ThreadState* ts, bool interruptible) {
+  abi::LaneControl* control = ts->lane.control;
+  abi::Completion& slot = ts->lane.completions[ts->complete_position & kSlotMask];
+  const u32 expected = slot.turn.load(std::memory_order_relaxed);
+  const u32 alive = control->liveness.load(std::memory_order_relaxed);
+  constexpr u32 kOwnerDied = 0x40000000;
+  control->client_sleeping.store(abi::kOnFutex, std::memory_order_seq_cst);
+  std::atomic_thread_fence(
+      std::memory_order_seq_cst);  // pairs with the fence after the device's publication
+  if (slot.turn.load(std::memory_order_acquire) != ts->complete_position + 1 &&
+      !(alive & kOwnerDied) && alive != 0) {
+    struct Waiter {
+      u64 value, address;
+      u32 flags, reserved;
+    };
+    constexpr u32 kSize32 = 2;
+    const Waiter waiters[2] = {{expected, ptr(&slot.turn), kSize32, 0},
+                               {alive, ptr(&control->liveness), kSize32, 0}};
+    const u64 args[6] = {ptr(waiters), 2, 0, 0, 0, 0};
+    if (interruptible) {
+      mino_interruptible(ts, nr::kFutexWaitv, args);
+    } else {
+      raw(nr::kFutexWaitv, args[0], args[1], 0, 0, 0);
+    }
+  }
+  control->client_sleeping.store(abi::kAwake, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+u32 row_index(const abi::Row& row) {
+  return static_cast<u32>(&row - abi::kSyscalls.data());
+}
+
+bool device_alive(const ThreadState* ts) {
+  constexpr u32 kOwnerDied = 0x40000000;
+  const u32 alive = ts->lane.control->liveness.load(std::memory_order_relaxed);
+  return alive != 0 && !(alive & kOwnerDied);
+}
+
+// Every eighth wait is patient whatever was learnt: two sides that have both learnt to sleep would
+// otherwise keep each other asleep, because each then measures the other's wake-up.
+u64 spin_budget(ThreadState* ts, u32 index) {
+  const u64 usual = ts->wait_cycles[index];
+  if (usual < kLongSpin) return min(kShortSpin + 2 * usual, kLongSpin);
+  return ++ts->impatient % 8 == 0 ? kLongSpin : kShortSpin;
+}
+
+void learn_wait(ThreadState* ts, u32 index, u64 took) {
+  // A moving average: down at once when spinning has paid, up over about eight waits; one very long
+  // wait counts no more than two sleeps.
+  const u64 usual = ts->wait_cycles[index];
+  const u64 now =
+      took < usual / 2 ? (usual + took) / 2 : (usual * 7 + min(took, 2 * kLongSpin)) / 8;
+  ts->wait_cycles[index] = static_cast<u32>(now);
+}
+
+long offload_start(ThreadState* ts, const abi::Row& row, const u64 args[6], u8 submission_flags) {
+  submit(ts, abi::SubmissionKind::kCall, row.nr, args, -1, submission_flags, &row);
+  ts->call_trips++;
+  return 0;
+}
+
+bool offload_done(ThreadState* ts, long& result) {
+  abi::Completion& slot = ts->lane.completions[ts->complete_position & kSlotMask];
+  if (slot.turn.load(std::memory_order_acquire) != ts->complete_position + 1) return false;
+  abi::CheckedCompletion completion;
+  if (!abi::decode_completion(slot, ts->lane.arena_bytes, completion)) {
+    session_died(ts->process->session());  // a device that does not keep the contract is none
+    result = err::kNetDown;
+    return true;
+  }
+  ts->complete_position++;
+  if (completion.kind == abi::CompletionKind::kDone) {
+    result = apply(ts, completion);
+    return true;
+  }
+  serve_upcall(ts, completion.kind, completion.extents[0]);
+  return false;
+}
+
+void offload_cancel(ThreadState* ts) {
+  ts->lane.control->cancel_turn.store(ts->call_turn, std::memory_order_seq_cst);
+  ring_doorbell(ts);
+  abi::Message message;
+  message.type = abi::MessageType::kCancel;
+  message.lane = ts->lane_index;
+  message.turn = ts->call_turn;
+  send_message(ts->process->session(), message);
+}
+
+long offload_wait(ThreadState* ts, u32 index, u32 call_flags) {
+  bool cancelled = false;
+  long result = 0;
+  // The shortest calls of a device that is awake are not worth a clock.
+  for (int i = 0; i < 64; i++) {
+    if (offload_done(ts, result)) {
+      learn_wait(ts, index, 0);
+      return result;
+    }
+    pause();
+  }
+  const u64 start = cycles();
+  const u64 budget = spin_budget(ts, index);
+  u64 now = start;
+  for (;;) {
+    for (int i = 0; i < 32; i++) {
+      if (offload_done(ts, result)) {
+        learn_wait(ts, index, cycles() - start);
+        return result;
+      }
+      pause();
+    }
+    if (!device_alive(ts)) {
+      session_died(ts->process->session());
+      return err::kNetDown;
+    }
+    if (__atomic_load_n(&ts->deferred, __ATOMIC_RELAXED) && !cancelled &&
+        !(call_flags & kNoCancel)) {
+      offload_cancel(ts);
+      cancelled = true;
+    }
+    now = cycles();
+    if (now - start < kShortSpin) continue;
+    if (now - start < budget) {
+      raw(nr::kSchedYield);  // costs little when the core has nothing else; lets the proxy run when
+                             // it has
+      continue;
+    }
+    sleep_on_lane(ts, !cancelled && !(call_flags & kNoCancel));
+  }
+}
+
+long offload(ThreadState* ts, const abi::Row& row, const u64 args[6], int install_fd,
+             u8 submission_flags, u32 call_flags) {
+  for (;;) {
+    submit(ts, abi::SubmissionKind::kCall, row.nr, args, install_fd, submission_flags, &row);
+    ts->call_trips++;
+    const long result = offload_wait(ts, row_index(row), call_flags);
+    if (ts->process->session().status == SessionStatus::kDead) return dead_result(row, args);
+    // A cancellation that came too late for its call can hit nothing; but a restart code without a
+    // signal of ours means only: again.
+    if (result <= abi::kErestartsys && result >= abi::kErestartRestartblock && !ts->deferred)
+      continue;
+    return result;
+  }
+}
+
+long offload_op(ThreadState* ts, abi::Op op, u64 a, u64 b, int install_fd, u32 call_flags) {
+  const u64 args[6] = {a, b};
+  submit(ts, abi::SubmissionKind::kOp, static_cast<u32>(op), args, install_fd, 0, nullptr);
+  return offload_wait(ts, abi::kSyscalls.size(), call_flags);
+}
+
+long dead_result(const abi::Row& row, const u64 args[6]) {
+  constexpr u64 kSoError = 4, kSolSocket = 1, kFGetFl = 3;
+  switch (row.nr) {
+    case 0:
+    case 1:
+    case 17:
+    case 18:
+    case 19:
+    case 20:
+    case 295:
+    case 296:
+    case 327:
+    case 328:
+    case 44:
+    case 45:
+    case 46:
+    case 47:
+    case 299:
+    case 307:
+    case 40:
+    case 275:
+      return err::kConnReset;
+    case 3:
+      return 0;
+    case 48:
+    case 52:
+      return err::kNotConn;
+    case 55:
+      if (args[1] == kSolSocket && args[2] == kSoError) {
+        const int reset = 104;
+        return user_write(args[3], &reset, 4) ? 0 : err::kFault;
+      }
+      return err::kNetDown;
+    case 72:
+      return args[1] == kFGetFl ? 2 : 0;
+    default:
+      return err::kNetDown;
+  }
+}
+
+}  // namespace mino::hook

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The wait loop of hook/device/mixed_wait.h: spin a little on the completion ring, then sleep on bell and
+// host together.
+#include "hook/device/mixed_wait.h"
+
+namespace mino::hook {
+
+namespace {
+
+constexpr short kPollIn = 1;
+
+bool host_is_ready(MixedWait& wait) {
+  return raw(nr::kPoll, ptr(wait.host), wait.count, 0) > 0;
+}
+
+// Sleeps until the bell rings, a host descriptor is ready, or a signal is deferred.
+void sleep_on_bell(ThreadState* ts, MixedWait& wait) {
+  abi::LaneControl* control = ts->lane.control;
+  const abi::Completion& slot = ts->lane.completions[ts->complete_position & (abi::kRingSlots - 1)];
+  wait.host[wait.count] = {ts->bell, kPollIn, 0};
+  PollFd& death = wait.host[wait.count + 1];
+  death = {ts->process->session().socket, 0, 0};  // POLLHUP when the proxy is gone
+  control->client_sleeping.store(abi::kOnBell, std::memory_order_seq_cst);
+  std::atomic_thread_fence(
+      std::memory_order_seq_cst);  // pairs with the device's fence after publication
+  if (slot.turn.load(std::memory_order_acquire) != ts->complete_position + 1 && device_alive(ts)) {
+    const u64 args[6] = {ptr(wait.host), wait.count + 2, 0, 0, 8, 0};
+    mino_interruptible(ts, nr::kPpoll, args);
+  }
+  control->client_sleeping.store(abi::kAwake, std::memory_order_relaxed);
+  if (wait.host[wait.count].revents & kPollIn) {
+    u64 rung;
+    raw(nr::kRead, static_cast<u64>(ts->bell), ptr(&rung), 8);
+  }
+  for (u32 i = 0; i < wait.count; i++) {
+    if (wait.host[i].revents) wait.host_ready = true;
+  }
+}
+
+}  // namespace
+
+bool prepare_bell(ThreadState* ts) {
+  if (ts->bell < 0) {
+    constexpr u64 kNonblockCloexec = 0x80800;
+    const long fd = raw(nr::kEventfd2, 0, kNonblockCloexec);
+    if (is_error(fd)) return false;
+    ts->bell = make_private(ts->process, static_cast<int>(fd));
+    ts->bell_sent = false;
+  }
+  if (!ts->bell_sent) {
+    abi::Message message;
+    message.type = abi::MessageType::kBell;
+    message.lane = ts->lane_index;
+    ts->bell_sent = send_message(ts->process->session(), message, ts->bell);
+  }
+  return ts->bell_sent;
+}
+
+void slow_down_dead(ThreadState* ts) {
+  if (__atomic_fetch_add(&ts->process->table()->dead_reports, 1u, __ATOMIC_RELAXED) < 64) return;
+  const i64 pause_time[2] = {0, 50'000'000};
+  const u64 args[6] = {0, 0, ptr(pause_time), 0, 8, 0};
+  mino_interruptible(ts, nr::kPpoll, args);
+}
+
+void wait_mixed(ThreadState* ts, u32 index, MixedWait& wait) {
+  const u64 start = cycles();
+  const u64 budget = spin_budget(ts, index);
+  constexpr u64 kQuiet =
+      3'000;  // cycles without an answer before anything costlier than a load is done
+  if (wait.eager) wait.host_ready = host_is_ready(wait);
+  for (;;) {
+    for (int i = 0; i < 32; i++) {
+      if (offload_done(ts, wait.device)) {
+        learn_wait(ts, index, cycles() - start);
+        return;
+      }
+      pause();
+    }
+    if (!device_alive(ts)) {
+      session_died(ts->process->session());
+      return;
+    }
+    if (wait.host_ready || __atomic_load_n(&ts->deferred, __ATOMIC_RELAXED)) break;
+    const u64 took = cycles() - start;
+    if (took < kQuiet) continue;
+    if (took < budget) {
+      wait.host_ready = host_is_ready(wait);
+      continue;
+    }
+    sleep_on_bell(ts, wait);
+  }
+  offload_cancel(ts);
+  wait.device = offload_wait(ts, index, kNoCancel);
+  const bool restart =
+      wait.device <= abi::kErestartsys && wait.device >= abi::kErestartRestartblock;
+  if (restart || wait.device == err::kIntr) wait.device = 0;
+}
+
+}  // namespace mino::hook

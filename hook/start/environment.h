@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The environment across exec, and the arguments of a script. The program never sees
+// LD_PRELOAD=libminoc.so and MINO_RUN: they are taken out at start. At every execve they are put
+// back, whatever environment the program passes.
+#pragma once
+
+#include "hook/start/program_file.h"
+#include "hook/state/process.h"
+
+namespace mino::hook {
+
+// Descriptors that the program before left for this one, or -1.
+struct Inherited {
+  int socket = -1, placeholder = -1;  // the session's
+  int filters = -1;                   // hook/calls/seccomp.h
+};
+
+// Reads MINO_RUN into `settings`, and removes the hook's traces from envp (in place). Answers
+// whether we run under mino.
+bool read_environment(char** envp, Inherited& inherited);
+
+class ExecEnvironment {
+ public:
+  // `file`: what libminoc.so, executed in its place, shall load; or nullptr. `path` and `argv` are
+  // what execve was given; `filters` the memfd of this thread's seccomp filters, or -1.
+  ExecEnvironment(Process* process, u64 envp, const ProgramFile* file, const char* path, u64 argv,
+                  int filters);
+  ~ExecEnvironment();
+  ExecEnvironment(const ExecEnvironment&) = delete;
+  ExecEnvironment& operator=(const ExecEnvironment&) = delete;
+  bool valid() const { return table_ != nullptr; }
+  u64 pointer() const { return ptr(table_); }
+  u64 arguments() const { return arguments_; }
+
+ private:
+  Process* process_;
+  u64* table_ = nullptr;
+  u64 arguments_;
+  u64 bytes_ = 0;
+};
+
+}  // namespace mino::hook

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+#include "hook/start/home.h"
+
+#include "hook/base/mem.h"
+#include "hook/start/program_file.h"
+
+extern "C" {
+extern const char __ehdr_start[] __attribute__((visibility("hidden")));
+extern const mino::hook::u64 _DYNAMIC[] __attribute__((visibility("hidden")));
+}
+
+namespace mino::hook {
+
+u64 base() {
+  return ptr(__ehdr_start);
+}
+
+// Between where the kernel puts programs with their heaps, and where it puts everything else. The
+// lower half is this copy's: the filter compares it once for both.
+u64 choose_home() {
+  constexpr u64 kLowest = 0x5800, kPlaces = 0x100;
+  constexpr long kGetrandom = 318;
+  u64 random = cycles() >> 4;
+  raw(kGetrandom, ptr(&random), sizeof random, 1);  // GRND_NONBLOCK
+  return (kLowest + random % kPlaces) << 32 | (base() & 0xffffffff);
+}
+
+void relocate() {
+  constexpr u64 kRela = 7, kRelaBytes = 8;
+  struct Rela {
+    u64 offset, info, addend;
+  };
+  u64 at = 0, bytes = 0;
+  for (const u64* entry = _DYNAMIC; entry[0]; entry += 2) {
+    if (entry[0] == kRela) at = base() + entry[1];
+    if (entry[0] == kRelaBytes) bytes = entry[1];
+  }
+  const auto* rela = reinterpret_cast<const Rela*>(at);
+  for (u64 i = 0; i < bytes / sizeof(Rela); i++)
+    *reinterpret_cast<u64*>(base() + rela[i].offset) = base() + rela[i].addend;
+}
+
+u64 home_in(char** envp) {
+  for (char** e = envp; *e; e++) {
+    if (!starts_with(*e, "MINO_RUN=")) continue;
+    for (const char* s = *e + 9; *s && !starts_with(s, "x=");) {  // a path may hold anything
+      if (starts_with(s, "r=")) return parse_number(s += 2);
+      while (*s && *s != ';') s++;
+      if (*s) s++;
+    }
+  }
+  return 0;
+}
+
+long map_at_home(char** envp, u64 home) {
+  char path[kMaxProgramPath];
+  path[0] = 0;
+  for (char** e = envp; *e; e++) {
+    if (!starts_with(*e, "LD_PRELOAD=")) continue;
+    const char* from = *e + 11;  // ours is the first
+    u64 n = 0;
+    for (; from[n] && from[n] != ':' && from[n] != ' ' && n + 1 < sizeof path; n++)
+      path[n] = from[n];
+    path[n] = 0;
+  }
+  return map_again(path, __ehdr_start, home);
+}
+
+void tell_no_way_home(long error) {
+  char text[200];
+  char* end = print(text,
+                    "mino: the seccomp filter that this program was executed under leaves no way "
+                    "to hook it (openat, mmap: error ");
+  end = print_number(end, static_cast<u64>(-error));
+  end = print(end, "); nothing will be offloaded\n");
+  raw(nr::kWrite, 2, ptr(text), static_cast<u64>(end - text));
+}
+
+}  // namespace mino::hook

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// libminoc.so as a program: it maps the program that MINO_RUN names, takes hold of it, and enters
+// it as the kernel would have, with the stack that the kernel made. So the hook is there before the
+// first instruction of a static program, and of ld.so.
+#include "hook/base/mem.h"
+#include "hook/start/home.h"
+#include "hook/start/program_file.h"
+#include "hook/start/startup.h"
+#include "hook/state/process.h"
+
+extern "C" {
+extern const char mino_start[] __attribute__((visibility("hidden")));
+[[noreturn]] void mino_enter_program(mino::hook::u64* stack, mino::hook::u64 start)
+    __attribute__((visibility("hidden")));
+}
+
+namespace mino::hook {
+
+namespace {
+
+[[noreturn]] void give_up(const char* what, long error) {
+  char text[kMaxProgramPath + 80];
+  char* end = print(print(text, "mino: "), what);
+  if (error) end = print_number(print(end, ": cannot be loaded: error "), static_cast<u64>(-error));
+  *end++ = '\n';
+  raw(nr::kWrite, 2, ptr(text), static_cast<u64>(end - text));
+  for (;;) raw(nr::kExitGroup, 127);
+}
+
+// The kernel named this process after this library.
+void take_name(const char* path) {
+  const char* name = path;
+  for (const char* p = path; *p; p++) {
+    if (*p == '/') name = p + 1;
+  }
+  constexpr u64 kPrSetName = 15;
+  raw(nr::kPrctl, kPrSetName, ptr(name));
+}
+
+// What /proc/self/exe shall say.
+void learn_executable(const char* path) {
+  const long fd = raw(nr::kOpenat, kFdCwd, ptr(path), 0x80000 | 0x200000);  // O_CLOEXEC, O_PATH
+  if (is_error(fd)) return;
+  char link[40];
+  print_number(print(link, "/proc/self/fd/"), static_cast<u64>(fd))[0] = 0;
+  const long n =
+      raw(nr::kReadlink, ptr(link), ptr(settings.executable), sizeof settings.executable - 1);
+  settings.executable[n > 0 ? n : 0] = 0;
+  raw(nr::kClose, static_cast<u64>(fd));
+}
+
+void describe(u64* aux, const LoadedProgram& loaded) {
+  constexpr u64 kHeaders = 3, kHeaderBytes = 4, kHeaderCount = 5, kBase = 7, kEntry = 9,
+                kExecFn = 31;
+  for (; aux[0]; aux += 2) {
+    switch (aux[0]) {
+      case kHeaders:
+        aux[1] = loaded.headers;
+        break;
+      case kHeaderBytes:
+        aux[1] = 56;
+        break;
+      case kHeaderCount:
+        aux[1] = loaded.header_count;
+        break;
+      case kBase:
+        aux[1] = loaded.interpreter;
+        break;
+      case kEntry:
+        aux[1] = loaded.entry;
+        break;
+      case kExecFn:
+        aux[1] = ptr(settings.program);
+        break;
+      default:
+        break;
+    }
+  }
+}
+
+// Until the program makes its own: the hook finds its thread by %fs.
+alignas(64) u64 first_block[8];
+
+}  // namespace
+
+}  // namespace mino::hook
+
+extern "C" __attribute__((visibility("hidden"), noreturn)) void mino_load(mino::hook::u64* stack) {
+  using namespace mino::hook;
+  relocate();
+  const u64 argc = stack[0];
+  char** const envp = reinterpret_cast<char**>(stack + 1 + argc + 1);
+  long no_way = 0;
+  if (const u64 home = home_in(envp); home && home != base()) {
+    no_way = map_at_home(envp, home);
+    if (no_way == 0) mino_enter_program(stack, at_home(home, mino_start));
+    tell_no_way_home(no_way);
+  }
+  constexpr u64 kArchSetFs = 0x1002;
+  first_block[0] = ptr(first_block);
+  raw(nr::kArchPrctl, kArchSetFs, ptr(first_block));
+  u64 count = 0;
+  while (envp[count]) count++;
+  u64* const aux = reinterpret_cast<u64*>(envp + count + 1);
+  u64 aux_words = 2;
+  for (const u64* a = aux; a[0]; a += 2) aux_words += 2;
+  const bool usable = prepare_to_hold(envp, no_way == 0);
+  if (!settings.program[0]) give_up("libminoc.so is not a program; use mino run", 0);
+  LoadedProgram loaded;
+  if (const long error = load_program(settings.program, loaded)) give_up(settings.program, error);
+  take_name(settings.program);
+  learn_executable(settings.program);
+  // The variables that are gone leave a gap in front of the auxiliary vector: close it.
+  u64 kept = 0;
+  while (envp[kept]) kept++;
+  const u64 words = 1 + argc + 1 + kept + 1 + aux_words;
+  auto* const to = reinterpret_cast<u64*>((ptr(__builtin_alloca(words * 8 + 32)) + 15) & ~15ull);
+  copy(to, stack, (1 + argc + 1 + kept + 1) * 8);
+  copy(to + 1 + argc + 1 + kept + 1, aux, aux_words * 8);
+  describe(to + 1 + argc + 1 + kept + 1, loaded);
+  if (usable) take_hold();
+  mino_enter_program(to, loaded.start);
+}

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+#include "hook/start/program_file.h"
+
+#include "abi/program_file.h"
+#include "hook/base/mem.h"
+
+namespace mino::hook {
+
+namespace {
+
+constexpr u64 kPage = 4096;
+constexpr u32 kLoad = abi::ProgramHeader::kLoad;
+// An open file, closed at the end.
+class File {
+ public:
+  explicit File(const char* path)
+      : fd_(raw(nr::kOpenat, kFdCwd, ptr(path), 0x80000 | 0x100 | 0x800)) {}
+  ~File() {
+    if (!is_error(fd_)) raw(nr::kClose, number());
+  }
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+  long error() const { return is_error(fd_) ? fd_ : 0; }
+  u64 number() const { return static_cast<u64>(fd_); }
+  bool read(void* to, u64 bytes, u64 at) const {
+    return raw(nr::kPread64, number(), ptr(to), bytes, at) == static_cast<long>(bytes);
+  }
+
+ private:
+  long fd_;
+};
+
+bool read_headers(const File& file, abi::ElfFile& elf) {
+  return elf.load([&](void* to, u64 bytes, u64 at) { return file.read(to, bytes, at); });
+}
+
+// May this user execute the file, and does it then run with no other rights?
+bool executable(const char* path, const File& file) {
+  constexpr long kFstat = 5, kFgetxattr = 193, kGeteuid = 107;
+  constexpr u64 kExecute = 1, kEffective = 0x200;
+  if (raw(nr::kFaccessat2, kFdCwd, ptr(path), kExecute, kEffective) != 0) return false;
+  struct {
+    u64 device, inode, links;
+    u32 mode, uid, gid, pad;
+    u64 rest[14];
+  } about;
+  static_assert(sizeof about == 152);
+  if (raw(kFstat, file.number(), ptr(&about)) != 0) return false;
+  constexpr u32 kType = 0170000, kRegular = 0100000, kSetUid = 04000, kSetGid = 02000;
+  if ((about.mode & kType) != kRegular || (about.mode & (kSetUid | kSetGid)) != 0) return false;
+  return raw(kGeteuid) == 0 || raw(kFgetxattr, file.number(), ptr("security.capability"), 0, 0) < 0;
+}
+
+bool is_loadable(const char* path, bool all, abi::ScriptLine* script) {
+  const File file(path);
+  if (file.error() || !executable(path, file)) return false;
+  if (script) {
+    char head[abi::ScriptLine::kMaxBytes];
+    const long got = raw(nr::kPread64, file.number(), ptr(head), sizeof head - 1, 0);
+    if (got > 0 && script->parse(head, static_cast<u32>(got))) return true;
+    script->interpreter[0] = 0;
+  }
+  abi::ElfFile elf;
+  return read_headers(file, elf) && (all || !elf.find(abi::ProgramHeader::kInterpreter));
+}
+
+long map(u64 at, u64 bytes, u64 protection, u64 flags, u64 fd, u64 offset) {
+  return raw(nr::kMmap, at, bytes, protection, flags, fd, offset);
+}
+
+// Maps one ELF file, at `wanted` if that is not 0; `bias` is what is added to its addresses.
+long map_segments(const File& file, const abi::ElfFile& h, u64& bias, u64 wanted = 0) {
+  constexpr u64 kPrivate = 2, kMapFixed = 0x10, kAnonymous = 0x20, kNoreserve = 0x4000,
+                kNoReplace = 0x100000, kReadWrite = 3;
+  u64 low = ~0ull, high = 0, align = kPage;
+  for (u32 i = 0; i < h.header.program_header_count; i++) {
+    const abi::ProgramHeader& p = h.program[i];
+    if (p.type != kLoad || p.memory_bytes == 0) continue;
+    if (p.address + p.memory_bytes < p.address || p.file_bytes > p.memory_bytes ||
+        (p.address ^ p.offset) % kPage != 0) {
+      return -8;  // ENOEXEC
+    }
+    if ((p.address & ~(kPage - 1)) < low) low = p.address & ~(kPage - 1);
+    if (p.address + p.memory_bytes > high) high = p.address + p.memory_bytes;
+    if (p.align > align && (p.align & (p.align - 1)) == 0 && p.align <= (1u << 30)) align = p.align;
+  }
+  if (low >= high) return -8;
+  const u64 bytes = (high - low + kPage - 1) & ~(kPage - 1);
+  u64 base = low;
+  if (h.header.type == abi::ElfFile::kIndependent && !wanted) {
+    const long room = map(0, bytes + align, 0, kPrivate | kAnonymous | kNoreserve, ~0ull, 0);
+    if (is_error(room)) return room;
+    const u64 at = static_cast<u64>(room);
+    base = ((at - low + align - 1) & ~(align - 1)) + low;
+    if (base > at) raw(nr::kMunmap, at, base - at);
+    if (at + align > base) raw(nr::kMunmap, base + bytes, at + align - base);
+  } else {
+    base = wanted ? wanted + low : low;
+    const long room =
+        map(base, bytes, 0, kPrivate | kAnonymous | kNoreserve | kNoReplace, ~0ull, 0);
+    if (is_error(room)) return room;
+  }
+  bias = base - low;
+  for (u32 i = 0; i < h.header.program_header_count; i++) {
+    const abi::ProgramHeader& p = h.program[i];
+    if (p.type != kLoad || p.memory_bytes == 0) continue;
+    const u64 protection = (p.flags & 4 ? 1u : 0u) | (p.flags & 2) | (p.flags & 1 ? 4u : 0u);
+    const u64 begin = (p.address + bias) & ~(kPage - 1);
+    const u64 file_end = p.address + bias + p.file_bytes;
+    const u64 mapped_end = p.file_bytes ? (file_end + kPage - 1) & ~(kPage - 1) : begin;
+    const u64 end = (p.address + bias + p.memory_bytes + kPage - 1) & ~(kPage - 1);
+    if (p.file_bytes) {
+      const long at = map(begin, mapped_end - begin, protection, kPrivate | kMapFixed,
+                          file.number(), p.offset & ~(kPage - 1));
+      if (is_error(at)) return at;
+    }
+    if (end > mapped_end) {
+      const long at = map(mapped_end, end - mapped_end, protection,
+                          kPrivate | kMapFixed | kAnonymous, ~0ull, 0);
+      if (is_error(at)) return at;
+    }
+    // What is behind the file's bytes in their last page is zero, if it is part of the segment.
+    if (p.memory_bytes > p.file_bytes && mapped_end > file_end && p.file_bytes) {
+      if (!(p.flags & 2)) raw(nr::kMprotect, begin, mapped_end - begin, kReadWrite);
+      fill(reinterpret_cast<void*>(file_end), 0, mapped_end - file_end);
+      if (!(p.flags & 2)) raw(nr::kMprotect, begin, mapped_end - begin, protection);
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+
+bool needs_loading(const char* path, bool all, ProgramFile& file) {
+  abi::ScriptLine line;
+  if (!is_loadable(path, all, &line)) return false;
+  file.script = line.interpreter[0] != 0;
+  print(file.path, file.script ? line.interpreter : path)[0] = 0;
+  print(file.argument, file.script ? line.argument : "")[0] = 0;
+  return !file.script || is_loadable(file.path, all, nullptr);
+}
+
+long map_again(const char* path, const void* mapped, u64 base) {
+  abi::ElfFile h;
+  const auto from_memory = [&](void* to, u64 bytes, u64 at) {
+    copy(to, static_cast<const u8*>(mapped) + at, bytes);
+    return true;
+  };
+  if (!h.load(from_memory)) return -8;
+  const File file(path);
+  if (file.error()) return file.error();
+  u64 bias;
+  return map_segments(file, h, bias, base);
+}
+
+long load_program(const char* path, LoadedProgram& loaded) {
+  const File file(path);
+  if (file.error()) return file.error();
+  abi::ElfFile h;
+  if (!read_headers(file, h)) return -8;
+  u64 bias = 0;
+  if (const long error = map_segments(file, h, bias)) return error;
+  loaded.start = loaded.entry = h.header.entry + bias;
+  loaded.header_count = h.header.program_header_count;
+  loaded.interpreter = loaded.headers = 0;
+  for (u32 i = 0; i < h.header.program_header_count; i++) {
+    const abi::ProgramHeader& p = h.program[i];
+    if (p.type == kLoad && h.header.headers_at >= p.offset &&
+        h.header.headers_at < p.offset + p.file_bytes) {
+      loaded.headers = h.header.headers_at - p.offset + p.address + bias;
+    }
+  }
+  const abi::ProgramHeader* const interp = h.find(abi::ProgramHeader::kInterpreter);
+  if (!interp) return 0;
+  char name[256];
+  if (interp->file_bytes == 0 || interp->file_bytes > sizeof name ||
+      !file.read(name, interp->file_bytes, interp->offset) || name[interp->file_bytes - 1] != 0) {
+    return -8;
+  }
+  const File loader(name);
+  if (loader.error()) return loader.error();
+  if (!read_headers(loader, h)) return -80;  // ELIBBAD
+  u64 loader_bias = 0;
+  if (const long error = map_segments(loader, h, loader_bias)) return error;
+  loaded.start = h.header.entry + loader_bias;
+  loaded.interpreter = loader_bias;
+  return 0;
+}
+
+}  // namespace mino::hook

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Taking hold; and the constructor, which ld.so calls when it has loaded everything, before main.
+// Without MINO_RUN the library does nothing.
+#include "hook/start/startup.h"
+#include "hook/base/mem.h"
+#include "hook/base/proc.h"
+#include "hook/calls/seccomp.h"
+#include "hook/catch/patch.h"
+#include "hook/catch/sud.h"
+#include "hook/device/call.h"
+#include "hook/start/environment.h"
+#include "hook/start/home.h"
+
+extern "C" __attribute__((visibility("hidden"))) void mino_arrive(char** envp);
+extern "C" __attribute__((weak, visibility("hidden"))) void mino_preload_start();
+
+namespace mino::hook {
+
+namespace {
+
+void say(const char* text) {
+  raw(nr::kWrite, 2, ptr(text), length(text));
+}
+
+// FSGSBASE (kernel 5.9, AT_HWCAP2 bit 1): the hook finds its thread with rdfsbase.
+bool has_fsgsbase(char** envp) {
+  while (*envp) envp++;
+  constexpr u64 kAtHwcap2 = 26;
+  for (auto* aux = reinterpret_cast<const u64*>(envp + 1); aux[0]; aux += 2) {
+    if (aux[0] == kAtHwcap2) return aux[1] & 2;
+  }
+  return false;
+}
+
+// The array behind argv, where the kernel has put it: field 28 of /proc/self/stat is where the
+// stack began (proc(5)), at argc.
+char** initial_environment() {
+  char text[1024];
+  const u64 got = read_proc("/proc/self/stat", text, sizeof text);
+  if (!got) return nullptr;
+  const char* at = text + got;
+  while (at > text && *at != ')') at--;  // the name in field 2 may hold anything
+  for (int field = 2; field < 28; field++) {
+    while (*at && *at != ' ') at++;
+    if (*at) at++;
+  }
+  auto* stack = reinterpret_cast<u64*>(parse_number(at));
+  return stack ? reinterpret_cast<char**>(stack + 1 + *stack + 1) : nullptr;
+}
+
+Interest interest_in(const abi::Row& row) {
+  using enum abi::Route;
+  switch (row.route) {
+    case kByFd:
+    case kFcntl:
+    case kClose:
+      return kAskIfFlagged;
+    case kCopy:
+      return row.nr == nr::kSendfile || row.nr == nr::kTee ? kAskIfEither : kAsk;
+    case kPath:
+    case kPathTwo:
+      return kAskIfPaths;
+    case kText:
+      return kNoInterest;  // until hook/catch/disarm.cc wants it
+    default:
+      return kAsk;  // also ioctl: requests about interfaces count on any socket (do_ioctl)
+  }
+}
+
+}  // namespace
+
+bool prepare_to_hold(char** envp, bool reachable) {
+  const bool usable = has_fsgsbase(envp);
+  Inherited inherited;
+  if (!read_environment(envp, inherited) || !reachable) return false;
+  if (!usable) {
+    say("mino: this machine lacks FSGSBASE; nothing will be offloaded\n");
+    return false;
+  }
+  Process* process = main_process();
+  process->session().socket = process->session().placeholder = -1;
+  ThreadState* ts = make_thread(process);
+  if (!process->fds || !ts || !enter_thread(ts, fs_base())) {
+    say("mino: out of memory; nothing will be offloaded\n");
+    return false;
+  }
+  if (inherited.filters >= 0 && !(ts->filters = load_filters(inherited.filters))) {
+    say("mino: out of memory for the seccomp filters; nothing will be offloaded\n");
+    return false;
+  }
+  if (settings.trace_fd >= 0) process->set_flags(static_cast<u64>(settings.trace_fd), kPrivate);
+  for (const abi::Row& row : abi::kSyscalls) mino_interest[row.nr] = interest_in(row);
+  install_signal_handlers(process);
+  learn_open_limit(process);
+  open_synchronous_signals(ts);
+  if (inherited.socket >= 0) reattach(ts, inherited.socket, inherited.placeholder);
+  return true;
+}
+
+namespace {
+
+// Patching looks at a file and changes memory, which a seccomp filter may not allow.
+bool may_patch() {
+  const ThreadState* ts = this_thread();
+  return !ts->filters ||
+         (filters_allow_own(ts, nr::kOpenat, kFdCwd) && filters_allow_own(ts, nr::kIoctl) &&
+          filters_allow_own(ts, nr::kMmap, base(), 4096, 3) &&
+          filters_allow_own(ts, nr::kMprotect, base(), 4096, 7) &&
+          filters_allow_own(ts, nr::kMprotect, base(), 4096, 5));
+}
+
+}  // namespace
+
+void take_hold() {
+  if (settings.preload && mino_preload_start) mino_preload_start();
+  if (settings.patch && !may_patch()) {
+    settings.patch = false;
+    if (!settings.sud) {
+      say("mino: the seccomp filter does not let --hook patch work (openat, mprotect); nothing "
+          "will be offloaded\n");
+    }
+  }
+  const bool trapped = settings.sud && arm_dispatch();
+  // Without the trap, opens tell of numbers that were closed unseen.
+  mino_paths_matter |= settings.path_count || settings.executable[0] || !trapped;
+  if (settings.patch && !trapped) patch_loaded_images();
+  if (settings.sud && !trapped && patched_sites == 0) {
+    say("mino: neither patching nor Syscall User Dispatch works here; nothing will be offloaded\n");
+  }
+}
+
+namespace {
+
+void hold(char** envp, bool reachable) {
+  if (prepare_to_hold(envp, reachable)) take_hold();
+}
+
+// glibc passes what main gets; musl passes nothing.
+__attribute__((constructor)) void start(int argc, char** argv, char** envp) {
+  if (ptr(envp) != ptr(argv) + 8 * (static_cast<u64>(argc) + 1)) envp = initial_environment();
+  if (!envp) return;
+  const u64 home = home_in(envp);
+  if (!home || home == base()) return hold(envp, true);
+  if (mino_preload_start) {  // libc has bound the program to this copy
+    say("mino: --hook preload does not reach the device from a program that is executed under a "
+        "seccomp filter; nothing will be offloaded\n");
+    return hold(envp, false);
+  }
+  const long error = map_at_home(envp, home);
+  if (error == 0) {
+    reinterpret_cast<void (*)(char**)>(at_home(home, reinterpret_cast<const void*>(mino_arrive)))(
+        envp);
+  } else {
+    tell_no_way_home(error);
+    hold(envp, false);
+  }
+}
+
+}  // namespace
+
+}  // namespace mino::hook
+
+// The first thing that the copy at home does.
+extern "C" __attribute__((visibility("hidden"))) void mino_arrive(char** envp) {
+  mino::hook::relocate();
+  mino::hook::hold(envp, true);
+}

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The interpreter of filters, against expected answers, against this machine's kernel (a child
+// under the same filter asks by a harmless call), and with filters that no kernel would take.
+#include "hook/state/bpf.h"
+
+#include <errno.h>
+#include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <random>
+#include <vector>
+
+namespace mino::hook {
+namespace {
+
+using Program = std::vector<BpfInstruction>;
+static_assert(sizeof(BpfInstruction) == sizeof(sock_filter));
+
+constexpr u16 kAll[] = {
+    bpf::kLoad,        bpf::kLoadConstant, bpf::kLoadLength, bpf::kLoadMemory,  bpf::kLoadXConstant,
+    bpf::kLoadXLength, bpf::kLoadXMemory,  bpf::kStore,      bpf::kStoreX,      bpf::kAToX,
+    bpf::kXToA,        bpf::kNegate,       bpf::kAdd,        bpf::kSubtract,    bpf::kMultiply,
+    bpf::kDivide,      bpf::kOr,           bpf::kAnd,        bpf::kXor,         bpf::kShiftLeft,
+    bpf::kShiftRight,  bpf::kJump,         bpf::kJumpEqual,  bpf::kJumpGreater, bpf::kJumpAtLeast,
+    bpf::kJumpAny,
+};
+
+bool takes_x(u16 code) {
+  return (code & 7) == BPF_ALU ? code != bpf::kNegate : (code & 7) == BPF_JMP && code != bpf::kJump;
+}
+
+u32 run(const Program& program, const SeccompData& data) {
+  return run_bpf(program.data(), static_cast<u32>(program.size()), data);
+}
+
+SeccompData some_data() {
+  SeccompData data{SYS_getppid, kArchX86_64, 0x123456789a, {}};
+  for (u64 i = 0; i < 6; i++) data.args[i] = (0x1111222233334444 + i) * (i + 1);
+  return data;
+}
+
+TEST(Bpf, constants_are_those_of_the_header) {
+  EXPECT_EQ(bpf::kLoad, BPF_LD | BPF_W | BPF_ABS);
+  EXPECT_EQ(bpf::kLoadXLength, BPF_LDX | BPF_W | BPF_LEN);
+  EXPECT_EQ(bpf::kStoreX, BPF_STX);
+  EXPECT_EQ(bpf::kShiftRight, BPF_ALU | BPF_RSH | BPF_K);
+  EXPECT_EQ(bpf::kXor, BPF_ALU | BPF_XOR);
+  EXPECT_EQ(bpf::kJumpAny, BPF_JMP | BPF_JSET | BPF_K);
+  EXPECT_EQ(bpf::kJumpAtLeast | bpf::kWithX, BPF_JMP | BPF_JGE | BPF_X);
+  EXPECT_EQ(bpf::kXToA, BPF_MISC | BPF_TXA);
+  EXPECT_EQ(bpf::kReturnA, BPF_RET | BPF_A);
+  EXPECT_EQ(kVerdictTrap, SECCOMP_RET_TRAP);
+  EXPECT_EQ(kVerdictErrno, SECCOMP_RET_ERRNO);
+  EXPECT_EQ(kVerdictLog, SECCOMP_RET_LOG);
+  EXPECT_EQ(kVerdictAllow, SECCOMP_RET_ALLOW);
+  EXPECT_EQ(kVerdictMask, SECCOMP_RET_ACTION_FULL);
+}
+
+TEST(Bpf, every_word_of_the_call) {
+  const SeccompData data = some_data();
+  for (u32 at = 0; at < sizeof data; at += 4) {
+    u32 expected;
+    memcpy(&expected, reinterpret_cast<const char*>(&data) + at, 4);
+    EXPECT_EQ(run({{bpf::kLoad, 0, 0, at}, {bpf::kReturnA, 0, 0, 0}}, data), expected);
+  }
+}
+
+TEST(Bpf, arithmetic) {
+  const auto with = [](u16 code, u32 a, u32 b) {
+    const u32 by_value = run(
+        {{bpf::kLoadConstant, 0, 0, a}, {code, 0, 0, b}, {bpf::kReturnA, 0, 0, 0}}, some_data());
+    EXPECT_EQ(run({{bpf::kLoadXConstant, 0, 0, b},
+                   {bpf::kLoadConstant, 0, 0, a},
+                   {static_cast<u16>(code | bpf::kWithX), 0, 0, 0},
+                   {bpf::kReturnA, 0, 0, 0}},
+                  some_data()),
+              by_value);
+    return by_value;
+  };
+  EXPECT_EQ(with(bpf::kAdd, 0xffffffff, 2), 1u);
+  EXPECT_EQ(with(bpf::kSubtract, 1, 2), 0xffffffffu);
+  EXPECT_EQ(with(bpf::kMultiply, 0x10001, 0x10001), 0x20001u);
+  EXPECT_EQ(with(bpf::kDivide, 0xfffffffe, 2), 0x7fffffffu);
+  EXPECT_EQ(with(bpf::kDivide, 5, 0), 0u);
+  EXPECT_EQ(with(bpf::kOr, 0xf0, 0x0f), 0xffu);
+  EXPECT_EQ(with(bpf::kAnd, 0xf0, 0x30), 0x30u);
+  EXPECT_EQ(with(bpf::kXor, 0xf0, 0x30), 0xc0u);
+  EXPECT_EQ(with(bpf::kShiftLeft, 3, 31), 0x80000000u);
+  EXPECT_EQ(with(bpf::kShiftRight, 0x80000000, 31), 1u);
+  EXPECT_EQ(run({{bpf::kLoadLength, 0, 0, 0}, {bpf::kNegate, 0, 0, 0}, {bpf::kReturnA, 0, 0, 0}},
+                some_data()),
+            static_cast<u32>(-64));
+}
+
+TEST(Bpf, what_no_kernel_takes_kills) {
+  const SeccompData data = some_data();
+  EXPECT_EQ(run({}, data), 0u);
+  EXPECT_EQ(run({{bpf::kLoad, 0, 0, 64}, {bpf::kReturn, 0, 0, kVerdictAllow}}, data), 0u);
+  EXPECT_EQ(run({{bpf::kLoad, 0, 0, 0xfffffffc}, {bpf::kReturn, 0, 0, kVerdictAllow}}, data), 0u);
+  EXPECT_EQ(run({{bpf::kLoad, 0, 0, 2}, {bpf::kReturn, 0, 0, kVerdictAllow}}, data), 0u);
+  EXPECT_EQ(run({{bpf::kStore, 0, 0, 16}, {bpf::kReturn, 0, 0, kVerdictAllow}}, data), 0u);
+  EXPECT_EQ(run({{bpf::kLoadXMemory, 0, 0, ~0u}, {bpf::kReturn, 0, 0, kVerdictAllow}}, data), 0u);
+  EXPECT_EQ(run({{bpf::kJump, 0, 0, ~0u}, {bpf::kReturn, 0, 0, kVerdictAllow}}, data), 0u);
+  EXPECT_EQ(run({{bpf::kJumpEqual, 255, 255, 0}, {bpf::kReturn, 0, 0, kVerdictAllow}}, data), 0u);
+  EXPECT_EQ(run({{BPF_ALU | BPF_MOD, 0, 0, 3}, {bpf::kReturn, 0, 0, kVerdictAllow}}, data), 0u);
+  EXPECT_EQ(run({{BPF_LD | BPF_B | BPF_ABS, 0, 0, 0}, {bpf::kReturn, 0, 0, kVerdictAllow}}, data),
+            0u);
+  EXPECT_EQ(run({{bpf::kLoadConstant, 0, 0, kVerdictAllow}}, data), 0u);
+}
+
+// Any bytes at all, up to the edge of memory.
+TEST(Bpf, any_bytes) {
+  const long page = sysconf(_SC_PAGESIZE);
+  auto* const pages =
+      static_cast<u8*>(mmap(nullptr, static_cast<size_t>(2 * page), PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  ASSERT_NE(pages, MAP_FAILED);
+  ASSERT_EQ(mprotect(pages + page, static_cast<size_t>(page), PROT_NONE), 0);
+  std::mt19937 random(1);
+  for (int round = 0; round < 20000; round++) {
+    const u32 count = random() % 16;
+    auto* const code = reinterpret_cast<BpfInstruction*>(pages + page) - count;
+    for (u32 i = 0; i < count; i++) {
+      const u16 code_word =
+          random() % 4 ? kAll[random() % std::size(kAll)] : static_cast<u16>(random());
+      code[i] = {code_word, static_cast<u8>(random() % 4), static_cast<u8>(random()),
+                 random() % 2 ? static_cast<u32>(random() % 70) : static_cast<u32>(random())};
+    }
+    run_bpf(code, count, some_data());
+  }
+  munmap(pages, static_cast<size_t>(2 * page));
+}
+
+// A program that the kernel takes, which leaves its result in A.
+Program random_program(std::mt19937& random) {
+  Program program;
+  for (u32 cell = 0; cell < 16; cell++) {
+    program.push_back({bpf::kLoad, 0, 0, static_cast<u32>(random() % 16 * 4)});
+    program.push_back({bpf::kAToX, 0, 0, 0});
+    program.push_back({random() % 2 ? bpf::kStore : bpf::kStoreX, 0, 0, cell});
+  }
+  const u32 count = 1 + static_cast<u32>(random()) % 40;
+  for (u32 i = 0; i < count; i++) {
+    u16 code = kAll[random() % std::size(kAll)];
+    u32 value = random() % 2 ? static_cast<u32>(random()) : static_cast<u32>(random() % 8);
+    const u32 room = count - i;  // instructions that a jump can pass, to the first behind
+    if (code == bpf::kLoad) value = random() % 16 * 4;
+    if (code == bpf::kLoadMemory || code == bpf::kLoadXMemory || code == bpf::kStore ||
+        code == bpf::kStoreX)
+      value = random() % 16;
+    if (code == bpf::kDivide && value == 0) value = 1;
+    if (code == bpf::kShiftLeft || code == bpf::kShiftRight) value %= 32;
+    if (code == bpf::kJump) value = static_cast<u32>(random()) % room;
+    if (takes_x(code) && random() % 2) code |= bpf::kWithX;
+    program.push_back(
+        {code, static_cast<u8>(random() % room), static_cast<u8>(random() % room), value});
+  }
+  return program;
+}
+
+// The sixth argument says which eleven bits of A are to come back as an error.
+void answer_by_errno(Program& program) {
+  program.push_back({bpf::kStore, 0, 0, 0});
+  program.push_back({bpf::kLoad, 0, 0, 56});
+  program.push_back({bpf::kAToX, 0, 0, 0});
+  program.push_back({bpf::kLoadMemory, 0, 0, 0});
+  program.push_back({bpf::kShiftRight | bpf::kWithX, 0, 0, 0});
+  program.push_back({bpf::kAnd, 0, 0, 0x7ff});
+  program.push_back({bpf::kOr, 0, 0, kVerdictErrno | 0x800});
+  program.push_back({bpf::kReturnA, 0, 0, 0});
+}
+
+__attribute__((noinline)) long ask(SeccompData& data) {
+  const u64 number = data.number, first = data.args[0], second = data.args[1], third = data.args[2],
+            fourth = data.args[3], fifth = data.args[4], sixth = data.args[5];
+  register u64 r10 asm("r10") = fourth;  // nothing may be called from here on
+  register u64 r8 asm("r8") = fifth;
+  register u64 r9 asm("r9") = sixth;
+  long result;
+  u64 address;
+  asm volatile("lea 1f(%%rip), %1\n\tsyscall\n1:"
+               : "=a"(result), "=&b"(address)
+               : "a"(number), "D"(first), "S"(second), "d"(third), "r"(r10), "r"(r8), "r"(r9)
+               : "rcx", "r11", "memory");
+  data.instruction_pointer = address;
+  return result;
+}
+
+// In a child: asks the kernel, and compares. 0: the same; 1: not; 2: the kernel did not take the
+// filter. `to_be_killed`: the next question is to end the child.
+int compare_with_kernel(const Program& program, SeccompData data, bool* to_be_killed) {
+  Program all{{bpf::kLoad, 0, 0, 0},  // other calls of the child pass
+              {bpf::kJumpEqual, 1, 0, data.number},
+              {bpf::kReturn, 0, 0, kVerdictAllow}};
+  all.insert(all.end(), program.begin(), program.end());
+  sock_fprog filter{static_cast<unsigned short>(all.size()),
+                    reinterpret_cast<sock_filter*>(all.data())};
+  ask(data);  // learns from where
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+      prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0)
+    return 2;
+  for (u64 shift : {0, 11, 22}) {
+    data.args[5] = data.args[5] >> 8 << 8 | shift;
+    const u32 verdict = run(program, data);
+    *to_be_killed = verdict == 0;
+    const long result = ask(data);
+    if ((verdict & kVerdictMask) != kVerdictErrno || -result != static_cast<long>(verdict & 0xfff))
+      return 1;
+  }
+  return 0;
+}
+
+TEST(Bpf, as_the_kernel_does) {
+  auto* const to_be_killed = static_cast<bool*>(
+      mmap(nullptr, 1, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  ASSERT_NE(to_be_killed, MAP_FAILED);
+  std::mt19937 random(2);
+  int killed = 0;
+  for (int round = 0; round < 400; round++) {
+    Program program = random_program(random);
+    answer_by_errno(program);
+    SeccompData data = some_data();
+    for (u64& arg : data.args)
+      arg = random() % 3 ? u64{random()} << 32 | random() : u64{random() % 4};
+    *to_be_killed = false;
+    // Not fork(): a sanitizer would start a thread in the child, which would outlive the killed
+    // one.
+    const pid_t child = static_cast<pid_t>(syscall(SYS_fork));
+    ASSERT_GE(child, 0);
+    if (child == 0) _exit(compare_with_kernel(program, data, to_be_killed));
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 2) GTEST_SKIP() << "no seccomp filters here";
+    ASSERT_EQ(WIFSIGNALED(status) ? WTERMSIG(status) : 0, *to_be_killed ? SIGSYS : 0)
+        << "round " << round;
+    if (*to_be_killed)  // by a division by zero
+      killed++;
+    else
+      ASSERT_EQ(status, 0) << "round " << round;
+  }
+  EXPECT_GT(killed, 0);
+  EXPECT_LT(killed, 100);
+  munmap(to_be_killed, 1);
+}
+
+}  // namespace
+}  // namespace mino::hook

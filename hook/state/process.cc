@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Process records: the one of this process, and copies for vfork children.
+#include "hook/state/process.h"
+
+#include "hook/base/mem.h"
+
+extern "C" {  // GCC may call these for structure copies; nothing here links against libc.
+__attribute__((visibility("hidden"))) void* memcpy(void* to, const void* from, size_t n) {
+  mino::hook::copy(to, from, n);
+  return to;
+}
+__attribute__((visibility("hidden"))) void* memset(void* to, int value, size_t n) {
+  mino::hook::fill(to, static_cast<mino::hook::u8>(value), n);
+  return to;
+}
+}
+
+namespace mino::hook {
+
+Settings settings;
+u32 TableChange::changes, TableChange::moving;
+
+namespace {
+Process the_process;
+Process* main_one = &the_process;
+
+constexpr u64 kProcessBytes = (sizeof(Process) + 4095) & ~4095ull;
+
+void set_table(Process* process, u8* pages) {
+  process->fds = pages + kTableHead;
+  process->epoll_waiters = reinterpret_cast<u16*>(process->fds + abi::kMaxFd);
+}
+}  // namespace
+
+Process* main_process() {
+  if (main_one == &the_process && !the_process.fds) {
+    if (u8* pages = static_cast<u8*>(map_pages(kTableBytes))) {
+      set_table(&the_process, pages);
+      the_process.table()->kick_fd = -1;
+    }
+    the_process.actions = the_process.own_actions;
+    the_process.directory = &the_process.own_directory;
+    the_process.children = &the_process.own_children;
+  }
+  return main_one;
+}
+
+void set_main_process(Process* process) {
+  main_one = process;
+}
+
+void reset_table(Table* table) {
+  table->fork_lock = table->kick_lock = table->companion_lock = 0;
+  table->clients = 0;
+  table->shared = table->mapped = false;
+}
+
+void copy_table(Table* to, const Table* from) {
+  copy(to, from, sizeof *to);
+  copy(reinterpret_cast<u8*>(to) + kTableHead, reinterpret_cast<const u8*>(from) + kTableHead,
+       from->fd_limit);
+  reset_table(to);
+}
+
+namespace {
+
+// The memory of the last child of vfork's kind, for the next: to unmap it costs more than such a
+// child's own calls. All but what copy_process() writes is zero.
+u8* spare;
+constexpr u64 kSpareBytes = kProcessBytes + kTableBytes;
+constexpr u64 kMostToClear = 4096;
+
+u8* take_spare() {
+  return __atomic_exchange_n(&spare, nullptr, __ATOMIC_ACQUIRE);
+}
+
+bool keep_as_spare(Process* process) {
+  Table* table = process->bytes == kSpareBytes ? process->table() : nullptr;
+  if (!table || table->mapped || table->fd_limit > kMostToClear) return false;
+  fill(process->fds, 0, table->fd_limit);
+  for (u64 i = 0; i < kMostToClear; i++) {
+    if (process->epoll_waiters[i]) process->epoll_waiters[i] = 0;
+  }
+  fill(&process->own_children, 0, sizeof process->own_children);
+  u8* none = nullptr;
+  return __atomic_compare_exchange_n(&spare, &none, reinterpret_cast<u8*>(process), false,
+                                     __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+}
+
+}  // namespace
+
+Process* copy_process(const Process& parent, u64 clone_flags) {
+  const bool same_table = clone_flags & kCloneFiles;
+  const u64 bytes = kProcessBytes + (same_table ? 0 : kTableBytes);
+  u8* pages = bytes == kSpareBytes ? take_spare() : nullptr;
+  if (!pages) pages = static_cast<u8*>(map_pages(bytes));
+  if (!pages) return nullptr;
+  auto* child = reinterpret_cast<Process*>(pages);
+  copy(child, &parent, offsetof(Process, own_actions));
+  child->bytes = bytes;
+  if (!same_table) {
+    set_table(child, pages + kProcessBytes);
+    copy_table(child->table(), parent.table());
+    child->client = 0;
+    child->rights_changed = false;
+  }
+  if (!(clone_flags & kCloneSighand)) {
+    child->actions = child->own_actions;
+    copy(child->actions, parent.actions, sizeof child->own_actions);
+  }
+  if (!(clone_flags & kCloneFs)) {
+    child->directory = &child->own_directory;
+    copy(child->directory, parent.directory, sizeof(Directory));
+  }
+  if (!(clone_flags & kCloneThread)) child->children = &child->own_children;
+  child->shares_memory = true;
+  child->threads = 0;
+  child->unsettled = child->newborn = child->joins = child->started = false;
+  child->exec_memory = nullptr;
+  return child;
+}
+
+void reset_locks_in_child() {
+  extern u32 shadow_lock, filter_lock;
+  shadow_lock = filter_lock = 0;
+  TableChange::reset();
+}
+
+void free_process(Process* process) {
+  if (process->exec_memory) unmap_pages(process->exec_memory, process->exec_bytes);
+  if (process->bytes && !keep_as_spare(process)) unmap_pages(process, process->bytes);
+}
+
+}  // namespace mino::hook

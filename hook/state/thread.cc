@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Thread states and the table that finds them. Insertions and removals are lock-free, so that they
+// can happen in any thread at any instruction; states are never unmapped, only reused.
+#include "hook/state/thread.h"
+
+#include "hook/base/mem.h"
+#include "hook/calls/seccomp.h"
+#include "hook/state/process.h"
+
+mino::hook::ThreadSlot mino_threads[1u << mino::hook::kThreadTableBits];
+mino::hook::u8 mino_interest[512];
+mino::hook::u8 mino_paths_matter;
+
+namespace mino::hook {
+
+namespace {
+
+constexpr u64 kStackBytes = 256 << 10;  // committed as touched
+constexpr u64 kUsed = 1;
+constexpr u32 kMask = (1u << kThreadTableBits) - 1;
+
+ThreadState* all_threads;
+
+u32 hash(u64 base) {
+  return static_cast<u32>((base * 0x9e3779b97f4a7c15ull) >> (64 - kThreadTableBits));
+}
+
+template <class T>
+T load(const T& from) {
+  return __atomic_load_n(&from, __ATOMIC_ACQUIRE);
+}
+
+ThreadSlot* find_slot(u64 base) {
+  for (u32 i = hash(base), n = 0; n <= kMask; i = (i + 1) & kMask, n++) {
+    const u64 key = load(mino_threads[i].fs_base);
+    if (key == base) return &mino_threads[i];
+    if (key == 0) return nullptr;
+  }
+  return nullptr;
+}
+
+void reset(ThreadState* ts, Process* process) {
+  u8* const base = ts->stack_base;
+  ThreadState* const next = ts->next;
+  u8* const copy_buffer = ts->copy_buffer;
+  fill(ts, 0, sizeof *ts);
+  ts->stack_base = base;
+  ts->next = next;
+  ts->copy_buffer = copy_buffer;
+  ts->stack = base + kStackBytes;
+  ts->process = process;
+  ts->group = process->children;
+  ts->bell = -1;
+  ts->calls_left = settings.rest_after;
+}
+
+}  // namespace
+
+ThreadState* find_thread(u64 base) {
+  const ThreadSlot* slot = find_slot(base);
+  ThreadState* ts = slot ? load(slot->state) : nullptr;
+  if (!ts || !load(ts->twin)) return ts;
+  const u32 tid = static_cast<u32>(raw(nr::kGettid));
+  while (ts && load(ts->tid) != tid) ts = load(ts->twin);
+  return ts;
+}
+
+ThreadState* make_thread(Process* process) {
+  for (ThreadState* ts = load(all_threads); ts; ts = ts->next) {
+    u32 expected = 1;
+    if (load(ts->exiting) == 1 && load(ts->in_hook) == kOutside &&
+        __atomic_compare_exchange_n(&ts->exiting, &expected, 2u, false, __ATOMIC_ACQ_REL,
+                                    __ATOMIC_RELAXED)) {
+      reset(ts, process);
+      return ts;
+    }
+  }
+  constexpr u64 kStateBytes = (sizeof(ThreadState) + 4095) & ~4095ull;
+  u8* pages = static_cast<u8*>(map_pages(kStateBytes + kTrapStackBytes + kStackBytes));
+  if (!pages) return nullptr;
+  auto* ts = reinterpret_cast<ThreadState*>(pages);
+  ts->stack_base = pages + kStateBytes + kTrapStackBytes;
+  reset(ts, process);
+  ts->next = load(all_threads);
+  while (!__atomic_compare_exchange_n(&all_threads, &ts->next, ts, false, __ATOMIC_ACQ_REL,
+                                      __ATOMIC_ACQUIRE)) {
+  }
+  return ts;
+}
+
+ThreadState* inherit_thread(u64 base, const Process* process) {
+  ThreadState* ts = find_thread(base);
+  if (!ts || ts->process != process || ts->exiting) return nullptr;
+  ts->deferred = 0;
+  ts->suspended = nullptr;
+  return ts;
+}
+
+bool enter_thread(ThreadState* ts, u64 base) {
+  ts->fs_base = base;
+  if (ThreadSlot* old = find_slot(base)) {  // a thread that ended unseen left its entry behind
+    __atomic_store_n(&old->state, ts, __ATOMIC_RELEASE);
+    return true;
+  }
+  for (u32 i = hash(base), n = 0; n <= kMask; i = (i + 1) & kMask, n++) {
+    u64 key = load(mino_threads[i].fs_base);
+    if (key > kUsed) continue;
+    // Reserve with the state already in place: a reader matches the key only after this exchange.
+    // Between two threads racing for one slot the loser moves on; its state was overwritten in a
+    // slot that is not its own.
+    if (__atomic_compare_exchange_n(&mino_threads[i].fs_base, &key, 2ull, false, __ATOMIC_ACQ_REL,
+                                    __ATOMIC_RELAXED)) {
+      __atomic_store_n(&mino_threads[i].state, ts, __ATOMIC_RELEASE);
+      __atomic_store_n(&mino_threads[i].fs_base, base, __ATOMIC_RELEASE);
+      return true;
+    }
+  }
+  return false;
+}
+
+void add_twin(ThreadState* parent, ThreadState* child) {
+  parent->tid = static_cast<u32>(raw(nr::kGettid));
+  child->fs_base = parent->fs_base;
+  child->twin = load(parent->twin);
+  __atomic_store_n(&parent->twin, child, __ATOMIC_RELEASE);
+}
+
+void replace_thread(u64 base, ThreadState* ts) {
+  if (ThreadSlot* slot = find_slot(base)) __atomic_store_n(&slot->state, ts, __ATOMIC_RELEASE);
+  ts->fs_base = base;
+}
+
+namespace {
+
+void take_out(ThreadState* ts) {
+  if (ThreadSlot* slot = find_slot(ts->fs_base)) {
+    if (slot->state == ts && !ts->twin) {
+      __atomic_store_n(&slot->fs_base, kUsed, __ATOMIC_RELEASE);
+    } else if (slot->state == ts) {
+      __atomic_store_n(&slot->state, ts->twin, __ATOMIC_RELEASE);
+    } else {
+      for (ThreadState* at = slot->state; at; at = load(at->twin)) {
+        if (load(at->twin) == ts) __atomic_store_n(&at->twin, ts->twin, __ATOMIC_RELEASE);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void leave_thread(ThreadState* ts) {
+  take_out(ts);
+  __atomic_store_n(&ts->exiting, 1u, __ATOMIC_RELEASE);
+}
+
+void move_thread(ThreadState* ts, u64 base) {
+  if (base == ts->fs_base) return;
+  take_out(ts);
+  ts->twin = nullptr;
+  enter_thread(ts, base);
+}
+
+ThreadState* first_thread() {
+  return load(all_threads);
+}
+
+bool has_company(const ThreadState* self) {
+  for (ThreadState* ts = load(all_threads); ts; ts = ts->next) {
+    if (ts != self && !load(ts->exiting) && ts->process == self->process) return true;
+  }
+  return false;
+}
+
+void close_foreign_bells(const ThreadState* self, Process* own) {
+  for (ThreadState* ts = load(all_threads); ts; ts = ts->next) {
+    const int bell = __atomic_load_n(&ts->bell, __ATOMIC_RELAXED);
+    if (ts == self || load(ts->exiting) || ts->process != self->process || bell < 0) continue;
+    if (!(own->flags(static_cast<u64>(bell)) & kPrivate)) continue;  // younger than the copy
+    own->set_flags(static_cast<u64>(bell), 0);
+    raw(nr::kClose, static_cast<u64>(bell));
+  }
+}
+
+void forget_other_threads(ThreadState* self, bool keep_bells) {
+  self->twin = nullptr;
+  for (ThreadState* ts = all_threads; ts; ts = ts->next) {
+    if (ts == self) continue;
+    ThreadSlot* slot = ts->fs_base ? find_slot(ts->fs_base) : nullptr;
+    if (slot && slot->state != self) slot->fs_base = kUsed;
+    if (ts->bell >= 0 && !ts->exiting && ts->process == self->process && !keep_bells) {
+      self->process->set_flags(static_cast<u64>(ts->bell), 0);
+      raw(nr::kClose, static_cast<u64>(ts->bell));
+    }
+    ts->bell = -1;
+    ts->in_hook = kOutside;
+    ts->exiting = 1;
+  }
+}
+
+}  // namespace mino::hook
+
+extern "C" __attribute__((visibility("hidden"))) long mino_thread_new() {
+  using namespace mino::hook;
+  ThreadState* ts = make_thread(main_process());
+  if (!ts) return false;
+  ts->filters = latest_filters();
+  return enter_thread(ts, fs_base());
+}
