@@ -1,12 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // From a trapped system call to its handler, and from the handler's answer back to the application.
+#include "hook/calls/bpf.h"
+#include "hook/calls/copying.h"
+#include "hook/calls/credentials.h"
+#include "hook/calls/descriptors.h"
+#include "hook/calls/epoll.h"
+#include "hook/calls/exec.h"
+#include "hook/calls/exit.h"
+#include "hook/calls/fetching.h"
+#include "hook/calls/fork.h"
+#include "hook/calls/guard.h"
 #include "hook/calls/handler.h"
-
-#include "hook/calls/seccomp.h"
+#include "hook/calls/ioctl.h"
+#include "hook/calls/memory.h"
+#include "hook/calls/messages.h"
+#include "hook/calls/paths.h"
+#include "hook/calls/poll.h"
+#include "hook/calls/signals.h"
+#include "hook/calls/wait.h"
 #include "hook/catch/disarm.h"
-#include "hook/catch/on_signal.h"
+#include "hook/device/attach.h"
+#include "hook/device/call.h"
 #include "hook/device/trace.h"
+#include "hook/state/filters.h"
+#include "hook/state/settings.h"
+#include "hook/state/signal_mask.h"
 
 namespace mino::hook {
 
@@ -19,19 +38,9 @@ u64 msg_flags(const abi::Row& row, const Frame& f) {
   return 0;
 }
 
-long do_signal(ThreadState* ts, const abi::Row& row) {
-  const Frame& f = ts->frame;
-  constexpr int kSigaltstack = 131;
-  if (row.nr == kSigaltstack) return do_sigaltstack(ts);
-  constexpr int kSignalfd = 282, kSignalfd4 = 289, kRtSigtimedwait = 128;
-  if (row.nr == kSignalfd || row.nr == kSignalfd4) return do_signalfd(ts, row.nr);
-  if (f.r10 != 8) return kLocal;  // a wrong size is the kernel's EINVAL
-  if (row.nr == nr::kRtSigprocmask) return do_sigprocmask(ts);
-  if (row.nr == nr::kRtSigaction) {
-    const int sig = static_cast<int>(f.rdi);
-    return sig < 1 || sig > 64 || sig == 9 || sig == 19 ? kLocal : do_sigaction(ts);
-  }
-  return row.nr == kRtSigtimedwait ? do_sigtimedwait(ts) : kLocal;
+void raise_sigpipe() {
+  raw(nr::kTgkill, static_cast<u64>(raw(nr::kGetpid)), static_cast<u64>(raw(nr::kGettid)),
+      kSigPipe);
 }
 
 long do_by_fd(ThreadState* ts, const abi::Row& row) {
@@ -119,39 +128,6 @@ bool restarts(const ThreadState* ts, long result) {
 
 }  // namespace
 
-long offload_frame(ThreadState* ts, const abi::Row& row) {
-  u64 args[6];
-  for (int i = 0; i < 6; i++) args[i] = ts->frame.arg(i);
-  if (row.flags & abi::kMakesFd) {
-    constexpr u64 kSockCloexec = 0x80000;
-    return offload_new_fd(ts, row, args, row.nr == 288 && (args[3] & kSockCloexec));
-  }
-  if (ready(ts) != 0) return dead_result(row, args);
-  return offload(ts, row, args);
-}
-
-// Open order: the placeholder first, so that the number is never free on one side only.
-long offload_new_fd(ThreadState* ts, const abi::Row& row, const u64 args[6], bool cloexec) {
-  if (const long error = ready(ts)) return error;
-  constexpr u64 kFDupFd = 0, kFDupFdCloexec = 1030;
-  Process* process = ts->process;
-  const long fd = raw(nr::kFcntl, static_cast<u64>(process->session().placeholder),
-                      cloexec ? kFDupFdCloexec : kFDupFd, 0);
-  if (is_error(fd)) return fd;
-  if (static_cast<u64>(fd) >= abi::kMaxFd) {
-    raw(nr::kClose, static_cast<u64>(fd));
-    return err::kMFile;
-  }
-  closed_unseen(ts, static_cast<u64>(fd));
-  const long result = offload(ts, row, args, static_cast<int>(fd));
-  if (result < 0) {
-    raw(nr::kClose, static_cast<u64>(fd));
-    return result;
-  }
-  process->set_flags(static_cast<u64>(fd), kOffloaded);
-  return fd;
-}
-
 }  // namespace mino::hook
 
 extern "C" __attribute__((visibility("hidden"))) long mino_dispatch(mino::hook::ThreadState* ts) {
@@ -174,7 +150,7 @@ extern "C" __attribute__((visibility("hidden"))) long mino_dispatch(mino::hook::
   constexpr u64 kMsgNoSignal = 0x4000;
   if (result == err::kPipe && (row.flags & mino::abi::kRaisesSigpipe) &&
       !(msg_flags(row, f) & kMsgNoSignal)) {
-    raise_sigpipe(ts);
+    raise_sigpipe();
   }
   if (ts->call_trips) trace_end(ts, row, args, result);
   if (result <= mino::abi::kErestartsys && result >= mino::abi::kErestartRestartblock) {

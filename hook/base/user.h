@@ -11,6 +11,16 @@ extern "C" {
 long mino_copy(void* to, const void* from, mino::hook::u64 bytes)
     __attribute__((visibility("hidden")));
 int mino_probe(void* p) __attribute__((visibility("hidden")));
+// Places in these two, for the handler of faults (hook/catch/on_signal.cc).
+extern const char mino_copy_begin[] __attribute__((visibility("hidden")));
+extern const char mino_copy_fault[] __attribute__((visibility("hidden")));
+extern const char mino_copy_words_begin[] __attribute__((visibility("hidden")));
+extern const char mino_copy_words_end[] __attribute__((visibility("hidden")));
+extern const char mino_copy_small[] __attribute__((visibility("hidden")));
+extern const char mino_copy_small_begin[] __attribute__((visibility("hidden")));
+extern const char mino_copy_small_end[] __attribute__((visibility("hidden")));
+extern const char mino_probe_begin[] __attribute__((visibility("hidden")));
+extern const char mino_probe_fault[] __attribute__((visibility("hidden")));
 }
 
 namespace mino::hook {

@@ -5,8 +5,13 @@
 // as a window of the device's write, so the client's memory is never touched. Nothing may be lost
 // when the receiver takes less than was read: files are re-read by offset, pipes are looked at with
 // tee before they are consumed, sockets with MSG_PEEK.
+#include "hook/calls/copying.h"
 #include "hook/base/user.h"
 #include "hook/calls/handler.h"
+#include "hook/device/attach.h"
+#include "hook/device/call.h"
+#include "hook/state/interruptible.h"
+#include "hook/state/settings.h"
 
 namespace mino::hook {
 

@@ -8,12 +8,19 @@
 // Threads may sit in the host's epoll_wait when another makes the companion. The kick, an always
 // readable eventfd registered with a value that only we know, fetches them out, and with them
 // whoever waits for the set through another table, who looks and sleeps again.
+#include "hook/calls/epoll.h"
 #include "hook/base/user.h"
 #include "hook/calls/epoll_shadow.h"
 #include "hook/calls/handler.h"
 #include "hook/catch/on_signal.h"
+#include "hook/device/attach.h"
+#include "hook/device/call.h"
 #include "hook/device/mixed_wait.h"
 #include "hook/device/sharing.h"
+#include "hook/state/interruptible.h"
+#include "hook/state/private_descriptors.h"
+#include "hook/state/settings.h"
+#include "hook/state/signal_mask.h"
 
 #include <atomic>
 

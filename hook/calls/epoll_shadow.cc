@@ -9,7 +9,13 @@
 
 namespace mino::hook {
 
-u32 shadow_lock;  // reset_locks_in_child
+namespace {
+u32 shadow_lock;
+}  // namespace
+
+void reset_shadow_lock() {
+  shadow_lock = 0;
+}
 
 namespace {
 

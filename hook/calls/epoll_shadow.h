@@ -21,4 +21,7 @@ void shadow_forget_fd(Process* process, u32 fd);                               /
 // Fills up to `max` events for a dead set, starting after *cursor; returns how many.
 u32 shadow_report(Process* process, u32 epfd, EpollEvent* events, u32 max);
 
+// In a forked child: another thread may have had the lock when the process was copied.
+void reset_shadow_lock();
+
 }  // namespace mino::hook

@@ -5,11 +5,16 @@
 // Proof is its control connection, which is among its descriptors, too: the host lets us have that
 // by the same check (PTRACE_MODE_ATTACH), and whoever has it may have the program's files. Over it
 // the other session is asked for a parcel of the file, which is imported as a passed one is.
+#include "hook/calls/fetching.h"
 #include "abi/parcel.h"
 #include "hook/base/mem.h"
 #include "hook/calls/handler.h"
-#include "hook/calls/passing.h"
-#include "hook/calls/seccomp.h"
+#include "hook/calls/parcels.h"
+#include "hook/device/attach.h"
+#include "hook/device/call.h"
+#include "hook/device/message.h"
+#include "hook/state/filters.h"
+#include "hook/state/settings.h"
 
 namespace mino::hook {
 
@@ -17,19 +22,6 @@ namespace {
 
 constexpr long kPidfdGetfd = 438, kGetdents64 = 217;
 constexpr u64 kFGetSeals = 1034, kAllSeals = 15, kCloexec = 0x80000, kDirectory = 0x10000;
-
-// By this a control connection is known: a limit to the time that its sends may block, in seconds,
-// which nobody will see the end of.
-constexpr long kSetsockopt = 54, kGetsockopt = 55;
-constexpr u64 kSolSocket = 1, kSoSndtimeo = 21;
-constexpr i64 kControlMark = 0x6d696e6f;
-
-bool is_control(u64 fd) {
-  i64 mark[2] = {};
-  u32 bytes = sizeof mark;
-  return raw(kGetsockopt, fd, kSolSocket, kSoSndtimeo, ptr(mark), ptr(&bytes)) == 0 &&
-         mark[0] == kControlMark;
-}
 
 void close(long fd) {
   raw(nr::kClose, static_cast<u64>(fd));
@@ -201,11 +193,6 @@ long import_from(ThreadState* ts, int control, u64 number, u64 fd) {
 }
 
 }  // namespace
-
-void mark_control(int fd) {
-  const i64 mark[2] = {kControlMark, 0};
-  raw(kSetsockopt, static_cast<u64>(fd), kSolSocket, kSoSndtimeo, ptr(mark), sizeof mark);
-}
 
 long do_fetch(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;

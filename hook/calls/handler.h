@@ -5,7 +5,9 @@
 // result.
 #pragma once
 
-#include "hook/device/call.h"
+#include "abi/syscalls.h"
+#include "hook/state/process.h"
+#include "hook/state/thread.h"
 
 namespace mino::hook {
 
@@ -20,39 +22,12 @@ void closed_unseen(ThreadState* ts, u64 fd);
 // … unless it has answered an error: from here on the number is a local file's, of these FdFlags.
 long made_here(ThreadState* ts, long fd, u8 flags);
 
-// descriptors.cc
-long do_socket(ThreadState* ts, const abi::Row& row);
-long do_close(ThreadState* ts, const abi::Row& row);
-long do_close_range(ThreadState* ts, const abi::Row& row);
-long do_dup(ThreadState* ts, const abi::Row& row);
-long do_fcntl(ThreadState* ts, const abi::Row& row);
-long do_ioctl(ThreadState* ts, const abi::Row& row);
-bool is_own_executable(const char* path);  // /proc/self/exe of a program that the hook has loaded
-long do_map(ThreadState* ts, const abi::Row& row);
-long do_seccomp(ThreadState* ts, const abi::Row& row);
-long do_bpf(ThreadState* ts, const abi::Row& row);
-// paths.cc
-long do_path(ThreadState* ts, const abi::Row& row);
-long do_path_two(ThreadState* ts, const abi::Row& row);
-long do_cwd(ThreadState* ts, const abi::Row& row);
-// epoll.cc, poll.cc
-long do_epoll_create(ThreadState* ts, const abi::Row& row);
-long do_epoll_ctl(ThreadState* ts, const abi::Row& row);
-long do_epoll_wait(ThreadState* ts, const abi::Row& row);
-long do_poll(ThreadState* ts, const abi::Row& row);
-long do_select(ThreadState* ts, const abi::Row& row);
-// copying.cc
-long do_copy(ThreadState* ts, const abi::Row& row);
-// passing.cc
-long do_message(ThreadState* ts, const abi::Row& row);
-// fetching.cc
-long do_fetch(ThreadState* ts, const abi::Row& row);
-// lifecycle.cc
-long do_fork(ThreadState* ts, const abi::Row& row);
-long do_exec(ThreadState* ts, const abi::Row& row);
-long do_exit(ThreadState* ts, const abi::Row& row);
-long do_guard(ThreadState* ts, const abi::Row& row);
-long do_wait(ThreadState* ts, const abi::Row& row);
-long do_mirror(ThreadState* ts, const abi::Row& row);
+// The device's half of a close. It always happens: neither signals nor errors leave the number open.
+long close_on_device(ThreadState* ts, u64 fd);
+void forget(ThreadState* ts, u64 fd);  // … and what the hook has kept of it
+
+inline bool on_device(u8 fd_flags) {
+  return fd_flags & (kOffloaded | kCompanion);
+}
 
 }  // namespace mino::hook

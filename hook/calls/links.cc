@@ -6,10 +6,14 @@
 // that does not tell, the path is walked, link by link.
 //
 // Never has an effect on the host before it is known that the path is the host's.
-#include "hook/calls/paths.h"
+#include "hook/calls/links.h"
 
 #include "hook/base/user.h"
 #include "hook/calls/handler.h"
+#include "hook/device/attach.h"
+#include "hook/device/call.h"
+#include "hook/state/interruptible.h"
+#include "hook/state/settings.h"
 
 namespace mino::hook {
 

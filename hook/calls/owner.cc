@@ -3,8 +3,9 @@
 
 #include "hook/base/user.h"
 #include "hook/calls/handler.h"
+#include "hook/device/attach.h"
 #include "hook/device/call.h"
-#include "hook/device/session.h"
+#include "hook/state/settings.h"
 
 namespace mino::hook {
 

@@ -3,10 +3,16 @@
 // poll, ppoll, select and pselect6 over sets that may hold local and offloaded files. select
 // becomes poll: one array with the offloaded entries for the device, one with the others for the
 // host, merged by index.
+#include "hook/calls/poll.h"
 #include "hook/base/user.h"
 #include "hook/calls/handler.h"
 #include "hook/catch/on_signal.h"
+#include "hook/device/attach.h"
+#include "hook/device/call.h"
 #include "hook/device/mixed_wait.h"
+#include "hook/state/interruptible.h"
+#include "hook/state/settings.h"
+#include "hook/state/signal_mask.h"
 
 namespace mino::hook {
 

@@ -7,17 +7,13 @@
 #include "hook/calls/handler.h"
 #include "hook/calls/seccomp_front.h"
 #include "hook/catch/disarm.h"
-#include "hook/device/session.h"
+#include "hook/catch/entry.h"
+#include "hook/device/attach.h"
 #include "hook/start/home.h"
-
-extern "C" {
-extern const char etext[] __attribute__((visibility("hidden")));
-extern const char mino_local_syscall[] __attribute__((visibility("hidden")));
-}
+#include "hook/state/filters.h"
+#include "hook/state/settings.h"
 
 namespace mino::hook {
-
-u32 filter_lock;  // reset_locks_in_child
 
 namespace {
 
@@ -27,55 +23,9 @@ struct Program {  // struct sock_fprog
   u64 instructions;
 };
 
-constexpr u32 kMaxInstructions = 4096;  // BPF_MAXINSNS
 constexpr u64 kFlagTsync = 1, kFlagNewListener = 8;
 constexpr u64 kPrSetSeccomp = 22, kPrGetSeccomp = 21, kPrSetNoNewPrivs = 38;
 constexpr u64 kModeStrict = 1, kModeFilter = 2;
-
-const Filter* all_filters;
-
-u64 bytes_of(u32 count) {
-  return sizeof(Filter) + count * sizeof(BpfInstruction);
-}
-
-Filter* make_filter(u32 count) {
-  auto* const filter = static_cast<Filter*>(map_pages(bytes_of(count)));
-  if (filter) filter->count = count;
-  return filter;
-}
-
-bool equal(const Filter* a, const Filter* b) {
-  if (a->before != b->before || a->count != b->count) return false;
-  const auto *x = reinterpret_cast<const u64*>(a->code()),
-             *y = reinterpret_cast<const u64*>(b->code());
-  for (u32 i = 0; i < a->count; i++) {
-    if (x[i] != y[i]) return false;
-  }
-  return true;
-}
-
-// The same filter that threads install one after the other is kept once.
-const Filter* keep(Filter* filter) {
-  for (const Filter* f = all_filters; f; f = f->next) {
-    if (!equal(f, filter)) continue;
-    unmap_pages(filter, bytes_of(filter->count));
-    return f;
-  }
-  filter->next = all_filters;
-  __atomic_store_n(&all_filters, filter, __ATOMIC_SEQ_CST);  // before looking for threads
-  return filter;
-}
-
-void took_hold(ThreadState* ts, Filter* filter, bool all_threads) {
-  lock(filter_lock);
-  const Filter* const kept = keep(filter);
-  ts->filters = kept;
-  for (ThreadState* t = all_threads ? first_thread() : nullptr; t; t = t->next) {
-    if (t->group == ts->group && !t->exiting) t->filters = kept;
-  }
-  unlock(filter_lock);
-  settings.patch = settings.links = false;  // which open files; patching changes memory, too
-}
 
 // What the hook may need of the host later, it takes now.
 void get_ready(ThreadState* ts) {
@@ -95,14 +45,15 @@ long install(ThreadState* ts, Filter* filter, long number, u64 a, u64 b, bool al
   if (!code) return err::kNoMem;
   get_ready(ts);
   filter->before = ts->filters;
-  const u32 front = write_front(code, {base(), ptr(etext), ptr(mino_local_syscall)}, settings.home);
+  const u32 front =
+      write_front(code, {base(), end_of_text(), ptr(mino_local_syscall)}, settings.home);
   copy(code + front, filter->code(), filter->count * sizeof(BpfInstruction));
   long result = err::kInval;
-  if (front + filter->count > kMaxInstructions) {
+  if (front + filter->count > kMaxFilterInstructions) {
     char text[160];
     char* end = print(text, "mino: a seccomp filter of ");
     end = print(print_number(end, filter->count), " instructions is refused: with mino's own, ");
-    end = print(print_number(end, kMaxInstructions), " are too few\n");
+    end = print(print_number(end, kMaxFilterInstructions), " are too few\n");
     raw(nr::kWrite, 2, ptr(text), static_cast<u64>(end - text));
   } else {
     const Program program{static_cast<u16>(front + filter->count), {}, ptr(code)};
@@ -111,9 +62,9 @@ long install(ThreadState* ts, Filter* filter, long number, u64 a, u64 b, bool al
   unmap_pages(code, bytes);
   // With TSYNC a positive result is the thread that stood in the way.
   if (makes_fd ? is_error(result) : result != 0)
-    unmap_pages(filter, bytes_of(filter->count));
+    drop_filter(filter);
   else
-    took_hold(ts, filter, all_threads);
+    put_under(ts, filter, all_threads);
   return result;
 }
 
@@ -154,109 +105,16 @@ long do_seccomp(ThreadState* ts, const abi::Row& row) {
   if (by_prctl ? f.rsi != kModeFilter : f.rdi != kSetModeFilter) return kLocal;
   Program program{};
   if (!user_read(f.rdx, &program, sizeof program) || program.count == 0 ||
-      program.count > kMaxInstructions)
+      program.count > kMaxFilterInstructions)
     return kLocal;  // the kernel's error
   Filter* const filter = make_filter(program.count);
   if (!filter) return err::kNoMem;
   if (!user_read(program.instructions, filter->code(), program.count * sizeof(BpfInstruction))) {
-    unmap_pages(filter, bytes_of(program.count));
+    drop_filter(filter);
     return kLocal;
   }
   return install(ts, filter, row.nr, f.rdi, f.rsi, !by_prctl && (f.rsi & kFlagTsync),
                  !by_prctl && (f.rsi & kFlagNewListener));
-}
-
-bool filters_allow(const Filter* filters, const SeccompData& call) {
-  // The lowest answer counts, taken for signed (kernel/seccomp.c:seccomp_run_filters).
-  int lowest = static_cast<int>(kVerdictAllow);
-  for (; filters; filters = filters->before) {
-    const int verdict =
-        static_cast<int>(run_bpf(filters->code(), filters->count, call) & kVerdictMask);
-    if (verdict < lowest) lowest = verdict;
-  }
-  return lowest == static_cast<int>(kVerdictAllow) || lowest == static_cast<int>(kVerdictLog);
-}
-
-bool filters_allow_frame(const ThreadState* ts) {
-  const Frame& f = ts->frame;
-  return filters_allow(
-      ts->filters,
-      {static_cast<u32>(f.rax), kArchX86_64, f.rip, {f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9}});
-}
-
-bool filters_allow_own(const ThreadState* ts, long number, u64 a, u64 b, u64 c) {
-  return filters_allow(ts->filters, {static_cast<u32>(number), kArchX86_64, base(), {a, b, c}});
-}
-
-void inherit_filters(ThreadState* child, const ThreadState* parent) {
-  if (!latest_filters()) return;
-  lock(filter_lock);  // or one that is for all threads would miss the child
-  child->filters = parent->filters;
-  unlock(filter_lock);
-}
-
-const Filter* latest_filters() {
-  return __atomic_load_n(&all_filters, __ATOMIC_ACQUIRE);
-}
-
-// For each filter, the newest first: the count as a u64, and its instructions.
-long save_filters(const Filter* filters) {
-  constexpr u64 kCloexecAllowSealing = 3, kFAddSeals = 1033, kAllSeals = 15;
-  const long fd = raw(nr::kMemfdCreate, ptr("mino-filters"), kCloexecAllowSealing);
-  if (is_error(fd)) return fd;
-  const u64 number = static_cast<u64>(fd);
-  bool good = true;
-  for (; filters && good; filters = filters->before) {
-    const u64 count = filters->count, bytes = count * sizeof(BpfInstruction);
-    good = raw(nr::kWrite, number, ptr(&count), sizeof count) == sizeof count &&
-           raw(nr::kWrite, number, ptr(filters->code()), bytes) == static_cast<long>(bytes);
-  }
-  if (good) good = raw(nr::kFcntl, number, kFAddSeals, kAllSeals) == 0;
-  if (good) return fd;
-  raw(nr::kClose, number);
-  return err::kNoMem;
-}
-
-const Filter* load_filters(int fd) {
-  const u64 number = static_cast<u64>(fd);
-  const Filter* newest = nullptr;
-  Filter* newer = nullptr;
-  u64 at = 0, count = 0;
-  while (raw(nr::kPread64, number, ptr(&count), sizeof count, at) == sizeof count) {
-    const u64 bytes = count * sizeof(BpfInstruction);
-    Filter* const filter =
-        count && count <= kMaxInstructions ? make_filter(static_cast<u32>(count)) : nullptr;
-    if (!filter || raw(nr::kPread64, number, ptr(filter->code()), bytes, at + sizeof count) !=
-                       static_cast<long>(bytes)) {
-      newest = nullptr;
-      break;
-    }
-    (newer ? newer->before : newest) = filter;
-    newer = filter;
-    at += sizeof count + bytes;
-  }
-  raw(nr::kClose, number);
-  all_filters = newest;
-  return newest;
-}
-
-void end_strict(ThreadState* ts) {
-  u32 threads = 0;
-  for (const ThreadState* t = first_thread(); t; t = t->next)
-    threads += !t->exiting && t->group == ts->group;
-  constexpr u64 kSigKill = 9;
-  if (threads == 1) {
-    raw(nr::kTgkill, static_cast<u64>(raw(nr::kGetpid)), static_cast<u64>(raw(nr::kGettid)),
-        kSigKill);
-  }
-  // The others live on. What the hook was about, if it was, stays as it is.
-  if (ts->in_hook == kOutside) {
-    ts->in_hook = kInside;
-    release_lane(ts);
-    leave_thread(ts);
-    ts->in_hook = kOutside;
-  }
-  for (;;) raw(nr::kExit, kSigKill);
 }
 
 }  // namespace mino::hook

@@ -1,42 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The seccomp filters that a program has put itself under. The host's kernel has them too, with a
-// front that lets the hook's own calls pass (seccomp_front.h), and judges what is made on the host.
-// A call that might go to the device is judged here first: if the answer is anything but yes, it is
-// made on the host, where the kernel does what the filter says. Filters hold for a thread; those
-// that it starts, and programs that it executes, inherit them.
+// seccomp(2) and prctl(PR_SET_SECCOMP): a program puts itself under a filter.
 #pragma once
 
-#include "hook/state/bpf.h"
-#include "hook/state/thread.h"
+#include "hook/calls/handler.h"
 
 namespace mino::hook {
 
-// One filter, and those that were there before it: all are asked. Never changed, never freed.
-struct Filter {
-  const Filter* before;
-  const Filter* next;  // of all that were ever made
-  u32 count, pad;
-  BpfInstruction* code() { return reinterpret_cast<BpfInstruction*>(this + 1); }
-  const BpfInstruction* code() const { return reinterpret_cast<const BpfInstruction*>(this + 1); }
-};
-
-// May the call go on? SECCOMP_RET_ALLOW or SECCOMP_RET_LOG, that is.
-bool filters_allow(const Filter* filters, const SeccompData& call);
-bool filters_allow_frame(const ThreadState* ts);
-// … a call that the hook would make, and that its front does not let pass.
-bool filters_allow_own(const ThreadState* ts, long number, u64 a = 0, u64 b = 0, u64 c = 0);
-
-// A child that shares our memory, before it runs.
-void inherit_filters(ThreadState* child, const ThreadState* parent);
-const Filter* latest_filters();  // for a thread that nobody has seen begin
-
-// Across exec: into a memfd (its number, or an error), and out of one, which is closed. nullptr if
-// it holds no filters.
-long save_filters(const Filter* filters);
-const Filter* load_filters(int fd);
-
-// A thread in strict mode (SECCOMP_MODE_STRICT) made another call than it may.
-[[noreturn]] void end_strict(ThreadState* ts);
+long do_seccomp(ThreadState* ts, const abi::Row& row);
 
 }  // namespace mino::hook

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hook/catch/disarm.h"
 
+#include "hook/base/library.h"
 #include "hook/base/mem.h"
 #include "hook/base/proc.h"
 #include "hook/catch/image.h"
@@ -8,11 +9,9 @@
 #include "hook/catch/scan.h"
 #include "hook/catch/site.h"
 #include "hook/catch/sud.h"
-
-extern "C" {
-extern const char __ehdr_start[] __attribute__((visibility("hidden")));
-extern const char etext[] __attribute__((visibility("hidden")));
-}
+#include "hook/state/filters.h"
+#include "hook/state/process.h"
+#include "hook/state/settings.h"
 
 namespace mino::hook {
 
@@ -93,8 +92,7 @@ bool look_through(const Image& image) {
 }
 
 bool is_our_own(const Image& image) {
-  return (image.begin() >= ptr(__ehdr_start) && image.begin() < ptr(etext)) ||
-         is_patchers(image.begin());
+  return (image.begin() >= base() && image.begin() < end_of_text()) || is_patchers(image.begin());
 }
 
 // Calls `visit` with all text but the kernel's and our own, until it says no. False also if that

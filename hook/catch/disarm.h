@@ -16,7 +16,9 @@
 // the host's.
 #pragma once
 
-#include "hook/catch/on_signal.h"
+#include "abi/syscalls.h"
+#include "hook/catch/context.h"
+#include "hook/state/thread.h"
 
 namespace mino::hook {
 

@@ -420,44 +420,6 @@ mino_window_end:
 mino_exit_end:
         .cfi_endproc
 
-// long mino_interruptible(ThreadState*, nr, args*): a blocking host call made by the hook. A signal that is
-// deferred while it waits makes it return: before the call, or where the kernel would restart it,
-// the handler moves %rip to .Labort.
-        .globl mino_interruptible, mino_interruptible_begin, mino_interruptible_syscall
-        .hidden mino_interruptible, mino_interruptible_begin, mino_interruptible_syscall
-        .globl mino_interruptible_abort
-        .hidden mino_interruptible_abort
-        .type mino_interruptible, @function
-mino_interruptible:
-        .cfi_startproc
-        push    %rbx
-        .cfi_def_cfa_offset 16
-        .cfi_offset rbx, -16
-        mov     %rdi, %rbx
-        mov     %rsi, %rax
-        mov     %rdx, %r11
-        mov     (%r11), %rdi
-        mov     8(%r11), %rsi
-        mov     16(%r11), %rdx
-        mov     24(%r11), %r10
-        mov     32(%r11), %r8
-        mov     40(%r11), %r9
-mino_interruptible_begin:
-        cmpl    $0, TS_DEFERRED(%rbx)
-        jne     mino_interruptible_abort
-mino_interruptible_syscall:
-        syscall
-        pop     %rbx
-        .cfi_def_cfa_offset 8
-        ret
-mino_interruptible_abort:
-        .cfi_def_cfa_offset 16
-        mov     $-512, %rax             // ERESTARTSYS: nothing happened
-        pop     %rbx
-        .cfi_def_cfa_offset 8
-        ret
-        .cfi_endproc
-
 // void mino_call_32(u64 registers[7]): int $0x80 with %eax, %ebx, %ecx, %edx, %esi, %edi, %ebp from there; %rax
 // goes back. Bad memory is the kernel's EFAULT.
         .globl mino_call_32

@@ -20,67 +20,24 @@
 //     on traps have a stack of the hook's.
 #pragma once
 
+#include "hook/base/raw.h"
 #include "hook/state/process.h"
 #include "hook/state/thread.h"
 
 namespace mino::hook {
 
-inline constexpr int kSigIll = 4, kSigBus = 7, kSigSegv = 11, kSigPipe = 13, kSigSys = 31;
-inline constexpr u64 bit(int sig) {
-  return 1ull << (sig - 1);
-}
-inline constexpr u64 kSynchronous = bit(kSigIll) | bit(kSigBus) | bit(kSigSegv) | bit(kSigSys);
-
-struct UContext {  // arch/x86/include/uapi/asm/{ucontext,sigcontext}.h
-  u64 flags, link, stack[3];
-  u64 r8, r9, r10, r11, r12, r13, r14, r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, eflags;
-  u64 segments, err, trapno, oldmask, cr2, fpstate, reserved[8];
-  u64 sigmask;
-};
-static_assert(offsetof(UContext, sigmask) == 296);
-
-struct SigInfo {
-  int signo, error, code, pad;
-  u64 fields[14];  // [0] is si_addr, si_call_addr, or pid and uid
-};
-static_assert(sizeof(SigInfo) == 128);
+// rt_sigaction, in the kernel.
+long kernel_sigaction(int sig, const SigAction* act, SigAction* old);
+// The action that the kernel gets for a handler of the program, whose SA_… flags are these.
+SigAction kernel_action(u64 flags);
+// What the linux engine's session process passes on (engine/linux/delivery.h) cannot say that a
+// kernel has sent it: the code stands in si_errno. True if it did.
+bool restore_code(int sig, int& error, int& code);
 
 void install_signal_handlers(Process* process);
 void open_synchronous_signals(ThreadState* ts);  // what was inherited blocked
 
-long do_sigaction(ThreadState* ts);    // rt_sigaction; result for the application
-long do_sigprocmask(ThreadState* ts);  // rt_sigprocmask
-long do_sigaltstack(ThreadState* ts);
-long do_munmap(ThreadState* ts);
-// What waits for signals: rt_sigtimedwait, signalfd and signalfd4, and a read of such a file.
-long do_sigtimedwait(ThreadState* ts);
-long do_signalfd(ThreadState* ts, long nr);
-long read_signals(ThreadState* ts, long nr);
-void raise_sigpipe(ThreadState* ts);
-// A PTRACE_TRACEME that waits for its moment takes effect; false: none waits. In lifecycle.cc.
+// A PTRACE_TRACEME that waits for its moment takes effect; false: none waits.
 bool be_traced(ThreadState* ts);
-
-// A signal mask for the time of one call (ppoll, epoll_pwait, …): set, and afterwards restored or,
-// if a signal was deferred, arranged so that its handler runs under `mask` and the application goes
-// on with its own.
-class TemporaryMask {
- public:
-  TemporaryMask(ThreadState* ts, u64 mask_pointer, u64 mask_size);
-  ~TemporaryMask();
-  long error() const { return error_; }  // EFAULT, EINVAL, or 0
-  // The call's result. As in the kernel, only an interrupted one lets handlers run under the
-  // temporary mask.
-  long finish(long result) {
-    interrupted_ = result == abi::kErestartnohand;
-    return result;
-  }
-
- private:
-  ThreadState* ts_;
-  u64 previous_ = 0, mask_ = 0;
-  bool set_ = false;
-  bool interrupted_ = false;
-  long error_ = 0;
-};
 
 }  // namespace mino::hook

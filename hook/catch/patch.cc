@@ -3,16 +3,14 @@
 // The patcher. See hook/catch/patch.h for the two forms and what is proven.
 #include "hook/catch/patch.h"
 
+#include "hook/base/library.h"
 #include "hook/base/mem.h"
 #include "hook/base/user.h"
+#include "hook/catch/entry.h"
 #include "hook/catch/site.h"
 #include "hook/catch/warm.h"
-
-extern "C" {
-extern const char __ehdr_start[] __attribute__((visibility("hidden")));
-extern const char mino_entry[] __attribute__((visibility("hidden")));
-extern const char mino_restore_rt[] __attribute__((visibility("hidden")));
-}
+#include "hook/state/settings.h"
+#include "hook/state/table.h"
 
 namespace mino::hook {
 
@@ -322,8 +320,7 @@ void patch_loaded_images() {
   u64 at = 0;
   while (image.next_executable(at)) {
     at = image.end();
-    if (image.patchable() &&
-        !(ptr(__ehdr_start) >= image.file_begin() && ptr(__ehdr_start) < image.end())) {
+    if (image.patchable() && !(base() >= image.file_begin() && base() < image.end())) {
       patch_range(image.begin(), image.end());
     }
   }

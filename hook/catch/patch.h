@@ -34,8 +34,8 @@
 // most processes' calls.
 #pragma once
 
+#include "hook/catch/context.h"
 #include "hook/catch/image.h"
-#include "hook/catch/on_signal.h"
 #include "hook/catch/warm.h"
 
 namespace mino::hook {

@@ -3,15 +3,11 @@
 // Arming Syscall User Dispatch and taking its traps. See hook/catch/sud.h.
 #include "hook/catch/sud.h"
 
+#include "hook/base/library.h"
+#include "hook/catch/entry.h"
 #include "hook/catch/patch.h"
-
-extern "C" {
-extern const char __ehdr_start[] __attribute__((visibility("hidden")));
-extern const char etext[] __attribute__((visibility("hidden")));
-extern const char mino_entry[] __attribute__((visibility("hidden")));
-extern const char mino_restore_rt[] __attribute__((visibility("hidden")));
-void mino_call_32(mino::hook::u64* registers) __attribute__((visibility("hidden")));
-}
+#include "hook/state/settings.h"
+#include "hook/state/signal_mask.h"
 
 namespace mino::hook {
 
@@ -26,8 +22,7 @@ bool disarm_dispatch() {
 
 bool arm_dispatch() {
   constexpr u64 kOn = 1;
-  return raw(nr::kPrctl, kPrSetSyscallUserDispatch, kOn, ptr(__ehdr_start),
-             static_cast<u64>(etext - __ehdr_start), 0) == 0;
+  return raw(nr::kPrctl, kPrSetSyscallUserDispatch, kOn, base(), end_of_text() - base(), 0) == 0;
 }
 
 namespace {

@@ -6,7 +6,7 @@
 // path for all calls.
 #pragma once
 
-#include "hook/catch/on_signal.h"
+#include "hook/catch/context.h"
 
 namespace mino::hook {
 

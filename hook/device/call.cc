@@ -7,8 +7,10 @@
 #include "abi/decode.h"
 #include "abi/walk.h"
 #include "hook/base/user.h"
-#include "hook/catch/on_signal.h"
+#include "hook/device/message.h"
 #include "hook/device/trace.h"
+#include "hook/state/interruptible.h"
+#include "hook/state/settings.h"
 
 namespace mino::hook {
 

@@ -4,7 +4,8 @@
 // (ready()).
 #pragma once
 
-#include "hook/device/session.h"
+#include "hook/state/process.h"
+#include "hook/state/thread.h"
 
 namespace mino::hook {
 

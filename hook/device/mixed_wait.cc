@@ -4,6 +4,10 @@
 // host together.
 #include "hook/device/mixed_wait.h"
 
+#include "hook/device/message.h"
+#include "hook/state/interruptible.h"
+#include "hook/state/private_descriptors.h"
+
 namespace mino::hook {
 
 namespace {

@@ -5,7 +5,11 @@
 #include "hook/device/sharing.h"
 
 #include "hook/base/mem.h"
+#include "hook/device/attach.h"
 #include "hook/device/call.h"
+#include "hook/device/fork.h"
+#include "hook/device/message.h"
+#include "hook/state/settings.h"
 
 namespace mino::hook {
 
@@ -19,34 +23,19 @@ bool move_pages(void* from, void* to, u64 bytes) {
   return !is_error(raw(kMremap, ptr(from), bytes, bytes, kMayMoveFixed, ptr(to)));
 }
 
-// One that nobody has waited for yet counts as dead; only its parent can tell.
-bool is_dead(u32 pid) {
-  constexpr int kWaitid = 247, kKill = 62;
-  constexpr u64 kPid = 1, kNoHangExitedNoWait = 0x41000005;
-  constexpr long kNoSuchProcess = -3;
-  int info[32]{};
-  constexpr int kInfoPid = 4;  // of siginfo_t, in ints
-  return raw(kKill, pid, 0) == kNoSuchProcess ||
-         (raw(kWaitid, kPid, pid, ptr(info), kNoHangExitedNoWait, 0) == 0 && info[kInfoPid] != 0);
+// Tells the device that the session will have several processes as its clients.
+bool announce_sharing(Process* process) {
+  abi::Message message;
+  message.type = abi::MessageType::kShare;
+  lock_table(process->table(), process->table()->fork_lock);
+  const bool good =
+      send_message(process->session(), message) &&
+      await_message(process->session(), abi::MessageType::kShare, message, nullptr, 0);
+  unlock(process->table()->fork_lock);
+  return good;
 }
 
 }  // namespace
-
-void lock_table(const Table* table, u32& word) {
-  if (!table->shared) return lock(word);
-  constexpr u32 kPatience = 10'000;  // looks before it asks who has it
-  const u32 self = static_cast<u32>(raw(nr::kGetpid));
-  for (u32 looks = 1;; looks++) {
-    u32 holder = 0;
-    const auto take = [&] {
-      return __atomic_compare_exchange_n(&word, &holder, self, false, __ATOMIC_ACQUIRE,
-                                         __ATOMIC_RELAXED);
-    };
-    if (take()) return;
-    if (looks % kPatience == 0 && holder != self && is_dead(holder) && take()) return;
-    raw(nr::kSchedYield);
-  }
-}
 
 bool table_is_shared(const ThreadState* ts) {
   return ts->process->table()->shared || has_company(ts);
@@ -90,24 +79,6 @@ void forget_closed(Process* copy, const Process* original) {
     if (!flags || (flags & kPrivate) || flags == original->flags(fd)) continue;
     if (is_error(raw(nr::kFcntl, fd, kFGetFd))) copy->set_flags(fd, 0);
   }
-}
-
-void settle_table(ThreadState* ts) {
-  Process* const process = ts->process;
-  // Another thread that is here for its first call waits: what it opened now would be closed.
-  lock_table(process->table(), process->table()->fork_lock);
-  u8* const bitmap = process->unsettled ? static_cast<u8*>(map_pages(abi::kMaxFd / 8)) : nullptr;
-  const long bytes =
-      bitmap ? offload_op(ts, abi::Op::kListFds, ptr(bitmap), abi::kMaxFd / 8, -1, kNoCancel) : 0;
-  for (u64 fd = 0; bytes > 0 && fd < static_cast<u64>(bytes) * 8; fd++) {
-    if (!(bitmap[fd / 8] & (1 << fd % 8)) || (process->flags(fd) & (kOffloaded | kCompanion)))
-      continue;
-    const u64 args[6] = {fd};
-    offload(ts, *abi::find_row(nr::kClose), args, -1, 0, kNoCancel);
-  }
-  if (bitmap) unmap_pages(bitmap, abi::kMaxFd / 8);
-  __atomic_store_n(&process->unsettled, false, __ATOMIC_RELEASE);
-  unlock(process->table()->fork_lock);
 }
 
 void leave_process(ThreadState* ts) {
@@ -202,44 +173,6 @@ void take_table(Process* process, void* table) {
 
 void drop_table(void* table) {
   if (table) unmap_pages(table, kTableBytes);
-}
-
-bool lane_has_rights(const ThreadState* ts) {
-  const Table* const table = ts->process->table();
-  return !ts->process->rights_changed ||
-         (!table->shared && table->lane_rights[ts->lane_index] == table->rights_turn);
-}
-
-void follow_capabilities(ThreadState* ts, u8 submission_flags) {
-  constexpr long kCapget = 125, kCapset = 126;
-  struct {
-    u32 version;
-    int pid;
-  } header{0x20080522, 0};
-  u32 sets[6];  // effective, permitted, inheritable; then their upper halves
-  if (raw(kCapget, ptr(&header), ptr(sets)) != 0 || (sets[1] == ~0u && sets[0] == ~0u)) return;
-  const u64 args[6] = {ptr(&header), ptr(sets)};
-  if (ready(ts) == 0) offload(ts, *abi::find_row(kCapset), args, -1, submission_flags, kNoCancel);
-}
-
-void follow_rights(ThreadState* ts) {
-  constexpr int kGetgroups = 115, kSetgroups = 116, kSetresuid = 117, kGetresuid = 118,
-                kSetresgid = 119, kGetresgid = 120;
-  constexpr u64 kSetKeepcaps = 8, kMostGroups = 1024;
-  const auto become = [ts](int number, u64 a, u64 b, u64 c) {
-    const u64 args[6] = {a, b, c};
-    offload(ts, *abi::find_row(static_cast<u64>(number)), args, -1, abi::kFlagOwnRights, kNoCancel);
-  };
-  u32 groups[kMostGroups], ids[3];
-  const long count = raw(kGetgroups, kMostGroups, ptr(groups));
-  if (!is_error(count)) become(kSetgroups, static_cast<u64>(count), ptr(groups), 0);
-  raw(kGetresgid, ptr(&ids[0]), ptr(&ids[1]), ptr(&ids[2]));
-  become(kSetresgid, ids[0], ids[1], ids[2]);
-  become(nr::kPrctl, kSetKeepcaps, 1, 0);
-  raw(kGetresuid, ptr(&ids[0]), ptr(&ids[1]), ptr(&ids[2]));
-  become(kSetresuid, ids[0], ids[1], ids[2]);
-  follow_capabilities(ts, abi::kFlagOwnRights);
-  become(nr::kPrctl, kSetKeepcaps, 0, 0);
 }
 
 }  // namespace mino::hook

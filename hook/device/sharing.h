@@ -6,7 +6,8 @@
 // session, as a thread would. Used by lifecycle.cc and descriptors.cc.
 #pragma once
 
-#include "hook/device/session.h"
+#include "hook/state/process.h"
+#include "hook/state/thread.h"
 
 namespace mino::hook {
 
@@ -27,16 +28,6 @@ void join_session(Process* process);
 bool copy_mapped_table(const Process* process, void*& table);
 void take_table(Process* process, void* table);
 void drop_table(void* table);
-// First of all in a child with memory of its own. `company`: the parent had other threads, which
-// may have been closing files. In lifecycle.cc.
-void begin_child(ThreadState* ts, void* table, bool company, bool same_table = false);
-
-// One of the table's locks, for unlock(). A process that died with it has lost it.
-void lock_table(const Table* table, u32& word);
-
-// What other threads closed between the device's copy of a table and the host's is closed in the
-// device's, before a new file wants its number.
-void settle_table(ThreadState* ts);
 
 // What other threads closed on the host between the copy of its flags and the copy of the table:
 // else the next file at such a number would be taken for the device's.
@@ -45,11 +36,5 @@ void forget_closed(Process* copy, const Process* original);
 // A thread of a table that was split ends: the last one leaves nothing behind.
 void leave_process(ThreadState* ts);
 void discard_process(Process* process);  // with its session's memory
-
-// A lane may have been made when the process, or another that shares the table, had other
-// credentials: then it gets those of the calling thread.
-bool lane_has_rights(const ThreadState* ts);
-void follow_rights(ThreadState* ts);
-void follow_capabilities(ThreadState* ts, u8 submission_flags = 0);
 
 }  // namespace mino::hook

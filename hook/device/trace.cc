@@ -8,6 +8,7 @@
 #include "abi/walk.h"
 #include "hook/base/user.h"
 #include "hook/state/process.h"
+#include "hook/state/settings.h"
 
 namespace mino::hook {
 

@@ -4,12 +4,16 @@
 // handlers of its own): the device forks in a handler that libc calls before, so that daemon and
 // forkpty are served too.
 #include "hook/base/mem.h"
+#include "hook/calls/fork.h"
 #include "hook/catch/on_signal.h"
-#include "hook/device/session.h"
+#include "hook/device/attach.h"
+#include "hook/device/children.h"
+#include "hook/device/fork.h"
 #include "hook/device/sharing.h"
 #include "hook/preload/execute.h"
 #include "hook/preload/libc.h"
 #include "hook/preload/prepare.h"
+#include "hook/state/signal_mask.h"
 
 #include <cstdarg>
 

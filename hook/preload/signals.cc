@@ -4,7 +4,9 @@
 // handlers here as well (hook/catch/on_signal.h).
 #include "hook/catch/on_signal.h"
 
+#include "hook/catch/context.h"
 #include "hook/preload/libc.h"
+#include "hook/state/signal_mask.h"
 
 extern "C" {
 extern const char mino_restore_rt[] __attribute__((visibility("hidden")));

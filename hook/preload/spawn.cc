@@ -8,6 +8,7 @@
 #include "hook/catch/on_signal.h"
 #include "hook/preload/execute.h"
 #include "hook/preload/libc.h"
+#include "hook/state/signal_mask.h"
 
 namespace mino::libc {
 struct Cleanup {  // struct _pthread_cleanup_buffer

@@ -5,6 +5,7 @@
 #include "hook/base/mem.h"
 #include "hook/preload/libc.h"
 #include "hook/preload/prepare.h"
+#include "hook/state/settings.h"
 
 namespace mino::libc {
 struct CookieFunctions {  // cookie_io_functions_t

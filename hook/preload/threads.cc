@@ -5,10 +5,11 @@
 // pthread_cancel, whose signal has to go through the hook as the program's do.
 #include "hook/preload/prepare.h"
 
-#include "hook/calls/seccomp.h"
 #include "hook/catch/on_signal.h"
-#include "hook/device/session.h"
+#include "hook/device/attach.h"
 #include "hook/preload/libc.h"
+#include "hook/state/filters.h"
+#include "hook/state/signal_mask.h"
 
 namespace mino::libc {
 MINO_LIBC(int, pthread_key_create, unsigned* key, void (*destructor)(void*));

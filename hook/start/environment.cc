@@ -11,6 +11,7 @@
 
 #include "hook/base/user.h"
 #include "hook/catch/patch.h"
+#include "hook/state/settings.h"
 
 namespace mino::hook {
 

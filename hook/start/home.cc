@@ -2,19 +2,15 @@
 //
 #include "hook/start/home.h"
 
+#include "hook/base/library.h"
 #include "hook/base/mem.h"
 #include "hook/start/program_file.h"
 
 extern "C" {
-extern const char __ehdr_start[] __attribute__((visibility("hidden")));
 extern const mino::hook::u64 _DYNAMIC[] __attribute__((visibility("hidden")));
 }
 
 namespace mino::hook {
-
-u64 base() {
-  return ptr(__ehdr_start);
-}
 
 // Between where the kernel puts programs with their heaps, and where it puts everything else. The
 // lower half is this copy's: the filter compares it once for both.

@@ -7,11 +7,10 @@
 // one. What is called on the way there (openat, mmap, close) ld.so has called to load the first.
 #pragma once
 
-#include "hook/base/raw.h"
+#include "hook/base/library.h"
 
 namespace mino::hook {
 
-u64 base();         // of this copy
 u64 choose_home();  // for the programs that will be executed
 void relocate();    // what ld.so would do; this library has relative relocations only
 

@@ -8,6 +8,7 @@
 #include "hook/start/program_file.h"
 #include "hook/start/startup.h"
 #include "hook/state/process.h"
+#include "hook/state/settings.h"
 
 extern "C" {
 extern const char mino_start[] __attribute__((visibility("hidden")));

@@ -5,12 +5,16 @@
 #include "hook/start/startup.h"
 #include "hook/base/mem.h"
 #include "hook/base/proc.h"
-#include "hook/calls/seccomp.h"
+#include "hook/catch/on_signal.h"
 #include "hook/catch/patch.h"
 #include "hook/catch/sud.h"
+#include "hook/device/attach.h"
 #include "hook/device/call.h"
 #include "hook/start/environment.h"
 #include "hook/start/home.h"
+#include "hook/state/filters.h"
+#include "hook/state/private_descriptors.h"
+#include "hook/state/settings.h"
 
 extern "C" __attribute__((visibility("hidden"))) void mino_arrive(char** envp);
 extern "C" __attribute__((weak, visibility("hidden"))) void mino_preload_start();

@@ -5,21 +5,7 @@
 
 #include "hook/base/mem.h"
 
-extern "C" {  // GCC may call these for structure copies; nothing here links against libc.
-__attribute__((visibility("hidden"))) void* memcpy(void* to, const void* from, size_t n) {
-  mino::hook::copy(to, from, n);
-  return to;
-}
-__attribute__((visibility("hidden"))) void* memset(void* to, int value, size_t n) {
-  mino::hook::fill(to, static_cast<mino::hook::u8>(value), n);
-  return to;
-}
-}
-
 namespace mino::hook {
-
-Settings settings;
-u32 TableChange::changes, TableChange::moving;
 
 namespace {
 Process the_process;
@@ -48,19 +34,6 @@ Process* main_process() {
 
 void set_main_process(Process* process) {
   main_one = process;
-}
-
-void reset_table(Table* table) {
-  table->fork_lock = table->kick_lock = table->companion_lock = 0;
-  table->clients = 0;
-  table->shared = table->mapped = false;
-}
-
-void copy_table(Table* to, const Table* from) {
-  copy(to, from, sizeof *to);
-  copy(reinterpret_cast<u8*>(to) + kTableHead, reinterpret_cast<const u8*>(from) + kTableHead,
-       from->fd_limit);
-  reset_table(to);
 }
 
 namespace {
@@ -119,12 +92,6 @@ Process* copy_process(const Process& parent, u64 clone_flags) {
   child->unsettled = child->newborn = child->joins = child->started = false;
   child->exec_memory = nullptr;
   return child;
-}
-
-void reset_locks_in_child() {
-  extern u32 shadow_lock, filter_lock;
-  shadow_lock = filter_lock = 0;
-  TableChange::reset();
 }
 
 void free_process(Process* process) {

@@ -5,8 +5,8 @@
 #include "hook/state/thread.h"
 
 #include "hook/base/mem.h"
-#include "hook/calls/seccomp.h"
 #include "hook/state/process.h"
+#include "hook/state/settings.h"
 
 mino::hook::ThreadSlot mino_threads[1u << mino::hook::kThreadTableBits];
 mino::hook::u8 mino_interest[512];
@@ -199,11 +199,3 @@ void forget_other_threads(ThreadState* self, bool keep_bells) {
 }
 
 }  // namespace mino::hook
-
-extern "C" __attribute__((visibility("hidden"))) long mino_thread_new() {
-  using namespace mino::hook;
-  ThreadState* ts = make_thread(main_process());
-  if (!ts) return false;
-  ts->filters = latest_filters();
-  return enter_thread(ts, fs_base());
-}

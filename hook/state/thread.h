@@ -2,7 +2,8 @@
 //
 // What the hook knows of one thread: the registers of the system call it is in, the stack the hook
 // runs on, its lane, its deferred signals. Found by the %fs base (the thread's TCB), which costs no
-// system call and no register. hook/catch/entry.S knows the first fields by offset.
+// system call and no register. hook/catch/entry.S finds its fields by
+// offsets that the build makes (hook/catch/entry_offsets.cc).
 #pragma once
 
 #include "abi/layout.h"
@@ -28,22 +29,22 @@ struct Frame {
 enum InHook : u32 { kOutside = 0, kInside = 1, kWindow = 2 };
 
 struct ThreadState {
-  u32 in_hook;        // 0: InHook
-  u32 deferred;       // 4: a signal waits to be delivered when the call is over
-  u8* stack;          // 8: top of the hook's stack
-  Frame frame;        // 16
-  u64 window_mask;    // 152: the signal mask under which deferred signals are delivered
+  u32 in_hook;   // InHook
+  u32 deferred;  // a signal waits to be delivered when the call is over
+  u8* stack;     // top of the hook's stack
+  Frame frame;
+  u64 window_mask;    // the signal mask under which deferred signals are delivered
   u64 resume_mask;    // the mask the application goes on with after them
-  ThreadState* twin;  // 168: next state with the same %fs base (clone with CLONE_VM and no new TLS)
-  u32 tid;            // 176: tells twins apart; 0 until there are any
-  Process* process;   // 184
-  u32 calls_left;     // 192: until hook/catch/disarm.h looks at the process
-  const void* group;  // equal for threads of one process, though a Process be theirs alone
-  u32 restartable;    // all deferred signals' handlers have SA_RESTART
-  u32 exiting;        // free for reuse once in_hook is 0
-  u64 fs_base;        // key in the thread table
-  u64 hidden_mask;    // signals the application blocked that we keep open (kSynchronous)
-  ThreadState* next;  // all states ever made, for reuse
+  ThreadState* twin;  // next state with the same %fs base (clone with CLONE_VM and no new TLS)
+  u32 tid;            // tells twins apart; 0 until there are any
+  Process* process;
+  u32 calls_left;          // until hook/catch/disarm.h looks at the process
+  const void* group;       // equal for threads of one process, though a Process be theirs alone
+  u32 restartable;         // all deferred signals' handlers have SA_RESTART
+  u32 exiting;             // free for reuse once in_hook is 0
+  u64 fs_base;             // key in the thread table
+  u64 hidden_mask;         // signals the application blocked that we keep open (kSynchronous)
+  ThreadState* next;       // all states ever made, for reuse
   ThreadState* suspended;  // vfork: the parent's state, which has our place in the table meanwhile
   u8* stack_base;
   bool clear_handlers;    // born with CLONE_CLEAR_SIGHAND
@@ -87,7 +88,7 @@ static_assert(offsetof(ThreadState, twin) == 168 && offsetof(ThreadState, tid) =
               offsetof(ThreadState, process) == 184 && offsetof(ThreadState, calls_left) == 192);
 
 struct ThreadSlot {
-  u64 fs_base;  // 0: never used; 1: was used
+  u64 fs_base;  // never used; 1: was used
   ThreadState* state;
 };
 // mino_interest by number: what entry.S does with a call.
@@ -141,8 +142,4 @@ extern mino::hook::ThreadSlot mino_threads[1u << mino::hook::kThreadTableBits]
 extern mino::hook::u8 mino_interest[512] __attribute__((visibility("hidden")));
 // False: no path can lead to the device. Becomes true with the first session, and stays so.
 extern mino::hook::u8 mino_paths_matter __attribute__((visibility("hidden")));
-// A call of the hook's own that may block (entry.S). A signal that is deferred meanwhile makes it
-// return -ERESTARTSYS: before the call, or where the kernel would restart it.
-long mino_interruptible(mino::hook::ThreadState* ts, long nr, const mino::hook::u64* args)
-    __attribute__((visibility("hidden")));
 }

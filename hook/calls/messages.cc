@@ -4,11 +4,16 @@
 // they may pass descriptors (SCM_RIGHTS): in place of an offloaded file travels a parcel
 // (abi/parcel.h), a sealed memfd of the device's making that says under which id the device keeps
 // the file; the receiver's hook imports that in its place. A receiver without mino has the memfd.
-#include "hook/calls/passing.h"
+#include "hook/calls/messages.h"
 
 #include "abi/parcel.h"
 #include "hook/base/user.h"
 #include "hook/calls/handler.h"
+#include "hook/calls/parcels.h"
+#include "hook/device/attach.h"
+#include "hook/device/call.h"
+#include "hook/device/export.h"
+#include "hook/state/interruptible.h"
 
 namespace mino::hook {
 
@@ -27,7 +32,6 @@ struct CmsgHdr {
 
 constexpr int kSolSocket = 1, kScmRights = 1;
 constexpr u64 kMaxControl = 8192;
-constexpr u64 kFGetSeals = 1034, kAllSeals = 15;
 
 // Calls `each(offset of fd)` for every descriptor in a control buffer.
 template <class Each>
@@ -51,39 +55,6 @@ int get_fd(const u8* control, u64 at) {
 }
 
 }  // namespace
-
-bool is_parcel(u64 fd, u64& id) {
-  if (raw(nr::kFcntl, fd, kFGetSeals) != static_cast<long>(kAllSeals)) return false;
-  abi::Parcel parcel;
-  if (raw(nr::kPread64, fd, ptr(&parcel), sizeof parcel, 0) != sizeof parcel) return false;
-  for (u64 i = 0; i < abi::kParcelTextBytes; i++) {
-    if (parcel.text[i] != abi::kParcelText[i]) return false;
-  }
-  id = 0;
-  for (int i = 0; i < 16; i++) {
-    const char c = parcel.id[i];
-    id = id << 4 | static_cast<u64>(c <= '9' ? c - '0' : c - 'a' + 10);
-  }
-  return true;
-}
-
-long import_parcel(ThreadState* ts, u64 fd, u64 id) {
-  const long result = offload_op(ts, abi::Op::kImport, id, 0, static_cast<int>(fd));
-  if (result < 0) return result;
-  constexpr u64 kFGetFd = 1;
-  const long cloexec = raw(nr::kFcntl, fd, kFGetFd);
-  raw(nr::kDup3, static_cast<u64>(ts->process->session().placeholder), fd,
-      cloexec == 1 ? 0x80000 : 0);
-  ts->process->set_flags(fd, kOffloaded);
-  return 0;
-}
-
-void unpack(ThreadState* ts, u64 fd, bool peeked) {
-  u64 id;
-  closed_unseen(ts, fd);
-  if (!is_parcel(fd, id) || ready(ts) != 0 || import_parcel(ts, fd, id) != 0) return;
-  if (!peeked) offload_op(ts, abi::Op::kSettle, id, 0, -1);
-}
 
 namespace {
 

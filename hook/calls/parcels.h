@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Open files of the device on their way between programs: what stands for them here (abi/parcel.h).
-// Used by passing.cc (SCM_RIGHTS) and fetching.cc (pidfd_getfd).
+// Used by messages.cc (SCM_RIGHTS) and fetching.cc (pidfd_getfd).
 #pragma once
 
 #include "hook/state/thread.h"

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What execve needs so that the next program is hooked, too. See hook/calls/exec.h.
+#include "hook/calls/exec.h"
+
+#include "hook/base/user.h"
+#include "hook/calls/own_executable.h"
+#include "hook/catch/on_signal.h"
+#include "hook/device/attach.h"
+#include "hook/device/sharing.h"
+#include "hook/start/environment.h"
+#include "hook/start/program_file.h"
+#include "hook/state/filters.h"
+#include "hook/state/interruptible.h"
+#include "hook/state/private_descriptors.h"
+#include "hook/state/settings.h"
+
+namespace mino::hook {
+
+namespace {
+
+// The path that an execve or execveat means, where it has one; false if not.
+bool exec_path(const Frame& f, bool at, char* path) {
+  constexpr u64 kEmptyPath = 0x1000;
+  const int directory = static_cast<int>(f.rdi);
+  char name[kMaxProgramPath];
+  const i64 n = user_string(at ? f.rsi : f.rdi, name, sizeof name);
+  if (n < 1 || (n == 1 && !(at && (f.r8 & kEmptyPath)))) return false;
+  u64 used = 0;
+  if (at && name[0] != '/' && directory >= 0) {
+    char link[40];
+    print_number(print(link, "/proc/self/fd/"), static_cast<u64>(directory))[0] = 0;
+    const long got = raw(nr::kReadlink, ptr(link), ptr(path), kMaxProgramPath);
+    if (got <= 0 || path[0] != '/' || static_cast<u64>(got + n) >= kMaxProgramPath) return false;
+    used = static_cast<u64>(got);
+    if (n > 1) path[used++] = '/';
+  }
+  copy(path + used, name, static_cast<u64>(n));
+  return true;
+}
+
+// To load a static program, the hook makes calls that such a program needs not be allowed.
+bool may_look(const ThreadState* ts, const char* path) {
+  if (!ts->filters ||
+      (filters_allow_own(ts, nr::kOpenat, kFdCwd, ptr(path)) &&
+       filters_allow_own(ts, nr::kMmap, 0, 4096, 1) && filters_allow_own(ts, nr::kClose, 3)))
+    return true;
+  char text[kMaxProgramPath + 160];
+  char* end = print(print(text, "mino: "), path);
+  end = print(end,
+              ": the seccomp filter does not let mino look at it (openat, mmap, close); if it is a "
+              "static program, its calls stay on the host\n");
+  raw(nr::kWrite, 2, ptr(text), static_cast<u64>(end - text));
+  return false;
+}
+
+}  // namespace
+
+long do_exec(ThreadState* ts, const abi::Row& row) {
+  const Frame& f = ts->frame;
+  const bool at = row.nr == nr::kExecveat;
+  const u64 argv = at ? f.rdx : f.rsi, envp = at ? f.r10 : f.rdx;
+  ProgramFile file;
+  char path[kMaxProgramPath];
+  const bool named = exec_path(f, at, path);
+  const bool own = named && is_own_executable(path);
+  if (own) print(path, settings.executable)[0] = 0;
+  // Without the trap, programs that ld.so does not start would run unseen, behind a foreign name.
+  constexpr u64 kExecute = 1;
+  const bool load = named && settings.sud && settings.library[0] && may_look(ts, path) &&
+                    needs_loading(path, settings.load_all, file) &&
+                    raw(nr::kFaccessat2, kFdCwd, ptr(settings.library), kExecute, 0) == 0;
+  // The kernel gives the new image a table of its own, and the device has to.
+  if (ts->process->table()->shared && named && may_look(ts, path) &&
+      raw(nr::kFaccessat2, kFdCwd, ptr(path), kExecute, 0) == 0) {
+    if (const long error = own_table(ts, kCloneFiles)) return error;
+  }
+  int filters = -1;
+  if (ts->filters) {
+    const long fd = save_filters(ts->filters);
+    if (is_error(fd)) return fd;
+    filters = make_private(ts->process, static_cast<int>(fd));
+  }
+  ExecEnvironment environment(ts->process, envp, load ? &file : nullptr, path, argv, filters);
+  if (!environment.valid()) {
+    close_private(ts->process, filters);
+    return kLocal;
+  }
+  keep_across_exec(ts->process, true);
+  constexpr u64 kFSetFd = 2;
+  if (filters >= 0) raw(nr::kFcntl, static_cast<u64>(filters), kFSetFd, 0);
+  be_traced(ts);
+  const u64 in_place[6] = {f.rdi, f.rsi, at ? argv : environment.pointer(), environment.pointer(),
+                           f.r8};
+  const u64 by_path[6] = {ptr(load ? settings.library : path), environment.arguments(),
+                          environment.pointer()};
+  long result = load || own ? mino_interruptible(ts, nr::kExecve, by_path)
+                            : mino_interruptible(ts, row.nr, in_place);
+  keep_across_exec(ts->process, false);
+  close_private(ts->process, filters);
+  // A signal was deferred: its handler runs first, and the new image must not inherit our mask.
+  if (result == abi::kErestartsys) result = abi::kErestartnointr;
+  return result;
+}
+
+}  // namespace mino::hook

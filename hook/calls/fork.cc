@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// fork, vfork, clone and clone3.
+//
+// A new process gets its session before it exists: the device forks the proxy (whose descriptors
+// are copied by the device's kernel), then the host forks. What the child is, decides how it
+// starts:
+//   own memory       runs on in this C++ code, on its own copy of the hook's stack;
+//   shared memory    (threads, vfork, posix_spawn) begins at mino_clone_vm with a ThreadState of
+//   its own, on the stack
+//                    that the caller gave or, for vfork, on the caller's own; see entry.S.
+#include "hook/calls/fork.h"
+
+#include "hook/base/mem.h"
+#include "hook/base/user.h"
+#include "hook/calls/epoll_shadow.h"
+#include "hook/calls/handler.h"
+#include "hook/catch/disarm.h"
+#include "hook/catch/entry.h"
+#include "hook/catch/on_signal.h"
+#include "hook/catch/patch.h"
+#include "hook/catch/sud.h"
+#include "hook/device/attach.h"
+#include "hook/device/children.h"
+#include "hook/device/credentials.h"
+#include "hook/device/fork.h"
+#include "hook/device/sharing.h"
+#include "hook/state/filters.h"
+#include "hook/state/private_descriptors.h"
+#include "hook/state/settings.h"
+#include "hook/state/signal_mask.h"
+
+namespace mino::hook {
+
+namespace {
+
+constexpr u64 kCloneVm = 0x100, kCloneVfork = 0x4000, kCloneSettls = 0x80000,
+              kCloneClearSighand = 0x100000000, kSigChld = 17;
+
+struct CloneArgs {  // include/uapi/linux/sched.h
+  u64 flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
+      set_tid_size, cgroup;
+};
+
+// fork, vfork, clone and clone3 in one form.
+struct Request {
+  CloneArgs args{};
+  u64 size = 0;  // clone3: of the caller's structure
+  bool clone3 = false;
+};
+
+bool read_request(const Frame& f, u64 number, Request& request) {
+  CloneArgs& a = request.args;
+  if (number == static_cast<u64>(nr::kFork)) {
+    a.exit_signal = kSigChld;
+  } else if (number == static_cast<u64>(nr::kVfork)) {
+    a.flags = kCloneVm | kCloneVfork;
+    a.exit_signal = kSigChld;
+  } else if (number == static_cast<u64>(nr::kClone)) {
+    a.flags = f.rdi & ~0xffull;
+    a.exit_signal = f.rdi & 0xff;
+    a.stack = f.rsi;
+    a.parent_tid = f.rdx;
+    a.child_tid = f.r10;
+    a.tls = f.r8;
+  } else {
+    request.clone3 = true;
+    request.size = f.rsi;
+    return f.rsi >= 64 && f.rsi <= sizeof a && user_read(f.rdi, &a, f.rsi);
+  }
+  return true;
+}
+
+// The kernel call for a request, with the stack pointer the child shall start on (0: the caller's).
+long kernel_clone(const Request& request, u64 stack, bool into_shared_memory) {
+  if (request.clone3) {
+    CloneArgs a = request.args;
+    if (stack) {
+      // clone3 wants the lowest byte and the size; the child starts at their sum.
+      a.stack = stack - 4096;
+      a.stack_size = 4096;
+    } else {
+      a.stack = a.stack_size = 0;
+    }
+    return into_shared_memory ? mino_clone_vm(nr::kClone3, ptr(&a), request.size, 0, 0, 0)
+                              : raw(nr::kClone3, ptr(&a), request.size);
+  }
+  const CloneArgs& a = request.args;
+  const u64 flags = a.flags | a.exit_signal;
+  return into_shared_memory
+             ? mino_clone_vm(nr::kClone, flags, stack, a.parent_tid, a.child_tid, a.tls)
+             : raw(nr::kClone, flags, stack, a.parent_tid, a.child_tid, a.tls);
+}
+
+// CLONE_CLEAR_SIGHAND took the hook's handlers too.
+void clear_handlers(Process* process) {
+  for (int sig = 0; sig < 65; sig++) {
+    if (process->actions[sig].handler > 1) process->actions[sig] = SigAction{};
+  }
+  SigAction keep[65];
+  copy(keep, process->actions, sizeof keep);
+  install_signal_handlers(process);
+  copy(process->actions, keep, sizeof keep);
+}
+
+}  // namespace
+
+void begin_child(ThreadState* ts, void* table, bool company, bool same_table) {
+  Process* process = ts->process;
+  if (!same_table) {
+    take_table(process, table);
+    process->unsettled = company;
+    if (company) fill(process->epoll_waiters, 0, u64{process->table()->fd_limit} * 2);
+  }
+  forget_other_threads(ts, same_table);
+  ts->trace_me = false;
+  set_main_process(process);
+  process->threads = 0;
+  process->shares_memory = false;
+  process->children->count = process->children->lock = 0;
+  reset_filter_lock();
+  reset_shadow_lock();
+  TableChange::reset();
+  expect_other_threads(false);
+}
+
+namespace {
+
+// A child with memory of its own: fork, and clone without CLONE_VM.
+long fork_process(ThreadState* ts, const Request& request) {
+  Process* process = ts->process;
+  const bool same_table = request.args.flags & kCloneFiles;
+  ForkedSession session;
+  u32 client = 0;
+  void* table = nullptr;
+  if (const long error = same_table ? share_table(ts, false, client) : prepare_fork(ts, session))
+    return error;
+  if (!same_table && !copy_mapped_table(process, table)) {
+    finish_fork_in_parent(process, session);
+    return err::kNoMem;
+  }
+  const bool company = has_company(ts);
+  const u64 stack = request.clone3 && request.args.stack
+                        ? request.args.stack + request.args.stack_size
+                        : request.args.stack;
+  pause_patching();
+  const long pid = kernel_clone(request, 0, false);
+  resume_patching();
+  if (pid != 0) {
+    finish_fork_in_parent(process, session);
+    drop_table(table);
+    if ((session.present || same_table) && !is_error(pid)) remember_child(process, pid);
+    return pid;
+  }
+  if (request.args.flags & kCloneSettls) enter_thread(ts, request.args.tls);
+  begin_child(ts, table, company, same_table);
+  if (request.args.flags & kCloneClearSighand) clear_handlers(process);
+  if (same_table)
+    join_table(ts, client);
+  else
+    finish_fork_in_child(ts, session);
+  if (settings.sud && !at_rest()) arm_dispatch();
+  if (stack) ts->frame.rsp = stack;
+  return 0;
+}
+
+// A child that shares our memory.
+long clone_sharing(ThreadState* ts, const Request& request) {
+  const CloneArgs& a = request.args;
+  Process* process = ts->process;
+  const bool same_table = a.flags & kCloneFiles, thread = a.flags & kCloneThread;
+  const bool same_process = same_table && thread;
+  const bool same_fs_base = !(a.flags & kCloneSettls);
+  u64 stack = request.clone3 && a.stack ? a.stack + a.stack_size : a.stack;
+  if (!stack) stack = ts->frame.rsp;  // vfork: on the caller's stack, below what it uses
+  ForkedSession session;
+  Process* child_process = process;
+  if (!same_process) {
+    u32 client = 0;
+    if (const long error = same_table ? share_table(ts, true, client) : prepare_fork(ts, session))
+      return error;
+    child_process = copy_process(*process, a.flags);
+    if (!child_process) {
+      finish_fork_in_parent(process, session);
+      return err::kNoMem;
+    }
+    if (same_table) child_process->client = client;
+    child_process->joins = same_table;
+    child_process->unsettled = !same_table && has_company(ts);
+    child_process->threads = thread;
+    child_process->newborn = session.present;
+    child_process->birth = session.session;
+  } else if (process->threads) {
+    __atomic_fetch_add(&process->threads, 1u, __ATOMIC_RELAXED);
+  }
+  // A thread that ended unseen (its exit is a site that `patch` cannot prove) leaves its state to
+  // whoever gets its TCB, with the lane.
+  ThreadState* child = same_process && !same_fs_base ? inherit_thread(a.tls, process) : nullptr;
+  if (child && child->has_lane && !lane_has_rights(child)) release_lane(child);
+  if (!child) child = make_thread(child_process);
+  const auto give_up = [&](long error) {
+    if (!same_process) {
+      finish_fork_in_parent(process, session);
+      free_process(child_process);
+    } else if (process->threads) {
+      __atomic_fetch_sub(&process->threads, 1u, __ATOMIC_RELAXED);
+    }
+    return error;
+  };
+  if (!child) return give_up(err::kNoMem);
+  child->frame = ts->frame;
+  child->frame.rax = 0;
+  child->hidden_mask = ts->hidden_mask;
+  inherit_filters(child, ts);
+  child->in_hook = kInside;
+  const bool vfork = a.flags & kCloneVfork;
+  const bool takes_place = same_fs_base && vfork;
+  child->suspended = takes_place ? ts : nullptr;
+  child->clear_handlers = a.flags & kCloneClearSighand;
+  if (!user_write(stack - 136, &child, 8)) {
+    child->in_hook = kOutside;
+    leave_thread(child);
+    return give_up(err::kFault);
+  }
+  if (!same_fs_base)
+    enter_thread(child, a.tls);
+  else if (!vfork)
+    add_twin(ts, child);
+  if (!vfork) {
+    expect_other_threads(true);
+    end_rest();
+  }
+  const bool was_at_rest = at_rest();
+  // No signal comes to the parent until it has its child: it would be deferred, and the mask of
+  // that state be the child's; and a signal as a vfork's child executes would find that one's state
+  // in the parent's place. The child leaves as if one had been deferred, with the right mask.
+  constexpr u64 kSetmask = 2;
+  const u64 all = ~kSynchronous;
+  u64 mask = 0;
+  raw(nr::kRtSigprocmask, kSetmask, ptr(&all), ptr(&mask), 8);
+  if (ts->deferred) mask = ts->resume_mask;
+  child->deferred = child->restartable = 1;
+  child->window_mask = child->resume_mask = mask;
+  const long pid = kernel_clone(request, stack, true);
+  // The parent. With CLONE_VFORK the child has exec'ed or exited by now.
+  if (takes_place) replace_thread(ts->fs_base, ts);
+  if (was_at_rest && !at_rest()) arm_dispatch();  // the child has ended that, for itself
+  if (!ts->deferred) raw(nr::kRtSigprocmask, kSetmask, ptr(&mask), 0, 8);
+  if (is_error(pid) || vfork) {
+    child->in_hook = kOutside;
+    if (takes_place) child->fs_base = 0;
+    if (child->process != child_process) discard_process(child->process);  // it left our table
+    leave_thread(child);
+  }
+  if (is_error(pid)) return give_up(pid);
+  if (!thread && (session.present || same_table)) remember_child(process, pid);
+  if (!same_process) {
+    if (vfork) {
+      finish_fork_in_parent(process, session);
+      free_process(child_process);
+    } else if (session.present) {  // it runs on in our memory: only the descriptor is ours to close
+      close_private(process, session.session.socket);
+    }
+  }
+  return pid;
+}
+
+}  // namespace
+
+long do_fork(ThreadState* ts, const abi::Row& row) {
+  Request request;
+  if (!read_request(ts->frame, row.nr, request)) return kLocal;  // the kernel's EINVAL or EFAULT
+  return request.args.flags & kCloneVm ? clone_sharing(ts, request) : fork_process(ts, request);
+}
+
+}  // namespace mino::hook
+
+// The first thing a child with shared memory does, on its own hook stack.
+extern "C" __attribute__((visibility("hidden"))) void mino_child_start(
+    mino::hook::ThreadState* ts) {
+  using namespace mino::hook;
+  ts->tid = static_cast<u32>(raw(nr::kGettid));
+  if (ts->suspended) replace_thread(ts->suspended->fs_base, ts);
+  if (ts->process->shares_memory && !ts->process->started) {
+    ts->process->started = true;
+    if (ts->process->unsettled && ts->suspended) forget_closed(ts->process, ts->suspended->process);
+    if (ts->process->joins) join_session(ts->process);
+    ForkedSession session{ts->process->newborn, ts->process->birth};
+    if (!ts->process->joins) finish_fork_in_child(ts, session);
+  }
+  if (ts->clear_handlers) clear_handlers(ts->process);
+  if (settings.sud && !at_rest()) arm_dispatch();
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What handlers have in common. See hook/calls/handler.h.
+#include "hook/calls/handler.h"
+
+#include "hook/calls/epoll_shadow.h"
+#include "hook/device/attach.h"
+#include "hook/device/call.h"
+
+namespace mino::hook {
+
+long close_on_device(ThreadState* ts, u64 fd) {
+  const u64 args[6] = {fd};
+  if (ready(ts) != 0) return 0;
+  const long result = offload(ts, *abi::find_row(nr::kClose), args, -1, 0, kNoCancel);
+  return result == err::kBadF ? 0 : result;
+}
+
+void forget(ThreadState* ts, u64 fd) {
+  if (ts->process->flags(fd) & (kOffloaded | kEpoll))
+    shadow_forget_fd(ts->process, static_cast<u32>(fd));
+  ts->process->set_flags(fd, 0);
+}
+
+void closed_unseen(ThreadState* ts, u64 fd) {
+  const u8 flags = ts->process->flags(fd);
+  if (!(flags & (kOffloaded | kCompanion | kEpoll | kSignals))) [[likely]]
+    return;
+  forget(ts, fd);
+  if (on_device(flags)) close_on_device(ts, fd);
+}
+
+long made_here(ThreadState* ts, long fd, u8 flags) {
+  if (is_error(fd)) return fd;
+  closed_unseen(ts, static_cast<u64>(fd));
+  ts->process->set_flags(static_cast<u64>(fd), flags);
+  return fd;
+}
+
+long offload_frame(ThreadState* ts, const abi::Row& row) {
+  u64 args[6];
+  for (int i = 0; i < 6; i++) args[i] = ts->frame.arg(i);
+  if (row.flags & abi::kMakesFd) {
+    constexpr u64 kSockCloexec = 0x80000;
+    return offload_new_fd(ts, row, args, row.nr == 288 && (args[3] & kSockCloexec));
+  }
+  if (ready(ts) != 0) return dead_result(row, args);
+  return offload(ts, row, args);
+}
+
+// Open order: the placeholder first, so that the number is never free on one side only.
+long offload_new_fd(ThreadState* ts, const abi::Row& row, const u64 args[6], bool cloexec) {
+  if (const long error = ready(ts)) return error;
+  constexpr u64 kFDupFd = 0, kFDupFdCloexec = 1030;
+  Process* process = ts->process;
+  const long fd = raw(nr::kFcntl, static_cast<u64>(process->session().placeholder),
+                      cloexec ? kFDupFdCloexec : kFDupFd, 0);
+  if (is_error(fd)) return fd;
+  if (static_cast<u64>(fd) >= abi::kMaxFd) {
+    raw(nr::kClose, static_cast<u64>(fd));
+    return err::kMFile;
+  }
+  closed_unseen(ts, static_cast<u64>(fd));
+  const long result = offload(ts, row, args, static_cast<int>(fd));
+  if (result < 0) {
+    raw(nr::kClose, static_cast<u64>(fd));
+    return result;
+  }
+  process->set_flags(static_cast<u64>(fd), kOffloaded);
+  return fd;
+}
+
+}  // namespace mino::hook

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See hook/calls/path_text.h.
+#include "hook/calls/path_text.h"
+
+#include "hook/base/mem.h"
+#include "hook/device/attach.h"
+#include "hook/device/call.h"
+#include "hook/state/settings.h"
+
+namespace mino::hook {
+
+namespace {
+
+// The next part of a path that means something: a name, or "..".
+struct Part {
+  const char* at;
+  u64 bytes;
+  bool is_up() const { return bytes == 2 && at[0] == '.' && at[1] == '.'; }
+};
+
+bool next_part(const char*& p, Part& part) {
+  while (*p) {
+    while (*p == '/') p++;
+    part.at = p;
+    while (*p && *p != '/') p++;
+    part.bytes = static_cast<u64>(p - part.at);
+    if (part.bytes > 1 || (part.bytes == 1 && part.at[0] != '.')) return true;
+  }
+  return false;
+}
+
+// True also if that is not known.
+bool begins_a_prefix(const char* part, u64 n) {
+  const char* head = settings.heads;
+  for (u32 i = 0; i < settings.head_count; i++) {
+    u64 same = 0;
+    while (same < n && head[same] == part[same]) same++;
+    if (same == n && head[n] == 0) return true;
+    while (*head++) {
+    }
+  }
+  return settings.head_count == 0;
+}
+
+}  // namespace
+
+bool normalise(char* to, u64& used, const char* path) {
+  for (Part part; next_part(path, part);) {
+    if (part.is_up()) {
+      while (used > 0 && to[--used] != '/') {
+      }
+      continue;
+    }
+    if (used + 1 + part.bytes + 1 > abi::kMaxPath) return false;
+    to[used++] = '/';
+    copy(to + used, part.at, part.bytes);
+    used += part.bytes;
+  }
+  to[used] = 0;
+  return true;
+}
+
+Relation relation(const char* path) {
+  Relation best = Relation::kFar;
+  const char* prefix = settings.paths;
+  for (u32 i = 0; i < settings.path_count; i++, prefix += length(prefix) + 1) {
+    u64 n = 0;
+    while (prefix[n] && prefix[n] == path[n]) n++;
+    if (prefix[n] == 0 && (path[n] == 0 || path[n] == '/')) return Relation::kInside;
+    if (path[n] == 0 && prefix[n] == '/') best = Relation::kAbove;
+  }
+  return best;
+}
+
+bool is_surely_far(const char* path) {
+  if (*path != '/') return false;
+  u32 depth = 0;
+  for (Part part; next_part(path, part);) {
+    if (part.is_up()) {
+      if (depth <= 1) return false;
+      depth--;
+    } else if (depth++ == 0 && begins_a_prefix(part.at, part.bytes)) {
+      return false;
+    }
+  }
+  return depth > 0;
+}
+
+bool has_dotdot(const char* path) {
+  for (const char* p = path; *p; p++) {
+    if (p[0] == '.' && p[1] == '.' && (p == path || p[-1] == '/') && (p[2] == 0 || p[2] == '/'))
+      return true;
+  }
+  return false;
+}
+
+namespace {
+
+void learn_cwd(Process* process) {
+  if (process->directory->offloaded || process->directory->path[0]) return;
+  const long n = raw(nr::kGetcwd, ptr(process->directory->path), sizeof process->directory->path);
+  if (is_error(n) || process->directory->path[0] != '/') {
+    process->directory->path[0] = '?';
+    process->directory->path[1] = 0;
+  }
+  process->directory->near =
+      relation(process->directory->path[1] ? process->directory->path : "") != Relation::kFar;
+}
+
+}  // namespace
+
+bool name_of_directory(Process* process, int dirfd, char* to, u64& used) {
+  used = 0;
+  if (dirfd == kAtFdCwd) {
+    learn_cwd(process);
+    return process->directory->path[0] == '/' && normalise(to, used, process->directory->path);
+  }
+  char link[40];
+  char* end = print(link, "/proc/self/fd/");
+  end = print_number(end, static_cast<u32>(dirfd));
+  *end = 0;
+  char target[abi::kMaxPath];
+  const long n = raw(nr::kReadlink, ptr(link), ptr(target), sizeof target - 1);
+  if (n <= 0 || target[0] != '/') return false;
+  target[n] = 0;
+  return normalise(to, used, target);
+}
+
+bool start_directory(Process* process, int dirfd, const char* path, char* to, u64& used) {
+  if (dirfd == kAtFdCwd) {
+    learn_cwd(process);
+    if (!process->directory->near && !process->directory->offloaded && !has_dotdot(path))
+      return false;
+    return name_of_directory(process, dirfd, to, used);
+  }
+  const u8 flags = process->flags(static_cast<u32>(dirfd));
+  if ((flags & kFarDirectory) && !has_dotdot(path)) return false;
+  if (!name_of_directory(process, dirfd, to, used)) return false;
+  if (relation(to) == Relation::kFar && !has_dotdot(path)) {
+    process->add_flags(static_cast<u32>(dirfd), kFarDirectory);
+    return false;
+  }
+  return true;
+}
+
+namespace {
+
+// Names of the process itself that mean another on the device: /proc/PID/net with our own number,
+// and /proc/self/fd/N of an offloaded file, which the lane thread has in its table.
+void own_names(const Process* process, char* path) {
+  if (!starts_with(path, "/proc/")) return;
+  const char* rest = path + 6;
+  if (*rest >= '1' && *rest <= '9') {
+    const u64 pid = parse_number(rest);
+    if (!starts_with(rest, "/net") || (rest[4] && rest[4] != '/') ||
+        pid != static_cast<u64>(raw(nr::kGetpid)))
+      return;
+    char tail[abi::kMaxPath];
+    print(tail, rest)[0] = 0;
+    print(print(path, "/proc/self"), tail)[0] = 0;
+    return;
+  }
+  if (starts_with(rest, "self/fd/"))
+    rest += 8;
+  else if (starts_with(rest, "thread-self/fd/"))
+    rest += 15;
+  else
+    return;
+  const char* digits = rest;
+  const u64 fd = parse_number(rest);
+  if (rest == digits || *rest || !process->offloaded(fd)) return;
+  print_number(print(path, "/proc/thread-self/fd/"), fd)[0] = 0;
+}
+
+// /proc/PID/fd/N, where a client has an offloaded file at N: the same of the device's process that
+// stands for the client, which shows what the file is. So `ss -p` finds whose sockets there are.
+bool names_of_others(ThreadState* ts, char* path) {
+  if (!starts_with(path, "/proc/")) return false;
+  const char* rest = path + 6;
+  const char* digits = rest;
+  const u64 pid = parse_number(rest);
+  if (rest == digits) return false;
+  if (starts_with(rest, "/task/")) {
+    digits = rest += 6;
+    parse_number(rest);
+    if (rest == digits) return false;
+  }
+  if (!starts_with(rest, "/fd/")) return false;
+  digits = rest += 4;
+  const u64 fd = parse_number(rest);
+  if (rest == digits || *rest) return false;
+  char target[32];
+  const long n = raw(nr::kReadlink, ptr(path), ptr(target), sizeof target - 1);
+  if (n <= 0) return false;
+  target[n] = 0;
+  if (!starts_with(target, "/memfd:mino:") || ready(ts) != 0) return false;
+  const long stand_in = offload_op(ts, abi::Op::kStandIn, pid, 0, -1, kNoCancel);
+  if (stand_in <= 0) return false;
+  char* end = print_number(print(path, "/proc/"), static_cast<u64>(stand_in));
+  print_number(print(end, "/fd/"), fd)[0] = 0;
+  return true;
+}
+
+}  // namespace
+
+bool is_the_devices(ThreadState* ts, char* path) {
+  own_names(ts->process, path);
+  return names_of_others(ts, path) || starts_with(path, "/proc/thread-self/fd/") ||
+         relation(path) == Relation::kInside;
+}
+
+}  // namespace mino::hook

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See hook/calls/signals.h, and hook/catch/on_signal.h for what becomes of handlers.
+#include "hook/calls/signals.h"
+
+#include "hook/base/mem.h"
+#include "hook/base/user.h"
+#include "hook/catch/entry.h"
+#include "hook/catch/on_signal.h"
+#include "hook/state/interruptible.h"
+#include "hook/state/settings.h"
+#include "hook/state/signal_mask.h"
+
+namespace mino::hook {
+
+namespace {
+
+constexpr u64 kIgnore = 1;
+constexpr int kSigBlock = 0, kSigUnblock = 1, kSigSetmask = 2;
+
+long do_sigaction(ThreadState* ts) {
+  const Frame& f = ts->frame;
+  Process* process = ts->process;
+  const int sig = static_cast<int>(f.rdi);
+  SigAction wanted{}, before{};
+  if (f.rsi && !user_read(f.rsi, &wanted, sizeof wanted)) return err::kFault;
+  const bool synchronous = bit(sig) & kSynchronous;
+  if (synchronous) {
+    before = process->actions[sig];
+    if (f.rsi) {
+      process->actions[sig] = wanted;
+    }
+  } else {
+    // The table entry must be right before the kernel can deliver by it.
+    const SigAction known = process->actions[sig];
+    const bool is_handler = wanted.handler > kIgnore;
+    if (!is_handler && known.handler <= kIgnore) return kLocal;  // no handler before or after
+    const SigAction ours = is_handler ? kernel_action(wanted.flags) : wanted;
+    if (f.rsi && is_handler) process->actions[sig] = wanted;
+    const long result = kernel_sigaction(sig, f.rsi ? &ours : nullptr, &before);
+    if (is_error(result)) {
+      process->actions[sig] = known;
+      return result;
+    }
+    if (before.handler == ptr(mino_signal)) before = known;
+    if (f.rsi && !is_handler) process->actions[sig] = wanted;
+  }
+  if (f.rdx && !user_write(f.rdx, &before, sizeof before)) return err::kFault;
+  return 0;
+}
+
+struct AlternateStack {  // stack_t
+  u64 base;
+  int flags, pad;
+  u64 bytes;
+};
+constexpr long kSigaltstack = 131;
+constexpr int kSsDisable = 2;
+
+void take_trap_stack_back(ThreadState* ts) {
+  if (!ts->trap_stack) return;
+  const AlternateStack none{0, kSsDisable, 0, 0};
+  raw(kSigaltstack, ptr(&none));
+  ts->trap_stack = false;
+}
+
+// For a thread that will not take another signal. False if that is not sure, or if it is on its
+// alternate stack (the kernel's EPERM).
+bool use_trap_stack(ThreadState* ts, AlternateStack& before) {
+  constexpr u64 kKillAndStop = bit(9) | bit(19);
+  u64 mask = 0;
+  if (!settings.sud || ts->deferred) return false;
+  raw(nr::kRtSigprocmask, kSigBlock, 0, ptr(&mask), 8);
+  raw(kSigaltstack, 0, ptr(&before));
+  const bool on_it = ts->frame.rsp - before.base < before.bytes;
+  if ((mask | kSynchronous | kKillAndStop) != ~0ull || on_it) return false;
+  const AlternateStack ours{ptr(ts->stack_base) - kTrapStackBytes, 0, 0, kTrapStackBytes};
+  ts->trap_stack = raw(kSigaltstack, ptr(&ours)) == 0;
+  return ts->trap_stack;
+}
+
+long do_sigaltstack(ThreadState* ts) {
+  const Frame& f = ts->frame;
+  AlternateStack wanted{}, before{};
+  take_trap_stack_back(ts);
+  if (!f.rdi || !user_read(f.rdi, &wanted, sizeof wanted) || wanted.flags != kSsDisable)
+    return kLocal;
+  if (!use_trap_stack(ts, before)) return kLocal;
+  return f.rsi && !user_write(f.rsi, &before, sizeof before) ? err::kFault : 0;
+}
+
+}  // namespace
+
+long do_munmap(ThreadState* ts) {
+  const Frame& f = ts->frame;
+  if (f.rsp - f.rdi >= f.rsi) return kLocal;
+  AlternateStack before{};
+  use_trap_stack(ts, before);
+  return raw(nr::kMunmap, f.rdi, f.rsi);  // on the hook's stack, and back without the other
+}
+
+namespace {
+
+long do_sigprocmask(ThreadState* ts) {
+  const Frame& f = ts->frame;
+  if (f.rsi) take_trap_stack_back(ts);
+  const int how = static_cast<int>(f.rdi);
+  u64 set = 0, old = 0;
+  if (f.rsi && !user_read(f.rsi, &set, 8)) return err::kFault;
+  const u64 hidden = ts->hidden_mask;
+  u64 open = set & ~kSynchronous;
+  const u64 args[6] = {f.rdi, f.rsi ? ptr(&open) : 0, ptr(&old), 8};
+  const long result = mino_interruptible(ts, nr::kRtSigprocmask, args);
+  if (result == abi::kErestartsys) {
+    // A signal is deferred already, and the kernel's mask is ours: the application's waits in
+    // resume_mask.
+    old = ts->resume_mask;
+    if (f.rsi && how == kSigBlock) ts->resume_mask |= open;
+    if (f.rsi && how == kSigUnblock) ts->resume_mask &= ~open;
+    if (f.rsi && how == kSigSetmask) ts->resume_mask = open;
+    if (f.rsi && (how < kSigBlock || how > kSigSetmask)) return err::kInval;
+    ts->window_mask = ts->resume_mask;
+  } else if (is_error(result)) {
+    return result;
+  }
+  if (f.rsi) {
+    const u64 ours = set & kSynchronous;
+    if (how == kSigBlock) ts->hidden_mask = hidden | ours;
+    if (how == kSigUnblock) ts->hidden_mask = hidden & ~ours;
+    if (how == kSigSetmask) ts->hidden_mask = ours;
+  }
+  old |= hidden;
+  if (f.rdx && !user_write(f.rdx, &old, 8)) return err::kFault;
+  return 0;
+}
+
+long do_sigtimedwait(ThreadState* ts) {
+  const Frame& f = ts->frame;
+  if (!settings.netns || !f.rsi) return kLocal;
+  constexpr long kRtSigtimedwait = 128;
+  const u64 args[6] = {f.rdi, f.rsi, f.rdx, f.r10};
+  const long result = mino_interruptible(ts, kRtSigtimedwait, args);
+  if (result == abi::kErestartsys) return abi::kErestartnointr;  // a handler's turn; not begun yet
+  int head[3];                                                   // of siginfo_t
+  if (result > 0 && user_read(f.rsi, head, sizeof head) && restore_code(head[0], head[1], head[2]))
+    user_write(f.rsi, head, sizeof head);
+  return result;
+}
+
+long do_signalfd(ThreadState* ts, long nr) {
+  const Frame& f = ts->frame;
+  const long fd = raw(nr, f.rdi, f.rsi, f.rdx, f.r10);
+  return fd == static_cast<int>(f.rdi) ? fd : made_here(ts, fd, settings.netns ? kSignals : 0);
+}
+
+// Where byte `at` of what was read has been stored: `buffers` are so many, or one if that is 0.
+u64 place_of_byte(u64 buffers, u64 count, u64 at) {
+  struct {
+    u64 base, bytes;
+  } part;
+  if (count == 0) return buffers + at;
+  for (u64 i = 0; i < count && user_read(buffers + i * sizeof part, &part, sizeof part); i++) {
+    if (at < part.bytes) return part.base + at;
+    at -= part.bytes;
+  }
+  return 0;
+}
+
+}  // namespace
+
+long read_signals(ThreadState* ts, long nr) {
+  const Frame& f = ts->frame;
+  constexpr long kReadv = 19, kPreadv2 = 327;
+  if (nr != nr::kRead && nr != kReadv && nr != kPreadv2) return kLocal;
+  const u64 args[6] = {f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9};
+  const long result = mino_interruptible(ts, nr, args);
+  constexpr long kRecord = 128;  // struct signalfd_siginfo: signo, errno, code, …
+  const u64 parts = nr == nr::kRead ? 0 : f.rdx;
+  for (long record = 0; record + kRecord <= result; record += kRecord) {
+    int head[3]{};
+    u8* const bytes = reinterpret_cast<u8*>(head);
+    const auto place = [&](u64 i) {
+      return place_of_byte(f.rsi, parts, static_cast<u64>(record) + i);
+    };
+    bool good = true;
+    for (u64 i = 0; i < sizeof head; i++) good = good && user_read(place(i), bytes + i, 1);
+    if (!good || !restore_code(head[0], head[1], head[2])) continue;
+    for (u64 i = 0; i < sizeof head; i++) user_write(place(i), bytes + i, 1);
+  }
+  return result;
+}
+
+long do_signal(ThreadState* ts, const abi::Row& row) {
+  const Frame& f = ts->frame;
+  constexpr int kSigaltstack = 131;
+  if (row.nr == kSigaltstack) return do_sigaltstack(ts);
+  constexpr int kSignalfd = 282, kSignalfd4 = 289, kRtSigtimedwait = 128;
+  if (row.nr == kSignalfd || row.nr == kSignalfd4) return do_signalfd(ts, row.nr);
+  if (f.r10 != 8) return kLocal;  // a wrong size is the kernel's EINVAL
+  if (row.nr == nr::kRtSigprocmask) return do_sigprocmask(ts);
+  if (row.nr == nr::kRtSigaction) {
+    const int sig = static_cast<int>(f.rdi);
+    return sig < 1 || sig > 64 || sig == 9 || sig == 19 ? kLocal : do_sigaction(ts);
+  }
+  return row.nr == kRtSigtimedwait ? do_sigtimedwait(ts) : kLocal;
+}
+
+}  // namespace mino::hook

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See hook/catch/strict_mode.h.
+#include "hook/catch/strict_mode.h"
+
+#include "hook/device/attach.h"
+
+namespace mino::hook {
+
+void end_strict(ThreadState* ts) {
+  u32 threads = 0;
+  for (const ThreadState* t = first_thread(); t; t = t->next)
+    threads += !t->exiting && t->group == ts->group;
+  constexpr u64 kSigKill = 9;
+  if (threads == 1) {
+    raw(nr::kTgkill, static_cast<u64>(raw(nr::kGetpid)), static_cast<u64>(raw(nr::kGettid)),
+        kSigKill);
+  }
+  // The others live on. What the hook was about, if it was, stays as it is.
+  if (ts->in_hook == kOutside) {
+    ts->in_hook = kInside;
+    release_lane(ts);
+    leave_thread(ts);
+    ts->in_hook = kOutside;
+  }
+  for (;;) raw(nr::kExit, kSigKill);
+}
+
+}  // namespace mino::hook

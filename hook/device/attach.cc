@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Control connection, session memory and lanes of one process. See hook/device/attach.h and
+// abi/message.h.
+#include "hook/device/attach.h"
+
+#include "hook/base/mem.h"
+#include "hook/base/proc.h"
+#include "hook/device/call.h"
+#include "hook/device/credentials.h"
+#include "hook/device/message.h"
+#include "hook/device/session_memory.h"
+#include "hook/state/private_descriptors.h"
+#include "hook/state/settings.h"
+
+namespace mino::hook {
+
+namespace {
+
+constexpr u64 kCloexec = 0x80000;
+constexpr u64 kFGetFd = 1, kFSetFd = 2;
+
+int make_placeholder(u64 session_id) {
+  char name[40];
+  char* end = print(name, "mino:");
+  end = print_number(end, session_id);
+  *end = 0;
+  constexpr u64 kMfdCloexec = 1, kMfdAllowSealing = 2, kFAddSeals = 1033, kAllSeals = 15;
+  const long fd = raw(nr::kMemfdCreate, ptr(name), kMfdCloexec | kMfdAllowSealing);
+  // Who gets one and is not under mino finds an empty file that cannot be written to.
+  if (!is_error(fd)) raw(nr::kFcntl, static_cast<u64>(fd), kFAddSeals, kAllSeals);
+  if (!settings.preload || is_error(fd)) return static_cast<int>(fd);
+  // This tier misses calls of this program, too: a read shall be an error, not the end of a file.
+  char link[40];
+  *print_number(print(link, "/proc/self/fd/"), static_cast<u64>(fd)) = 0;
+  constexpr u64 kWriteOnly = 1;
+  const long closed = raw(nr::kOpen, ptr(link), kWriteOnly | kCloexec);
+  if (is_error(closed)) return static_cast<int>(fd);
+  raw(nr::kClose, static_cast<u64>(fd));
+  return static_cast<int>(closed);
+}
+
+// Hello, Welcome. Leaves the session kLive or kNone; a refusal is told once on standard error.
+bool connect_session(Process* process) {
+  Session& session = process->session();
+  struct {
+    u16 family;
+    char path[108];
+  } address{1, {}};
+  copy(address.path, settings.socket_path, sizeof address.path);
+  const long fd = raw(nr::kSocket, 1, 5 | kCloexec, 0);  // AF_UNIX, SOCK_SEQPACKET
+  if (is_error(fd)) return false;
+  session.socket = make_private(process, static_cast<int>(fd));
+  const u64 s = static_cast<u64>(session.socket);
+  mark_control(session.socket);
+  set_receive_timeout(session.socket, 10);
+  abi::Message message;
+  message.type = abi::MessageType::kHello;
+  message.arena_bytes = settings.arena_bytes;
+  message.turn = settings.instance + 1;
+  constexpr u64 kPrGetName = 16;
+  raw(nr::kPrctl, kPrGetName, ptr(message.text));
+  int memory = -1;
+  bool good = raw(nr::kConnect, s, ptr(&address), sizeof address) == 0 &&
+              send_message(session, message) &&
+              receive_message(session.socket, message, &memory, 1) &&
+              message.type == abi::MessageType::kWelcome && map_session(session, message, memory);
+  if (memory >= 0) raw(nr::kClose, static_cast<u64>(memory));
+  if (good) {
+    const int placeholder = make_placeholder(session.id);
+    good = placeholder >= 0;
+    if (good) session.placeholder = make_private(process, placeholder);
+  }
+  if (!good) {
+    if (message.type == abi::MessageType::kRefuse) tell_refusal(message);
+    close_private(process, session.socket);
+    return false;
+  }
+  set_receive_timeout(session.socket, 0);
+  return true;
+}
+
+bool claim_lane(ThreadState* ts) {
+  Session& session = ts->process->session();
+  for (u32 i = 0; i < session.lane_count; i++) {
+    abi::LaneView lane = abi::LaneView::at(session.memory, i, session.arena_bytes);
+    u32 free = static_cast<u32>(abi::LaneState::kFree);
+    const u32 owned = static_cast<u32>(abi::LaneState::kOwned) + ts->process->client;
+    if (lane.control->state.load(std::memory_order_relaxed) != free ||
+        !lane.control->state.compare_exchange_strong(free, owned)) {
+      continue;
+    }
+    ts->lane = lane;
+    ts->lane_index = i;
+    return true;
+  }
+  return false;
+}
+
+// Waits until a lane thread serves the lane. Not a hot path: once per thread.
+bool await_attached(Session& session, abi::LaneControl* control) {
+  abi::Message message;
+  if (control->attached.load(std::memory_order_acquire) == 0) {
+    message.type = abi::MessageType::kAttachLane;
+    message.lane = static_cast<u32>((reinterpret_cast<u8*>(control) - session.memory - abi::kPage) /
+                                    abi::lane_stride(session.arena_bytes));
+    if (!send_message(session, message)) return false;
+  }
+  while (control->attached.load(std::memory_order_acquire) == 0) {
+    const i64 timeout[2] = {0, 50'000'000};
+    raw(nr::kFutex, ptr(&control->attached), 0, 0, ptr(timeout));
+    if (control->attached.load(std::memory_order_acquire) != 0) break;
+    struct {
+      int fd;
+      short events, revents;
+    } p{session.socket, 0, 0};
+    if (raw(nr::kPoll, ptr(&p), 1, 0) > 0) return false;  // hung up
+  }
+  return true;
+}
+
+}  // namespace
+
+namespace {
+
+constexpr long kUmask = 95;
+
+// The device makes files as this process would; what other threads make on the host meanwhile has
+// its own mode. Without /proc, and under a seccomp filter that may not allow it, a umask can only
+// be asked for by setting one.
+void follow_umask(ThreadState* ts) {
+  u64 mask;
+  if (ts->filters || !read_status("\nUmask:\t", 8, mask)) {
+    mask = static_cast<u64>(raw(kUmask, 077));
+    raw(kUmask, mask);
+  }
+  const u64 args[6] = {mask};
+  offload(ts, *abi::find_row(kUmask), args, -1, 0, kNoCancel);
+}
+
+// What other threads closed between the device's copy of a table and the host's is closed in the
+// device's, before a new file wants its number.
+void settle_table(ThreadState* ts) {
+  Process* const process = ts->process;
+  // Another thread that is here for its first call waits: what it opened now would be closed.
+  lock_table(process->table(), process->table()->fork_lock);
+  u8* const bitmap = process->unsettled ? static_cast<u8*>(map_pages(abi::kMaxFd / 8)) : nullptr;
+  const long bytes =
+      bitmap ? offload_op(ts, abi::Op::kListFds, ptr(bitmap), abi::kMaxFd / 8, -1, kNoCancel) : 0;
+  for (u64 fd = 0; bytes > 0 && fd < static_cast<u64>(bytes) * 8; fd++) {
+    if (!(bitmap[fd / 8] & (1 << fd % 8)) || (process->flags(fd) & (kOffloaded | kCompanion)))
+      continue;
+    const u64 args[6] = {fd};
+    offload(ts, *abi::find_row(nr::kClose), args, -1, 0, kNoCancel);
+  }
+  if (bitmap) unmap_pages(bitmap, abi::kMaxFd / 8);
+  __atomic_store_n(&process->unsettled, false, __ATOMIC_RELEASE);
+  unlock(process->table()->fork_lock);
+}
+
+}  // namespace
+
+long ready(ThreadState* ts) {
+  Session& session = ts->process->session();
+  bool connected = false;
+  u32 none = static_cast<u32>(SessionStatus::kNone);
+  auto* status = reinterpret_cast<u32*>(&session.status);
+  while (__atomic_load_n(status, __ATOMIC_ACQUIRE) != static_cast<u32>(SessionStatus::kLive)) {
+    if (session.status == SessionStatus::kDead) return err::kNetDown;
+    if (session.status == SessionStatus::kConnecting) {
+      raw(nr::kSchedYield);
+      continue;
+    }
+    none = static_cast<u32>(SessionStatus::kNone);
+    if (!__atomic_compare_exchange_n(status, &none, static_cast<u32>(SessionStatus::kConnecting),
+                                     false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+      continue;
+    }
+    const bool good = connect_session(ts->process);
+    __atomic_store_n(status, static_cast<u32>(good ? SessionStatus::kLive : SessionStatus::kNone),
+                     __ATOMIC_RELEASE);
+    if (!good) return err::kNetDown;
+    connected = true;
+  }
+  if (ts->has_lane) return 0;
+  if (!claim_lane(ts)) return err::kNoBufs;
+  const bool fresh = ts->lane.control->attached.load(std::memory_order_acquire) == 0;
+  if (!await_attached(session, ts->lane.control)) {
+    session_died(session);
+    return err::kNetDown;
+  }
+  ts->submit_position = ts->lane.control->submission_position.load(std::memory_order_acquire);
+  ts->complete_position = ts->lane.control->completion_position.load(std::memory_order_acquire);
+  ts->has_lane = true;
+  if (connected) follow_umask(ts);
+  if (fresh) ts->process->table()->lane_rights[ts->lane_index] = ts->process->table()->rights_turn;
+  if (!lane_has_rights(ts)) follow_rights(ts);
+  if (__atomic_load_n(&ts->process->unsettled, __ATOMIC_ACQUIRE)) settle_table(ts);
+  return 0;
+}
+
+void release_lane(ThreadState* ts) {
+  if (!ts->has_lane) return;
+  ts->has_lane = false;
+  close_private(ts->process, ts->bell);
+  ts->bell_sent = false;
+  if (ts->process->session().status != SessionStatus::kLive) return;
+  ts->has_lane = true;
+  offload_op(ts, abi::Op::kLaneExit, 0, 0, -1);
+  ts->has_lane = false;
+  ts->lane.control->state.store(static_cast<u32>(abi::LaneState::kFree), std::memory_order_release);
+}
+
+void keep_across_exec(Process* process, bool keep) {
+  const Session& session = process->session();
+  if (session.status != SessionStatus::kLive) return;
+  raw(nr::kFcntl, static_cast<u64>(session.socket), kFSetFd, keep ? 0 : 1);
+  raw(nr::kFcntl, static_cast<u64>(session.placeholder), kFSetFd, keep ? 0 : 1);
+}
+
+void reattach(ThreadState* ts, int socket, int placeholder) {
+  Process* process = ts->process;
+  Session& session = process->session();
+  session.socket = socket;
+  session.placeholder = placeholder;
+  process->rights_changed = settings.rights_changed;
+  process->table()->rights_turn = 1;  // older lanes may be there
+  process->set_flags(static_cast<u64>(socket), kPrivate);
+  process->set_flags(static_cast<u64>(placeholder), kPrivate);
+  raw(nr::kFcntl, static_cast<u64>(socket), kFSetFd, 1);
+  raw(nr::kFcntl, static_cast<u64>(placeholder), kFSetFd, 1);
+  abi::Message message;
+  message.type = abi::MessageType::kReattach;
+  constexpr u64 kPrGetName = 16;
+  raw(nr::kPrctl, kPrGetName, ptr(message.text));
+  int memory = -1;
+  const bool good = send_message(session, message) &&
+                    await_message(session, abi::MessageType::kWelcome, message, &memory, 1) &&
+                    map_session(session, message, memory);
+  if (memory >= 0) raw(nr::kClose, static_cast<u64>(memory));
+  session.status = good ? SessionStatus::kLive : SessionStatus::kDead;
+  // Which numbers are ours: those the device has. Which of them survived: those the host still has.
+  u8* bitmap = static_cast<u8*>(map_pages(abi::kMaxFd / 8));
+  if (good && bitmap && ready(ts) == 0) {
+    const long bytes = offload_op(ts, abi::Op::kListFds, ptr(bitmap), abi::kMaxFd / 8, -1);
+    for (u64 fd = 0; bytes > 0 && fd < static_cast<u64>(bytes) * 8; fd++) {
+      if (!(bitmap[fd / 8] & (1 << fd % 8))) continue;
+      if (is_error(raw(nr::kFcntl, fd, kFGetFd))) {
+        const u64 args[6] = {fd};
+        offload(ts, *abi::find_row(nr::kClose), args, -1, 0, kNoCancel);
+        continue;
+      }
+      // An epoll set is a real file here; everything else is a placeholder.
+      constexpr u64 kFGetSeals = 1034;
+      const bool is_memfd = !is_error(raw(nr::kFcntl, fd, kFGetSeals));
+      process->set_flags(fd, is_memfd ? kOffloaded : kEpoll | kCompanion | kLocalMembers);
+    }
+  }
+  if (bitmap) unmap_pages(bitmap, abi::kMaxFd / 8);
+  if (good && ready(ts) == 0) follow_capabilities(ts);
+  if (!good) {  // the device is gone: our numbers are the placeholder's duplicates
+    constexpr long kFstat = 5;
+    u64 mine[18]{}, other[18]{};
+    raw(kFstat, static_cast<u64>(placeholder), ptr(mine));
+    for (u64 fd = 0; fd < 65536; fd++) {
+      if (process->fds[fd] || is_error(raw(kFstat, fd, ptr(other)))) continue;
+      if (mine[0] == other[0] && mine[1] == other[1]) process->set_flags(fd, kOffloaded);
+    }
+  }
+}
+
+}  // namespace mino::hook

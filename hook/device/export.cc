@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See hook/device/export.h.
+#include "hook/device/export.h"
+
+#include "hook/device/attach.h"
+#include "hook/device/call.h"
+#include "hook/device/message.h"
+
+namespace mino::hook {
+
+long fetch_mapping(ThreadState* ts, u64 fd, u64& bytes) {
+  long result = ready(ts);
+  if (result != 0) return result;
+  Process* process = ts->process;
+  lock_table(process->table(), process->table()->fork_lock);
+  result = offload_op(ts, abi::Op::kMap, fd, 0, -1, kNoCancel);
+  if (result == 0) {
+    abi::Message message;
+    int file = -1;
+    const bool good =
+        await_message(process->session(), abi::MessageType::kMapped, message, &file, 1);
+    result = good ? file : err::kNoDev;
+    bytes = message.session_id;
+  }
+  unlock(process->table()->fork_lock);
+  return result;
+}
+
+long fetch_parcel(ThreadState* ts, u64 fd, u64& id) {
+  if (const long error = ready(ts)) return error;
+  Process* process = ts->process;
+  lock_table(process->table(), process->table()->fork_lock);
+  long result = offload_op(ts, abi::Op::kExport, fd, 0, -1);
+  if (!is_error(result)) {
+    id = static_cast<u64>(result);
+    abi::Message message;
+    int parcel = -1;
+    const bool good =
+        await_message(process->session(), abi::MessageType::kParcel, message, &parcel, 1);
+    if (good) await_message(process->session(), abi::MessageType::kSettle, message, nullptr, 0);
+    result = good ? parcel : err::kNFile;
+  }
+  unlock(process->table()->fork_lock);
+  return result;
+}
+
+}  // namespace mino::hook

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See hook/device/fork.h and abi/message.h.
+#include "hook/device/fork.h"
+
+#include "hook/base/mem.h"
+#include "hook/device/attach.h"
+#include "hook/device/call.h"
+#include "hook/device/message.h"
+#include "hook/device/session_memory.h"
+#include "hook/state/private_descriptors.h"
+#include "hook/state/settings.h"
+
+namespace mino::hook {
+
+namespace {
+
+// The device says why a child cannot have a session before it lets the fork fail. Told once.
+void tell_why_no_child(const Session& session) {
+  static bool told;
+  constexpr short kPollIn = 1;
+  struct {
+    int fd;
+    short events, revents;
+  } p{session.socket, kPollIn, 0};
+  abi::Message message;
+  if (raw(nr::kPoll, ptr(&p), 1, 0) != 1 || !(p.revents & kPollIn) ||
+      !receive_message(session.socket, message, nullptr, 0) ||
+      message.type != abi::MessageType::kRefuse || told)
+    return;
+  told = true;
+  tell_refusal(message);
+}
+
+}  // namespace
+
+long begin_fork(ThreadState* ts, bool& asked) {
+  Process* process = ts->process;
+  asked = false;
+  if (process->session().status != SessionStatus::kLive) return 0;
+  long result = ready(ts);
+  if (result == 0) {
+    lock_table(process->table(), process->table()->fork_lock);
+    result = offload_op(ts, abi::Op::kFork, 0, 0, -1, kNoCancel);
+    asked = result == 0;
+    if (result == err::kAgain) tell_why_no_child(process->session());
+    if (!asked) unlock(process->table()->fork_lock);
+  }
+  if (result == err::kNetDown || process->session().status == SessionStatus::kDead)
+    return 0;  // dead: fork anyway
+  return result == 0 ? 0 : err::kAgain;
+}
+
+void receive_fork(Process* process, ForkedSession& child) {
+  child.present = false;
+  child.session = Session{};
+  child.session.socket = child.session.placeholder = -1;
+  abi::Message message;
+  int fds[2] = {-1, -1};
+  if (await_message(process->session(), abi::MessageType::kChild, message, fds, 2) &&
+      map_session(child.session, message, fds[1])) {
+    child.session.socket = make_private(process, fds[0]);
+    child.session.status = SessionStatus::kLive;
+    child.present = true;
+  } else if (fds[0] >= 0) {
+    raw(nr::kClose, static_cast<u64>(fds[0]));
+  }
+  if (fds[1] >= 0) raw(nr::kClose, static_cast<u64>(fds[1]));
+}
+
+long prepare_fork(ThreadState* ts, ForkedSession& child) {
+  Process* process = ts->process;
+  bool asked;
+  const long error = begin_fork(ts, asked);
+  if (!asked) return error;
+  receive_fork(process, child);
+  unlock(process->table()->fork_lock);
+  return child.present || process->session().status == SessionStatus::kDead ? 0 : err::kAgain;
+}
+
+void finish_fork_in_parent(Process* process, ForkedSession& child) {
+  if (!child.present) return;
+  close_private(process, child.session.socket);
+  unmap_pages(child.session.memory, child.session.memory_bytes);
+}
+
+void finish_fork_in_child(ThreadState* ts, ForkedSession& child) {
+  Process* process = ts->process;
+  Session& session = process->session();
+  ts->has_lane = false;
+  if (ts->bell >= 0) close_private(process, ts->bell);
+  ts->bell_sent = false;
+  if (session.status == SessionStatus::kConnecting) session.status = SessionStatus::kNone;
+  if (session.status != SessionStatus::kLive) return;
+  const int placeholder = session.placeholder;
+  close_private(process, session.socket);
+  if (!process->shares_memory) unmap_pages(session.memory, session.memory_bytes);
+  if (!child.present) {
+    session_died(session);
+    return;
+  }
+  session = child.session;
+  session.placeholder = placeholder;  // only recognised by what it is a duplicate of
+  mark_control(session.socket);
+  abi::Message message;
+  message.type = abi::MessageType::kAdopt;
+  constexpr u64 kPrGetName = 16;
+  raw(nr::kPrctl, kPrGetName, ptr(message.text));
+  if (!send_message(session, message)) session_died(session);
+}
+
+}  // namespace mino::hook

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See hook/device/message.h.
+#include "hook/device/message.h"
+
+#include "hook/base/mem.h"
+
+namespace mino::hook {
+
+namespace {
+
+struct MsgHdr {
+  u64 name;
+  u32 namelen, pad;
+  u64 iov, iovlen, control, controllen;
+  u32 flags, pad2;
+};
+struct Iov {
+  const void* base;
+  u64 len;
+};
+struct Control {  // cmsghdr with up to two descriptors
+  u64 len;
+  int level, type;
+  int fds[4];
+};
+
+// By this a control connection is known: a limit to the time that its sends may block, in seconds,
+// which nobody will see the end of.
+constexpr long kSetsockopt = 54, kGetsockopt = 55;
+constexpr u64 kSolSocket = 1, kSoSndtimeo = 21;
+constexpr i64 kControlMark = 0x6d696e6f;
+
+}  // namespace
+
+void set_receive_timeout(int fd, i64 seconds) {
+  const i64 value[2] = {seconds, 0};
+  raw(kSetsockopt, static_cast<u64>(fd), 1, 20, ptr(value), sizeof value);
+}
+
+void mark_control(int fd) {
+  const i64 mark[2] = {kControlMark, 0};
+  raw(kSetsockopt, static_cast<u64>(fd), kSolSocket, kSoSndtimeo, ptr(mark), sizeof mark);
+}
+
+bool is_control(u64 fd) {
+  i64 mark[2] = {};
+  u32 bytes = sizeof mark;
+  return raw(kGetsockopt, fd, kSolSocket, kSoSndtimeo, ptr(mark), ptr(&bytes)) == 0 &&
+         mark[0] == kControlMark;
+}
+
+bool send_message(const Session& session, const abi::Message& message, int fd, u64 flags) {
+  Iov iov{&message, sizeof message};
+  Control control{20, 1, 1, {fd}};  // SOL_SOCKET, SCM_RIGHTS
+  MsgHdr header{};
+  header.iov = ptr(&iov);
+  header.iovlen = 1;
+  if (fd >= 0) {
+    header.control = ptr(&control);
+    header.controllen = 24;
+  }
+  constexpr u64 kMsgNoSignal = 0x4000;
+  long sent;
+  do sent = raw(nr::kSendmsg, static_cast<u64>(session.socket), ptr(&header), flags | kMsgNoSignal);
+  while (sent == err::kIntr);
+  return sent == sizeof message;
+}
+
+bool receive_message(int socket, abi::Message& message, int* fds, int want) {
+  Iov iov{&message, sizeof message};
+  Control control{};
+  MsgHdr header{};
+  header.iov = ptr(&iov);
+  header.iovlen = 1;
+  header.control = ptr(&control);
+  header.controllen = sizeof control;
+  constexpr u64 kMsgCmsgCloexec = 0x40000000;
+  long got;
+  do got = raw(nr::kRecvmsg, static_cast<u64>(socket), ptr(&header), kMsgCmsgCloexec);
+  while (got == err::kIntr);
+  int count = 0;
+  if (!is_error(got) && header.controllen >= 16 && control.level == 1 && control.type == 1) {
+    count = static_cast<int>((control.len - 16) / 4);
+  }
+  const bool good =
+      got == sizeof message && message.magic == abi::Message::kMessageMagic && count == want;
+  if (got != sizeof message) message.type = {};
+  for (int i = 0; i < count; i++) {
+    if (good) {
+      fds[i] = control.fds[i];
+    } else {
+      raw(nr::kClose, static_cast<u64>(control.fds[i]));
+    }
+  }
+  return good;
+}
+
+bool await_message(const Session& session, abi::MessageType type, abi::Message& message, int* fds,
+                   int want) {
+  set_receive_timeout(session.socket, 10);
+  bool good;
+  do {
+    good = receive_message(session.socket, message, fds, want);
+    if (message.type == type) break;
+    for (int i = 0; good && i < want; i++) raw(nr::kClose, static_cast<u64>(fds[i]));
+    good = false;
+  } while (message.type != abi::MessageType{});
+  set_receive_timeout(session.socket, 0);
+  return good;
+}
+
+void tell_refusal(const abi::Message& message) {
+  char line[sizeof message.text + 16];
+  char* end = print(line, "mino: ");
+  for (u64 i = 0; i < sizeof message.text && message.text[i]; i++) *end++ = message.text[i];
+  *end++ = '\n';
+  raw(nr::kWrite, 2, ptr(line), static_cast<u64>(end - line));
+}
+
+}  // namespace mino::hook

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See hook/device/session_memory.h.
+#include "hook/device/session_memory.h"
+
+#include "abi/layout.h"
+#include "hook/state/thread.h"
+
+namespace mino::hook {
+
+bool map_session(Session& session, const abi::Message& message, int memory_fd) {
+  if (message.version != abi::kVersion || message.lane_count == 0 ||
+      message.lane_count > abi::kMaxLanes || message.arena_bytes < abi::kMinArenaBytes ||
+      message.arena_bytes > abi::kMaxArenaBytes) {
+    return false;
+  }
+  session.lane_count = message.lane_count;
+  session.arena_bytes = message.arena_bytes;
+  session.id = message.session_id;
+  session.memory_bytes = abi::session_bytes(message.lane_count, message.arena_bytes);
+  // The object must be as large as it says and stay so, or a peer could make us fault.
+  constexpr u64 kFGetSeals = 1034, kSealShrink = 2;
+  const long seals = raw(nr::kFcntl, static_cast<u64>(memory_fd), kFGetSeals);
+  const long size = raw(nr::kLseek, static_cast<u64>(memory_fd), 0, 2);
+  if (is_error(seals) || !(static_cast<u64>(seals) & kSealShrink) ||
+      size < static_cast<long>(session.memory_bytes)) {
+    return false;
+  }
+  const long p = raw(nr::kMmap, 0, session.memory_bytes, 3, 1, static_cast<u64>(memory_fd), 0);
+  if (is_error(p)) return false;
+  session.memory = reinterpret_cast<u8*>(p);
+  mino_paths_matter = 1;
+  auto* header = reinterpret_cast<const abi::SessionHeader*>(session.memory);
+  return header->magic == abi::kMagic && header->version == abi::kVersion;
+}
+
+}  // namespace mino::hook

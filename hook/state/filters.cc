@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The filters of a program, and what they say. See hook/state/filters.h.
+#include "hook/state/filters.h"
+
+#include "hook/base/library.h"
+#include "hook/base/mem.h"
+#include "hook/state/process.h"
+#include "hook/state/settings.h"
+#include "hook/state/table.h"
+
+namespace mino::hook {
+
+namespace {
+
+u32 filter_lock;
+const Filter* all_filters;
+
+u64 bytes_of(u32 count) {
+  return sizeof(Filter) + count * sizeof(BpfInstruction);
+}
+
+bool equal(const Filter* a, const Filter* b) {
+  if (a->before != b->before || a->count != b->count) return false;
+  const auto *x = reinterpret_cast<const u64*>(a->code()),
+             *y = reinterpret_cast<const u64*>(b->code());
+  for (u32 i = 0; i < a->count; i++) {
+    if (x[i] != y[i]) return false;
+  }
+  return true;
+}
+
+// The same filter that threads install one after the other is kept once.
+const Filter* keep(Filter* filter) {
+  for (const Filter* f = all_filters; f; f = f->next) {
+    if (!equal(f, filter)) continue;
+    unmap_pages(filter, bytes_of(filter->count));
+    return f;
+  }
+  filter->next = all_filters;
+  __atomic_store_n(&all_filters, filter, __ATOMIC_SEQ_CST);  // before looking for threads
+  return filter;
+}
+
+}  // namespace
+
+void reset_filter_lock() {
+  filter_lock = 0;
+}
+
+Filter* make_filter(u32 count) {
+  auto* const filter = static_cast<Filter*>(map_pages(bytes_of(count)));
+  if (filter) filter->count = count;
+  return filter;
+}
+
+void drop_filter(Filter* filter) {
+  unmap_pages(filter, bytes_of(filter->count));
+}
+
+void put_under(ThreadState* ts, Filter* filter, bool all_threads) {
+  lock(filter_lock);
+  const Filter* const kept = keep(filter);
+  ts->filters = kept;
+  for (ThreadState* t = all_threads ? first_thread() : nullptr; t; t = t->next) {
+    if (t->group == ts->group && !t->exiting) t->filters = kept;
+  }
+  unlock(filter_lock);
+  settings.patch = settings.links = false;  // which open files; patching changes memory, too
+}
+
+bool filters_allow(const Filter* filters, const SeccompData& call) {
+  // The lowest answer counts, taken for signed (kernel/seccomp.c:seccomp_run_filters).
+  int lowest = static_cast<int>(kVerdictAllow);
+  for (; filters; filters = filters->before) {
+    const int verdict =
+        static_cast<int>(run_bpf(filters->code(), filters->count, call) & kVerdictMask);
+    if (verdict < lowest) lowest = verdict;
+  }
+  return lowest == static_cast<int>(kVerdictAllow) || lowest == static_cast<int>(kVerdictLog);
+}
+
+bool filters_allow_frame(const ThreadState* ts) {
+  const Frame& f = ts->frame;
+  return filters_allow(
+      ts->filters,
+      {static_cast<u32>(f.rax), kArchX86_64, f.rip, {f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9}});
+}
+
+bool filters_allow_own(const ThreadState* ts, long number, u64 a, u64 b, u64 c) {
+  return filters_allow(ts->filters, {static_cast<u32>(number), kArchX86_64, base(), {a, b, c}});
+}
+
+void inherit_filters(ThreadState* child, const ThreadState* parent) {
+  if (!latest_filters()) return;
+  lock(filter_lock);  // or one that is for all threads would miss the child
+  child->filters = parent->filters;
+  unlock(filter_lock);
+}
+
+const Filter* latest_filters() {
+  return __atomic_load_n(&all_filters, __ATOMIC_ACQUIRE);
+}
+
+// For each filter, the newest first: the count as a u64, and its instructions.
+long save_filters(const Filter* filters) {
+  constexpr u64 kCloexecAllowSealing = 3, kFAddSeals = 1033, kAllSeals = 15;
+  const long fd = raw(nr::kMemfdCreate, ptr("mino-filters"), kCloexecAllowSealing);
+  if (is_error(fd)) return fd;
+  const u64 number = static_cast<u64>(fd);
+  bool good = true;
+  for (; filters && good; filters = filters->before) {
+    const u64 count = filters->count, bytes = count * sizeof(BpfInstruction);
+    good = raw(nr::kWrite, number, ptr(&count), sizeof count) == sizeof count &&
+           raw(nr::kWrite, number, ptr(filters->code()), bytes) == static_cast<long>(bytes);
+  }
+  if (good) good = raw(nr::kFcntl, number, kFAddSeals, kAllSeals) == 0;
+  if (good) return fd;
+  raw(nr::kClose, number);
+  return err::kNoMem;
+}
+
+const Filter* load_filters(int fd) {
+  const u64 number = static_cast<u64>(fd);
+  const Filter* newest = nullptr;
+  Filter* newer = nullptr;
+  u64 at = 0, count = 0;
+  while (raw(nr::kPread64, number, ptr(&count), sizeof count, at) == sizeof count) {
+    const u64 bytes = count * sizeof(BpfInstruction);
+    Filter* const filter =
+        count && count <= kMaxFilterInstructions ? make_filter(static_cast<u32>(count)) : nullptr;
+    if (!filter || raw(nr::kPread64, number, ptr(filter->code()), bytes, at + sizeof count) !=
+                       static_cast<long>(bytes)) {
+      newest = nullptr;
+      break;
+    }
+    (newer ? newer->before : newest) = filter;
+    newer = filter;
+    at += sizeof count + bytes;
+  }
+  raw(nr::kClose, number);
+  all_filters = newest;
+  return newest;
+}
+
+}  // namespace mino::hook

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See hook/state/signal_mask.h.
+#include "hook/state/signal_mask.h"
+
+#include "hook/base/user.h"
+
+namespace mino::hook {
+
+namespace {
+
+constexpr int kSigSetmask = 2;
+
+}  // namespace
+
+void set_mask(u64 mask) {
+  raw(nr::kRtSigprocmask, kSigSetmask, ptr(&mask), 0, 8);
+}
+
+TemporaryMask::TemporaryMask(ThreadState* ts, u64 mask_pointer, u64 mask_size) : ts_(ts) {
+  if (!mask_pointer) return;
+  u64 mask = 0;
+  if (mask_size != 8) {
+    error_ = err::kInval;
+  } else if (!user_read(mask_pointer, &mask, 8)) {
+    error_ = err::kFault;
+  } else {
+    // With everything blocked there is a moment in which `deferred` cannot change.
+    const u64 all = ~kSynchronous;
+    mask_ = mask & ~kSynchronous;
+    set_ = true;
+    raw(nr::kRtSigprocmask, kSigSetmask, ptr(&all), ptr(&previous_), 8);
+    if (ts->deferred) previous_ = ts->resume_mask;
+    set_mask(mask_);
+  }
+}
+
+TemporaryMask::~TemporaryMask() {
+  if (!set_) return;
+  set_mask(~kSynchronous);
+  if (ts_->deferred) {
+    ts_->window_mask = interrupted_ ? mask_ : previous_;
+    ts_->resume_mask = previous_;
+  } else {
+    set_mask(previous_);
+  }
+}
+
+}  // namespace mino::hook

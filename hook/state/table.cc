@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Tables and their locks. See hook/state/table.h.
+#include "hook/state/table.h"
+
+#include "hook/base/mem.h"
+
+namespace mino::hook {
+
+u32 TableChange::changes, TableChange::moving;
+
+namespace {
+
+// One that nobody has waited for yet counts as dead; only its parent can tell.
+bool is_dead(u32 pid) {
+  constexpr int kWaitid = 247, kKill = 62;
+  constexpr u64 kPid = 1, kNoHangExitedNoWait = 0x41000005;
+  constexpr long kNoSuchProcess = -3;
+  int info[32]{};
+  constexpr int kInfoPid = 4;  // of siginfo_t, in ints
+  return raw(kKill, pid, 0) == kNoSuchProcess ||
+         (raw(kWaitid, kPid, pid, ptr(info), kNoHangExitedNoWait, 0) == 0 && info[kInfoPid] != 0);
+}
+
+}  // namespace
+
+void lock_table(const Table* table, u32& word) {
+  if (!table->shared) return lock(word);
+  constexpr u32 kPatience = 10'000;  // looks before it asks who has it
+  const u32 self = static_cast<u32>(raw(nr::kGetpid));
+  for (u32 looks = 1;; looks++) {
+    u32 holder = 0;
+    const auto take = [&] {
+      return __atomic_compare_exchange_n(&word, &holder, self, false, __ATOMIC_ACQUIRE,
+                                         __ATOMIC_RELAXED);
+    };
+    if (take()) return;
+    if (looks % kPatience == 0 && holder != self && is_dead(holder) && take()) return;
+    raw(nr::kSchedYield);
+  }
+}
+
+void reset_table(Table* table) {
+  table->fork_lock = table->kick_lock = table->companion_lock = 0;
+  table->clients = 0;
+  table->shared = table->mapped = false;
+}
+
+void copy_table(Table* to, const Table* from) {
+  copy(to, from, sizeof *to);
+  copy(reinterpret_cast<u8*>(to) + kTableHead, reinterpret_cast<const u8*>(from) + kTableHead,
+       from->fd_limit);
+  reset_table(to);
+}
+
+void session_died(Session& session) {
+  __atomic_store_n(reinterpret_cast<u32*>(&session.status), static_cast<u32>(SessionStatus::kDead),
+                   __ATOMIC_RELEASE);
+}
+
+}  // namespace mino::hook

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A descriptor table: what each number means, and the session that serves it. Locks of the hook are
+// here, too: most of them guard a table.
+//
+// Who changes a table while it moves into memory that processes share holds a TableChange.
+#pragma once
+
+#include "abi/limits.h"
+#include "hook/base/raw.h"
+
+namespace mino::hook {
+
+enum FdFlags : u8 {
+  kOffloaded = 1,       // the file is on the device; here stands a placeholder
+  kEpoll = 2,           // an epoll set made here
+  kCompanion = 4,       // … with a companion of the same number on the device
+  kLocalMembers = 8,    // … that has (had) members of this host
+  kPrivate = 16,        // the hook's own; the application must not see it
+  kNestedMembers = 64,  // an epoll set that has (had) epoll sets as members
+  kSignals = 128,       // a signalfd whose records may have to be put right
+  kFarDirectory = 32,  // a local directory from which no offloaded prefix is reachable without ".."
+};
+
+enum class SessionStatus : u32 { kNone, kConnecting, kLive, kDead };
+
+struct Session {
+  SessionStatus status;
+  u32 lane_count;
+  u32 arena_bytes;
+  int socket;       // S: the control connection (private)
+  int placeholder;  // P: a memfd; offloaded numbers are duplicates of it (private)
+  u8* memory;
+  u64 memory_bytes;
+  u64 id;
+};
+
+// A descriptor table: its session and, behind this, FdFlags and epoll_waiters by number. Threads
+// share it, and so do processes that clone made with CLONE_FILES: then this is memory that they
+// share, at the same address in each (hook/device/sharing.h).
+struct Table {
+  u32 fd_limit;        // numbers at and above were never flagged
+  u32 fork_lock;       // one conversation at a time on the control socket
+  u32 kick_lock;       // hook/calls/epoll.cc
+  u32 companion_lock;  // … held across epoll_create1 on the device, which does not block
+  int kick_fd;         // … an eventfd (private), or -1
+  u32 dead_reports;    // hook/device/mixed_wait.h
+  u32 clients;         // processes that have joined the first one, ever
+  bool shared;         // … and the device knows that there are some
+  bool mapped;         // this is shared memory
+  u32 rights_turn;     // counts changes of credentials …
+  u32 lane_rights[abi::kMaxLanes];  // … and says after which of them a lane was made
+  Session session;
+};
+inline constexpr u64 kTableHead = 4096;
+inline constexpr u64 kTableBytes = kTableHead + 3 * u64{abi::kMaxFd};  // committed as touched
+static_assert(sizeof(Table) <= kTableHead);
+
+// Whoever changes what a table says of a descriptor has one of these: nobody does while a table
+// moves into memory that processes share (hook/device/sharing.cc).
+class TableChange {
+ public:
+  TableChange() {
+    while (__atomic_fetch_add(&changes, 1u, __ATOMIC_SEQ_CST),
+           __atomic_load_n(&moving, __ATOMIC_SEQ_CST)) {
+      __atomic_fetch_sub(&changes, 1u, __ATOMIC_SEQ_CST);
+      raw(nr::kSchedYield);
+    }
+  }
+  ~TableChange() { __atomic_fetch_sub(&changes, 1u, __ATOMIC_SEQ_CST); }
+  TableChange(const TableChange&) = delete;
+  TableChange& operator=(const TableChange&) = delete;
+
+  static void stop() {
+    __atomic_store_n(&moving, 1u, __ATOMIC_SEQ_CST);
+    constexpr int kPatience = 1'000'000;  // a child that shared our memory may have died in one
+    for (int i = 0; i < kPatience && __atomic_load_n(&changes, __ATOMIC_SEQ_CST); i++)
+      raw(nr::kSchedYield);
+  }
+  static void go_on() { __atomic_store_n(&moving, 0u, __ATOMIC_SEQ_CST); }
+  static void reset() { changes = moving = 0; }
+
+ private:
+  static u32 changes, moving;
+};
+
+// `to` becomes the table of somebody who has a copy of the descriptors.
+void copy_table(Table* to, const Table* from);
+void reset_table(Table* table);  // a copy has no locks and is nobody else's
+
+// The device is gone: calls answer errors from now on.
+void session_died(Session& session);
+
+// A short lock: never held across a system call that can block.
+inline void lock(u32& word) {
+  while (__atomic_exchange_n(&word, 1u, __ATOMIC_ACQUIRE)) raw(nr::kSchedYield);
+}
+inline void unlock(u32& word) {
+  __atomic_store_n(&word, 0u, __ATOMIC_RELEASE);
+}
+
+// One of the table's locks, for unlock(). A process that died with it has lost it.
+void lock_table(const Table* table, u32& word);
+
+}  // namespace mino::hook

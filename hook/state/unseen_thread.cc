@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The state of a thread whose birth the hook has not seen. Called by hook/catch/entry.S only, on the thread's
+// own stack.
+#include "hook/state/filters.h"
+#include "hook/state/process.h"
+#include "hook/state/thread.h"
+
+extern "C" __attribute__((visibility("hidden"))) long mino_thread_new() {
+  using namespace mino::hook;
+  ThreadState* ts = make_thread(main_process());
+  if (!ts) return false;
+  ts->filters = latest_filters();
+  return enter_thread(ts, fs_base());
+}
