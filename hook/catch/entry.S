@@ -2,64 +2,36 @@
 //
 // Where patched sites, trapped system calls and signals enter the hook, and where new threads and children
 // begin. Everything that cannot be said in C++: exact registers, stacks, and the instruction ranges that the
-// signal handler recognises. Offsets are asserted in hook/state/thread.h.
+// signal handler recognises.
 //
 // A site arrives with the application's registers and: %rax number, %rcx return address, %r11 distance from the
 // return address back to where the call can be restarted. (The kernel clobbers %rcx and %r11 in every
 // system call, so no program keeps anything there.) The red zone is never written.
 
-#define TS_IN_HOOK 0
-#define TS_DEFERRED 4
-#define TS_STACK 8
-#define F_RAX 16
-#define F_RBX 24
-#define F_RCX 32
-#define F_RDX 40
-#define F_RSI 48
-#define F_RDI 56
-#define F_RBP 64
-#define F_RSP 72
-#define F_R8 80
-#define F_R9 88
-#define F_R10 96
-#define F_R12 104
-#define F_R13 112
-#define F_R14 120
-#define F_R15 128
-#define F_RIP 136
-#define F_RESTART 144
-#define TS_WINDOW_MASK 152
-#define TS_RESUME_MASK 160
-#define TS_TWIN 168
-#define TS_TID 176
-#define TS_PROCESS 184
-#define TS_CALLS_LEFT 192
-#define PROCESS_FDS 8
-#define MAX_FD (1 << 20)
+#include <asm/unistd_64.h>
 
-#define TABLE_BITS 13
-#define ASK_IF_FLAGGED 2
-#define ASK_IF_PATHS 4
-#define NR_EXIT 60
+#include "hook/entry_offsets.h"  // made by the build of hook/catch/entry_offsets.cc
 
 // The caller's registers are in the ThreadState at %rbx: for debuggers, which then see the program's own stack
 // behind the hook's. DWARF 5, 6.4.2: CFA = *(rbx + F_RSP); register = *(rbx + F_…).
+// %rbx with an offset, as an operand of DW_CFA_expression: DW_OP_breg3, SLEB128 of two bytes.
+#define AT_RBX(offset) 0x73, ((offset) & 0x7f) | 0x80, (offset) >> 7
         .macro cfi_frame_in_thread_state
-        .cfi_escape 0xf, 0x4, 0x73, 0xc8, 0x0, 0x6  // the CFA: F_RSP
-        .cfi_escape 0x10, 0x0, 0x2, 0x73, 0x10  // rax
-        .cfi_escape 0x10, 0x3, 0x2, 0x73, 0x18  // rbx
-        .cfi_escape 0x10, 0x1, 0x2, 0x73, 0x28  // rdx
-        .cfi_escape 0x10, 0x4, 0x2, 0x73, 0x30  // rsi
-        .cfi_escape 0x10, 0x5, 0x2, 0x73, 0x38  // rdi
-        .cfi_escape 0x10, 0x6, 0x3, 0x73, 0xc0, 0x0  // rbp
-        .cfi_escape 0x10, 0x8, 0x3, 0x73, 0xd0, 0x0  // r8
-        .cfi_escape 0x10, 0x9, 0x3, 0x73, 0xd8, 0x0  // r9
-        .cfi_escape 0x10, 0xa, 0x3, 0x73, 0xe0, 0x0  // r10
-        .cfi_escape 0x10, 0xc, 0x3, 0x73, 0xe8, 0x0  // r12
-        .cfi_escape 0x10, 0xd, 0x3, 0x73, 0xf0, 0x0  // r13
-        .cfi_escape 0x10, 0xe, 0x3, 0x73, 0xf8, 0x0  // r14
-        .cfi_escape 0x10, 0xf, 0x3, 0x73, 0x80, 0x1  // r15
-        .cfi_escape 0x10, 0x10, 0x3, 0x73, 0x88, 0x1  // rip
+        .cfi_escape 0xf, 0x4, AT_RBX(F_RSP), 0x6   // the CFA
+        .cfi_escape 0x10, 0, 0x3, AT_RBX(F_RAX)
+        .cfi_escape 0x10, 3, 0x3, AT_RBX(F_RBX)
+        .cfi_escape 0x10, 1, 0x3, AT_RBX(F_RDX)
+        .cfi_escape 0x10, 4, 0x3, AT_RBX(F_RSI)
+        .cfi_escape 0x10, 5, 0x3, AT_RBX(F_RDI)
+        .cfi_escape 0x10, 6, 0x3, AT_RBX(F_RBP)
+        .cfi_escape 0x10, 8, 0x3, AT_RBX(F_R8)
+        .cfi_escape 0x10, 9, 0x3, AT_RBX(F_R9)
+        .cfi_escape 0x10, 0xa, 0x3, AT_RBX(F_R10)
+        .cfi_escape 0x10, 0xc, 0x3, AT_RBX(F_R12)
+        .cfi_escape 0x10, 0xd, 0x3, AT_RBX(F_R13)
+        .cfi_escape 0x10, 0xe, 0x3, AT_RBX(F_R14)
+        .cfi_escape 0x10, 0xf, 0x3, AT_RBX(F_R15)
+        .cfi_escape 0x10, 0x10, 0x3, AT_RBX(F_RIP)
         .endm
 
         .text
@@ -74,13 +46,13 @@
         shr     $(64 - TABLE_BITS), %rdx
 .Lprobe\@:
         lea     mino_threads(%rip), %r11
-        shl     $4, %rdx
+        shl     $SLOT_BYTES_LOG2, %rdx
         add     %rdx, %r11
-        cmp     (%r11), %rcx
+        cmp     SLOT_FS_BASE(%r11), %rcx
         je      \found
-        cmpq    $0, (%r11)
+        cmpq    $0, SLOT_FS_BASE(%r11)
         je      \unknown
-        shr     $4, %rdx
+        shr     $SLOT_BYTES_LOG2, %rdx
         inc     %edx
         and     $((1 << TABLE_BITS) - 1), %edx
         jmp     .Lprobe\@
@@ -111,7 +83,7 @@ mino_entry:
         .cfi_startproc
         .cfi_def_cfa rsp, 0
         .cfi_register rip, rcx
-        cmp     $NR_EXIT, %rax
+        cmp     $__NR_exit, %rax
         je      .Lexit_thread
         lea     -128(%rsp), %rsp
         .cfi_def_cfa_offset 128
@@ -120,7 +92,7 @@ mino_entry:
         .cfi_offset rip, -136
         push    %r11
         .cfi_def_cfa_offset 144
-        cmp     $512, %rax
+        cmp     $INTERESTS, %rax
         jae     .Llocal
         lea     mino_interest(%rip), %rcx
         cmpb    $0, (%rcx,%rax)
@@ -131,11 +103,11 @@ mino_entry:
 .Llookup:
         find_slot .Lfound, .Lunknown
 .Lfound:
-        mov     8(%r11), %rdx
+        mov     SLOT_STATE(%r11), %rdx
         cmpq    $0, TS_TWIN(%rdx)
         jne     .Ltwins
 .Lthread:
-        cmpl    $0, TS_IN_HOOK(%rdx)
+        cmpl    $IN_HOOK_OUTSIDE, TS_IN_HOOK(%rdx)
         jne     .Lnested
         decl    TS_CALLS_LEFT(%rdx)
         je      .Lenter
@@ -157,7 +129,7 @@ mino_entry:
         cmpb    $0, (%rcx,%r11)
         je      .Lnested
 .Lenter:
-        movl    $1, TS_IN_HOOK(%rdx)
+        movl    $IN_HOOK_INSIDE, TS_IN_HOOK(%rdx)
         mov     %rax, F_RAX(%rdx)
         mov     %rbx, F_RBX(%rdx)
         mov     %rsi, F_RSI(%rdx)
@@ -221,14 +193,14 @@ mino_exit_thread:
 .Lexit_thread:
         mov     %rcx, %r8
         mov     %r11, %r9
-        cmpb    $0, mino_interest+NR_EXIT(%rip)
+        cmpb    $0, mino_interest+__NR_exit(%rip)
         je      .Lexit_now
         find_slot .Lexit_found, .Lexit_now
 .Lexit_found:
-        mov     8(%r11), %rdx
+        mov     SLOT_STATE(%r11), %rdx
         cmpq    $0, TS_TWIN(%rdx)
         je      .Lexit_known
-        mov     $186, %eax              // gettid
+        mov     $__NR_gettid, %eax
         syscall
 .Lexit_twin:
         cmp     TS_TID(%rdx), %eax
@@ -237,14 +209,14 @@ mino_exit_thread:
         test    %rdx, %rdx
         jne     .Lexit_twin
 .Lexit_now:
-        mov     $NR_EXIT, %eax
+        mov     $__NR_exit, %eax
         syscall
         jmp     *%r8                    // a seccomp filter refused
 .Lexit_known:
-        cmpl    $0, TS_IN_HOOK(%rdx)
+        cmpl    $IN_HOOK_OUTSIDE, TS_IN_HOOK(%rdx)
         jne     .Lexit_now
-        movl    $1, TS_IN_HOOK(%rdx)
-        movq    $NR_EXIT, F_RAX(%rdx)
+        movl    $IN_HOOK_INSIDE, TS_IN_HOOK(%rdx)
+        movq    $__NR_exit, F_RAX(%rdx)
         mov     %rbx, F_RBX(%rdx)
         mov     %rsi, F_RSI(%rdx)
         mov     %r10, F_R10(%rdx)
@@ -269,7 +241,7 @@ mino_twins:
 .Ltwins:
         push    %rax
         .cfi_def_cfa_offset 160
-        mov     $186, %eax              // gettid
+        mov     $__NR_gettid, %eax
         syscall
 .Lnext_twin:
         cmp     TS_TID(%rdx), %eax
@@ -352,7 +324,7 @@ mino_exit:
         load_frame
         .cfi_def_cfa rsp, 0
         .cfi_register rip, rcx
-        movl    $0, TS_IN_HOOK(%r11)
+        movl    $IN_HOOK_OUTSIDE, TS_IN_HOOK(%r11)
         cmpl    $0, TS_DEFERRED(%r11)
         jne     .Lwindow
         jmp     *%rcx
@@ -361,14 +333,14 @@ mino_exit:
         .cfi_undefined rip
         mov     F_RAX(%r11), %rax
         load_frame
-        cmp     $NR_EXIT, %rax
+        cmp     $__NR_exit, %rax
         je      .Lexit_last
         lea     -128(%rsp), %rsp
         pushq   F_RIP(%r11)
         pushq   F_RESTART(%r11)
         .cfi_def_cfa rsp, 144
         .cfi_offset rip, -136
-        movl    $0, TS_IN_HOOK(%r11)
+        movl    $IN_HOOK_OUTSIDE, TS_IN_HOOK(%r11)
         cmpl    $0, TS_DEFERRED(%r11)
         je      .Llocal
         // A signal came before the call began: deliver it, then start the call over.
@@ -383,7 +355,7 @@ mino_exit:
         // mino_window_end; the handler sees that address and puts the frame's registers into the ucontext,
         // so that the application's handler finds, and returns to, the application's own context.
 .Lwindow:
-        movl    $2, TS_IN_HOOK(%r11)
+        movl    $IN_HOOK_WINDOW, TS_IN_HOOK(%r11)
         movl    $0, TS_DEFERRED(%r11)
         mov     %r11, %rbx
 .Lopen_mask:
@@ -391,7 +363,7 @@ mino_exit:
         lea     TS_WINDOW_MASK(%rbx), %rsi
         xor     %edx, %edx
         mov     $8, %r10d
-        mov     $14, %eax               // rt_sigprocmask
+        mov     $__NR_rt_sigprocmask, %eax
         .globl mino_window_begin, mino_window_end
         .hidden mino_window_begin, mino_window_end
 mino_window_begin:
@@ -412,7 +384,7 @@ mino_window_end:
         xor     %ecx, %ecx
         lock cmpxchg %rcx, TS_IN_HOOK(%r11)
         jne     .Lstart_over
-        mov     $NR_EXIT, %eax
+        mov     $__NR_exit, %eax
         syscall
         jmp     *%r8                    // a seccomp filter refused
         .globl mino_exit_end
@@ -482,7 +454,7 @@ mino_signal:
         .hidden mino_restore_rt
         .type mino_restore_rt, @function
 mino_restore_rt:
-        mov     $15, %rax
+        mov     $__NR_rt_sigreturn, %rax
         syscall
 
 // long mino_clone_vm(nr, a0, a1, a2, a3, a4): clone or clone3 into a child that shares our memory. The parent

@@ -2,7 +2,7 @@
 //
 // See hook/state/interruptible.h.
 
-#define TS_DEFERRED 4
+#include "hook/entry_offsets.h"  // made by the build of hook/catch/entry_offsets.cc
 
         .text
 

@@ -75,18 +75,6 @@ struct ThreadState {
   u32 wait_cycles[abi::kSyscalls.size() + 1];
 };
 
-static_assert(offsetof(ThreadState, deferred) == 4 && offsetof(ThreadState, stack) == 8);
-static_assert(offsetof(ThreadState, frame) + offsetof(Frame, rax) == 16);
-static_assert(offsetof(ThreadState, frame) + offsetof(Frame, rdx) == 40);
-static_assert(offsetof(ThreadState, frame) + offsetof(Frame, rsp) == 72);
-static_assert(offsetof(ThreadState, frame) + offsetof(Frame, r12) == 104);
-static_assert(offsetof(ThreadState, frame) + offsetof(Frame, rip) == 136);
-static_assert(offsetof(ThreadState, frame) + offsetof(Frame, restart) == 144);
-static_assert(offsetof(ThreadState, window_mask) == 152 &&
-              offsetof(ThreadState, resume_mask) == 160);
-static_assert(offsetof(ThreadState, twin) == 168 && offsetof(ThreadState, tid) == 176 &&
-              offsetof(ThreadState, process) == 184 && offsetof(ThreadState, calls_left) == 192);
-
 struct ThreadSlot {
   u64 fs_base;  // never used; 1: was used
   ThreadState* state;
