@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // From a trapped system call to its handler, and from the handler's answer back to the application.
+#include "hook/base/uapi.h"
 #include "hook/calls/bpf.h"
 #include "hook/calls/copying.h"
 #include "hook/calls/credentials.h"
@@ -39,7 +40,7 @@ u64 msg_flags(const abi::Row& row, const Frame& f) {
 }
 
 void raise_sigpipe() {
-  raw(nr::kTgkill, static_cast<u64>(raw(nr::kGetpid)), static_cast<u64>(raw(nr::kGettid)),
+  raw(__NR_tgkill, static_cast<u64>(raw(__NR_getpid)), static_cast<u64>(raw(__NR_gettid)),
       kSigPipe);
 }
 
@@ -114,7 +115,7 @@ long route(ThreadState* ts, const abi::Row& row) {
     case kGuard:
       return do_guard(ts, row);
     case kRefuse:
-      return err::kNoSys;
+      return -ENOSYS;
   }
   return kLocal;
 }
@@ -148,7 +149,7 @@ extern "C" __attribute__((visibility("hidden"))) long mino_dispatch(mino::hook::
   const long result = route(ts, row);
   if (result == kLocal) return 1;
   constexpr u64 kMsgNoSignal = 0x4000;
-  if (result == err::kPipe && (row.flags & mino::abi::kRaisesSigpipe) &&
+  if (result == -EPIPE && (row.flags & mino::abi::kRaisesSigpipe) &&
       !(msg_flags(row, f) & kMsgNoSignal)) {
     raise_sigpipe();
   }
@@ -157,7 +158,7 @@ extern "C" __attribute__((visibility("hidden"))) long mino_dispatch(mino::hook::
     if (restarts(ts, result)) {
       f.rip -= f.restart;
     } else {
-      f.rax = static_cast<u64>(err::kIntr);
+      f.rax = static_cast<u64>(-EINTR);
     }
     return 0;
   }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "hook/base/mem.h"
+#include "hook/base/uapi.h"
 
 extern "C" {
 long mino_copy(void* to, const void* from, mino::hook::u64 bytes)
@@ -57,10 +58,10 @@ inline i64 user_string(u64 from, char* to, u64 max) {
         return static_cast<i64>(i);
       }
     }
-    if (got < chunk) return err::kFault;
+    if (got < chunk) return -EFAULT;
     done += chunk;
   }
-  return err::kNameTooLong;
+  return -ENAMETOOLONG;
 }
 
 // How many of `bytes` at `at` can be written; looks at the first and the last page, and walks the

@@ -6,6 +6,8 @@
 // when the receiver takes less than was read: files are re-read by offset, pipes are looked at with
 // tee before they are consumed, sockets with MSG_PEEK.
 #include "hook/calls/copying.h"
+#include "hook/base/pages.h"
+#include "hook/base/uapi.h"
 #include "hook/base/user.h"
 #include "hook/calls/handler.h"
 #include "hook/device/attach.h"
@@ -63,15 +65,15 @@ bool has_splice(ThreadState* ts, u64 fd) {
 long device_write(ThreadState* ts, u64 fd, const u8* data, u64 bytes, u64 flags) {
   // A socket takes MSG_MORE/MSG_DONTWAIT; another file a plain write.
   const u64 args[6] = {fd, ptr(data), bytes, flags, 0, 0};
-  long result = offload(ts, *abi::find_row(nr::kSendto), args);
-  if (result == err::kNotSock && !has_splice(ts, fd)) return err::kInval;
-  if (result == err::kNotSock) result = offload(ts, *abi::find_row(nr::kWrite), args);
+  long result = offload(ts, *abi::find_row(__NR_sendto), args);
+  if (result == -ENOTSOCK && !has_splice(ts, fd)) return -EINVAL;
+  if (result == -ENOTSOCK) result = offload(ts, *abi::find_row(__NR_write), args);
   return result;
 }
 
 long device_read(ThreadState* ts, u64 fd, u8* data, u64 bytes, u64 flags) {
   const u64 args[6] = {fd, ptr(data), bytes, flags, 0, 0};
-  return offload(ts, *abi::find_row(nr::kRecvfrom), args);
+  return offload(ts, *abi::find_row(__NR_recvfrom), args);
 }
 
 // Partial progress wins over an error, as in the kernel.
@@ -85,7 +87,7 @@ template <class Read, class Write, class Keep>
 long send_in_steps(ThreadState* ts, u64 offset_pointer, i64 offset, u64 count, Read read,
                    Write write, Keep keep) {
   const Step step(ts);
-  if (!step.buffer) return err::kNoMem;
+  if (!step.buffer) return -ENOMEM;
   u64 done = 0;
   long last = 0;
   while (done < count) {
@@ -106,7 +108,7 @@ long send_in_steps(ThreadState* ts, u64 offset_pointer, i64 offset, u64 count, R
   if (!offset_pointer) {
     keep(static_cast<u64>(end));
   } else if (!user_write(offset_pointer, &end, 8)) {
-    return err::kFault;
+    return -EFAULT;
   }
   return static_cast<long>(done);
 }
@@ -115,34 +117,34 @@ long send_in_steps(ThreadState* ts, u64 offset_pointer, i64 offset, u64 count, R
 long send_local_file(ThreadState* ts, u64 out, u64 in, u64 offset_pointer, u64 count) {
   i64 offset = 0;
   if (offset_pointer) {
-    if (!user_read(offset_pointer, &offset, 8)) return err::kFault;
-    if (offset < 0) return err::kInval;
+    if (!user_read(offset_pointer, &offset, 8)) return -EFAULT;
+    if (offset < 0) return -EINVAL;
   } else {
-    const long at = raw(nr::kLseek, in, 0, 1);
-    if (is_error(at)) return at == err::kSPipe ? err::kInval : at;
+    const long at = raw(__NR_lseek, in, 0, 1);
+    if (is_error(at)) return at == -ESPIPE ? -EINVAL : at;
     offset = at;
   }
   if ((file_mode(in) & kModeMask) != kRegular && (file_mode(in) & kModeMask) != 0060000)
-    return err::kInval;
+    return -EINVAL;
   constexpr u64 kMaxRw = 0x7ffff000, kMsgMore = 0x8000;
   return send_in_steps(
       ts, offset_pointer, offset, min(count, kMaxRw),
-      [in](u8* to, u64 bytes, u64 at) { return raw(nr::kPread64, in, ptr(to), bytes, at); },
+      [in](u8* to, u64 bytes, u64 at) { return raw(__NR_pread64, in, ptr(to), bytes, at); },
       [=](const u8* from, u64 bytes, bool more) {
         return device_write(ts, out, from, bytes, more ? kMsgMore : 0);
       },
-      [in](u64 end) { raw(nr::kLseek, in, end, 0); });
+      [in](u64 end) { raw(__NR_lseek, in, end, 0); });
 }
 
 // sendfile from an offloaded file (a device's regular file) to a local one.
 long send_device_file(ThreadState* ts, u64 out, u64 in, u64 offset_pointer, u64 count) {
   i64 offset = -1;
-  if (offset_pointer && !user_read(offset_pointer, &offset, 8)) return err::kFault;
-  if ((device_mode(ts, in) & kModeMask) != kRegular || !has_splice(ts, in)) return err::kInval;
-  if (offset_pointer && offset < 0) return err::kInval;
+  if (offset_pointer && !user_read(offset_pointer, &offset, 8)) return -EFAULT;
+  if ((device_mode(ts, in) & kModeMask) != kRegular || !has_splice(ts, in)) return -EINVAL;
+  if (offset_pointer && offset < 0) return -EINVAL;
   const auto seek = [=](u64 to, u64 whence) {
     const u64 args[6] = {in, to, whence};
-    return offload(ts, *abi::find_row(nr::kLseek), args);
+    return offload(ts, *abi::find_row(__NR_lseek), args);
   };
   constexpr u64 kFromStart = 0, kFromHere = 1;
   if (offset < 0) offset = seek(0, kFromHere);
@@ -151,11 +153,11 @@ long send_device_file(ThreadState* ts, u64 out, u64 in, u64 offset_pointer, u64 
       ts, offset_pointer, offset, count,
       [=](u8* to, u64 bytes, u64 at) {
         const u64 args[6] = {in, ptr(to), bytes, at};
-        return offload(ts, *abi::find_row(nr::kPread64), args);
+        return offload(ts, *abi::find_row(__NR_pread64), args);
       },
       [=](const u8* from, u64 bytes, bool) {
         const u64 args[6] = {out, ptr(from), bytes};
-        return mino_interruptible(ts, nr::kWrite, args);
+        return mino_interruptible(ts, __NR_write, args);
       },
       [&](u64 end) { seek(end, kFromStart); });
 }
@@ -166,7 +168,7 @@ long wait_for(ThreadState* ts, u64 fd, short events) {
     short events, revents;
   } p{static_cast<int>(fd), events, 0};
   const u64 args[6] = {ptr(&p), 1, 0, 0, 8, 0};
-  return mino_interruptible(ts, nr::kPpoll, args);
+  return mino_interruptible(ts, __NR_ppoll, args);
 }
 
 constexpr u64 kSpliceNonblock = 2, kSpliceMore = 4, kMsgDontwait = 0x40, kMsgPeek = 2;
@@ -176,37 +178,37 @@ constexpr u64 kONonblock = 0x800;
 long splice_out(ThreadState* ts, u64 pipe, u64 out, u64 count, u64 flags) {
   Step step(ts);
   int copy_pipe[2];
-  if (!step.buffer) return err::kNoMem;
-  if (const long made = raw(nr::kPipe2, ptr(copy_pipe), 0x80000); made < 0) return made;
+  if (!step.buffer) return -ENOMEM;
+  if (const long made = raw(__NR_pipe2, ptr(copy_pipe), 0x80000); made < 0) return made;
   const u64 read_end = static_cast<u64>(copy_pipe[0]), write_end = static_cast<u64>(copy_pipe[1]);
   u64 done = 0;
   long last = 0;
-  const long pipe_flags = raw(nr::kFcntl, pipe, 3);
+  const long pipe_flags = raw(__NR_fcntl, pipe, 3);
   const bool nonblock = (flags & kSpliceNonblock) || (pipe_flags >= 0 && (pipe_flags & kONonblock));
   while (done < count) {
     u64 tee[6] = {pipe, write_end, min(count - done, min(65536, step.bytes)), kSpliceNonblock,
                   0,    0};
-    last = raw(nr::kTee, tee[0], tee[1], tee[2], tee[3]);
-    if (last == err::kAgain && done == 0 && !nonblock) {
+    last = raw(__NR_tee, tee[0], tee[1], tee[2], tee[3]);
+    if (last == -EAGAIN && done == 0 && !nonblock) {
       last = wait_for(ts, pipe, 1);
       if (last < 0) break;
       continue;
     }
     if (last <= 0) break;
-    const long got = raw(nr::kRead, read_end, ptr(step.buffer), static_cast<u64>(last));
+    const long got = raw(__NR_read, read_end, ptr(step.buffer), static_cast<u64>(last));
     if (got <= 0) break;
     constexpr u64 kMsgMore = 0x8000;
     const u64 send_flags =
         ((flags & kSpliceMore) ? kMsgMore : 0) | ((flags & kSpliceNonblock) ? kMsgDontwait : 0);
     last = device_write(ts, out, step.buffer, static_cast<u64>(got), send_flags);
     if (last > 0) {
-      raw(nr::kRead, pipe, ptr(step.buffer), static_cast<u64>(last));  // consumed now
+      raw(__NR_read, pipe, ptr(step.buffer), static_cast<u64>(last));  // consumed now
       done += static_cast<u64>(last);
     }
     if (last < got || ts->deferred) break;
   }
-  raw(nr::kClose, read_end);
-  raw(nr::kClose, write_end);
+  raw(__NR_close, read_end);
+  raw(__NR_close, write_end);
   return outcome(done, last);
 }
 
@@ -225,10 +227,10 @@ bool has_tls(ThreadState* ts, u64 fd) {
 // exactly that.
 long splice_in(ThreadState* ts, u64 in, u64 pipe, u64 count, u64 flags) {
   Step step(ts);
-  if (!step.buffer) return err::kNoMem;
+  if (!step.buffer) return -ENOMEM;
   u64 done = 0;
   long last = 0;
-  const long pipe_flags = raw(nr::kFcntl, pipe, 3);
+  const long pipe_flags = raw(__NR_fcntl, pipe, 3);
   const bool nonblock = (flags & kSpliceNonblock) || (pipe_flags >= 0 && (pipe_flags & kONonblock));
   const u64 atomic =
       min(4096, step.bytes);  // a pipe that polls writable takes this much without blocking
@@ -237,11 +239,11 @@ long splice_in(ThreadState* ts, u64 in, u64 pipe, u64 count, u64 flags) {
       int fd;
       short events, revents;
     } p{static_cast<int>(pipe), 4, 0};
-    last = raw(nr::kPoll, ptr(&p), 1, 0);
+    last = raw(__NR_poll, ptr(&p), 1, 0);
     if (last == 0) {
       if (done) break;
       if (nonblock) {
-        last = err::kAgain;
+        last = -EAGAIN;
         break;
       }
       last = wait_for(ts, pipe, 4);
@@ -252,10 +254,10 @@ long splice_in(ThreadState* ts, u64 in, u64 pipe, u64 count, u64 flags) {
     const long got =
         device_read(ts, in, step.buffer, min(count - done, atomic), kMsgPeek | dontwait);
     if (got <= 0) {
-      last = got == err::kIo && has_tls(ts, in) ? err::kInval : got;
+      last = got == -EIO && has_tls(ts, in) ? -EINVAL : got;
       break;
     }
-    last = raw(nr::kWrite, pipe, ptr(step.buffer), static_cast<u64>(got));
+    last = raw(__NR_write, pipe, ptr(step.buffer), static_cast<u64>(got));
     if (last <= 0) break;
     device_read(ts, in, step.buffer, static_cast<u64>(last), kMsgDontwait);
     done += static_cast<u64>(last);
@@ -270,12 +272,12 @@ long do_splice(ThreadState* ts, const abi::Row& row, bool in_device, bool out_de
   if (in_device && out_device) return offload_frame(ts, row);
   const u64 count = min(f.r8, 0x7ffff000);
   constexpr u64 kKnown = 15;
-  if (f.r9 & ~kKnown) return err::kInval;
+  if (f.r9 & ~kKnown) return -EINVAL;
   if (count == 0) return 0;
   const u64 local = in_device ? out : in;
-  if ((file_mode(local) & kModeMask) != kPipe) return file_mode(local) ? err::kInval : err::kBadF;
-  if (in_device ? f.r10 : f.rsi) return err::kSPipe;  // a pipe has no offset
-  if (in_device ? f.rsi : f.r10) return err::kInval;  // nor has a socket
+  if ((file_mode(local) & kModeMask) != kPipe) return file_mode(local) ? -EINVAL : -EBADF;
+  if (in_device ? f.r10 : f.rsi) return -ESPIPE;  // a pipe has no offset
+  if (in_device ? f.rsi : f.r10) return -EINVAL;  // nor has a socket
   return in_device ? splice_in(ts, in, out, count, f.r9) : splice_out(ts, in, out, count, f.r9);
 }
 
@@ -283,29 +285,29 @@ long do_splice(ThreadState* ts, const abi::Row& row, bool in_device, bool out_de
 
 long do_copy(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
-  const bool is_splice = row.nr == nr::kSplice, is_range = row.nr == nr::kCopyFileRange;
+  const bool is_splice = row.nr == __NR_splice, is_range = row.nr == __NR_copy_file_range;
   const u64 first = static_cast<u32>(f.rdi),
             second = static_cast<u32>(is_splice || is_range ? f.rdx : f.rsi);
   const bool first_device = ts->process->offloaded(first),
              second_device = ts->process->offloaded(second);
   if (!first_device && !second_device) return kLocal;
-  if (ready(ts) != 0) return err::kConnReset;
+  if (ready(ts) != 0) return -ECONNRESET;
   if (is_splice) return do_splice(ts, row, first_device, second_device);
   if (first_device && second_device) return offload_frame(ts, row);
-  if (row.nr == nr::kTee) return err::kInval;  // not two pipes
+  if (row.nr == __NR_tee) return -EINVAL;  // not two pipes
   if (is_range) {
     constexpr u64 kFGetFd = 1;
-    if (is_error(raw(nr::kFcntl, first, kFGetFd)) || is_error(raw(nr::kFcntl, second, kFGetFd)))
-      return err::kBadF;
+    if (is_error(raw(__NR_fcntl, first, kFGetFd)) || is_error(raw(__NR_fcntl, second, kFGetFd)))
+      return -EBADF;
     const u32 here = file_mode(first_device ? second : first),
               there = device_mode(ts, first_device ? first : second);
-    return f.r9 || (here & kModeMask) != kRegular || (there & kModeMask) != kRegular ? err::kInval
-                                                                                     : err::kXdev;
+    return f.r9 || (here & kModeMask) != kRegular || (there & kModeMask) != kRegular ? -EINVAL
+                                                                                     : -EXDEV;
   }
   // sendfile(out, in, offset, count)
   constexpr u64 kFGetFd = 1;
-  if (is_error(raw(nr::kFcntl, first, kFGetFd)) || is_error(raw(nr::kFcntl, second, kFGetFd)))
-    return err::kBadF;
+  if (is_error(raw(__NR_fcntl, first, kFGetFd)) || is_error(raw(__NR_fcntl, second, kFGetFd)))
+    return -EBADF;
   const long result = first_device ? send_local_file(ts, first, second, f.rdx, f.r10)
                                    : send_device_file(ts, first, second, f.rdx, f.r10);
   return result;

@@ -3,6 +3,7 @@
 // See hook/calls/credentials.h.
 #include "hook/calls/credentials.h"
 
+#include "hook/base/uapi.h"
 #include "hook/base/user.h"
 #include "hook/device/attach.h"
 #include "hook/device/call.h"
@@ -46,7 +47,7 @@ long do_mirror(ThreadState* ts, const abi::Row& row) {
     ready(ts);  // while we still may
   const long result = raw(row.nr, args[0], args[1], args[2], args[3], args[4]);
   if (is_error(result) || ts->process->session().status != SessionStatus::kLive) return result;
-  if (gives_up && row.nr != nr::kPrctl) {
+  if (gives_up && row.nr != __NR_prctl) {
     ts->process->rights_changed = true;
     __atomic_fetch_add(&ts->process->table()->rights_turn, 1u, __ATOMIC_RELAXED);
   }

@@ -4,6 +4,7 @@
 // comes first and goes last; a number is flagged offloaded exactly while the device has it.
 #include "hook/calls/descriptors.h"
 
+#include "hook/base/uapi.h"
 #include "hook/calls/epoll_shadow.h"
 #include "hook/calls/owner.h"
 #include "hook/device/attach.h"
@@ -23,7 +24,7 @@ void make_way(Process* process, u64 fd) {
   constexpr u64 kFDupFdCloexec = 1030;
   for (int* own : {&process->session().socket, &process->session().placeholder}) {
     if (*own < 0 || static_cast<u64>(*own) != fd) continue;
-    const long moved = raw(nr::kFcntl, fd, kFDupFdCloexec, fd + 1);
+    const long moved = raw(__NR_fcntl, fd, kFDupFdCloexec, fd + 1);
     if (is_error(moved)) continue;
     process->set_flags(static_cast<u64>(moved), kPrivate);
     *own = static_cast<int>(moved);
@@ -40,29 +41,29 @@ long dup_to(ThreadState* ts, u64 from, u64 to, u64 flags) {
     if (to_flags) process->set_flags(to, 0);
     return kLocal;
   }
-  if (from_flags & kPrivate) return err::kBadF;
+  if (from_flags & kPrivate) return -EBADF;
   constexpr u64 kFGetFd = 1;
-  if (is_error(raw(nr::kFcntl, from, kFGetFd))) return err::kBadF;
-  if (to >= abi::kMaxFd) return err::kBadF;
+  if (is_error(raw(__NR_fcntl, from, kFGetFd))) return -EBADF;
+  if (to >= abi::kMaxFd) return -EBADF;
   make_way(process, to);
   if (on_device(from_flags)) {
     if (const long error = ready(ts)) return error;
-    const long result = raw(nr::kDup3, from, to, flags);
+    const long result = raw(__NR_dup3, from, to, flags);
     if (is_error(result)) return result;
     const u64 args[6] = {from, to, 0};
     shadow_forget_fd(process, static_cast<u32>(to));
     const long installed =
-        offload(ts, *abi::find_row(nr::kDup3), args, static_cast<int>(to), 0, kNoCancel);
+        offload(ts, *abi::find_row(__NR_dup3), args, static_cast<int>(to), 0, kNoCancel);
     if (installed < 0) {
       process->set_flags(to, 0);
-      raw(nr::kClose, to);
+      raw(__NR_close, to);
       return installed;
     }
     process->set_flags(to, from_flags);
     return result;
   }
   // A local file onto an offloaded number.
-  const long result = raw(nr::kDup3, from, to, flags);
+  const long result = raw(__NR_dup3, from, to, flags);
   if (is_error(result)) return result;
   forget(ts, to);
   process->set_flags(to, from_flags & (kEpoll | kSignals));
@@ -75,13 +76,13 @@ long dup_from(ThreadState* ts, u64 from, u64 lowest, bool cloexec) {
   Process* process = ts->process;
   if (const long error = ready(ts)) return error;
   constexpr u64 kFDupFd = 0, kFDupFdCloexec = 1030;
-  const long fd = raw(nr::kFcntl, from, cloexec ? kFDupFdCloexec : kFDupFd, lowest);
+  const long fd = raw(__NR_fcntl, from, cloexec ? kFDupFdCloexec : kFDupFd, lowest);
   if (is_error(fd)) return fd;
   const u64 args[6] = {from, static_cast<u64>(fd), 0};
   const long result =
-      offload(ts, *abi::find_row(nr::kDup3), args, static_cast<int>(fd), 0, kNoCancel);
+      offload(ts, *abi::find_row(__NR_dup3), args, static_cast<int>(fd), 0, kNoCancel);
   if (result < 0) {
-    raw(nr::kClose, static_cast<u64>(fd));
+    raw(__NR_close, static_cast<u64>(fd));
     return result;
   }
   process->set_flags(static_cast<u64>(fd), process->flags(from));
@@ -95,10 +96,10 @@ long close_range_on_host(const Process* process, u64 first, u64 last, u64 flags)
   u64 from = first;
   for (u64 fd = first; fd <= end && fd < abi::kMaxFd; fd++) {
     if (!(process->fds[fd] & kPrivate)) continue;
-    if (fd > from) result = raw(nr::kCloseRange, from, fd - 1, flags);
+    if (fd > from) result = raw(__NR_close_range, from, fd - 1, flags);
     from = fd + 1;
   }
-  if (from <= last) result = raw(nr::kCloseRange, from, last, flags);
+  if (from <= last) result = raw(__NR_close_range, from, last, flags);
   return result;
 }
 
@@ -119,10 +120,10 @@ long do_close(ThreadState* ts, const abi::Row&) {
   const u64 fd = static_cast<u32>(ts->frame.rdi);
   const u8 flags = ts->process->flags(fd);
   if (flags == 0) return kLocal;
-  if (flags & kPrivate) return err::kBadF;
+  if (flags & kPrivate) return -EBADF;
   const long result = on_device(flags) ? close_on_device(ts, fd) : 0;
   forget(ts, fd);
-  const long closed = raw(nr::kClose, fd);
+  const long closed = raw(__NR_close, fd);
   return result < 0 ? result : closed;
 }
 
@@ -142,7 +143,7 @@ long do_close_range(ThreadState* ts, const abi::Row&) {
       if (fd_flags == 0 || (fd_flags & kPrivate)) continue;
       if (on_device(fd_flags)) close_on_device(ts, fd);
       forget(ts, fd);
-      raw(nr::kClose, fd);
+      raw(__NR_close, fd);
     }
   }
   return close_range_on_host(process, first, last, flags);
@@ -152,15 +153,15 @@ long do_dup(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   const u64 from = static_cast<u32>(f.rdi), to = static_cast<u32>(f.rsi);
   const u8 flags = ts->process->flags(from);
-  if (row.nr == nr::kDup) {
-    if (flags & kPrivate) return err::kBadF;
+  if (row.nr == __NR_dup) {
+    if (flags & kPrivate) return -EBADF;
     if (on_device(flags)) return dup_from(ts, from, 0, false);
     if (!(flags & (kEpoll | kSignals))) return kLocal;
-    return made_here(ts, raw(nr::kDup, from), flags);
+    return made_here(ts, raw(__NR_dup, from), flags);
   }
-  if (from == to) return flags & kPrivate ? err::kBadF : kLocal;
-  if (row.nr == nr::kDup3 && (f.rdx & ~kOCloexec)) return kLocal;  // EINVAL
-  return dup_to(ts, from, to, row.nr == nr::kDup3 ? f.rdx : 0);
+  if (from == to) return flags & kPrivate ? -EBADF : kLocal;
+  if (row.nr == __NR_dup3 && (f.rdx & ~kOCloexec)) return kLocal;  // EINVAL
+  return dup_to(ts, from, to, row.nr == __NR_dup3 ? f.rdx : 0);
 }
 
 namespace {
@@ -169,7 +170,7 @@ namespace {
 long dup_signals(ThreadState* ts, const Frame& f, u8 flags) {
   constexpr u64 kFDupFd = 0, kFDupFdCloexec = 1030;
   if (f.rsi != kFDupFd && f.rsi != kFDupFdCloexec) return kLocal;
-  return made_here(ts, raw(nr::kFcntl, f.rdi, f.rsi, f.rdx), flags);
+  return made_here(ts, raw(__NR_fcntl, f.rdi, f.rsi, f.rdx), flags);
 }
 
 }  // namespace
@@ -178,7 +179,7 @@ long do_fcntl(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   const u64 fd = static_cast<u32>(f.rdi);
   const u8 flags = ts->process->flags(fd);
-  if (flags & kPrivate) return err::kBadF;
+  if (flags & kPrivate) return -EBADF;
   if (flags & kSignals) return dup_signals(ts, f, flags);
   if (!on_device(flags)) return kLocal;
   constexpr u64 kFDupFd = 0, kFGetFd = 1, kFSetFd = 2, kFDupFdCloexec = 1030;

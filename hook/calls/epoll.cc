@@ -9,6 +9,7 @@
 // readable eventfd registered with a value that only we know, fetches them out, and with them
 // whoever waits for the set through another table, who looks and sleeps again.
 #include "hook/calls/epoll.h"
+#include "hook/base/uapi.h"
 #include "hook/base/user.h"
 #include "hook/calls/epoll_shadow.h"
 #include "hook/calls/handler.h"
@@ -46,16 +47,16 @@ void fetch_sleepers(ThreadState* ts, u64 epfd) {
   lock_table(table, table->kick_lock);
   if (table->kick_fd < 0) {
     constexpr u64 kNonblockCloexec = 0x80800;
-    const long fd = raw(nr::kEventfd2, 1, kNonblockCloexec);
+    const long fd = raw(__NR_eventfd2, 1, kNonblockCloexec);
     if (!is_error(fd)) table->kick_fd = make_private(ts->process, static_cast<int>(fd));
   }
   unlock(table->kick_lock);
   constexpr int kYields = 100, kPatience = 1000, kPause = 1;  // ms
   EpollEvent event{kEpollIn, kKickValue};
-  raw(nr::kEpollCtl, epfd, kAdd, static_cast<u64>(table->kick_fd), ptr(&event));
-  for (int i = 0; i < kYields && waiters(ts->process, epfd); i++) raw(nr::kSchedYield);
-  for (int i = 0; i < kPatience && waiters(ts->process, epfd); i++) raw(nr::kPoll, 0, 0, kPause);
-  raw(nr::kEpollCtl, epfd, kDel, static_cast<u64>(table->kick_fd), ptr(&event));
+  raw(__NR_epoll_ctl, epfd, kAdd, static_cast<u64>(table->kick_fd), ptr(&event));
+  for (int i = 0; i < kYields && waiters(ts->process, epfd); i++) raw(__NR_sched_yield);
+  for (int i = 0; i < kPatience && waiters(ts->process, epfd); i++) raw(__NR_poll, 0, 0, kPause);
+  raw(__NR_epoll_ctl, epfd, kDel, static_cast<u64>(table->kick_fd), ptr(&event));
 }
 
 // Is `fd` an epoll file? Asks with a deletion that cannot succeed: the answer differs by what fd
@@ -64,8 +65,8 @@ bool is_epoll(const Process* process, u64 fd) {
   if (process->flags(fd) & kEpoll) return true;
   if (process->session().socket < 0) return false;
   EpollEvent event{};
-  return raw(nr::kEpollCtl, fd, kDel, static_cast<u64>(process->session().socket), ptr(&event)) ==
-         err::kNoEnt;
+  return raw(__NR_epoll_ctl, fd, kDel, static_cast<u64>(process->session().socket), ptr(&event)) ==
+         -ENOENT;
 }
 
 long make_companion(ThreadState* ts, u64 epfd) {
@@ -79,7 +80,7 @@ long make_companion(ThreadState* ts, u64 epfd) {
   long result = 0;
   if (!(process->flags(epfd) & kCompanion)) {
     result =
-        offload(ts, *abi::find_row(nr::kEpollCreate1), args, static_cast<int>(epfd), 0, kNoCancel);
+        offload(ts, *abi::find_row(__NR_epoll_create1), args, static_cast<int>(epfd), 0, kNoCancel);
     if (result >= 0) process->add_flags(epfd, kEpoll | kCompanion);
   }
   unlock(process->table()->companion_lock);
@@ -97,7 +98,7 @@ long host_events(u64 events, long got) {
   long kept = 0;
   for (long i = 0; i < got; i++) {
     const u64 at = events + static_cast<u64>(i) * sizeof event;
-    if (!user_read(at, &event, sizeof event)) return err::kFault;
+    if (!user_read(at, &event, sizeof event)) return -EFAULT;
     if (event.data == kKickValue) continue;
     if (kept != i) user_write(events + static_cast<u64>(kept) * sizeof event, &event, sizeof event);
     kept++;
@@ -127,13 +128,13 @@ u64 merge_nested(u64 device_events, u64 device_count, u64 host_events_at, u64 ho
 
 i64 now_ns() {
   i64 t[2];
-  raw(nr::kClockGettime, 1, ptr(t));
+  raw(__NR_clock_gettime, 1, ptr(t));
   return t[0] * 1'000'000'000 + t[1];
 }
 
 // The three waits' timeouts as one: nanoseconds, negative for ever.
 long read_timeout(const abi::Row& row, const Frame& f, i64& timeout_ns) {
-  if (row.nr != nr::kEpollPwait2) {
+  if (row.nr != __NR_epoll_pwait2) {
     const int ms = static_cast<int>(f.r10);
     timeout_ns = ms < 0 ? -1 : i64{ms} * 1'000'000;
     return 0;
@@ -141,21 +142,21 @@ long read_timeout(const abi::Row& row, const Frame& f, i64& timeout_ns) {
   timeout_ns = -1;
   if (!f.r10) return 0;
   i64 t[2];
-  if (!user_read(f.r10, t, sizeof t)) return err::kFault;
-  if (t[0] < 0 || t[1] < 0 || t[1] >= 1'000'000'000) return err::kInval;
+  if (!user_read(f.r10, t, sizeof t)) return -EFAULT;
+  if (t[0] < 0 || t[1] < 0 || t[1] >= 1'000'000'000) return -EINVAL;
   timeout_ns = t[0] > 1'000'000'000 ? -1 : t[0] * 1'000'000'000 + t[1];
   return 0;
 }
 
 // One round over both halves. Device events go to the front of the buffer, host events behind them.
 long wait_once(ThreadState* ts, u64 epfd, u64 events, u64 max, i64 timeout_ns) {
-  const abi::Row& row = *abi::find_row(nr::kEpollPwait2);
+  const abi::Row& row = *abi::find_row(__NR_epoll_pwait2);
   Process* process = ts->process;
   u64 found = 0;
   const bool host_first = ts->flip && (process->flags(epfd) & kLocalMembers);
   ts->flip = false;
   if (host_first) {
-    const long got = host_events(events, raw(nr::kEpollWait, epfd, events, max, 0));
+    const long got = host_events(events, raw(__NR_epoll_wait, epfd, events, max, 0));
     if (got < 0) return got;
     found = static_cast<u64>(got);
     if (found == max) return got;
@@ -167,7 +168,7 @@ long wait_once(ThreadState* ts, u64 epfd, u64 events, u64 max, i64 timeout_ns) {
                        0,           0};
   PollFd host[3] = {{static_cast<int>(epfd), 1, 0}};
   MixedWait wait{host, 1, !host_first && (process->flags(epfd) & kLocalMembers)};
-  if (!prepare_bell(ts)) return err::kNoMem;
+  if (!prepare_bell(ts)) return -ENOMEM;
   offload_start(ts, row, args, abi::kFlagBell);
   wait_mixed(ts, row_index(row), wait);
   if (process->session().status == SessionStatus::kDead || wait.device < 0)
@@ -177,7 +178,7 @@ long wait_once(ThreadState* ts, u64 epfd, u64 events, u64 max, i64 timeout_ns) {
   if (found == max && (process->flags(epfd) & kLocalMembers)) ts->flip = true;
   if (wait.host_ready && found < max) {
     const u64 at = events + found * sizeof(EpollEvent);
-    const long got = host_events(at, raw(nr::kEpollWait, epfd, at, max - found, 0));
+    const long got = host_events(at, raw(__NR_epoll_wait, epfd, at, max - found, 0));
     if (got > 0) {
       found += process->flags(epfd) & kNestedMembers
                    ? merge_nested(events, from_device, at, static_cast<u64>(got))
@@ -195,7 +196,7 @@ long dead_wait(ThreadState* ts, u64 epfd, u64 events, u64 max) {
   if (count == 0) return kLocal;
   slow_down_dead(ts);
   return user_write(events, reported, count * sizeof(EpollEvent)) ? static_cast<long>(count)
-                                                                  : err::kFault;
+                                                                  : -EFAULT;
 }
 
 // Rounds until there is an event, the time is over, or a signal came.
@@ -217,7 +218,7 @@ long wait_rounds(ThreadState* ts, u64 epfd, u64 max, i64 timeout_ns) {
       ts->process->count_waiter(epfd, 1);
       const bool late =
           !dead && (__atomic_load_n(&ts->process->fds[epfd], __ATOMIC_SEQ_CST) & kCompanion);
-      result = late ? 0 : mino_interruptible(ts, nr::kEpollPwait2, args);
+      result = late ? 0 : mino_interruptible(ts, __NR_epoll_pwait2, args);
       ts->process->count_waiter(epfd, -1);
       if (late) continue;
       if (result == abi::kErestartsys) result = abi::kErestartnohand;
@@ -238,7 +239,7 @@ long wait_rounds(ThreadState* ts, u64 epfd, u64 max, i64 timeout_ns) {
       if (!companion || dead) return abi::kErestartnohand;
       const i64 now[2] = {0, 0};
       const u64 args[6] = {epfd, f.rsi, max, ptr(now), 0, 0};
-      result = offload(ts, *abi::find_row(nr::kEpollPwait2), args, -1, 0, kNoCancel);
+      result = offload(ts, *abi::find_row(__NR_epoll_pwait2), args, -1, 0, kNoCancel);
       return result > 0 ? result : abi::kErestartnohand;
     }
     if (timeout_ns == 0) return 0;
@@ -261,15 +262,15 @@ long do_epoll_ctl(ThreadState* ts, const abi::Row& row) {
   const u64 epfd = static_cast<u32>(f.rdi), fd = static_cast<u32>(f.rdx);
   const u64 operation = static_cast<u32>(f.rsi);
   const u8 target = process->flags(fd);
-  if (target & kPrivate) return err::kBadF;
+  if (target & kPrivate) return -EBADF;
   if (process->offloaded(epfd)) {
     // Not an epoll set: the error is the kernel's, from whichever side knows the target.
     if (target & kOffloaded) return offload_frame(ts, row);
-    return raw(nr::kEpollCtl, static_cast<u64>(process->session().socket), f.rsi, f.rdx, f.r10);
+    return raw(__NR_epoll_ctl, static_cast<u64>(process->session().socket), f.rsi, f.rdx, f.r10);
   }
   const bool nested = (target & kEpoll) && epfd != fd;
   if (!(target & kOffloaded) && !nested) {
-    const long result = raw(nr::kEpollCtl, f.rdi, f.rsi, f.rdx, f.r10);
+    const long result = raw(__NR_epoll_ctl, f.rdi, f.rsi, f.rdx, f.r10);
     if (result == 0 && operation == kAdd) {
       process->add_flags(epfd, kEpoll | kLocalMembers);
     }
@@ -277,19 +278,18 @@ long do_epoll_ctl(ThreadState* ts, const abi::Row& row) {
   }
   if (nested) {
     // Both sides of both sets, so that whatever joins the inner one later is seen by the outer one.
-    const long local = raw(nr::kEpollCtl, f.rdi, f.rsi, f.rdx, f.r10);
+    const long local = raw(__NR_epoll_ctl, f.rdi, f.rsi, f.rdx, f.r10);
     if (local != 0) return local;
     if (operation == kAdd) process->add_flags(epfd, kEpoll | kLocalMembers | kNestedMembers);
     if (make_companion(ts, fd) != 0 || make_companion(ts, epfd) != 0) return 0;  // stays local
     offload_frame(ts, row);
     return 0;
   }
-  if (process->session().status == SessionStatus::kDead)
-    return operation == kDel ? 0 : err::kNetDown;
+  if (process->session().status == SessionStatus::kDead) return operation == kDel ? 0 : -ENETDOWN;
   if (const long error = make_companion(ts, epfd)) {
     if (error != kLocal) return error;
     constexpr u64 kFGetFd = 1;
-    return is_error(raw(nr::kFcntl, epfd, kFGetFd)) ? err::kBadF : err::kInval;
+    return is_error(raw(__NR_fcntl, epfd, kFGetFd)) ? -EBADF : -EINVAL;
   }
   const long result = offload_frame(ts, row);
   if (result == 0) {
@@ -310,12 +310,12 @@ long do_epoll_wait(ThreadState* ts, const abi::Row& row) {
   const int max = static_cast<int>(f.rdx);
   const bool is_other = ts->process->offloaded(epfd);
   if (!is_other && (!(flags & kEpoll) || max <= 0)) return kLocal;
-  const bool has_mask = row.nr == nr::kEpollPwait || row.nr == nr::kEpollPwait2;
+  const bool has_mask = row.nr == __NR_epoll_pwait || row.nr == __NR_epoll_pwait2;
   i64 timeout_ns;
   if (const long error = read_timeout(row, f, timeout_ns)) return error;
   TemporaryMask mask(ts, has_mask ? f.r8 : 0, f.r9);
   if (mask.error()) return mask.error();
-  if (is_other) return err::kInval;
+  if (is_other) return -EINVAL;
   return mask.finish(wait_rounds(ts, epfd, static_cast<u64>(max), timeout_ns));
 }
 

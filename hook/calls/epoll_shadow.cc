@@ -6,6 +6,7 @@
 #include "hook/calls/epoll_shadow.h"
 
 #include "hook/base/mem.h"
+#include "hook/base/pages.h"
 
 namespace mino::hook {
 

@@ -3,6 +3,7 @@
 // What execve needs so that the next program is hooked, too. See hook/calls/exec.h.
 #include "hook/calls/exec.h"
 
+#include "hook/base/uapi.h"
 #include "hook/base/user.h"
 #include "hook/calls/own_executable.h"
 #include "hook/catch/on_signal.h"
@@ -30,7 +31,7 @@ bool exec_path(const Frame& f, bool at, char* path) {
   if (at && name[0] != '/' && directory >= 0) {
     char link[40];
     print_number(print(link, "/proc/self/fd/"), static_cast<u64>(directory))[0] = 0;
-    const long got = raw(nr::kReadlink, ptr(link), ptr(path), kMaxProgramPath);
+    const long got = raw(__NR_readlink, ptr(link), ptr(path), kMaxProgramPath);
     if (got <= 0 || path[0] != '/' || static_cast<u64>(got + n) >= kMaxProgramPath) return false;
     used = static_cast<u64>(got);
     if (n > 1) path[used++] = '/';
@@ -42,15 +43,15 @@ bool exec_path(const Frame& f, bool at, char* path) {
 // To load a static program, the hook makes calls that such a program needs not be allowed.
 bool may_look(const ThreadState* ts, const char* path) {
   if (!ts->filters ||
-      (filters_allow_own(ts, nr::kOpenat, kFdCwd, ptr(path)) &&
-       filters_allow_own(ts, nr::kMmap, 0, 4096, 1) && filters_allow_own(ts, nr::kClose, 3)))
+      (filters_allow_own(ts, __NR_openat, AT_FDCWD, ptr(path)) &&
+       filters_allow_own(ts, __NR_mmap, 0, 4096, 1) && filters_allow_own(ts, __NR_close, 3)))
     return true;
   char text[kMaxProgramPath + 160];
   char* end = print(print(text, "mino: "), path);
   end = print(end,
               ": the seccomp filter does not let mino look at it (openat, mmap, close); if it is a "
               "static program, its calls stay on the host\n");
-  raw(nr::kWrite, 2, ptr(text), static_cast<u64>(end - text));
+  raw(__NR_write, 2, ptr(text), static_cast<u64>(end - text));
   return false;
 }
 
@@ -58,7 +59,7 @@ bool may_look(const ThreadState* ts, const char* path) {
 
 long do_exec(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
-  const bool at = row.nr == nr::kExecveat;
+  const bool at = row.nr == __NR_execveat;
   const u64 argv = at ? f.rdx : f.rsi, envp = at ? f.r10 : f.rdx;
   ProgramFile file;
   char path[kMaxProgramPath];
@@ -69,10 +70,10 @@ long do_exec(ThreadState* ts, const abi::Row& row) {
   constexpr u64 kExecute = 1;
   const bool load = named && settings.sud && settings.library[0] && may_look(ts, path) &&
                     needs_loading(path, settings.load_all, file) &&
-                    raw(nr::kFaccessat2, kFdCwd, ptr(settings.library), kExecute, 0) == 0;
+                    raw(__NR_faccessat2, AT_FDCWD, ptr(settings.library), kExecute, 0) == 0;
   // The kernel gives the new image a table of its own, and the device has to.
   if (ts->process->table()->shared && named && may_look(ts, path) &&
-      raw(nr::kFaccessat2, kFdCwd, ptr(path), kExecute, 0) == 0) {
+      raw(__NR_faccessat2, AT_FDCWD, ptr(path), kExecute, 0) == 0) {
     if (const long error = own_table(ts, kCloneFiles)) return error;
   }
   int filters = -1;
@@ -88,13 +89,13 @@ long do_exec(ThreadState* ts, const abi::Row& row) {
   }
   keep_across_exec(ts->process, true);
   constexpr u64 kFSetFd = 2;
-  if (filters >= 0) raw(nr::kFcntl, static_cast<u64>(filters), kFSetFd, 0);
+  if (filters >= 0) raw(__NR_fcntl, static_cast<u64>(filters), kFSetFd, 0);
   be_traced(ts);
   const u64 in_place[6] = {f.rdi, f.rsi, at ? argv : environment.pointer(), environment.pointer(),
                            f.r8};
   const u64 by_path[6] = {ptr(load ? settings.library : path), environment.arguments(),
                           environment.pointer()};
-  long result = load || own ? mino_interruptible(ts, nr::kExecve, by_path)
+  long result = load || own ? mino_interruptible(ts, __NR_execve, by_path)
                             : mino_interruptible(ts, row.nr, in_place);
   keep_across_exec(ts->process, false);
   close_private(ts->process, filters);

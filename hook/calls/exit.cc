@@ -3,13 +3,14 @@
 // See hook/calls/exit.h.
 #include "hook/calls/exit.h"
 
+#include "hook/base/uapi.h"
 #include "hook/device/attach.h"
 #include "hook/device/sharing.h"
 
 namespace mino::hook {
 
 long do_exit(ThreadState* ts, const abi::Row& row) {
-  if (row.nr == nr::kExitGroup) {
+  if (row.nr == __NR_exit_group) {
     // A process that shares its parent's memory must not leave its state there.
     if (ts->process->table()->shared) release_lane(ts);
     if (ts->process->shares_memory && !ts->suspended) leave_thread(ts);

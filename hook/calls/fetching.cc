@@ -8,6 +8,7 @@
 #include "hook/calls/fetching.h"
 #include "abi/parcel.h"
 #include "hook/base/mem.h"
+#include "hook/base/uapi.h"
 #include "hook/calls/handler.h"
 #include "hook/calls/parcels.h"
 #include "hook/device/attach.h"
@@ -24,12 +25,12 @@ constexpr long kPidfdGetfd = 438, kGetdents64 = 217;
 constexpr u64 kFGetSeals = 1034, kAllSeals = 15, kCloexec = 0x80000, kDirectory = 0x10000;
 
 void close(long fd) {
-  raw(nr::kClose, static_cast<u64>(fd));
+  raw(__NR_close, static_cast<u64>(fd));
 }
 
 long open_for_reading(const ThreadState* ts, const char* path, u64 flags = 0) {
-  if (ts->filters && !filters_allow_own(ts, nr::kOpenat, kFdCwd, ptr(path))) return err::kPerm;
-  return raw(nr::kOpenat, kFdCwd, ptr(path), flags | kCloexec, 0);
+  if (ts->filters && !filters_allow_own(ts, __NR_openat, AT_FDCWD, ptr(path))) return -EPERM;
+  return raw(__NR_openat, AT_FDCWD, ptr(path), flags | kCloexec, 0);
 }
 
 // Of whom a pidfd is, as /proc has it; 0 if it does not know.
@@ -38,7 +39,7 @@ u64 process_of(const ThreadState* ts, u64 pidfd) {
   *print_number(print(path, "/proc/thread-self/fdinfo/"), pidfd) = 0;
   const long file = open_for_reading(ts, path);
   if (is_error(file)) return 0;
-  const long got = raw(nr::kRead, static_cast<u64>(file), ptr(text), sizeof text - 1);
+  const long got = raw(__NR_read, static_cast<u64>(file), ptr(text), sizeof text - 1);
   close(file);
   text[got > 0 ? got : 0] = 0;
   for (const char* at = text; *at; at++) {
@@ -49,10 +50,10 @@ u64 process_of(const ThreadState* ts, u64 pidfd) {
   return 0;
 }
 
-constexpr long kNone = err::kNoEnt;
+constexpr long kNone = -ENOENT;
 
 bool out_of_numbers(long error) {
-  return error == err::kMFile || error == err::kNFile;
+  return error == -EMFILE || error == -ENFILE;
 }
 
 // The control connection if that is what is at `number` there, ours to close; kNone, or the error.
@@ -66,7 +67,7 @@ long try_control(u64 pidfd, u64 number) {
 
 bool is_socket(const char* path) {
   char target[16]{};
-  return raw(nr::kReadlink, ptr(path), ptr(target), sizeof target - 1) > 0 &&
+  return raw(__NR_readlink, ptr(path), ptr(target), sizeof target - 1) > 0 &&
          starts_with(target, "socket:[");
 }
 
@@ -102,12 +103,12 @@ long find_control(ThreadState* ts, u64 pidfd) {
 bool is_placeholder(u64 fd) {
   constexpr long kFstat = 5;
   u64 stat[18];
-  if (raw(nr::kFcntl, fd, kFGetSeals) != static_cast<long>(kAllSeals) ||
+  if (raw(__NR_fcntl, fd, kFGetSeals) != static_cast<long>(kAllSeals) ||
       raw(kFstat, fd, ptr(stat)) != 0 || stat[6] != 0)  // st_size
     return false;
   char link[40], name[16]{};
   *print_number(print(link, "/proc/thread-self/fd/"), fd) = 0;
-  const long known = raw(nr::kReadlink, ptr(link), ptr(name), sizeof name - 1);
+  const long known = raw(__NR_readlink, ptr(link), ptr(name), sizeof name - 1);
   return is_error(known) || starts_with(name, "/memfd:mino:");
 }
 
@@ -119,7 +120,7 @@ bool has_room(int control) {
     int fd;
     short events, revents;
   } p{control, kPollOut, 0};
-  return raw(nr::kPoll, ptr(&p), 1, kPatienceMs) == 1 && p.revents == kPollOut;
+  return raw(__NR_poll, ptr(&p), 1, kPatienceMs) == 1 && p.revents == kPollOut;
 }
 
 // … nor make an answer of something that is no errno of the kernel's.
@@ -127,7 +128,7 @@ long refusal(const abi::Message& message) {
   constexpr u32 kLast = 133;  // EHWPOISON
   const bool known =
       message.type == abi::MessageType::kParcel && message.turn > 0 && message.turn <= kLast;
-  return known ? -static_cast<long>(message.turn) : err::kSrch;
+  return known ? -static_cast<long>(message.turn) : -ESRCH;
 }
 
 // As fetch_parcel(), but of the other session's descriptor `fd`, over its control connection.
@@ -144,10 +145,10 @@ long fetch_foreign_parcel(int control, u64 fd, u64& id) {
   message.turn = static_cast<u32>(fd);
   constexpr u64 kDontWait = 0x40;
   const bool asked = has_room(control) && send_message(theirs, message, pair[1], kDontWait);
-  raw(nr::kClose, static_cast<u64>(pair[1]));
+  raw(__NR_close, static_cast<u64>(pair[1]));
   set_receive_timeout(pair[0], 10);
   int parcel = -1;
-  long result = err::kSrch;  // it has ended meanwhile
+  long result = -ESRCH;  // it has ended meanwhile
   if (asked && receive_message(pair[0], message, &parcel, 1)) {
     id = message.session_id;
     result = parcel;
@@ -155,7 +156,7 @@ long fetch_foreign_parcel(int control, u64 fd, u64& id) {
   } else if (asked) {
     result = refusal(message);
   }
-  raw(nr::kClose, static_cast<u64>(pair[0]));
+  raw(__NR_close, static_cast<u64>(pair[0]));
   return result;
 }
 
@@ -164,13 +165,13 @@ class MoreNumbers {
  public:
   MoreNumbers() {
     constexpr u64 kNeeded = 4;
-    raw(nr::kPrlimit64, 0, kRlimitNofile, 0, ptr(limit_));
+    raw(__NR_prlimit64, 0, kRlimitNofile, 0, ptr(limit_));
     const u64 raised[2] = {limit_[0] + kNeeded,
                            limit_[1] < limit_[0] + kNeeded ? limit_[0] + kNeeded : limit_[1]};
-    raised_ = raw(nr::kPrlimit64, 0, kRlimitNofile, ptr(raised), 0) == 0;
+    raised_ = raw(__NR_prlimit64, 0, kRlimitNofile, ptr(raised), 0) == 0;
   }
   ~MoreNumbers() {
-    if (raised_) raw(nr::kPrlimit64, 0, kRlimitNofile, ptr(limit_), 0);
+    if (raised_) raw(__NR_prlimit64, 0, kRlimitNofile, ptr(limit_), 0);
   }
   MoreNumbers(const MoreNumbers&) = delete;
   MoreNumbers& operator=(const MoreNumbers&) = delete;
@@ -189,7 +190,7 @@ long import_from(ThreadState* ts, int control, u64 number, u64 fd) {
   const long result = import_parcel(ts, fd, id);
   close(parcel);
   if (result == 0) offload_op(ts, abi::Op::kSettle, id, 0, -1);
-  return result == err::kBadF ? err::kXdev : result;  // of another device, or instance
+  return result == -EBADF ? -EXDEV : result;  // of another device, or instance
 }
 
 }  // namespace
@@ -202,7 +203,7 @@ long do_fetch(ThreadState* ts, const abi::Row& row) {
   const u64 fd = static_cast<u64>(result);
   if (is_control(fd)) {  // the hook's own there
     close(result);
-    return err::kBadF;
+    return -EBADF;
   }
   if (!is_placeholder(fd)) {
     unpack(ts, fd, false);

@@ -12,6 +12,7 @@
 #include "hook/calls/fork.h"
 
 #include "hook/base/mem.h"
+#include "hook/base/uapi.h"
 #include "hook/base/user.h"
 #include "hook/calls/epoll_shadow.h"
 #include "hook/calls/handler.h"
@@ -51,12 +52,12 @@ struct Request {
 
 bool read_request(const Frame& f, u64 number, Request& request) {
   CloneArgs& a = request.args;
-  if (number == static_cast<u64>(nr::kFork)) {
+  if (number == static_cast<u64>(__NR_fork)) {
     a.exit_signal = kSigChld;
-  } else if (number == static_cast<u64>(nr::kVfork)) {
+  } else if (number == static_cast<u64>(__NR_vfork)) {
     a.flags = kCloneVm | kCloneVfork;
     a.exit_signal = kSigChld;
-  } else if (number == static_cast<u64>(nr::kClone)) {
+  } else if (number == static_cast<u64>(__NR_clone)) {
     a.flags = f.rdi & ~0xffull;
     a.exit_signal = f.rdi & 0xff;
     a.stack = f.rsi;
@@ -82,14 +83,14 @@ long kernel_clone(const Request& request, u64 stack, bool into_shared_memory) {
     } else {
       a.stack = a.stack_size = 0;
     }
-    return into_shared_memory ? mino_clone_vm(nr::kClone3, ptr(&a), request.size, 0, 0, 0)
-                              : raw(nr::kClone3, ptr(&a), request.size);
+    return into_shared_memory ? mino_clone_vm(__NR_clone3, ptr(&a), request.size, 0, 0, 0)
+                              : raw(__NR_clone3, ptr(&a), request.size);
   }
   const CloneArgs& a = request.args;
   const u64 flags = a.flags | a.exit_signal;
   return into_shared_memory
-             ? mino_clone_vm(nr::kClone, flags, stack, a.parent_tid, a.child_tid, a.tls)
-             : raw(nr::kClone, flags, stack, a.parent_tid, a.child_tid, a.tls);
+             ? mino_clone_vm(__NR_clone, flags, stack, a.parent_tid, a.child_tid, a.tls)
+             : raw(__NR_clone, flags, stack, a.parent_tid, a.child_tid, a.tls);
 }
 
 // CLONE_CLEAR_SIGHAND took the hook's handlers too.
@@ -137,7 +138,7 @@ long fork_process(ThreadState* ts, const Request& request) {
     return error;
   if (!same_table && !copy_mapped_table(process, table)) {
     finish_fork_in_parent(process, session);
-    return err::kNoMem;
+    return -ENOMEM;
   }
   const bool company = has_company(ts);
   const u64 stack = request.clone3 && request.args.stack
@@ -182,7 +183,7 @@ long clone_sharing(ThreadState* ts, const Request& request) {
     child_process = copy_process(*process, a.flags);
     if (!child_process) {
       finish_fork_in_parent(process, session);
-      return err::kNoMem;
+      return -ENOMEM;
     }
     if (same_table) child_process->client = client;
     child_process->joins = same_table;
@@ -207,7 +208,7 @@ long clone_sharing(ThreadState* ts, const Request& request) {
     }
     return error;
   };
-  if (!child) return give_up(err::kNoMem);
+  if (!child) return give_up(-ENOMEM);
   child->frame = ts->frame;
   child->frame.rax = 0;
   child->hidden_mask = ts->hidden_mask;
@@ -220,7 +221,7 @@ long clone_sharing(ThreadState* ts, const Request& request) {
   if (!user_write(stack - 136, &child, 8)) {
     child->in_hook = kOutside;
     leave_thread(child);
-    return give_up(err::kFault);
+    return give_up(-EFAULT);
   }
   if (!same_fs_base)
     enter_thread(child, a.tls);
@@ -237,7 +238,7 @@ long clone_sharing(ThreadState* ts, const Request& request) {
   constexpr u64 kSetmask = 2;
   const u64 all = ~kSynchronous;
   u64 mask = 0;
-  raw(nr::kRtSigprocmask, kSetmask, ptr(&all), ptr(&mask), 8);
+  raw(__NR_rt_sigprocmask, kSetmask, ptr(&all), ptr(&mask), 8);
   if (ts->deferred) mask = ts->resume_mask;
   child->deferred = child->restartable = 1;
   child->window_mask = child->resume_mask = mask;
@@ -245,7 +246,7 @@ long clone_sharing(ThreadState* ts, const Request& request) {
   // The parent. With CLONE_VFORK the child has exec'ed or exited by now.
   if (takes_place) replace_thread(ts->fs_base, ts);
   if (was_at_rest && !at_rest()) arm_dispatch();  // the child has ended that, for itself
-  if (!ts->deferred) raw(nr::kRtSigprocmask, kSetmask, ptr(&mask), 0, 8);
+  if (!ts->deferred) raw(__NR_rt_sigprocmask, kSetmask, ptr(&mask), 0, 8);
   if (is_error(pid) || vfork) {
     child->in_hook = kOutside;
     if (takes_place) child->fs_base = 0;
@@ -279,7 +280,7 @@ long do_fork(ThreadState* ts, const abi::Row& row) {
 extern "C" __attribute__((visibility("hidden"))) void mino_child_start(
     mino::hook::ThreadState* ts) {
   using namespace mino::hook;
-  ts->tid = static_cast<u32>(raw(nr::kGettid));
+  ts->tid = static_cast<u32>(raw(__NR_gettid));
   if (ts->suspended) replace_thread(ts->suspended->fs_base, ts);
   if (ts->process->shares_memory && !ts->process->started) {
     ts->process->started = true;

@@ -4,6 +4,7 @@
 #include "hook/calls/guard.h"
 
 #include "hook/base/proc.h"
+#include "hook/base/uapi.h"
 #include "hook/calls/credentials.h"
 #include "hook/calls/links.h"
 #include "hook/calls/seccomp.h"
@@ -28,7 +29,7 @@ constexpr int kPtrace = 101;
 long trace_me_later(ThreadState* ts, const Frame& f) {
   constexpr u64 kTraceMe = 0;
   if (!settings.sud || f.rdi != kTraceMe) return kLocal;
-  if (ts->trace_me) return err::kPerm;
+  if (ts->trace_me) return -EPERM;
   u64 tracer = 0;
   if (!ts->filters && read_status("\nTracerPid:\t", 10, tracer) && tracer) return kLocal;  // EPERM
   ts->trace_me = true;
@@ -41,33 +42,33 @@ long do_guard(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   constexpr u64 kPrSetSyscallUserDispatch = 59;
   constexpr u64 kPrSetKeepcaps = 8;
-  if (row.nr == nr::kPrctl && f.rdi == kPrSetKeepcaps) return do_mirror(ts, row);
+  if (row.nr == __NR_prctl && f.rdi == kPrSetKeepcaps) return do_mirror(ts, row);
   constexpr u64 kPrSetMdwe = 65;
-  if (row.nr == nr::kPrctl && f.rdi == kPrSetMdwe) end_rest_for_good();  // while that may be done
+  if (row.nr == __NR_prctl && f.rdi == kPrSetMdwe) end_rest_for_good();  // while that may be done
   // A new thread-control block: the table of threads must know before the program goes on.
   constexpr u64 kArchSetFs = 0x1002;
-  if (row.nr == nr::kArchPrctl) {
+  if (row.nr == __NR_arch_prctl) {
     const long result = raw(row.nr, f.rdi, f.rsi);
     if (result == 0 && f.rdi == kArchSetFs) move_thread(ts, f.rsi);
     return result;
   }
   constexpr u64 kPrSetSeccomp = 22;
-  if (row.nr == nr::kSeccomp || (row.nr == nr::kPrctl && f.rdi == kPrSetSeccomp))
+  if (row.nr == __NR_seccomp || (row.nr == __NR_prctl && f.rdi == kPrSetSeccomp))
     return do_seccomp(ts, row);
-  if (row.nr == nr::kPrctl)
-    return f.rdi == kPrSetSyscallUserDispatch && settings.sud ? err::kInval : kLocal;
-  if (row.nr == nr::kMunmap) {
+  if (row.nr == __NR_prctl)
+    return f.rdi == kPrSetSyscallUserDispatch && settings.sud ? -EINVAL : kLocal;
+  if (row.nr == __NR_munmap) {
     before_change_of_memory(f.rdi, f.rsi);
     return do_munmap(ts);
   }
   if (row.nr == kPtrace) return trace_me_later(ts, f);
   constexpr int kKill = 62, kTkill = 200;
-  if (row.nr == kKill || row.nr == kTkill || row.nr == nr::kTgkill) {
+  if (row.nr == kKill || row.nr == kTkill || row.nr == __NR_tgkill) {
     be_traced(ts);
     return kLocal;
   }
   constexpr int kSetrlimit = 160;
-  if (row.nr == kSetrlimit || row.nr == nr::kPrlimit64) {
+  if (row.nr == kSetrlimit || row.nr == __NR_prlimit64) {
     // The hook's own descriptors go above the old limit while that is possible.
     constexpr u64 kRlimitNofile = 7;
     const u64 resource = row.nr == kSetrlimit ? f.rdi : f.rsi,

@@ -3,6 +3,7 @@
 // What handlers have in common. See hook/calls/handler.h.
 #include "hook/calls/handler.h"
 
+#include "hook/base/uapi.h"
 #include "hook/calls/epoll_shadow.h"
 #include "hook/device/attach.h"
 #include "hook/device/call.h"
@@ -12,8 +13,8 @@ namespace mino::hook {
 long close_on_device(ThreadState* ts, u64 fd) {
   const u64 args[6] = {fd};
   if (ready(ts) != 0) return 0;
-  const long result = offload(ts, *abi::find_row(nr::kClose), args, -1, 0, kNoCancel);
-  return result == err::kBadF ? 0 : result;
+  const long result = offload(ts, *abi::find_row(__NR_close), args, -1, 0, kNoCancel);
+  return result == -EBADF ? 0 : result;
 }
 
 void forget(ThreadState* ts, u64 fd) {
@@ -53,17 +54,17 @@ long offload_new_fd(ThreadState* ts, const abi::Row& row, const u64 args[6], boo
   if (const long error = ready(ts)) return error;
   constexpr u64 kFDupFd = 0, kFDupFdCloexec = 1030;
   Process* process = ts->process;
-  const long fd = raw(nr::kFcntl, static_cast<u64>(process->session().placeholder),
+  const long fd = raw(__NR_fcntl, static_cast<u64>(process->session().placeholder),
                       cloexec ? kFDupFdCloexec : kFDupFd, 0);
   if (is_error(fd)) return fd;
   if (static_cast<u64>(fd) >= abi::kMaxFd) {
-    raw(nr::kClose, static_cast<u64>(fd));
-    return err::kMFile;
+    raw(__NR_close, static_cast<u64>(fd));
+    return -EMFILE;
   }
   closed_unseen(ts, static_cast<u64>(fd));
   const long result = offload(ts, row, args, static_cast<int>(fd));
   if (result < 0) {
-    raw(nr::kClose, static_cast<u64>(fd));
+    raw(__NR_close, static_cast<u64>(fd));
     return result;
   }
   process->set_flags(static_cast<u64>(fd), kOffloaded);

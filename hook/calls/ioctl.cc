@@ -3,6 +3,7 @@
 // See hook/calls/ioctl.h.
 #include "hook/calls/ioctl.h"
 
+#include "hook/base/uapi.h"
 #include "hook/calls/owner.h"
 #include "hook/device/call.h"
 #include "hook/state/settings.h"
@@ -34,13 +35,13 @@ long ask_device(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   constexpr u64 kInet = 2, kDatagram = 2;
   const u64 args[6] = {kInet, kDatagram | kOCloexec, 0};
-  const long fd = offload_new_fd(ts, *abi::find_row(nr::kSocket), args, true);
+  const long fd = offload_new_fd(ts, *abi::find_row(__NR_socket), args, true);
   if (fd < 0) return fd;
   const u64 ioctl[6] = {static_cast<u64>(fd), f.rsi, f.rdx};
   const long result = offload(ts, row, ioctl);
   close_on_device(ts, static_cast<u64>(fd));
   forget(ts, static_cast<u64>(fd));
-  raw(nr::kClose, static_cast<u64>(fd));
+  raw(__NR_close, static_cast<u64>(fd));
   return result;
 }
 
@@ -49,7 +50,7 @@ long ask_device(ThreadState* ts, const abi::Row& row) {
 long do_ioctl(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   const u8 flags = ts->process->flags(static_cast<u32>(f.rdi));
-  if (flags & kPrivate) return err::kBadF;
+  if (flags & kPrivate) return -EBADF;
   constexpr u32 kFioclex = 0x5451, kFionclex = 0x5450;
   const u32 request = static_cast<u32>(f.rsi);
   if (request == kFioclex || request == kFionclex) return kLocal;

@@ -8,6 +8,7 @@
 // Never has an effect on the host before it is known that the path is the host's.
 #include "hook/calls/links.h"
 
+#include "hook/base/uapi.h"
 #include "hook/base/user.h"
 #include "hook/calls/handler.h"
 #include "hook/device/attach.h"
@@ -90,8 +91,8 @@ bool has_link(int dirfd, const char* path, bool follow_last) {
   const OpenHow how{kOPath | kODirectory | kOCloexec | (follow_last ? 0 : kONofollow), 0,
                     kResolveNoSymlinks};
   const long fd = raw(kOpenat2, directory(dirfd), ptr(path), ptr(&how), sizeof how);
-  if (fd >= 0) raw(nr::kClose, static_cast<u64>(fd));
-  return fd == err::kLoop;
+  if (fd >= 0) raw(__NR_close, static_cast<u64>(fd));
+  return fd == -ELOOP;
 }
 
 // Walks `path` from the directory in `to` as the kernel would. True: the text after some link is
@@ -129,8 +130,8 @@ bool walk(ThreadState* ts, const char* path, bool follow_last, char* to, u64 use
       if (!normalise(to, used, part)) return false;
       if (used <= before || relation(to) == Relation::kAbove) continue;
       if (!follow_last && *at == 0) return false;
-      got = raw(nr::kReadlink, ptr(to), ptr(target), sizeof target - 1);
-      if (is_error(got) && got != err::kInval) return false;
+      got = raw(__NR_readlink, ptr(to), ptr(target), sizeof target - 1);
+      if (is_error(got) && got != -EINVAL) return false;
     }
     const u64 left = length(at) + 1, length_of_target = static_cast<u64>(got);
     if (length_of_target + left > sizeof rest) return false;
@@ -154,7 +155,7 @@ bool walk_from(ThreadState* ts, int dirfd, const char* path, bool follow_last, c
 // What stands at the path, or is missing there, can be a prefix's.
 bool may_be_in_prefix(int dirfd, const char* path, bool follow_last) {
   Stat info;
-  const long result = raw(nr::kNewfstatat, directory(dirfd), ptr(path), ptr(&info),
+  const long result = raw(__NR_newfstatat, directory(dirfd), ptr(path), ptr(&info),
                           follow_last ? 0 : kSymlinkNofollow);
   return is_error(result) || holds_a_prefix(info.device);
 }
@@ -164,7 +165,7 @@ bool may_be_in_prefix(int dirfd, const char* path, bool follow_last) {
 // The file system of what a stat or its like has found; false if that cannot be read any more.
 bool found_on(const abi::Row& row, const Frame& f, u64& device) {
   if (row.nr != kStatx)
-    return user_read(row.nr == nr::kNewfstatat ? f.rdx : f.rsi, &device, sizeof device);
+    return user_read(row.nr == __NR_newfstatat ? f.rdx : f.rsi, &device, sizeof device);
   u32 number[2];  // stx_dev_major, stx_dev_minor
   if (!user_read(f.r8 + 136, number, sizeof number)) return false;
   device = (number[1] & 0xff) | number[0] << 8 | (number[1] & ~0xffu) << 12;
@@ -176,12 +177,11 @@ long look(ThreadState* ts, const abi::Row& row, int dirfd, const char* path, boo
   const Frame& f = ts->frame;
   const long result = raw(row.nr, f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9);
   // readlink: mostly of files that are none, as realpath() asks. stat: of files that are elsewhere.
-  const bool reads_link = row.nr == nr::kReadlink || row.nr == kReadlinkat;
+  const bool reads_link = row.nr == __NR_readlink || row.nr == kReadlinkat;
   u64 device;
   if (!is_error(result)) {
     if (!reads_link && (!found_on(row, f, device) || !holds_a_prefix(device))) return result;
-  } else if (result != err::kNoEnt && result != err::kNotDir && result != err::kAcces &&
-             result != err::kLoop) {
+  } else if (result != -ENOENT && result != -ENOTDIR && result != -EACCES && result != -ELOOP) {
     return result;
   }
   const bool leads =
@@ -193,7 +193,7 @@ long look(ThreadState* ts, const abi::Row& row, int dirfd, const char* path, boo
 OpenHow how_to_open(const abi::Row& row, const Frame& f) {
   constexpr u64 kKnown = 0x7fffc3, kWithPath = kODirectory | kONofollow | kOPath | kOCloexec;
   constexpr u64 kCreatFlags = 0x241;  // O_CREAT | O_WRONLY | O_TRUNC
-  const int at = row.nr == nr::kOpenat ? 2 : 1;
+  const int at = row.nr == __NR_openat ? 2 : 1;
   u64 flags = row.nr == kCreat ? kCreatFlags : f.arg(at) & kKnown;
   if (flags & kOPath) flags &= kWithPath;
   const u64 mode = f.arg(row.nr == kCreat ? 1 : at + 1) & 07777;
@@ -204,7 +204,7 @@ bool can_block(int dirfd, const char* path, u64 flags) {
   constexpr u64 kONonblock = 0x800, kOAccMode = 3, kORdwr = 2;
   constexpr u32 kFormat = 0xf000, kRegular = 0x8000, kDirectory = 0x4000, kFifo = 0x1000;
   Stat info;
-  if ((flags & kONonblock) || raw(nr::kNewfstatat, directory(dirfd), ptr(path), ptr(&info), 0) != 0)
+  if ((flags & kONonblock) || raw(__NR_newfstatat, directory(dirfd), ptr(path), ptr(&info), 0) != 0)
     return false;
   const u32 format = info.mode & kFormat;
   if (format == kFifo) return (flags & kOAccMode) != kORdwr;
@@ -221,8 +221,8 @@ long open_here(ThreadState* ts, const abi::Row& row, int dirfd, const char* path
   // A signal, before or during the call. What cannot block has not begun.
   if (result == abi::kErestartsys) return can_block(dirfd, path, how.flags) ? result : kLocal;
   // Filters of a sandbox around us may know only the older calls.
-  if (result == err::kPerm || result == err::kNoSys) return kLocal;
-  if (result != err::kLoop) return result;
+  if (result == -EPERM || result == -ENOSYS) return kLocal;
+  if (result != -ELOOP) return result;
   const bool leads = may_be_in_prefix(dirfd, path, follow_last) &&
                      walk_from(ts, dirfd, path, follow_last, absolute);
   return leads ? kDeviceInstead : kLocal;
@@ -239,15 +239,15 @@ bool leads_to_device(ThreadState* ts, int dirfd, const char* path, bool follow_l
 long look_or_open(ThreadState* ts, const abi::Row& row, int dirfd, const char* path,
                   bool follow_last, char* absolute) {
   switch (row.nr) {
-    case nr::kOpen:
-    case nr::kOpenat:
+    case __NR_open:
+    case __NR_openat:
     case kCreat:
       return open_here(ts, row, dirfd, path, follow_last, absolute);
     case kStat:
     case kLstat:
-    case nr::kNewfstatat:
+    case __NR_newfstatat:
     case kStatx:
-    case nr::kReadlink:
+    case __NR_readlink:
     case kReadlinkat:
       return look(ts, row, dirfd, path, follow_last, absolute);
     default:

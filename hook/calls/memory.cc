@@ -4,6 +4,7 @@
 #include "hook/calls/memory.h"
 
 #include "hook/base/mem.h"
+#include "hook/base/uapi.h"
 #include "hook/catch/disarm.h"
 #include "hook/catch/patch.h"
 #include "hook/device/attach.h"
@@ -27,14 +28,13 @@ long map_copy(ThreadState* ts, const abi::Row& row) {
   const u64 about[6] = {f.r8, ptr(stat)};
   if (offload(ts, *abi::find_row(kFstat), about, -1, 0, kNoCancel) != 0 ||
       (stat[6] & kModeMask) != kRegular)
-    return err::kNoDev;
+    return -ENODEV;
   u64 size;
   copy(&size, stat + 12, sizeof size);
-  if (size == 0) return err::kNoDev;  // as most files of /proc and /sys
-  const abi::Row& pread = *abi::find_row(nr::kPread64);
+  if (size == 0) return -ENODEV;  // as most files of /proc and /sys
+  const abi::Row& pread = *abi::find_row(__NR_pread64);
   const u64 nothing[6] = {f.r8, f.rdi, 0, 0};
-  if (offload(ts, pread, nothing, -1, 0, kNoCancel) < 0)
-    return err::kAcces;  // not open for reading
+  if (offload(ts, pread, nothing, -1, 0, kNoCancel) < 0) return -EACCES;  // not open for reading
   const u64 bytes = (f.rsi + 4095) & ~4095ull;
   const u64 held = size > f.r9 ? min(bytes, size - f.r9) : 0;
   const long at = raw(row.nr, f.rdi, bytes, kProtRead | kProtWrite,
@@ -64,12 +64,12 @@ long map_offloaded(ThreadState* ts, const abi::Row& row) {
   constexpr u64 kMapType = 0xf, kMapPrivate = 2;
   u64 bytes;
   const long file = fetch_mapping(ts, f.r8, bytes);
-  if (file == err::kNoDev && (f.r10 & kMapType) == kMapPrivate) return map_copy(ts, row);
-  if (is_error(file)) return file == err::kNetDown ? err::kNoDev : file;
-  long at = err::kInval;
+  if (file == -ENODEV && (f.r10 & kMapType) == kMapPrivate) return map_copy(ts, row);
+  if (is_error(file)) return file == -ENETDOWN ? -ENODEV : file;
+  long at = -EINVAL;
   if (bytes == 0 || (f.r9 == 0 && ((f.rsi + 4095) & ~4095ull) == bytes))
     at = raw(row.nr, f.rdi, f.rsi, f.rdx, f.r10, static_cast<u64>(file), f.r9);
-  raw(nr::kClose, static_cast<u64>(file));
+  raw(__NR_close, static_cast<u64>(file));
   return at;
 }
 
@@ -84,9 +84,9 @@ long do_map(ThreadState* ts, const abi::Row& row) {
     constexpr u64 kMapType = 0xf;
     const u64 type = f.r10 & kMapType;
     const bool sane = f.rsi != 0 && (f.r9 & 4095) == 0 && type >= 1 && type <= 3;
-    return sane ? map_offloaded(ts, row) : err::kInval;
+    return sane ? map_offloaded(ts, row) : -EINVAL;
   }
-  if (ts->process->flags(static_cast<u32>(f.r8)) & kPrivate) return err::kBadF;
+  if (ts->process->flags(static_cast<u32>(f.r8)) & kPrivate) return -EBADF;
   if (!(f.rdx & kProtExec) || !settings.patch || settings.sud) return kLocal;
   const long at = raw(row.nr, f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9);
   if (!is_error(at)) patch_range(static_cast<u64>(at), static_cast<u64>(at) + f.rsi);

@@ -7,6 +7,7 @@
 #include "hook/calls/messages.h"
 
 #include "abi/parcel.h"
+#include "hook/base/uapi.h"
 #include "hook/base/user.h"
 #include "hook/calls/handler.h"
 #include "hook/calls/parcels.h"
@@ -67,7 +68,7 @@ struct Outgoing {
 
   // The receiver may have been faster: whoever closes the parcel last has the device look.
   void close(ThreadState* ts) {
-    for (int i = 0; i < count; i++) raw(nr::kClose, static_cast<u64>(parcels[i]));
+    for (int i = 0; i < count; i++) raw(__NR_close, static_cast<u64>(parcels[i]));
     for (int i = 0; i < count; i++) offload_op(ts, abi::Op::kSettle, ids[i], 0, -1);
   }
 };
@@ -101,7 +102,7 @@ long send_local(ThreadState* ts, const u64 args[6], u64 message) {
   if (result == 0 && out.count == 0) return kLocal;
   header.control = ptr(out.control);
   const u64 changed[6] = {args[0], ptr(&header), args[2]};
-  if (result == 0) result = mino_interruptible(ts, nr::kSendmsg, changed);
+  if (result == 0) result = mino_interruptible(ts, __NR_sendmsg, changed);
   out.close(ts);
   return result;
 }
@@ -126,10 +127,10 @@ long send_local_vector(ThreadState* ts, const u64 args[6]) {
   for (u64 i = 0; i < count; i++) {
     const u64 one[6] = {args[0], args[1] + i * 64, args[3]};
     long result = send_local(ts, one, one[1]);
-    if (result == kLocal) result = mino_interruptible(ts, nr::kSendmsg, one);
+    if (result == kLocal) result = mino_interruptible(ts, __NR_sendmsg, one);
     if (result < 0) return sent ? sent : result;
     const u32 bytes = static_cast<u32>(result);
-    if (!user_write(args[1] + i * 64 + 56, &bytes, 4)) return sent ? sent : err::kFault;
+    if (!user_write(args[1] + i * 64 + 56, &bytes, 4)) return sent ? sent : -EFAULT;
     sent++;
   }
   return sent;
@@ -155,12 +156,12 @@ long do_message(ThreadState* ts, const abi::Row& row) {
   const u64 args[6] = {f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9};
   const bool have_session = ts->process->session().status == SessionStatus::kLive;
   constexpr int kSendmmsg = 307, kRecvmmsg = 299;
-  if (row.nr == nr::kSendmsg) return have_session ? send_local(ts, args, f.rsi) : kLocal;
+  if (row.nr == __NR_sendmsg) return have_session ? send_local(ts, args, f.rsi) : kLocal;
   if (row.nr == kSendmmsg) return have_session ? send_local_vector(ts, args) : kLocal;
   // Receiving: only messages with room for descriptors concern us.
   MsgHdr header;
   if (!user_read(f.rsi, &header, sizeof header)) return kLocal;
-  if (row.nr == nr::kRecvmsg && (header.control == 0 || header.controllen < sizeof(CmsgHdr) + 4))
+  if (row.nr == __NR_recvmsg && (header.control == 0 || header.controllen < sizeof(CmsgHdr) + 4))
     return kLocal;
   const long result = mino_interruptible(ts, row.nr, args);
   if (result < 0) return result;

@@ -3,6 +3,7 @@
 // See hook/calls/own_executable.h.
 #include "hook/calls/own_executable.h"
 
+#include "hook/base/uapi.h"
 #include "hook/base/user.h"
 #include "hook/calls/path_text.h"
 #include "hook/state/settings.h"
@@ -18,7 +19,7 @@ bool is_own_executable(const char* path) {
     rest += 12;
   } else {
     const u64 pid = parse_number(rest);
-    if (*rest++ != '/' || pid != static_cast<u64>(raw(nr::kGetpid))) return false;
+    if (*rest++ != '/' || pid != static_cast<u64>(raw(__NR_getpid))) return false;
   }
   return equal(rest, "exe");
 }
@@ -30,12 +31,12 @@ long own_executable(const abi::Row& row, const Frame& f, int at, int dir) {
     return kLocal;
   constexpr int kReadlinkat = 267, kLstat = 6;
   constexpr u64 kSymlinkNofollow = 0x100;
-  if (row.nr == kLstat || (row.nr == nr::kNewfstatat && (f.r10 & kSymlinkNofollow))) return kLocal;
-  if (row.nr == nr::kReadlink || row.nr == kReadlinkat) {
+  if (row.nr == kLstat || (row.nr == __NR_newfstatat && (f.r10 & kSymlinkNofollow))) return kLocal;
+  if (row.nr == __NR_readlink || row.nr == kReadlinkat) {
     const u64 bytes = min(length(settings.executable), static_cast<u32>(f.arg(at + 2)));
-    if (static_cast<int>(f.arg(at + 2)) <= 0) return err::kInval;
+    if (static_cast<int>(f.arg(at + 2)) <= 0) return -EINVAL;
     return user_write(f.arg(at + 1), settings.executable, bytes) ? static_cast<long>(bytes)
-                                                                 : err::kFault;
+                                                                 : -EFAULT;
   }
   u64 args[6];
   for (int i = 0; i < 6; i++) args[i] = f.arg(i);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hook/calls/owner.h"
 
+#include "hook/base/uapi.h"
 #include "hook/base/user.h"
 #include "hook/calls/handler.h"
 #include "hook/device/attach.h"
@@ -34,11 +35,11 @@ long ask(ThreadState* ts, abi::Op op, u64 a, u64 b) {
 
 // 0 or the error. Whether there is such an owner, this host's kernel says, by the placeholder.
 long set(ThreadState* ts, u64 fd, const OwnerEx& owner, u64 socket) {
-  if (const long error = raw(nr::kFcntl, fd, kFSetOwnEx, ptr(&owner)); is_error(error))
+  if (const long error = raw(__NR_fcntl, fd, kFSetOwnEx, ptr(&owner)); is_error(error))
     return error;
   if (const long error = ready(ts)) return error;
   const u64 kind = static_cast<u64>(static_cast<u32>(owner.type)) << 32;
-  const u64 client = static_cast<u64>(raw(nr::kGetpid)) << 32;
+  const u64 client = static_cast<u64>(raw(__NR_getpid)) << 32;
   return ask(ts, abi::Op::kSetOwner, fd | kind | socket, static_cast<u32>(owner.pid) | client);
 }
 
@@ -75,11 +76,11 @@ long owner_fcntl(ThreadState* ts, const abi::Row& row) {
   long result = 0;
   switch (f.rsi) {
     case kFSetOwn:
-      if (static_cast<int>(f.rdx) == kNoNumber) return err::kInval;
+      if (static_cast<int>(f.rdx) == kNoNumber) return -EINVAL;
       return set(ts, fd, from_signed(static_cast<int>(f.rdx)), 0);
     case kFSetOwnEx:
-      if (!user_read(f.rdx, &owner, sizeof owner)) return err::kFault;
-      if (owner.type < kOwnerThread || owner.type > kOwnerGroup) return err::kInval;
+      if (!user_read(f.rdx, &owner, sizeof owner)) return -EFAULT;
+      if (owner.type < kOwnerThread || owner.type > kOwnerGroup) return -EINVAL;
       return set(ts, fd, owner, 0);
     case kFGetOwn:
       result = get(ts, fd, owner, 0);
@@ -87,7 +88,7 @@ long owner_fcntl(ThreadState* ts, const abi::Row& row) {
     default:
       result = get(ts, fd, owner, 0);
       if (is_error(result)) return result;
-      return user_write(f.rdx, &owner, sizeof owner) ? 0 : err::kFault;
+      return user_write(f.rdx, &owner, sizeof owner) ? 0 : -EFAULT;
   }
 }
 
@@ -101,11 +102,11 @@ long owner_ioctl(ThreadState* ts, const abi::Row& row) {
     const long result = get(ts, fd, owner, abi::kOnlySocket);
     if (is_error(result)) return result;
     const int number = to_signed(owner);
-    return user_write(f.rdx, &number, sizeof number) ? 0 : err::kFault;
+    return user_write(f.rdx, &number, sizeof number) ? 0 : -EFAULT;
   }
   int number = 0;
-  if (!user_read(f.rdx, &number, sizeof number)) return err::kFault;
-  if (number == kNoNumber) return err::kInval;
+  if (!user_read(f.rdx, &number, sizeof number)) return -EFAULT;
+  if (number == kNoNumber) return -EINVAL;
   return set(ts, fd, from_signed(number), abi::kOnlySocket);
 }
 

@@ -4,6 +4,7 @@
 #include "hook/calls/parcels.h"
 
 #include "abi/parcel.h"
+#include "hook/base/uapi.h"
 #include "hook/calls/handler.h"
 #include "hook/device/attach.h"
 #include "hook/device/call.h"
@@ -17,9 +18,9 @@ constexpr u64 kFGetSeals = 1034, kAllSeals = 15;
 }  // namespace
 
 bool is_parcel(u64 fd, u64& id) {
-  if (raw(nr::kFcntl, fd, kFGetSeals) != static_cast<long>(kAllSeals)) return false;
+  if (raw(__NR_fcntl, fd, kFGetSeals) != static_cast<long>(kAllSeals)) return false;
   abi::Parcel parcel;
-  if (raw(nr::kPread64, fd, ptr(&parcel), sizeof parcel, 0) != sizeof parcel) return false;
+  if (raw(__NR_pread64, fd, ptr(&parcel), sizeof parcel, 0) != sizeof parcel) return false;
   for (u64 i = 0; i < abi::kParcelTextBytes; i++) {
     if (parcel.text[i] != abi::kParcelText[i]) return false;
   }
@@ -35,8 +36,8 @@ long import_parcel(ThreadState* ts, u64 fd, u64 id) {
   const long result = offload_op(ts, abi::Op::kImport, id, 0, static_cast<int>(fd));
   if (result < 0) return result;
   constexpr u64 kFGetFd = 1;
-  const long cloexec = raw(nr::kFcntl, fd, kFGetFd);
-  raw(nr::kDup3, static_cast<u64>(ts->process->session().placeholder), fd,
+  const long cloexec = raw(__NR_fcntl, fd, kFGetFd);
+  raw(__NR_dup3, static_cast<u64>(ts->process->session().placeholder), fd,
       cloexec == 1 ? 0x80000 : 0);
   ts->process->set_flags(fd, kOffloaded);
   return 0;

@@ -4,6 +4,7 @@
 #include "hook/calls/path_text.h"
 
 #include "hook/base/mem.h"
+#include "hook/base/uapi.h"
 #include "hook/device/attach.h"
 #include "hook/device/call.h"
 #include "hook/state/settings.h"
@@ -99,7 +100,7 @@ namespace {
 
 void learn_cwd(Process* process) {
   if (process->directory->offloaded || process->directory->path[0]) return;
-  const long n = raw(nr::kGetcwd, ptr(process->directory->path), sizeof process->directory->path);
+  const long n = raw(__NR_getcwd, ptr(process->directory->path), sizeof process->directory->path);
   if (is_error(n) || process->directory->path[0] != '/') {
     process->directory->path[0] = '?';
     process->directory->path[1] = 0;
@@ -121,7 +122,7 @@ bool name_of_directory(Process* process, int dirfd, char* to, u64& used) {
   end = print_number(end, static_cast<u32>(dirfd));
   *end = 0;
   char target[abi::kMaxPath];
-  const long n = raw(nr::kReadlink, ptr(link), ptr(target), sizeof target - 1);
+  const long n = raw(__NR_readlink, ptr(link), ptr(target), sizeof target - 1);
   if (n <= 0 || target[0] != '/') return false;
   target[n] = 0;
   return normalise(to, used, target);
@@ -154,7 +155,7 @@ void own_names(const Process* process, char* path) {
   if (*rest >= '1' && *rest <= '9') {
     const u64 pid = parse_number(rest);
     if (!starts_with(rest, "/net") || (rest[4] && rest[4] != '/') ||
-        pid != static_cast<u64>(raw(nr::kGetpid)))
+        pid != static_cast<u64>(raw(__NR_getpid)))
       return;
     char tail[abi::kMaxPath];
     print(tail, rest)[0] = 0;
@@ -191,7 +192,7 @@ bool names_of_others(ThreadState* ts, char* path) {
   const u64 fd = parse_number(rest);
   if (rest == digits || *rest) return false;
   char target[32];
-  const long n = raw(nr::kReadlink, ptr(path), ptr(target), sizeof target - 1);
+  const long n = raw(__NR_readlink, ptr(path), ptr(target), sizeof target - 1);
   if (n <= 0) return false;
   target[n] = 0;
   if (!starts_with(target, "/memfd:mino:") || ready(ts) != 0) return false;

@@ -5,6 +5,7 @@
 // links of the host's lead (hook/calls/links.cc). The device is sent the absolute path.
 #include "hook/calls/paths.h"
 
+#include "hook/base/uapi.h"
 #include "hook/base/user.h"
 #include "hook/calls/links.h"
 #include "hook/calls/own_executable.h"
@@ -144,10 +145,10 @@ long do_path(ThreadState* ts, const abi::Row& row) {
   }
   if (row.flags & abi::kMakesFd) {
     constexpr u64 kOCloexec = 0x80000;
-    const u64 open_flags = row.nr == nr::kOpen ? f.rsi : row.nr == nr::kOpenat ? f.rdx : how[0];
+    const u64 open_flags = row.nr == __NR_open ? f.rsi : row.nr == __NR_openat ? f.rdx : how[0];
     return offload_new_fd(ts, row, args, open_flags & kOCloexec);
   }
-  if (ready(ts) != 0) return err::kNetDown;
+  if (ready(ts) != 0) return -ENETDOWN;
   return offload(ts, row, args);
 }
 
@@ -167,14 +168,14 @@ long do_path_two(ThreadState* ts, const abi::Row& row) {
               b = where(second, second_dir, false, to);
   if (a == Where::kUnreadable || b == Where::kUnreadable) return kLocal;
   if (a == Where::kHost && b == Where::kHost) return kLocal;
-  if (a != b) return err::kXdev;
+  if (a != b) return -EXDEV;
   u64 args[6];
   for (int i = 0; i < 6; i++) args[i] = f.arg(i);
   if (from[0]) args[first] = ptr(from);
   if (to[0]) args[second] = ptr(to);
   if (from[0] && first_dir >= 0) args[first_dir] = static_cast<u64>(kAtFdCwd);
   if (to[0] && second_dir >= 0) args[second_dir] = static_cast<u64>(kAtFdCwd);
-  if (ready(ts) != 0) return err::kNetDown;
+  if (ready(ts) != 0) return -ENETDOWN;
   return offload(ts, row, args);
 }
 
@@ -183,14 +184,14 @@ long do_path_two(ThreadState* ts, const abi::Row& row) {
 long do_cwd(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   Process* process = ts->process;
-  if (row.nr == nr::kGetcwd) {
+  if (row.nr == __NR_getcwd) {
     if (!process->directory->offloaded) return kLocal;
     const u64 n = length(process->directory->path) + 1;
-    if (n > f.rsi) return err::kRange;
-    return user_write(f.rdi, process->directory->path, n) ? static_cast<long>(n) : err::kFault;
+    if (n > f.rsi) return -ERANGE;
+    return user_write(f.rdi, process->directory->path, n) ? static_cast<long>(n) : -EFAULT;
   }
   char path[abi::kMaxPath], absolute[abi::kMaxPath];
-  const bool by_fd = row.nr == nr::kFchdir;
+  const bool by_fd = row.nr == __NR_fchdir;
   Where where = by_fd ? (process->offloaded(f.rdi) ? Where::kDevice : Where::kHost)
                       : resolve(ts, kAtFdCwd, f.rdi, false, path, absolute);
   if (!by_fd && where == Where::kHost && settings.links && path[0] &&
@@ -205,14 +206,14 @@ long do_cwd(ThreadState* ts, const abi::Row& row) {
     return result;
   }
   const u64 args[6] = {by_fd ? f.rdi : ptr(absolute)};
-  if (ready(ts) != 0) return err::kNetDown;
+  if (ready(ts) != 0) return -ENETDOWN;
   const long result = offload(ts, row, args);
   if (result < 0) return result;
   // The name as the device knows it.
   const u64 ask[6] = {ptr(process->directory->path), sizeof process->directory->path};
-  if (offload(ts, *abi::find_row(nr::kGetcwd), ask) > 0) {
+  if (offload(ts, *abi::find_row(__NR_getcwd), ask) > 0) {
     process->directory->offloaded = true;
-    raw(nr::kChdir, ptr(process->directory->path));
+    raw(__NR_chdir, ptr(process->directory->path));
   }
   return 0;
 }

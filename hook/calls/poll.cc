@@ -4,6 +4,8 @@
 // becomes poll: one array with the offloaded entries for the device, one with the others for the
 // host, merged by index.
 #include "hook/calls/poll.h"
+#include "hook/base/pages.h"
+#include "hook/base/uapi.h"
 #include "hook/base/user.h"
 #include "hook/calls/handler.h"
 #include "hook/catch/on_signal.h"
@@ -86,12 +88,12 @@ void show_dead(PollFd* device, u64 count) {
 // afterwards.
 long wait_both(ThreadState* ts, Entries& entries, u64 count, bool host_any, TimeSpec* timeout) {
   PollFd* device = entries.device();
-  const abi::Row& row = *abi::find_row(nr::kPpoll);
+  const abi::Row& row = *abi::find_row(__NR_ppoll);
   const u64 args[6] = {ptr(device), count, ptr(timeout), 0, 0, 0};
   if (ready(ts) != 0) {
     slow_down_dead(ts);
     show_dead(device, count);
-    if (host_any) raw(nr::kPoll, ptr(entries.host()), count, 0);
+    if (host_any) raw(__NR_poll, ptr(entries.host()), count, 0);
     return 0;
   }
   long result = 0;
@@ -103,7 +105,7 @@ long wait_both(ThreadState* ts, Entries& entries, u64 count, bool host_any, Time
     wait_mixed(ts, row_index(row), wait);
     result = wait.device;
     // The last look must be at the whole host half, also when the device was first.
-    if (!wait.host_ready) wait.host_ready = raw(nr::kPoll, ptr(wait.host), count, 0) > 0;
+    if (!wait.host_ready) wait.host_ready = raw(__NR_poll, ptr(wait.host), count, 0) > 0;
     if (result == 0 && !wait.host_ready && ts->deferred) result = abi::kErestartnohand;
   }
   if (result == abi::kErestartnohand && ts->process->session().status != SessionStatus::kDead) {
@@ -126,21 +128,21 @@ long do_poll(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   const u64 count = static_cast<u32>(f.rsi);
   if (ts->process->table()->fd_limit == 0 || count == 0 || count > abi::kMaxFd) return kLocal;
-  if (count > ts->process->open_limit) return err::kInval;
+  if (count > ts->process->open_limit) return -EINVAL;
   Entries entries(count);
-  if (!entries.valid()) return err::kNoMem;
+  if (!entries.valid()) return -ENOMEM;
   if (!user_read(f.rdi, entries.device(), count * sizeof(PollFd)))
     return kLocal;  // the kernel's EFAULT
   bool host_any;
   if (!split(ts->process, entries.device(), entries.host(), count, &host_any)) return kLocal;
   TimeSpec timeout{};
   TimeSpec* limit = &timeout;
-  const bool is_ppoll = row.nr == nr::kPpoll;
+  const bool is_ppoll = row.nr == __NR_ppoll;
   if (is_ppoll) {
     if (!f.rdx)
       limit = nullptr;
     else if (!user_read(f.rdx, &timeout, sizeof timeout))
-      return err::kFault;
+      return -EFAULT;
   } else {
     const int ms = static_cast<int>(f.rdx);
     if (ms < 0) limit = nullptr;
@@ -155,7 +157,7 @@ long do_poll(ThreadState* ts, const abi::Row& row) {
     const short revents =
         static_cast<short>(entries.device()[i].revents | entries.host()[i].revents);
     if (revents) ready_count++;
-    if (!user_write(f.rdi + i * sizeof(PollFd) + 6, &revents, 2)) return err::kFault;
+    if (!user_write(f.rdi + i * sizeof(PollFd) + 6, &revents, 2)) return -EFAULT;
   }
   if (is_ppoll && f.rdx) user_write(f.rdx, &timeout, sizeof timeout);
   return ready_count;
@@ -219,29 +221,28 @@ long do_select(ThreadState* ts, const abi::Row& row) {
   if (!read_sets(f, bits, sets)) return kLocal;
   if (!any_on_device(ts->process, sets, bits)) return kLocal;
   // Arguments that only the host can judge.
-  const bool is_pselect = row.nr == nr::kPselect6;
+  const bool is_pselect = row.nr == __NR_pselect6;
   TimeSpec timeout{};
   TimeSpec* limit = f.r8 ? &timeout : nullptr;
   if (f.r8) {
-    if (!user_read(f.r8, &timeout, sizeof timeout)) return err::kFault;
+    if (!user_read(f.r8, &timeout, sizeof timeout)) return -EFAULT;
     if (!is_pselect) {
-      if (timeout.nanoseconds < 0 || timeout.seconds < 0) return err::kInval;
+      if (timeout.nanoseconds < 0 || timeout.seconds < 0) return -EINVAL;
       timeout.seconds += timeout.nanoseconds / 1'000'000;
       timeout.nanoseconds = timeout.nanoseconds % 1'000'000 * 1000;
     } else if (timeout.nanoseconds < 0 || timeout.nanoseconds >= 1'000'000'000 ||
                timeout.seconds < 0) {
-      return err::kInval;
+      return -EINVAL;
     }
   }
   u64 mask_argument[2] = {0, 8};
-  if (is_pselect && f.r9 && !user_read(f.r9, mask_argument, sizeof mask_argument))
-    return err::kFault;
+  if (is_pselect && f.r9 && !user_read(f.r9, mask_argument, sizeof mask_argument)) return -EFAULT;
   // One entry per number that is in any set.
   u64 count = 0;
   for (u64 fd = 0; fd < bits; fd++)
     count += test(sets.in[0], fd) || test(sets.in[1], fd) || test(sets.in[2], fd);
   Entries entries(count);
-  if (!entries.valid()) return err::kNoMem;
+  if (!entries.valid()) return -ENOMEM;
   PollFd* device = entries.device();
   count = 0;
   for (u64 fd = 0; fd < bits; fd++) {
@@ -267,7 +268,7 @@ long do_select(ThreadState* ts, const abi::Row& row) {
   for (u64 i = 0, fd = 0; i < count; i++, fd++) {
     while (!test(sets.in[0], fd) && !test(sets.in[1], fd) && !test(sets.in[2], fd)) fd++;
     const short revents = static_cast<short>(device[i].revents | entries.host()[i].revents);
-    if (revents & kNval) return err::kBadF;
+    if (revents & kNval) return -EBADF;
     const bool states[3] = {(revents & (kIn | kRdNorm | kRdBand | kHup | kErr)) != 0,
                             (revents & (kOut | kWrNorm | kWrBand | kErr)) != 0,
                             (revents & kPri) != 0};
@@ -278,7 +279,7 @@ long do_select(ThreadState* ts, const abi::Row& row) {
     }
   }
   for (int k = 0; k < 3; k++) {
-    if (sets.in[k] && !user_write(f.arg(k + 1), sets.in[k], sets.words * 8)) return err::kFault;
+    if (sets.in[k] && !user_write(f.arg(k + 1), sets.in[k], sets.words * 8)) return -EFAULT;
   }
   return ready_bits;
 }

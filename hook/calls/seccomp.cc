@@ -3,6 +3,8 @@
 #include "hook/calls/seccomp.h"
 
 #include "hook/base/mem.h"
+#include "hook/base/pages.h"
+#include "hook/base/uapi.h"
 #include "hook/base/user.h"
 #include "hook/calls/handler.h"
 #include "hook/calls/seccomp_front.h"
@@ -42,19 +44,19 @@ long install(ThreadState* ts, Filter* filter, long number, u64 a, u64 b, bool al
   end_rest();  // while that may be done
   const u64 bytes = (kMaxFront + filter->count) * sizeof(BpfInstruction);
   auto* const code = static_cast<BpfInstruction*>(map_pages(bytes));
-  if (!code) return err::kNoMem;
+  if (!code) return -ENOMEM;
   get_ready(ts);
   filter->before = ts->filters;
   const u32 front =
       write_front(code, {base(), end_of_text(), ptr(mino_local_syscall)}, settings.home);
   copy(code + front, filter->code(), filter->count * sizeof(BpfInstruction));
-  long result = err::kInval;
+  long result = -EINVAL;
   if (front + filter->count > kMaxFilterInstructions) {
     char text[160];
     char* end = print(text, "mino: a seccomp filter of ");
     end = print(print_number(end, filter->count), " instructions is refused: with mino's own, ");
     end = print(print_number(end, kMaxFilterInstructions), " are too few\n");
-    raw(nr::kWrite, 2, ptr(text), static_cast<u64>(end - text));
+    raw(__NR_write, 2, ptr(text), static_cast<u64>(end - text));
   } else {
     const Program program{static_cast<u16>(front + filter->count), {}, ptr(code)};
     result = raw(number, a, b, ptr(&program));
@@ -71,24 +73,24 @@ long install(ThreadState* ts, Filter* filter, long number, u64 a, u64 b, bool al
 // The kernel's strict mode would end the hook too: a filter with the same list, whose verdict
 // end_strict carries out.
 long do_strict(ThreadState* ts) {
-  if (raw(nr::kPrctl, kPrGetSeccomp) != 0) return kLocal;  // EINVAL: there are filters
+  if (raw(__NR_prctl, kPrGetSeccomp) != 0) return kLocal;  // EINVAL: there are filters
   constexpr BpfInstruction kStrict[] = {
       {bpf::kLoad, 0, 0, 4},
       {bpf::kJumpEqual, 0, 5, kArchX86_64},
       {bpf::kLoad, 0, 0, 0},
-      {bpf::kJumpEqual, 4, 0, static_cast<u32>(nr::kRead)},
-      {bpf::kJumpEqual, 3, 0, static_cast<u32>(nr::kWrite)},
-      {bpf::kJumpEqual, 2, 0, static_cast<u32>(nr::kExit)},
-      {bpf::kJumpEqual, 1, 0, static_cast<u32>(nr::kRtSigreturn)},
+      {bpf::kJumpEqual, 4, 0, static_cast<u32>(__NR_read)},
+      {bpf::kJumpEqual, 3, 0, static_cast<u32>(__NR_write)},
+      {bpf::kJumpEqual, 2, 0, static_cast<u32>(__NR_exit)},
+      {bpf::kJumpEqual, 1, 0, static_cast<u32>(__NR_rt_sigreturn)},
       {bpf::kReturn, 0, 0, kVerdictTrap},
       {bpf::kReturn, 0, 0, kVerdictAllow},
   };
   Filter* const filter = make_filter(sizeof kStrict / sizeof *kStrict);
-  if (!filter) return err::kNoMem;
+  if (!filter) return -ENOMEM;
   copy(filter->code(), kStrict, sizeof kStrict);
-  raw(nr::kPrctl, kPrSetNoNewPrivs, 1, 0, 0, 0);  // nobody can ask after it in strict mode
+  raw(__NR_prctl, kPrSetNoNewPrivs, 1, 0, 0, 0);  // nobody can ask after it in strict mode
   ts->strict = true;
-  const long result = install(ts, filter, nr::kPrctl, kPrSetSeccomp, kModeFilter, false, false);
+  const long result = install(ts, filter, __NR_prctl, kPrSetSeccomp, kModeFilter, false, false);
   if (is_error(result)) ts->strict = false;
   return result;
 }
@@ -99,7 +101,7 @@ long do_strict(ThreadState* ts) {
 long do_seccomp(ThreadState* ts, const abi::Row& row) {
   constexpr u64 kSetModeStrict = 0, kSetModeFilter = 1;
   const Frame& f = ts->frame;
-  const bool by_prctl = row.nr == nr::kPrctl;
+  const bool by_prctl = row.nr == __NR_prctl;
   if (by_prctl ? f.rsi == kModeStrict : f.rdi == kSetModeStrict && !f.rsi && !f.rdx)
     return do_strict(ts);
   if (by_prctl ? f.rsi != kModeFilter : f.rdi != kSetModeFilter) return kLocal;
@@ -108,7 +110,7 @@ long do_seccomp(ThreadState* ts, const abi::Row& row) {
       program.count > kMaxFilterInstructions)
     return kLocal;  // the kernel's error
   Filter* const filter = make_filter(program.count);
-  if (!filter) return err::kNoMem;
+  if (!filter) return -ENOMEM;
   if (!user_read(program.instructions, filter->code(), program.count * sizeof(BpfInstruction))) {
     drop_filter(filter);
     return kLocal;

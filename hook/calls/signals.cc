@@ -4,6 +4,7 @@
 #include "hook/calls/signals.h"
 
 #include "hook/base/mem.h"
+#include "hook/base/uapi.h"
 #include "hook/base/user.h"
 #include "hook/catch/entry.h"
 #include "hook/catch/on_signal.h"
@@ -23,7 +24,7 @@ long do_sigaction(ThreadState* ts) {
   Process* process = ts->process;
   const int sig = static_cast<int>(f.rdi);
   SigAction wanted{}, before{};
-  if (f.rsi && !user_read(f.rsi, &wanted, sizeof wanted)) return err::kFault;
+  if (f.rsi && !user_read(f.rsi, &wanted, sizeof wanted)) return -EFAULT;
   const bool synchronous = bit(sig) & kSynchronous;
   if (synchronous) {
     before = process->actions[sig];
@@ -45,7 +46,7 @@ long do_sigaction(ThreadState* ts) {
     if (before.handler == ptr(mino_signal)) before = known;
     if (f.rsi && !is_handler) process->actions[sig] = wanted;
   }
-  if (f.rdx && !user_write(f.rdx, &before, sizeof before)) return err::kFault;
+  if (f.rdx && !user_write(f.rdx, &before, sizeof before)) return -EFAULT;
   return 0;
 }
 
@@ -70,7 +71,7 @@ bool use_trap_stack(ThreadState* ts, AlternateStack& before) {
   constexpr u64 kKillAndStop = bit(9) | bit(19);
   u64 mask = 0;
   if (!settings.sud || ts->deferred) return false;
-  raw(nr::kRtSigprocmask, kSigBlock, 0, ptr(&mask), 8);
+  raw(__NR_rt_sigprocmask, kSigBlock, 0, ptr(&mask), 8);
   raw(kSigaltstack, 0, ptr(&before));
   const bool on_it = ts->frame.rsp - before.base < before.bytes;
   if ((mask | kSynchronous | kKillAndStop) != ~0ull || on_it) return false;
@@ -86,7 +87,7 @@ long do_sigaltstack(ThreadState* ts) {
   if (!f.rdi || !user_read(f.rdi, &wanted, sizeof wanted) || wanted.flags != kSsDisable)
     return kLocal;
   if (!use_trap_stack(ts, before)) return kLocal;
-  return f.rsi && !user_write(f.rsi, &before, sizeof before) ? err::kFault : 0;
+  return f.rsi && !user_write(f.rsi, &before, sizeof before) ? -EFAULT : 0;
 }
 
 }  // namespace
@@ -96,7 +97,7 @@ long do_munmap(ThreadState* ts) {
   if (f.rsp - f.rdi >= f.rsi) return kLocal;
   AlternateStack before{};
   use_trap_stack(ts, before);
-  return raw(nr::kMunmap, f.rdi, f.rsi);  // on the hook's stack, and back without the other
+  return raw(__NR_munmap, f.rdi, f.rsi);  // on the hook's stack, and back without the other
 }
 
 namespace {
@@ -106,11 +107,11 @@ long do_sigprocmask(ThreadState* ts) {
   if (f.rsi) take_trap_stack_back(ts);
   const int how = static_cast<int>(f.rdi);
   u64 set = 0, old = 0;
-  if (f.rsi && !user_read(f.rsi, &set, 8)) return err::kFault;
+  if (f.rsi && !user_read(f.rsi, &set, 8)) return -EFAULT;
   const u64 hidden = ts->hidden_mask;
   u64 open = set & ~kSynchronous;
   const u64 args[6] = {f.rdi, f.rsi ? ptr(&open) : 0, ptr(&old), 8};
-  const long result = mino_interruptible(ts, nr::kRtSigprocmask, args);
+  const long result = mino_interruptible(ts, __NR_rt_sigprocmask, args);
   if (result == abi::kErestartsys) {
     // A signal is deferred already, and the kernel's mask is ours: the application's waits in
     // resume_mask.
@@ -118,7 +119,7 @@ long do_sigprocmask(ThreadState* ts) {
     if (f.rsi && how == kSigBlock) ts->resume_mask |= open;
     if (f.rsi && how == kSigUnblock) ts->resume_mask &= ~open;
     if (f.rsi && how == kSigSetmask) ts->resume_mask = open;
-    if (f.rsi && (how < kSigBlock || how > kSigSetmask)) return err::kInval;
+    if (f.rsi && (how < kSigBlock || how > kSigSetmask)) return -EINVAL;
     ts->window_mask = ts->resume_mask;
   } else if (is_error(result)) {
     return result;
@@ -130,7 +131,7 @@ long do_sigprocmask(ThreadState* ts) {
     if (how == kSigSetmask) ts->hidden_mask = ours;
   }
   old |= hidden;
-  if (f.rdx && !user_write(f.rdx, &old, 8)) return err::kFault;
+  if (f.rdx && !user_write(f.rdx, &old, 8)) return -EFAULT;
   return 0;
 }
 
@@ -171,11 +172,11 @@ u64 place_of_byte(u64 buffers, u64 count, u64 at) {
 long read_signals(ThreadState* ts, long nr) {
   const Frame& f = ts->frame;
   constexpr long kReadv = 19, kPreadv2 = 327;
-  if (nr != nr::kRead && nr != kReadv && nr != kPreadv2) return kLocal;
+  if (nr != __NR_read && nr != kReadv && nr != kPreadv2) return kLocal;
   const u64 args[6] = {f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9};
   const long result = mino_interruptible(ts, nr, args);
   constexpr long kRecord = 128;  // struct signalfd_siginfo: signo, errno, code, …
-  const u64 parts = nr == nr::kRead ? 0 : f.rdx;
+  const u64 parts = nr == __NR_read ? 0 : f.rdx;
   for (long record = 0; record + kRecord <= result; record += kRecord) {
     int head[3]{};
     u8* const bytes = reinterpret_cast<u8*>(head);
@@ -197,8 +198,8 @@ long do_signal(ThreadState* ts, const abi::Row& row) {
   constexpr int kSignalfd = 282, kSignalfd4 = 289, kRtSigtimedwait = 128;
   if (row.nr == kSignalfd || row.nr == kSignalfd4) return do_signalfd(ts, row.nr);
   if (f.r10 != 8) return kLocal;  // a wrong size is the kernel's EINVAL
-  if (row.nr == nr::kRtSigprocmask) return do_sigprocmask(ts);
-  if (row.nr == nr::kRtSigaction) {
+  if (row.nr == __NR_rt_sigprocmask) return do_sigprocmask(ts);
+  if (row.nr == __NR_rt_sigaction) {
     const int sig = static_cast<int>(f.rdi);
     return sig < 1 || sig > 64 || sig == 9 || sig == 19 ? kLocal : do_sigaction(ts);
   }

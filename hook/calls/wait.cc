@@ -3,6 +3,7 @@
 // See hook/calls/wait.h.
 #include "hook/calls/wait.h"
 
+#include "hook/base/uapi.h"
 #include "hook/base/user.h"
 #include "hook/device/children.h"
 #include "hook/state/interruptible.h"
@@ -30,7 +31,7 @@ long wait_id(ThreadState* ts, const Frame& f) {
   if (info.pid > 0 && info.code >= kExited && info.code <= kDumped && !(f.r10 & kNoWait))
     await_end_of_child(ts, info.pid);
   if (f.rdx && (!user_write(f.rdx, &info, 12) || !user_write(f.rdx + 16, &info.pid, 12)))
-    return err::kFault;
+    return -EFAULT;
   return 0;
 }
 
@@ -49,7 +50,7 @@ long do_wait(ThreadState* ts, const abi::Row& row) {
   if (pid <= 0) return pid;
   constexpr int kStopped = 0x7f, kContinued = 0xffff;
   if ((status & 0xff) != kStopped && status != kContinued) await_end_of_child(ts, pid);
-  if (f.rsi && !user_write(f.rsi, &status, sizeof status)) return err::kFault;
+  if (f.rsi && !user_write(f.rsi, &status, sizeof status)) return -EFAULT;
   return pid;
 }
 

@@ -4,6 +4,7 @@
 #include "hook/base/library.h"
 #include "hook/base/mem.h"
 #include "hook/base/proc.h"
+#include "hook/base/uapi.h"
 #include "hook/catch/image.h"
 #include "hook/catch/patch.h"
 #include "hook/catch/scan.h"
@@ -48,7 +49,7 @@ bool withhold(u64 at) {
 
 bool protect_withheld(u64 prot) {
   bool done = true;
-  for (u32 i = 0; i < withheld_count; i++) done &= raw(nr::kMprotect, withheld[i], 4096, prot) == 0;
+  for (u32 i = 0; i < withheld_count; i++) done &= raw(__NR_mprotect, withheld[i], 4096, prot) == 0;
   return done;
 }
 
@@ -128,7 +129,7 @@ bool memory_is_odd() {
   constexpr long kPersonality = 135;
   constexpr u64 kAskOnly = 0xffffffff, kReadImpliesExec = 0x0400000, kPrGetMdwe = 66;
   return static_cast<u64>(raw(kPersonality, kAskOnly)) & kReadImpliesExec ||
-         raw(nr::kPrctl, kPrGetMdwe, 0, 0, 0, 0) > 0;
+         raw(__NR_prctl, kPrGetMdwe, 0, 0, 0, 0) > 0;
 }
 
 // A debugger's breakpoints stand where instructions begin.
@@ -198,12 +199,12 @@ void before_change_of_text(ThreadState* ts, const abi::Row& row) {
   constexpr int kMremap = 25, kShmat = 30, kPersonality = 135, kPkeyMprotect = 329;
   constexpr u64 kShmExec = 0100000, kReadImpliesExec = 0x0400000, kAsk = 0xffffffff, kDontneed = 4;
   switch (row.nr) {
-    case nr::kMmap:
-    case nr::kMprotect:
+    case __NR_mmap:
+    case __NR_mprotect:
     case kPkeyMprotect:
       if (f.rdx & kProtExec) end_rest();
       return before_change_of_memory(f.rdi, f.rsi);
-    case nr::kMadvise:
+    case __NR_madvise:
       if (f.rdx == kDontneed) before_change_of_memory(f.rdi, f.rsi);
       return;
     case kMremap:

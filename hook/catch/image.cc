@@ -6,6 +6,7 @@
 
 #include <initializer_list>
 
+#include "hook/base/uapi.h"
 #include "hook/base/user.h"
 #include "hook/catch/warm.h"
 
@@ -119,13 +120,13 @@ void Image::end_where_unreadable(u64 from, u64 to) {
 }
 
 bool Image::scan_maps(u64 from, u64 containing) {
-  const long fd = raw(nr::kOpenat, kFdCwd, ptr("/proc/self/maps"), 0x80000, 0);
+  const long fd = raw(__NR_openat, AT_FDCWD, ptr("/proc/self/maps"), 0x80000, 0);
   if (is_error(fd)) return false;
   u64 have = 0, file_begin = 0;
   Line run{};  // neighbours that are parts of one mapping; patched pages split it
   bool found = false, complete = false;
   while (!complete) {
-    const long got = raw(nr::kRead, static_cast<u64>(fd), ptr(maps + have), 4096 - have);
+    const long got = raw(__NR_read, static_cast<u64>(fd), ptr(maps + have), 4096 - have);
     if (got <= 0) break;
     have += static_cast<u64>(got);
     maps[have] = 0;
@@ -154,7 +155,7 @@ bool Image::scan_maps(u64 from, u64 containing) {
     copy(maps, maps + start, have - start);
     have -= start;
   }
-  raw(nr::kClose, static_cast<u64>(fd));
+  raw(__NR_close, static_cast<u64>(fd));
   eh_header_ = nullptr;
   if (found && patchable_) find_eh_frame();
   return found;
@@ -164,11 +165,11 @@ bool Image::next_executable(u64 from) {
   return scan_maps(from, 0);
 }
 bool Image::find(u64 address, u8* build_id) {
-  const long fd = raw(nr::kOpenat, kFdCwd, ptr("/proc/self/maps"), 0x80000, 0);
+  const long fd = raw(__NR_openat, AT_FDCWD, ptr("/proc/self/maps"), 0x80000, 0);
   if (is_error(fd)) return false;
   bool answered = true;
   const bool found = query(static_cast<u64>(fd), address, build_id, answered);
-  raw(nr::kClose, static_cast<u64>(fd));
+  raw(__NR_close, static_cast<u64>(fd));
   return answered ? found : !build_id && scan_maps(0, address);
 }
 
@@ -185,14 +186,14 @@ long ask_about(u64 fd, Mapping& at, u64 address) {
   constexpr u64 kProcmapQuery = 0xc0686611;
   at.size = sizeof at;
   at.address = address;
-  return raw(nr::kIoctl, fd, kProcmapQuery, ptr(&at));
+  return raw(__NR_ioctl, fd, kProcmapQuery, ptr(&at));
 }
 
 }  // namespace
 
 Image::Next Image::next_text(u64 from) {
   constexpr u64 kOrNext = 16;
-  const long fd = raw(nr::kOpenat, kFdCwd, ptr("/proc/self/maps"), 0x80000, 0);
+  const long fd = raw(__NR_openat, AT_FDCWD, ptr("/proc/self/maps"), 0x80000, 0);
   if (is_error(fd)) return Next::kUnknown;
   Mapping at{};
   at.flags = kExecutable | kOrNext;
@@ -205,8 +206,8 @@ Image::Next Image::next_text(u64 from) {
     const u64 inside = at.begin > from ? at.begin : from;
     answered = query(static_cast<u64>(fd), inside, nullptr, answered) && answered;
   }
-  raw(nr::kClose, static_cast<u64>(fd));
-  return answered ? Next::kText : result == err::kNoEnt ? Next::kNone : Next::kUnknown;
+  raw(__NR_close, static_cast<u64>(fd));
+  return answered ? Next::kText : result == -ENOENT ? Next::kNone : Next::kUnknown;
 }
 
 // A tenth of the time of reading text. `answered` is false on kernels before 6.11.
@@ -221,7 +222,7 @@ bool Image::query(u64 fd, u64 address, u8* build_id, bool& answered) {
     return ask_about(fd, at, where);
   };
   const long result = ask(address);
-  answered = result == 0 || result == err::kNoEnt;
+  answered = result == 0 || result == -ENOENT;
   if (result != 0 || (build_id && at.build_id_bytes != kBuildIdBytes)) return false;
   eh_header_ = nullptr;
   begin_ = file_begin_ = at.begin;

@@ -3,6 +3,7 @@
 // The signal handler behind every handler. See hook/catch/on_signal.h.
 #include "hook/catch/on_signal.h"
 
+#include "hook/base/uapi.h"
 #include "hook/base/user.h"
 #include "hook/catch/context.h"
 #include "hook/catch/disarm.h"
@@ -29,8 +30,8 @@ void die_by(int sig, const SigInfo* info) {
   SigAction action{};
   kernel_sigaction(sig, &action, nullptr);
   if (info->code <= 0 || !(bit(sig) & kSynchronous)) {
-    raw(nr::kRtTgsigqueueinfo, static_cast<u64>(raw(nr::kGetpid)),
-        static_cast<u64>(raw(nr::kGettid)), static_cast<u64>(sig), ptr(info));
+    raw(__NR_rt_tgsigqueueinfo, static_cast<u64>(raw(__NR_getpid)),
+        static_cast<u64>(raw(__NR_gettid)), static_cast<u64>(sig), ptr(info));
   }  // else: the instruction is executed again and faults again
 }
 
@@ -59,8 +60,8 @@ void defer(ThreadState* ts, int sig, const SigInfo* info, UContext* uc) {
   ts->deferred = 1;
   if (!(ts->process->actions[sig].flags & kSaRestart)) ts->restartable = 0;
   uc->sigmask = ~kSynchronous;
-  raw(nr::kRtTgsigqueueinfo, static_cast<u64>(raw(nr::kGetpid)), static_cast<u64>(raw(nr::kGettid)),
-      static_cast<u64>(sig), ptr(info));
+  raw(__NR_rt_tgsigqueueinfo, static_cast<u64>(raw(__NR_getpid)),
+      static_cast<u64>(raw(__NR_gettid)), static_cast<u64>(sig), ptr(info));
   if (uc->rip >= ptr(mino_interruptible_begin) && uc->rip <= ptr(mino_interruptible_syscall)) {
     uc->rip = ptr(mino_interruptible_abort);
   }
@@ -152,7 +153,7 @@ u64 on_signal(int sig, SigInfo* info, UContext* uc) {
 }  // namespace
 
 long kernel_sigaction(int sig, const SigAction* act, SigAction* old) {
-  return raw(nr::kRtSigaction, static_cast<u64>(sig), ptr(act), ptr(old), 8);
+  return raw(__NR_rt_sigaction, static_cast<u64>(sig), ptr(act), ptr(old), 8);
 }
 
 // The action that the kernel gets for a handler of the application: all signals blocked, so that
@@ -182,7 +183,7 @@ void install_signal_handlers(Process* process) {
 void open_synchronous_signals(ThreadState* ts) {
   const u64 ours = kSynchronous;
   u64 inherited = 0;
-  raw(nr::kRtSigprocmask, kSigUnblock, ptr(&ours), ptr(&inherited), 8);
+  raw(__NR_rt_sigprocmask, kSigUnblock, ptr(&ours), ptr(&inherited), 8);
   ts->hidden_mask = inherited & kSynchronous;
 }
 

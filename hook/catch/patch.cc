@@ -5,6 +5,7 @@
 
 #include "hook/base/library.h"
 #include "hook/base/mem.h"
+#include "hook/base/uapi.h"
 #include "hook/base/user.h"
 #include "hook/catch/entry.h"
 #include "hook/catch/site.h"
@@ -61,7 +62,7 @@ void put64(u8* to, u64 value) {
 // May be refused: PR_SET_MDWE, SELinux.
 bool protect(u64 begin, u64 bytes, u64 prot) {
   const u64 page = begin & ~4095ull;
-  return raw(nr::kMprotect, page, (begin + bytes - page + 4095) & ~4095ull, prot) == 0;
+  return raw(__NR_mprotect, page, (begin + bytes - page + 4095) & ~4095ull, prot) == 0;
 }
 
 // Reserves the table and the slots; false if low memory is not to be had (then only `sud` can
@@ -69,10 +70,10 @@ bool protect(u64 begin, u64 bytes, u64 prot) {
 bool prepare() {
   if (prepared) return true;
   constexpr u64 kPrivateAnonFixedNoreplace = 0x100022;
-  const long low = raw(nr::kMmap, kTable, kLowBytes, kProtRead | kProtWrite,
+  const long low = raw(__NR_mmap, kTable, kLowBytes, kProtRead | kProtWrite,
                        kPrivateAnonFixedNoreplace, ~0ull, 0);
   if (low != static_cast<long>(kTable)) {
-    if (!is_error(low)) raw(nr::kMunmap, static_cast<u64>(low), kLowBytes);
+    if (!is_error(low)) raw(__NR_munmap, static_cast<u64>(low), kLowBytes);
     return false;
   }
   u8* stub = reinterpret_cast<u8*>(kStub);  // jmp *0(%rip); address of mino_entry
@@ -80,7 +81,7 @@ bool prepare() {
   put32(stub + 2, 0);
   put64(stub + 6, ptr(mino_entry));
   prepared = protect(kTable, kLowBytes, kProtRead | kProtExec);
-  if (!prepared) raw(nr::kMunmap, kTable, kLowBytes);
+  if (!prepared) raw(__NR_munmap, kTable, kLowBytes);
   return prepared;
 }
 
@@ -144,9 +145,9 @@ void sync_cores(bool live) {
   constexpr u64 kRegisterSyncCore = 64;
   static bool registered;
   if (!live) return;
-  if (!registered) raw(nr::kMembarrier, kRegisterSyncCore, 0, 0);
+  if (!registered) raw(__NR_membarrier, kRegisterSyncCore, 0, 0);
   registered = true;
-  raw(nr::kMembarrier, kPrivateExpeditedSyncCore, 0, 0);
+  raw(__NR_membarrier, kPrivateExpeditedSyncCore, 0, 0);
 }
 
 void store16(u8* to, u16 value) {
@@ -237,8 +238,8 @@ bool is_replaced(u64 at) {
 // rt_sigreturn wants the stack pointer as it is. `mov $15,%rax`, or %eax.
 bool returns_from_signal(const u8* at) {
   const bool wide =
-      at[-7] == 0x48 && at[-6] == 0xc7 && at[-5] == 0xc0 && at[-4] == nr::kRtSigreturn;
-  return wide || number_at(at) == nr::kRtSigreturn;
+      at[-7] == 0x48 && at[-6] == 0xc7 && at[-5] == 0xc0 && at[-4] == __NR_rt_sigreturn;
+  return wide || number_at(at) == __NR_rt_sigreturn;
 }
 
 bool rewrite(const Image& image, const Instruction& instruction) {
@@ -498,7 +499,7 @@ bool on_illegal_instruction(UContext* uc) {
   if (unfinished && (uc->rip == unfinished || uc->rip == unfinished + 5)) return true;
   if (p[0] == 0x0f && p[1] == 0x0b) {
     if (!is_replaced(uc->rip)) return false;
-    if (uc->rax == static_cast<u64>(nr::kRtSigreturn)) {
+    if (uc->rax == static_cast<u64>(__NR_rt_sigreturn)) {
       uc->rip = ptr(mino_restore_rt);
       return true;
     }

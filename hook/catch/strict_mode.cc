@@ -3,6 +3,7 @@
 // See hook/catch/strict_mode.h.
 #include "hook/catch/strict_mode.h"
 
+#include "hook/base/uapi.h"
 #include "hook/device/attach.h"
 
 namespace mino::hook {
@@ -13,7 +14,7 @@ void end_strict(ThreadState* ts) {
     threads += !t->exiting && t->group == ts->group;
   constexpr u64 kSigKill = 9;
   if (threads == 1) {
-    raw(nr::kTgkill, static_cast<u64>(raw(nr::kGetpid)), static_cast<u64>(raw(nr::kGettid)),
+    raw(__NR_tgkill, static_cast<u64>(raw(__NR_getpid)), static_cast<u64>(raw(__NR_gettid)),
         kSigKill);
   }
   // The others live on. What the hook was about, if it was, stays as it is.
@@ -23,7 +24,7 @@ void end_strict(ThreadState* ts) {
     leave_thread(ts);
     ts->in_hook = kOutside;
   }
-  for (;;) raw(nr::kExit, kSigKill);
+  for (;;) raw(__NR_exit, kSigKill);
 }
 
 }  // namespace mino::hook

@@ -4,6 +4,7 @@
 #include "hook/catch/sud.h"
 
 #include "hook/base/library.h"
+#include "hook/base/uapi.h"
 #include "hook/catch/entry.h"
 #include "hook/catch/patch.h"
 #include "hook/state/settings.h"
@@ -17,12 +18,12 @@ constexpr u64 kPrSetSyscallUserDispatch = 59;
 
 bool disarm_dispatch() {
   constexpr u64 kOff = 0;
-  return raw(nr::kPrctl, kPrSetSyscallUserDispatch, kOff, 0, 0, 0) == 0;
+  return raw(__NR_prctl, kPrSetSyscallUserDispatch, kOff, 0, 0, 0) == 0;
 }
 
 bool arm_dispatch() {
   constexpr u64 kOn = 1;
-  return raw(nr::kPrctl, kPrSetSyscallUserDispatch, kOn, base(), end_of_text() - base(), 0) == 0;
+  return raw(__NR_prctl, kPrSetSyscallUserDispatch, kOn, base(), end_of_text() - base(), 0) == 0;
 }
 
 namespace {
@@ -34,15 +35,15 @@ void call_32(UContext* uc) {
   constexpr u32 kFork = 2, kClone = 120, kVfork = 190, kClone3 = 435;
   const u32 number = static_cast<u32>(uc->rax);
   if (number == kFork || number == kClone || number == kVfork || number == kClone3) {
-    uc->rax = static_cast<u64>(err::kNoSys);
+    uc->rax = static_cast<u64>(-ENOSYS);
     return;
   }
   constexpr u64 kSetmask = 2;
   const u64 ours = ~kSynchronous, programs = uc->sigmask & ~kSynchronous;
   u64 registers[7] = {uc->rax, uc->rbx, uc->rcx, uc->rdx, uc->rsi, uc->rdi, uc->rbp};
-  raw(nr::kRtSigprocmask, kSetmask, ptr(&programs), 0, 8);
+  raw(__NR_rt_sigprocmask, kSetmask, ptr(&programs), 0, 8);
   mino_call_32(registers);
-  raw(nr::kRtSigprocmask, kSetmask, ptr(&ours), 0, 8);
+  raw(__NR_rt_sigprocmask, kSetmask, ptr(&ours), 0, 8);
   uc->rax = registers[0];
 }
 
@@ -56,7 +57,7 @@ bool on_trap(const SigInfo* info, UContext* uc) {
     call_32(uc);
     return true;
   }
-  if (uc->rax == static_cast<u64>(nr::kRtSigreturn)) {
+  if (uc->rax == static_cast<u64>(__NR_rt_sigreturn)) {
     uc->rip = ptr(mino_restore_rt);  // needs the stack pointer as it is
     return true;
   }

@@ -5,7 +5,9 @@
 #include "hook/device/attach.h"
 
 #include "hook/base/mem.h"
+#include "hook/base/pages.h"
 #include "hook/base/proc.h"
+#include "hook/base/uapi.h"
 #include "hook/device/call.h"
 #include "hook/device/credentials.h"
 #include "hook/device/message.h"
@@ -26,17 +28,17 @@ int make_placeholder(u64 session_id) {
   end = print_number(end, session_id);
   *end = 0;
   constexpr u64 kMfdCloexec = 1, kMfdAllowSealing = 2, kFAddSeals = 1033, kAllSeals = 15;
-  const long fd = raw(nr::kMemfdCreate, ptr(name), kMfdCloexec | kMfdAllowSealing);
+  const long fd = raw(__NR_memfd_create, ptr(name), kMfdCloexec | kMfdAllowSealing);
   // Who gets one and is not under mino finds an empty file that cannot be written to.
-  if (!is_error(fd)) raw(nr::kFcntl, static_cast<u64>(fd), kFAddSeals, kAllSeals);
+  if (!is_error(fd)) raw(__NR_fcntl, static_cast<u64>(fd), kFAddSeals, kAllSeals);
   if (!settings.preload || is_error(fd)) return static_cast<int>(fd);
   // This tier misses calls of this program, too: a read shall be an error, not the end of a file.
   char link[40];
   *print_number(print(link, "/proc/self/fd/"), static_cast<u64>(fd)) = 0;
   constexpr u64 kWriteOnly = 1;
-  const long closed = raw(nr::kOpen, ptr(link), kWriteOnly | kCloexec);
+  const long closed = raw(__NR_open, ptr(link), kWriteOnly | kCloexec);
   if (is_error(closed)) return static_cast<int>(fd);
-  raw(nr::kClose, static_cast<u64>(fd));
+  raw(__NR_close, static_cast<u64>(fd));
   return static_cast<int>(closed);
 }
 
@@ -48,7 +50,7 @@ bool connect_session(Process* process) {
     char path[108];
   } address{1, {}};
   copy(address.path, settings.socket_path, sizeof address.path);
-  const long fd = raw(nr::kSocket, 1, 5 | kCloexec, 0);  // AF_UNIX, SOCK_SEQPACKET
+  const long fd = raw(__NR_socket, 1, 5 | kCloexec, 0);  // AF_UNIX, SOCK_SEQPACKET
   if (is_error(fd)) return false;
   session.socket = make_private(process, static_cast<int>(fd));
   const u64 s = static_cast<u64>(session.socket);
@@ -59,13 +61,13 @@ bool connect_session(Process* process) {
   message.arena_bytes = settings.arena_bytes;
   message.turn = settings.instance + 1;
   constexpr u64 kPrGetName = 16;
-  raw(nr::kPrctl, kPrGetName, ptr(message.text));
+  raw(__NR_prctl, kPrGetName, ptr(message.text));
   int memory = -1;
-  bool good = raw(nr::kConnect, s, ptr(&address), sizeof address) == 0 &&
+  bool good = raw(__NR_connect, s, ptr(&address), sizeof address) == 0 &&
               send_message(session, message) &&
               receive_message(session.socket, message, &memory, 1) &&
               message.type == abi::MessageType::kWelcome && map_session(session, message, memory);
-  if (memory >= 0) raw(nr::kClose, static_cast<u64>(memory));
+  if (memory >= 0) raw(__NR_close, static_cast<u64>(memory));
   if (good) {
     const int placeholder = make_placeholder(session.id);
     good = placeholder >= 0;
@@ -108,13 +110,13 @@ bool await_attached(Session& session, abi::LaneControl* control) {
   }
   while (control->attached.load(std::memory_order_acquire) == 0) {
     const i64 timeout[2] = {0, 50'000'000};
-    raw(nr::kFutex, ptr(&control->attached), 0, 0, ptr(timeout));
+    raw(__NR_futex, ptr(&control->attached), 0, 0, ptr(timeout));
     if (control->attached.load(std::memory_order_acquire) != 0) break;
     struct {
       int fd;
       short events, revents;
     } p{session.socket, 0, 0};
-    if (raw(nr::kPoll, ptr(&p), 1, 0) > 0) return false;  // hung up
+    if (raw(__NR_poll, ptr(&p), 1, 0) > 0) return false;  // hung up
   }
   return true;
 }
@@ -151,7 +153,7 @@ void settle_table(ThreadState* ts) {
     if (!(bitmap[fd / 8] & (1 << fd % 8)) || (process->flags(fd) & (kOffloaded | kCompanion)))
       continue;
     const u64 args[6] = {fd};
-    offload(ts, *abi::find_row(nr::kClose), args, -1, 0, kNoCancel);
+    offload(ts, *abi::find_row(__NR_close), args, -1, 0, kNoCancel);
   }
   if (bitmap) unmap_pages(bitmap, abi::kMaxFd / 8);
   __atomic_store_n(&process->unsettled, false, __ATOMIC_RELEASE);
@@ -166,9 +168,9 @@ long ready(ThreadState* ts) {
   u32 none = static_cast<u32>(SessionStatus::kNone);
   auto* status = reinterpret_cast<u32*>(&session.status);
   while (__atomic_load_n(status, __ATOMIC_ACQUIRE) != static_cast<u32>(SessionStatus::kLive)) {
-    if (session.status == SessionStatus::kDead) return err::kNetDown;
+    if (session.status == SessionStatus::kDead) return -ENETDOWN;
     if (session.status == SessionStatus::kConnecting) {
-      raw(nr::kSchedYield);
+      raw(__NR_sched_yield);
       continue;
     }
     none = static_cast<u32>(SessionStatus::kNone);
@@ -179,15 +181,15 @@ long ready(ThreadState* ts) {
     const bool good = connect_session(ts->process);
     __atomic_store_n(status, static_cast<u32>(good ? SessionStatus::kLive : SessionStatus::kNone),
                      __ATOMIC_RELEASE);
-    if (!good) return err::kNetDown;
+    if (!good) return -ENETDOWN;
     connected = true;
   }
   if (ts->has_lane) return 0;
-  if (!claim_lane(ts)) return err::kNoBufs;
+  if (!claim_lane(ts)) return -ENOBUFS;
   const bool fresh = ts->lane.control->attached.load(std::memory_order_acquire) == 0;
   if (!await_attached(session, ts->lane.control)) {
     session_died(session);
-    return err::kNetDown;
+    return -ENETDOWN;
   }
   ts->submit_position = ts->lane.control->submission_position.load(std::memory_order_acquire);
   ts->complete_position = ts->lane.control->completion_position.load(std::memory_order_acquire);
@@ -214,8 +216,8 @@ void release_lane(ThreadState* ts) {
 void keep_across_exec(Process* process, bool keep) {
   const Session& session = process->session();
   if (session.status != SessionStatus::kLive) return;
-  raw(nr::kFcntl, static_cast<u64>(session.socket), kFSetFd, keep ? 0 : 1);
-  raw(nr::kFcntl, static_cast<u64>(session.placeholder), kFSetFd, keep ? 0 : 1);
+  raw(__NR_fcntl, static_cast<u64>(session.socket), kFSetFd, keep ? 0 : 1);
+  raw(__NR_fcntl, static_cast<u64>(session.placeholder), kFSetFd, keep ? 0 : 1);
 }
 
 void reattach(ThreadState* ts, int socket, int placeholder) {
@@ -227,17 +229,17 @@ void reattach(ThreadState* ts, int socket, int placeholder) {
   process->table()->rights_turn = 1;  // older lanes may be there
   process->set_flags(static_cast<u64>(socket), kPrivate);
   process->set_flags(static_cast<u64>(placeholder), kPrivate);
-  raw(nr::kFcntl, static_cast<u64>(socket), kFSetFd, 1);
-  raw(nr::kFcntl, static_cast<u64>(placeholder), kFSetFd, 1);
+  raw(__NR_fcntl, static_cast<u64>(socket), kFSetFd, 1);
+  raw(__NR_fcntl, static_cast<u64>(placeholder), kFSetFd, 1);
   abi::Message message;
   message.type = abi::MessageType::kReattach;
   constexpr u64 kPrGetName = 16;
-  raw(nr::kPrctl, kPrGetName, ptr(message.text));
+  raw(__NR_prctl, kPrGetName, ptr(message.text));
   int memory = -1;
   const bool good = send_message(session, message) &&
                     await_message(session, abi::MessageType::kWelcome, message, &memory, 1) &&
                     map_session(session, message, memory);
-  if (memory >= 0) raw(nr::kClose, static_cast<u64>(memory));
+  if (memory >= 0) raw(__NR_close, static_cast<u64>(memory));
   session.status = good ? SessionStatus::kLive : SessionStatus::kDead;
   // Which numbers are ours: those the device has. Which of them survived: those the host still has.
   u8* bitmap = static_cast<u8*>(map_pages(abi::kMaxFd / 8));
@@ -245,14 +247,14 @@ void reattach(ThreadState* ts, int socket, int placeholder) {
     const long bytes = offload_op(ts, abi::Op::kListFds, ptr(bitmap), abi::kMaxFd / 8, -1);
     for (u64 fd = 0; bytes > 0 && fd < static_cast<u64>(bytes) * 8; fd++) {
       if (!(bitmap[fd / 8] & (1 << fd % 8))) continue;
-      if (is_error(raw(nr::kFcntl, fd, kFGetFd))) {
+      if (is_error(raw(__NR_fcntl, fd, kFGetFd))) {
         const u64 args[6] = {fd};
-        offload(ts, *abi::find_row(nr::kClose), args, -1, 0, kNoCancel);
+        offload(ts, *abi::find_row(__NR_close), args, -1, 0, kNoCancel);
         continue;
       }
       // An epoll set is a real file here; everything else is a placeholder.
       constexpr u64 kFGetSeals = 1034;
-      const bool is_memfd = !is_error(raw(nr::kFcntl, fd, kFGetSeals));
+      const bool is_memfd = !is_error(raw(__NR_fcntl, fd, kFGetSeals));
       process->set_flags(fd, is_memfd ? kOffloaded : kEpoll | kCompanion | kLocalMembers);
     }
   }

@@ -6,6 +6,7 @@
 
 #include "abi/decode.h"
 #include "abi/walk.h"
+#include "hook/base/uapi.h"
 #include "hook/base/user.h"
 #include "hook/device/message.h"
 #include "hook/device/trace.h"
@@ -94,7 +95,7 @@ void ring_doorbell(ThreadState* ts) {
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (header->device_sleeping.load(std::memory_order_relaxed) == abi::kAwake) return;
   header->doorbell.fetch_add(1, std::memory_order_relaxed);
-  raw(nr::kFutex, ptr(&header->doorbell), kFutexWake, 1);
+  raw(__NR_futex, ptr(&header->doorbell), kFutexWake, 1);
 }
 
 // Publishes the slot and wakes the device if it sleeps. The release store pairs with the device's
@@ -105,7 +106,7 @@ void publish(ThreadState* ts, abi::Submission& slot) {
   slot.turn.store(ts->submit_position, std::memory_order_release);
   ring_doorbell(ts);
   if (ts->lane.control->device_sleeping.load(std::memory_order_relaxed) != abi::kAwake)
-    raw(nr::kFutex, ptr(&slot.turn), kFutexWake, 1);
+    raw(__NR_futex, ptr(&slot.turn), kFutexWake, 1);
 }
 
 void submit(ThreadState* ts, abi::SubmissionKind kind, u32 number, const u64 args[6],
@@ -148,7 +149,7 @@ void serve_upcall(ThreadState* ts, abi::CompletionKind kind, const abi::Extent& 
       break;
     case abi::CompletionKind::kUpcallString:
       served = user_string(addr, reinterpret_cast<char*>(arena), e.len);
-      if (served == err::kNameTooLong) served = e.len;  // all of it, and no NUL: the device asks on
+      if (served == -ENAMETOOLONG) served = e.len;  // all of it, and no NUL: the device asks on
       break;
     case abi::CompletionKind::kUpcallProbe:
       served = static_cast<i64>(user_writable(addr, e.len, true));
@@ -156,7 +157,7 @@ void serve_upcall(ThreadState* ts, abi::CompletionKind kind, const abi::Extent& 
     default:
       break;
   }
-  if (served == 0 && e.len != 0) served = err::kFault;
+  if (served == 0 && e.len != 0) served = -EFAULT;
   reply(ts, served);
 }
 
@@ -167,7 +168,7 @@ long apply(ThreadState* ts, const abi::CheckedCompletion& done) {
   for (u16 i = 0; i < done.extent_count; i++) {
     const abi::Extent& e = done.extents[i];
     u8* from = ts->lane.arena + e.arena_off;
-    if (e.addr != ptr(from) && user_copy_out(e.addr, from, e.len) != e.len) result = err::kFault;
+    if (e.addr != ptr(from) && user_copy_out(e.addr, from, e.len) != e.len) result = -EFAULT;
   }
   return result;
 }
@@ -194,9 +195,9 @@ void sleep_on_lane(ThreadState* ts, bool interruptible) {
                                {alive, ptr(&control->liveness), kSize32, 0}};
     const u64 args[6] = {ptr(waiters), 2, 0, 0, 0, 0};
     if (interruptible) {
-      mino_interruptible(ts, nr::kFutexWaitv, args);
+      mino_interruptible(ts, __NR_futex_waitv, args);
     } else {
-      raw(nr::kFutexWaitv, args[0], args[1], 0, 0, 0);
+      raw(__NR_futex_waitv, args[0], args[1], 0, 0, 0);
     }
   }
   control->client_sleeping.store(abi::kAwake, std::memory_order_relaxed);
@@ -243,7 +244,7 @@ bool offload_done(ThreadState* ts, long& result) {
   abi::CheckedCompletion completion;
   if (!abi::decode_completion(slot, ts->lane.arena_bytes, completion)) {
     session_died(ts->process->session());  // a device that does not keep the contract is none
-    result = err::kNetDown;
+    result = -ENETDOWN;
     return true;
   }
   ts->complete_position++;
@@ -289,7 +290,7 @@ long offload_wait(ThreadState* ts, u32 index, u32 call_flags) {
     }
     if (!device_alive(ts)) {
       session_died(ts->process->session());
-      return err::kNetDown;
+      return -ENETDOWN;
     }
     if (__atomic_load_n(&ts->deferred, __ATOMIC_RELAXED) && !cancelled &&
         !(call_flags & kNoCancel)) {
@@ -299,8 +300,8 @@ long offload_wait(ThreadState* ts, u32 index, u32 call_flags) {
     now = cycles();
     if (now - start < kShortSpin) continue;
     if (now - start < budget) {
-      raw(nr::kSchedYield);  // costs little when the core has nothing else; lets the proxy run when
-                             // it has
+      raw(__NR_sched_yield);  // costs little when the core has nothing else; lets the proxy run when
+                              // it has
       continue;
     }
     sleep_on_lane(ts, !cancelled && !(call_flags & kNoCancel));
@@ -349,22 +350,22 @@ long dead_result(const abi::Row& row, const u64 args[6]) {
     case 307:
     case 40:
     case 275:
-      return err::kConnReset;
+      return -ECONNRESET;
     case 3:
       return 0;
     case 48:
     case 52:
-      return err::kNotConn;
+      return -ENOTCONN;
     case 55:
       if (args[1] == kSolSocket && args[2] == kSoError) {
         const int reset = 104;
-        return user_write(args[3], &reset, 4) ? 0 : err::kFault;
+        return user_write(args[3], &reset, 4) ? 0 : -EFAULT;
       }
-      return err::kNetDown;
+      return -ENETDOWN;
     case 72:
       return args[1] == kFGetFl ? 2 : 0;
     default:
-      return err::kNetDown;
+      return -ENETDOWN;
   }
 }
 

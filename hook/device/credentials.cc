@@ -3,6 +3,7 @@
 // See hook/device/credentials.h.
 #include "hook/device/credentials.h"
 
+#include "hook/base/uapi.h"
 #include "hook/device/call.h"
 #include "hook/state/process.h"
 
@@ -39,11 +40,11 @@ void follow_rights(ThreadState* ts) {
   if (!is_error(count)) become(kSetgroups, static_cast<u64>(count), ptr(groups), 0);
   raw(kGetresgid, ptr(&ids[0]), ptr(&ids[1]), ptr(&ids[2]));
   become(kSetresgid, ids[0], ids[1], ids[2]);
-  become(nr::kPrctl, kSetKeepcaps, 1, 0);
+  become(__NR_prctl, kSetKeepcaps, 1, 0);
   raw(kGetresuid, ptr(&ids[0]), ptr(&ids[1]), ptr(&ids[2]));
   become(kSetresuid, ids[0], ids[1], ids[2]);
   follow_capabilities(ts, abi::kFlagOwnRights);
-  become(nr::kPrctl, kSetKeepcaps, 0, 0);
+  become(__NR_prctl, kSetKeepcaps, 0, 0);
 }
 
 }  // namespace mino::hook

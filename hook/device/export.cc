@@ -3,6 +3,7 @@
 // See hook/device/export.h.
 #include "hook/device/export.h"
 
+#include "hook/base/uapi.h"
 #include "hook/device/attach.h"
 #include "hook/device/call.h"
 #include "hook/device/message.h"
@@ -20,7 +21,7 @@ long fetch_mapping(ThreadState* ts, u64 fd, u64& bytes) {
     int file = -1;
     const bool good =
         await_message(process->session(), abi::MessageType::kMapped, message, &file, 1);
-    result = good ? file : err::kNoDev;
+    result = good ? file : -ENODEV;
     bytes = message.session_id;
   }
   unlock(process->table()->fork_lock);
@@ -39,7 +40,7 @@ long fetch_parcel(ThreadState* ts, u64 fd, u64& id) {
     const bool good =
         await_message(process->session(), abi::MessageType::kParcel, message, &parcel, 1);
     if (good) await_message(process->session(), abi::MessageType::kSettle, message, nullptr, 0);
-    result = good ? parcel : err::kNFile;
+    result = good ? parcel : -ENFILE;
   }
   unlock(process->table()->fork_lock);
   return result;

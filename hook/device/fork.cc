@@ -4,6 +4,8 @@
 #include "hook/device/fork.h"
 
 #include "hook/base/mem.h"
+#include "hook/base/pages.h"
+#include "hook/base/uapi.h"
 #include "hook/device/attach.h"
 #include "hook/device/call.h"
 #include "hook/device/message.h"
@@ -24,7 +26,7 @@ void tell_why_no_child(const Session& session) {
     short events, revents;
   } p{session.socket, kPollIn, 0};
   abi::Message message;
-  if (raw(nr::kPoll, ptr(&p), 1, 0) != 1 || !(p.revents & kPollIn) ||
+  if (raw(__NR_poll, ptr(&p), 1, 0) != 1 || !(p.revents & kPollIn) ||
       !receive_message(session.socket, message, nullptr, 0) ||
       message.type != abi::MessageType::kRefuse || told)
     return;
@@ -43,12 +45,12 @@ long begin_fork(ThreadState* ts, bool& asked) {
     lock_table(process->table(), process->table()->fork_lock);
     result = offload_op(ts, abi::Op::kFork, 0, 0, -1, kNoCancel);
     asked = result == 0;
-    if (result == err::kAgain) tell_why_no_child(process->session());
+    if (result == -EAGAIN) tell_why_no_child(process->session());
     if (!asked) unlock(process->table()->fork_lock);
   }
-  if (result == err::kNetDown || process->session().status == SessionStatus::kDead)
+  if (result == -ENETDOWN || process->session().status == SessionStatus::kDead)
     return 0;  // dead: fork anyway
-  return result == 0 ? 0 : err::kAgain;
+  return result == 0 ? 0 : -EAGAIN;
 }
 
 void receive_fork(Process* process, ForkedSession& child) {
@@ -63,9 +65,9 @@ void receive_fork(Process* process, ForkedSession& child) {
     child.session.status = SessionStatus::kLive;
     child.present = true;
   } else if (fds[0] >= 0) {
-    raw(nr::kClose, static_cast<u64>(fds[0]));
+    raw(__NR_close, static_cast<u64>(fds[0]));
   }
-  if (fds[1] >= 0) raw(nr::kClose, static_cast<u64>(fds[1]));
+  if (fds[1] >= 0) raw(__NR_close, static_cast<u64>(fds[1]));
 }
 
 long prepare_fork(ThreadState* ts, ForkedSession& child) {
@@ -75,7 +77,7 @@ long prepare_fork(ThreadState* ts, ForkedSession& child) {
   if (!asked) return error;
   receive_fork(process, child);
   unlock(process->table()->fork_lock);
-  return child.present || process->session().status == SessionStatus::kDead ? 0 : err::kAgain;
+  return child.present || process->session().status == SessionStatus::kDead ? 0 : -EAGAIN;
 }
 
 void finish_fork_in_parent(Process* process, ForkedSession& child) {
@@ -105,7 +107,7 @@ void finish_fork_in_child(ThreadState* ts, ForkedSession& child) {
   abi::Message message;
   message.type = abi::MessageType::kAdopt;
   constexpr u64 kPrGetName = 16;
-  raw(nr::kPrctl, kPrGetName, ptr(message.text));
+  raw(__NR_prctl, kPrGetName, ptr(message.text));
   if (!send_message(session, message)) session_died(session);
 }
 

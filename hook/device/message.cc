@@ -4,6 +4,7 @@
 #include "hook/device/message.h"
 
 #include "hook/base/mem.h"
+#include "hook/base/uapi.h"
 
 namespace mino::hook {
 
@@ -62,8 +63,8 @@ bool send_message(const Session& session, const abi::Message& message, int fd, u
   }
   constexpr u64 kMsgNoSignal = 0x4000;
   long sent;
-  do sent = raw(nr::kSendmsg, static_cast<u64>(session.socket), ptr(&header), flags | kMsgNoSignal);
-  while (sent == err::kIntr);
+  do sent = raw(__NR_sendmsg, static_cast<u64>(session.socket), ptr(&header), flags | kMsgNoSignal);
+  while (sent == -EINTR);
   return sent == sizeof message;
 }
 
@@ -77,8 +78,8 @@ bool receive_message(int socket, abi::Message& message, int* fds, int want) {
   header.controllen = sizeof control;
   constexpr u64 kMsgCmsgCloexec = 0x40000000;
   long got;
-  do got = raw(nr::kRecvmsg, static_cast<u64>(socket), ptr(&header), kMsgCmsgCloexec);
-  while (got == err::kIntr);
+  do got = raw(__NR_recvmsg, static_cast<u64>(socket), ptr(&header), kMsgCmsgCloexec);
+  while (got == -EINTR);
   int count = 0;
   if (!is_error(got) && header.controllen >= 16 && control.level == 1 && control.type == 1) {
     count = static_cast<int>((control.len - 16) / 4);
@@ -90,7 +91,7 @@ bool receive_message(int socket, abi::Message& message, int* fds, int want) {
     if (good) {
       fds[i] = control.fds[i];
     } else {
-      raw(nr::kClose, static_cast<u64>(control.fds[i]));
+      raw(__NR_close, static_cast<u64>(control.fds[i]));
     }
   }
   return good;
@@ -103,7 +104,7 @@ bool await_message(const Session& session, abi::MessageType type, abi::Message& 
   do {
     good = receive_message(session.socket, message, fds, want);
     if (message.type == type) break;
-    for (int i = 0; good && i < want; i++) raw(nr::kClose, static_cast<u64>(fds[i]));
+    for (int i = 0; good && i < want; i++) raw(__NR_close, static_cast<u64>(fds[i]));
     good = false;
   } while (message.type != abi::MessageType{});
   set_receive_timeout(session.socket, 0);
@@ -115,7 +116,7 @@ void tell_refusal(const abi::Message& message) {
   char* end = print(line, "mino: ");
   for (u64 i = 0; i < sizeof message.text && message.text[i]; i++) *end++ = message.text[i];
   *end++ = '\n';
-  raw(nr::kWrite, 2, ptr(line), static_cast<u64>(end - line));
+  raw(__NR_write, 2, ptr(line), static_cast<u64>(end - line));
 }
 
 }  // namespace mino::hook

@@ -4,6 +4,7 @@
 // host together.
 #include "hook/device/mixed_wait.h"
 
+#include "hook/base/uapi.h"
 #include "hook/device/message.h"
 #include "hook/state/interruptible.h"
 #include "hook/state/private_descriptors.h"
@@ -15,7 +16,7 @@ namespace {
 constexpr short kPollIn = 1;
 
 bool host_is_ready(MixedWait& wait) {
-  return raw(nr::kPoll, ptr(wait.host), wait.count, 0) > 0;
+  return raw(__NR_poll, ptr(wait.host), wait.count, 0) > 0;
 }
 
 // Sleeps until the bell rings, a host descriptor is ready, or a signal is deferred.
@@ -30,12 +31,12 @@ void sleep_on_bell(ThreadState* ts, MixedWait& wait) {
       std::memory_order_seq_cst);  // pairs with the device's fence after publication
   if (slot.turn.load(std::memory_order_acquire) != ts->complete_position + 1 && device_alive(ts)) {
     const u64 args[6] = {ptr(wait.host), wait.count + 2, 0, 0, 8, 0};
-    mino_interruptible(ts, nr::kPpoll, args);
+    mino_interruptible(ts, __NR_ppoll, args);
   }
   control->client_sleeping.store(abi::kAwake, std::memory_order_relaxed);
   if (wait.host[wait.count].revents & kPollIn) {
     u64 rung;
-    raw(nr::kRead, static_cast<u64>(ts->bell), ptr(&rung), 8);
+    raw(__NR_read, static_cast<u64>(ts->bell), ptr(&rung), 8);
   }
   for (u32 i = 0; i < wait.count; i++) {
     if (wait.host[i].revents) wait.host_ready = true;
@@ -47,7 +48,7 @@ void sleep_on_bell(ThreadState* ts, MixedWait& wait) {
 bool prepare_bell(ThreadState* ts) {
   if (ts->bell < 0) {
     constexpr u64 kNonblockCloexec = 0x80800;
-    const long fd = raw(nr::kEventfd2, 0, kNonblockCloexec);
+    const long fd = raw(__NR_eventfd2, 0, kNonblockCloexec);
     if (is_error(fd)) return false;
     ts->bell = make_private(ts->process, static_cast<int>(fd));
     ts->bell_sent = false;
@@ -65,7 +66,7 @@ void slow_down_dead(ThreadState* ts) {
   if (__atomic_fetch_add(&ts->process->table()->dead_reports, 1u, __ATOMIC_RELAXED) < 64) return;
   const i64 pause_time[2] = {0, 50'000'000};
   const u64 args[6] = {0, 0, ptr(pause_time), 0, 8, 0};
-  mino_interruptible(ts, nr::kPpoll, args);
+  mino_interruptible(ts, __NR_ppoll, args);
 }
 
 void wait_mixed(ThreadState* ts, u32 index, MixedWait& wait) {
@@ -99,7 +100,7 @@ void wait_mixed(ThreadState* ts, u32 index, MixedWait& wait) {
   wait.device = offload_wait(ts, index, kNoCancel);
   const bool restart =
       wait.device <= abi::kErestartsys && wait.device >= abi::kErestartRestartblock;
-  if (restart || wait.device == err::kIntr) wait.device = 0;
+  if (restart || wait.device == -EINTR) wait.device = 0;
 }
 
 }  // namespace mino::hook

@@ -5,6 +5,8 @@
 #include "hook/device/sharing.h"
 
 #include "hook/base/mem.h"
+#include "hook/base/pages.h"
+#include "hook/base/uapi.h"
 #include "hook/device/attach.h"
 #include "hook/device/call.h"
 #include "hook/device/fork.h"
@@ -48,7 +50,7 @@ long own_table(ThreadState* ts, u64 unshare_flags) {
   if (const long error = begin_fork(ts, asked)) return error;
   release_lane(ts);
   Process* own = copy_process(*before, kCloneSighand | kCloneFs | kCloneThread);
-  const long result = own ? raw(kUnshare, unshare_flags) : err::kNoMem;
+  const long result = own ? raw(kUnshare, unshare_flags) : -ENOMEM;
   // The answer must not arrive before: its descriptors are for the new table alone.
   ForkedSession session;
   if (asked) receive_fork(is_error(result) ? before : own, session);
@@ -77,7 +79,7 @@ void forget_closed(Process* copy, const Process* original) {
   for (u64 fd = 0; fd < copy->table()->fd_limit; fd++) {
     const u8 flags = copy->fds[fd];
     if (!flags || (flags & kPrivate) || flags == original->flags(fd)) continue;
-    if (is_error(raw(nr::kFcntl, fd, kFGetFd))) copy->set_flags(fd, 0);
+    if (is_error(raw(__NR_fcntl, fd, kFGetFd))) copy->set_flags(fd, 0);
   }
 }
 
@@ -105,7 +107,7 @@ bool move_to_shared_memory(Process* process) {
   for (u32* word : locks) lock_table(table, *word);
   if (!table->mapped) {
     constexpr u64 kReadWrite = 3, kSharedAnonymousNoreserve = 0x4021;
-    const long at = raw(nr::kMmap, 0, kTableBytes, kReadWrite, kSharedAnonymousNoreserve, ~0ull, 0);
+    const long at = raw(__NR_mmap, 0, kTableBytes, kReadWrite, kSharedAnonymousNoreserve, ~0ull, 0);
     if (!is_error(at)) {
       u8* const shared = reinterpret_cast<u8*>(at);
       TableChange::stop();
@@ -133,10 +135,10 @@ long share_table(ThreadState* ts, bool same_memory, u32& client) {
   if (process->session().status == SessionStatus::kNone) ready(ts);  // one session for both
   if (!table->shared) {
     if (process->session().status == SessionStatus::kLive && !announce_sharing(process))
-      return err::kAgain;
+      return -EAGAIN;
     table->shared = true;
   }
-  if (!same_memory && !move_to_shared_memory(process)) return err::kNoMem;
+  if (!same_memory && !move_to_shared_memory(process)) return -ENOMEM;
   client = __atomic_add_fetch(&table->clients, 1u, __ATOMIC_RELAXED);
   return 0;
 }

@@ -6,6 +6,7 @@
 
 #include "abi/trace.h"
 #include "abi/walk.h"
+#include "hook/base/uapi.h"
 #include "hook/base/user.h"
 #include "hook/state/process.h"
 #include "hook/state/settings.h"
@@ -52,7 +53,7 @@ class RecordSink {
 
 u64 now_ns() {
   u64 t[2];
-  raw(nr::kClockGettime, 1, ptr(t));
+  raw(__NR_clock_gettime, 1, ptr(t));
   return t[0] * 1'000'000'000 + t[1];
 }
 
@@ -68,8 +69,8 @@ void trace_end(ThreadState* ts, const abi::Row& row, const u64 args[6], long res
   abi::TraceHeader header{};
   const u64 took = now_ns() - ts->call_start_ns;
   header.magic = abi::kTraceMagic;
-  header.pid = static_cast<u32>(raw(nr::kGetpid));
-  header.tid = static_cast<u32>(raw(nr::kGettid));
+  header.pid = static_cast<u32>(raw(__NR_getpid));
+  header.tid = static_cast<u32>(raw(__NR_gettid));
   header.nr = row.nr;
   header.result = result;
   header.start_ns = ts->call_start_ns;
@@ -82,7 +83,7 @@ void trace_end(ThreadState* ts, const abi::Row& row, const u64 args[6], long res
   RecordSink sink(record);
   abi::walk(row, args, reader, sink);
   constexpr u64 kMsgNoSignal = 0x4000;
-  raw(nr::kSendto, static_cast<u64>(settings.trace_fd), ptr(record), sink.used(), kMsgNoSignal, 0,
+  raw(__NR_sendto, static_cast<u64>(settings.trace_fd), ptr(record), sink.used(), kMsgNoSignal, 0,
       0);
 }
 

@@ -3,6 +3,7 @@
 // Functions of libc whose arguments are not quite those of the system call: defaults, sizes that
 // libc adds, the variants that _FORTIFY_SOURCE calls, and old names.
 #include "hook/base/mem.h"
+#include "hook/base/uapi.h"
 #include "hook/preload/libc.h"
 
 namespace mino::libc {
@@ -55,13 +56,13 @@ namespace mino::libc {
 using namespace mino::hook;
 
 MINO_EXPORT(long, send, int fd, const void* buffer, u64 bytes, int flags) {
-  return wait(nr::kSendto, number(fd), ptr(buffer), bytes, number(flags));
+  return wait(__NR_sendto, number(fd), ptr(buffer), bytes, number(flags));
 }
 MINO_EXPORT(long, __send, int fd, const void* buffer, u64 bytes, int flags) {
   return send(fd, buffer, bytes, flags);
 }
 MINO_EXPORT(long, recv, int fd, void* buffer, u64 bytes, int flags) {
-  return wait(nr::kRecvfrom, number(fd), ptr(buffer), bytes, number(flags));
+  return wait(__NR_recvfrom, number(fd), ptr(buffer), bytes, number(flags));
 }
 MINO_EXPORT(long, __recv_chk, int fd, void* buffer, u64 bytes, u64 room, int flags) {
   check_room(bytes, room);
@@ -70,13 +71,13 @@ MINO_EXPORT(long, __recv_chk, int fd, void* buffer, u64 bytes, u64 room, int fla
 MINO_EXPORT(long, __recvfrom_chk, int fd, void* buffer, u64 bytes, u64 room, int flags,
             void* address, u32* length) {
   check_room(bytes, room);
-  return wait(nr::kRecvfrom, number(fd), ptr(buffer), bytes, number(flags), ptr(address),
+  return wait(__NR_recvfrom, number(fd), ptr(buffer), bytes, number(flags), ptr(address),
               ptr(length));
 }
 MINO_EXPORT(int, sockatmark, int fd) {
   constexpr u64 kSiocAtMark = 0x8905;
   int at_mark;
-  const long result = call(nr::kIoctl, number(fd), kSiocAtMark, ptr(&at_mark));
+  const long result = call(__NR_ioctl, number(fd), kSiocAtMark, ptr(&at_mark));
   return result < 0 ? -1 : at_mark;
 }
 MINO_EXPORT(int, isfdtype, int fd, int type) {
@@ -89,11 +90,11 @@ MINO_EXPORT(int, isfdtype, int fd, int type) {
 
 MINO_EXPORT(long, __read_chk, int fd, void* buffer, u64 bytes, u64 room) {
   check_room(bytes, room);
-  return wait(nr::kRead, number(fd), ptr(buffer), bytes);
+  return wait(__NR_read, number(fd), ptr(buffer), bytes);
 }
 MINO_EXPORT(long, __pread_chk, int fd, void* buffer, u64 bytes, i64 offset, u64 room) {
   check_room(bytes, room);
-  return wait(nr::kPread64, number(fd), ptr(buffer), bytes, static_cast<u64>(offset));
+  return wait(__NR_pread64, number(fd), ptr(buffer), bytes, static_cast<u64>(offset));
 }
 MINO_EXPORT(long, __pread64_chk, int fd, void* buffer, u64 bytes, i64 offset, u64 room) {
   return __pread_chk(fd, buffer, bytes, offset, room);
@@ -119,13 +120,13 @@ MINO_EXPORT(long, pwritev64v2, int fd, const void* vector, int count, i64 offset
 // Readiness. The kernel writes the time left; libc's callers do not expect it, but of select.
 MINO_EXPORT(int, __poll_chk, void* fds, u64 count, int timeout, u64 room) {
   check_room(count * 8, room);
-  return static_cast<int>(wait(nr::kPoll, ptr(fds), count, number(timeout)));
+  return static_cast<int>(wait(__NR_poll, ptr(fds), count, number(timeout)));
 }
 MINO_EXPORT(int, ppoll, void* fds, u64 count, const void* timeout, const void* mask) {
   Pair left{};
   if (timeout) left = *static_cast<const Pair*>(timeout);
   return static_cast<int>(
-      wait(nr::kPpoll, ptr(fds), count, timeout ? ptr(&left) : 0, ptr(mask), kMaskBytes));
+      wait(__NR_ppoll, ptr(fds), count, timeout ? ptr(&left) : 0, ptr(mask), kMaskBytes));
 }
 MINO_EXPORT(int, __ppoll_chk, void* fds, u64 count, const void* timeout, const void* mask,
             u64 room) {
@@ -137,16 +138,16 @@ MINO_EXPORT(int, pselect, int count, void* in, void* out, void* except, const vo
   Pair left{};
   if (timeout) left = *static_cast<const Pair*>(timeout);
   const u64 mask_and_size[2] = {ptr(mask), kMaskBytes};
-  return static_cast<int>(wait(nr::kPselect6, number(count), ptr(in), ptr(out), ptr(except),
+  return static_cast<int>(wait(__NR_pselect6, number(count), ptr(in), ptr(out), ptr(except),
                                timeout ? ptr(&left) : 0, ptr(mask_and_size)));
 }
 MINO_EXPORT(int, epoll_pwait, int fd, void* events, int count, int timeout, const void* mask) {
-  return static_cast<int>(wait(nr::kEpollPwait, number(fd), ptr(events), number(count),
+  return static_cast<int>(wait(__NR_epoll_pwait, number(fd), ptr(events), number(count),
                                number(timeout), ptr(mask), kMaskBytes));
 }
 MINO_EXPORT(int, epoll_pwait2, int fd, void* events, int count, const void* timeout,
             const void* mask) {
-  return static_cast<int>(wait(nr::kEpollPwait2, number(fd), ptr(events), number(count),
+  return static_cast<int>(wait(__NR_epoll_pwait2, number(fd), ptr(events), number(count),
                                ptr(timeout), ptr(mask), kMaskBytes));
 }
 
@@ -160,12 +161,12 @@ MINO_EXPORT(int, fcntl, int fd, int command, u64 argument) {
     struct {
       int type, pid;
     } owner{};
-    const long result = call(nr::kFcntl, number(fd), kGetOwnEx, ptr(&owner));
+    const long result = call(__NR_fcntl, number(fd), kGetOwnEx, ptr(&owner));
     return result < 0 ? -1 : owner.type == kGroup ? -owner.pid : owner.pid;
   }
   const bool waits = command == kSetLockWait || command == kOfdSetLockWait;
-  return static_cast<int>(waits ? wait(nr::kFcntl, number(fd), number(command), argument)
-                                : call(nr::kFcntl, number(fd), number(command), argument));
+  return static_cast<int>(waits ? wait(__NR_fcntl, number(fd), number(command), argument)
+                                : call(__NR_fcntl, number(fd), number(command), argument));
 }
 MINO_EXPORT(int, fcntl64, int fd, int command, u64 argument) {
   return fcntl(fd, command, argument);
@@ -174,21 +175,21 @@ MINO_EXPORT(int, __fcntl, int fd, int command, u64 argument) {
   return fcntl(fd, command, argument);
 }
 MINO_EXPORT(void, closefrom, int lowest) {
-  mino_call(nr::kCloseRange, lowest > 0 ? number(lowest) : 0, ~0u, 0);
+  mino_call(__NR_close_range, lowest > 0 ? number(lowest) : 0, ~0u, 0);
 }
 MINO_EXPORT(long, syscall, long number, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f) {
-  return answer(number == kErrand ? err::kNoSys : mino_call(number, a, b, c, d, e, f));
+  return answer(number == kErrand ? -ENOSYS : mino_call(number, a, b, c, d, e, f));
 }
 
 // Files.
 MINO_EXPORT(int, __open_2, const char* path, int flags) {
-  return static_cast<int>(wait(nr::kOpen, ptr(path), number(flags)));
+  return static_cast<int>(wait(__NR_open, ptr(path), number(flags)));
 }
 MINO_EXPORT(int, __open64_2, const char* path, int flags) {
   return __open_2(path, flags);
 }
 MINO_EXPORT(int, __openat_2, int directory, const char* path, int flags) {
-  return static_cast<int>(wait(nr::kOpenat, number(directory), ptr(path), number(flags)));
+  return static_cast<int>(wait(__NR_openat, number(directory), ptr(path), number(flags)));
 }
 MINO_EXPORT(int, __openat64_2, int directory, const char* path, int flags) {
   return __openat_2(directory, path, flags);
@@ -216,7 +217,7 @@ MINO_EXPORT(int, __lxstat64, int version, const char* path, void* status) {
 }
 MINO_EXPORT(int, __fxstatat, int, int directory, const char* path, void* status, int flags) {
   return static_cast<int>(
-      call(nr::kNewfstatat, number(directory), ptr(path), ptr(status), number(flags)));
+      call(__NR_newfstatat, number(directory), ptr(path), ptr(status), number(flags)));
 }
 MINO_EXPORT(int, __fxstatat64, int version, int directory, const char* path, void* status,
             int flags) {
@@ -224,7 +225,7 @@ MINO_EXPORT(int, __fxstatat64, int version, int directory, const char* path, voi
 }
 MINO_EXPORT(long, __readlink_chk, const char* path, char* to, u64 bytes, u64 room) {
   check_room(bytes, room);
-  return call(nr::kReadlink, ptr(path), ptr(to), bytes);
+  return call(__NR_readlink, ptr(path), ptr(to), bytes);
 }
 MINO_EXPORT(long, __readlinkat_chk, int directory, const char* path, char* to, u64 bytes,
             u64 room) {
@@ -242,7 +243,7 @@ MINO_EXPORT(int, fchmodat, int directory, const char* path, u32 mode, int flags)
   constexpr long kNotSupported = -95;
   if (!flags) return static_cast<int>(call(kFchmodat, number(directory), ptr(path), mode));
   const long result = mino_call(kFchmodat2, number(directory), ptr(path), mode, number(flags));
-  if (result != err::kNoSys) return static_cast<int>(answer(result));
+  if (result != -ENOSYS) return static_cast<int>(answer(result));
   if (on_device(directory) || may_be_on_device(path))
     return static_cast<int>(answer(kNotSupported));
   // Before Linux 6.6 libc finds a way, by /proc.
@@ -271,11 +272,11 @@ MINO_EXPORT(char*, getcwd, char* to, u64 bytes) {
     if (!real_getcwd) real_getcwd = real<Getcwd>("getcwd");
     return real_getcwd(to, bytes);
   }
-  if (to) return call(nr::kGetcwd, ptr(to), bytes) < 0 ? nullptr : to;
+  if (to) return call(__NR_getcwd, ptr(to), bytes) < 0 ? nullptr : to;
   // libc's extension: room that the caller frees; 0 is as much as it takes.
   char path[4096];
   const long used =
-      call(nr::kGetcwd, ptr(path), bytes && bytes < sizeof path ? bytes : sizeof path);
+      call(__NR_getcwd, ptr(path), bytes && bytes < sizeof path ? bytes : sizeof path);
   if (used < 0) return nullptr;
   const u64 room = bytes ? bytes : static_cast<u64>(used);
   to = static_cast<char*>(program_memory(room));

@@ -3,6 +3,8 @@
 // opendir and its kin on offloaded directories, whose entries libc would read unseen. The kernel's
 // entries (linux_dirent64) are laid out as libc's struct dirent.
 #include "hook/base/mem.h"
+#include "hook/base/pages.h"
+#include "hook/base/uapi.h"
 #include "hook/preload/libc.h"
 
 namespace mino::hook {
@@ -37,7 +39,7 @@ Result by_libc(const char* name, void* directory) {
 
 void* make_directory(int fd) {
   auto* const d = static_cast<Listing*>(map_pages(sizeof(Listing)));
-  if (!d) return answer(err::kNoMem), nullptr;
+  if (!d) return answer(-ENOMEM), nullptr;
   d->mark = kMark;
   d->fd = fd;
   return d;
@@ -60,7 +62,7 @@ void* next_entry(Listing* d) {
 }
 
 void go_to(Listing* d, i64 position) {
-  mino_call(nr::kLseek, number(d->fd), static_cast<u64>(position), 0);
+  mino_call(__NR_lseek, number(d->fd), static_cast<u64>(position), 0);
   d->at = d->end = 0;
   d->position = position;
 }
@@ -80,10 +82,10 @@ MINO_EXPORT(void*, fdopendir, int fd) {
 MINO_EXPORT(void*, opendir, const char* path) {
   if (!may_be_on_device(path)) return real<void* (*)(const char*)>("opendir")(path);
   constexpr u64 kDirectoryCloexec = 0200000 | 02000000;
-  const long fd = mino_call(nr::kOpen, ptr(path), kDirectoryCloexec);
+  const long fd = mino_call(__NR_open, ptr(path), kDirectoryCloexec);
   if (answer(fd) < 0) return nullptr;
   void* const directory = fdopendir(static_cast<int>(fd));
-  if (!directory) mino_call(nr::kClose, static_cast<u64>(fd));
+  if (!directory) mino_call(__NR_close, static_cast<u64>(fd));
   return directory;
 }
 MINO_EXPORT(void*, readdir, void* directory) {
@@ -116,7 +118,7 @@ MINO_EXPORT(int, readdir64_r, void* directory, void* entry, void** result) {
 MINO_EXPORT(int, closedir, void* directory) {
   Listing* d = own(directory);
   if (!d) return by_libc<int>("closedir", directory);
-  const long result = mino_call(nr::kClose, number(d->fd));
+  const long result = mino_call(__NR_close, number(d->fd));
   unmap_pages(d, sizeof *d);
   return static_cast<int>(answer(result));
 }

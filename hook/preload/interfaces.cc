@@ -3,6 +3,8 @@
 // Names, numbers and addresses of interfaces: libc asks over a socket of its own, which would be
 // the host's. After netdevice(7), rtnetlink(7) and getifaddrs(3).
 #include "hook/base/mem.h"
+#include "hook/base/pages.h"
+#include "hook/base/uapi.h"
 #include "hook/preload/libc.h"
 
 namespace mino::hook {
@@ -32,11 +34,11 @@ struct InterfaceRequest {  // struct ifreq
 
 long ask_interface(u64 request, InterfaceRequest& about) {
   constexpr u64 kInet = 2, kUnix = 1, kDatagram = 2, kCloexec = 0x80000;
-  long fd = mino_call(nr::kSocket, kInet, kDatagram | kCloexec, 0);
-  if (is_error(fd)) fd = mino_call(nr::kSocket, kUnix, kDatagram | kCloexec, 0);
+  long fd = mino_call(__NR_socket, kInet, kDatagram | kCloexec, 0);
+  if (is_error(fd)) fd = mino_call(__NR_socket, kUnix, kDatagram | kCloexec, 0);
   if (is_error(fd)) return fd;
-  const long result = mino_call(nr::kIoctl, static_cast<u64>(fd), request, ptr(&about));
-  mino_call(nr::kClose, static_cast<u64>(fd));
+  const long result = mino_call(__NR_ioctl, static_cast<u64>(fd), request, ptr(&about));
+  mino_call(__NR_close, static_cast<u64>(fd));
   return result;
 }
 
@@ -245,18 +247,18 @@ long dump(u64 fd, u16 type, InterfaceList& list) {
     LinkMessage body;
   } request{};
   request.header = {sizeof request, type, kRequestDump, type, 0};
-  const long sent = mino_call(nr::kSendto, fd, ptr(&request), sizeof request);
+  const long sent = mino_call(__NR_sendto, fd, ptr(&request), sizeof request);
   if (is_error(sent)) return sent;
   u8* const bytes = list.received;
   for (;;) {
-    const long got = mino_call(nr::kRecvfrom, fd, ptr(bytes), InterfaceList::kReceived);
-    if (got == err::kIntr) continue;
-    if (got <= 0) return got ? got : err::kIo;
+    const long got = mino_call(__NR_recvfrom, fd, ptr(bytes), InterfaceList::kReceived);
+    if (got == -EINTR) continue;
+    if (got <= 0) return got ? got : -EIO;
     for (u64 at = 0; at + sizeof(Header) <= static_cast<u64>(got);) {
       const auto* message = reinterpret_cast<const Header*>(bytes + at);
       if (message->bytes < sizeof *message || at + message->bytes > static_cast<u64>(got)) break;
       if (message->type == kDone) return 0;
-      if (message->type == kError) return err::kIo;
+      if (message->type == kError) return -EIO;
       list.add(message);
       at += align4(message->bytes);
     }
@@ -265,12 +267,12 @@ long dump(u64 fd, u16 type, InterfaceList& list) {
 
 long fill_list(InterfaceList& list, bool addresses) {
   constexpr u64 kNetlink = 16, kRawCloexec = 3 | 0x80000;
-  if (!list.make()) return err::kNoMem;
-  const long fd = mino_call(nr::kSocket, kNetlink, kRawCloexec, 0);
+  if (!list.make()) return -ENOMEM;
+  const long fd = mino_call(__NR_socket, kNetlink, kRawCloexec, 0);
   if (is_error(fd)) return fd;
   long error = dump(static_cast<u64>(fd), kGetLink, list);
   if (!error && addresses) error = dump(static_cast<u64>(fd), kGetAddress, list);
-  mino_call(nr::kClose, static_cast<u64>(fd));
+  mino_call(__NR_close, static_cast<u64>(fd));
   return error;
 }
 
@@ -287,7 +289,7 @@ MINO_EXPORT(u32, if_nametoindex, const char* name) {
   InterfaceRequest about{};
   u64 n = 0;
   while (name[n] && n < sizeof about.name - 1) about.name[n] = name[n], n++;
-  const long result = name[n] ? err::kNoDev : ask_interface(kSiocGifIndex, about);
+  const long result = name[n] ? -ENODEV : ask_interface(kSiocGifIndex, about);
   return answer(result) < 0 ? 0 : static_cast<u32>(about.index);
 }
 MINO_EXPORT(char*, if_indextoname, u32 index, char* name) {
@@ -296,7 +298,7 @@ MINO_EXPORT(char*, if_indextoname, u32 index, char* name) {
   InterfaceRequest about{};
   about.index = static_cast<int>(index);
   const long result = ask_interface(kSiocGifName, about);
-  if (answer(result == err::kNoDev ? kNxio : result) < 0) return nullptr;
+  if (answer(result == -ENODEV ? kNxio : result) < 0) return nullptr;
   for (u64 i = 0; i < sizeof about.name; i++) name[i] = about.name[i];
   return name;
 }
@@ -316,7 +318,7 @@ MINO_EXPORT(InterfaceName*, if_nameindex) {
   const long error = fill_list(list, false);
   InterfaceName* const names = error ? nullptr : list.names();
   list.drop();
-  if (!names) answer(error ? error : err::kNoMem);
+  if (!names) answer(error ? error : -ENOMEM);
   return names;
 }
 MINO_EXPORT(void, if_freenameindex, InterfaceName* names) {

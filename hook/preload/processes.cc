@@ -4,6 +4,7 @@
 // handlers of its own): the device forks in a handler that libc calls before, so that daemon and
 // forkpty are served too.
 #include "hook/base/mem.h"
+#include "hook/base/uapi.h"
 #include "hook/calls/fork.h"
 #include "hook/catch/on_signal.h"
 #include "hook/device/attach.h"
@@ -53,7 +54,7 @@ Fork libc_fork;
 constexpr u64 kSetmask = 2;
 
 void set_mask(u64 mask, u64* old) {
-  raw(nr::kRtSigprocmask, kSetmask, ptr(&mask), ptr(old), 8);
+  raw(__NR_rt_sigprocmask, kSetmask, ptr(&mask), ptr(old), 8);
 }
 
 long fork_session(ThreadState* ts, u64 where) {
@@ -61,7 +62,7 @@ long fork_session(ThreadState* ts, u64 where) {
   const long error = prepare_fork(ts, f.session);
   f.company = has_company(ts);
   // libc forks even so: without a session the child's table must not be ours either.
-  return copy_mapped_table(ts->process, f.table) ? error : err::kNoMem;
+  return copy_mapped_table(ts->process, f.table) ? error : -ENOMEM;
 }
 long go_on_in_parent(ThreadState* ts, u64 where) {
   auto& f = *reinterpret_cast<Forking*>(where);
@@ -82,7 +83,7 @@ void before_fork() {
   u64 mask;
   set_mask(~kSynchronous, &mask);
   Forking* f;
-  while (!(f = find(0))) raw(nr::kSchedYield);
+  while (!(f = find(0))) raw(__NR_sched_yield);
   f->mask = mask;
   f->session = ForkedSession{};
   f->table = nullptr;
@@ -137,11 +138,11 @@ long execute_shell(const char* path, StringList argv, StringList envp) {
   words[1] = const_cast<char*>(path);
   for (u64 i = 1; i <= argc; i++) words[i + 1] = argv[i];
   if (argc == 0) words[2] = nullptr;
-  return mino_call(nr::kExecve, ptr(words[0]), ptr(words), ptr(envp));
+  return mino_call(__NR_execve, ptr(words[0]), ptr(words), ptr(envp));
 }
 
 int execute(const char* path, StringList argv, StringList envp) {
-  return static_cast<int>(answer(mino_call(nr::kExecve, ptr(path), ptr(argv), ptr(envp))));
+  return static_cast<int>(answer(mino_call(__NR_execve, ptr(path), ptr(argv), ptr(envp))));
 }
 
 int execute_path(const char* file, StringList argv, StringList envp) {
@@ -156,10 +157,10 @@ long execute_named(const char* file, StringList argv, StringList envp, bool by_s
   bool slash = false, denied = false;
   for (const char* p = file; *p; p++) slash |= *p == '/';
   const auto attempt = [&](const char* path) {
-    const long result = mino_call(nr::kExecve, ptr(path), ptr(argv), ptr(envp));
+    const long result = mino_call(__NR_execve, ptr(path), ptr(argv), ptr(envp));
     return result == kNoExec && by_shell ? execute_shell(path, argv, envp) : result;
   };
-  if (!*file) return err::kNoEnt;
+  if (!*file) return -ENOENT;
   if (slash) return attempt(file);
   const char* path = "/bin:/usr/bin";
   for (StringList e = libc::environment; e && *e; e++) {
@@ -177,11 +178,11 @@ long execute_named(const char* file, StringList argv, StringList envp, bool by_s
       const long result = attempt(candidate);
       if (result == kAccess)
         denied = true;
-      else if (result != err::kNoEnt && result != kNotDir && result != err::kNoDev)
+      else if (result != -ENOENT && result != kNotDir && result != -ENODEV)
         return result;
     }
     path += n;
-    if (!*path) return denied ? kAccess : err::kNoEnt;
+    if (!*path) return denied ? kAccess : -ENOENT;
   }
 }
 
@@ -226,7 +227,7 @@ MINO_EXPORT(int, execvpe, const char* file, StringList argv, StringList envp) {
 MINO_EXPORT(int, fexecve, int fd, StringList argv, StringList envp) {
   constexpr u64 kEmptyPath = 0x1000;
   return static_cast<int>(
-      answer(mino_call(nr::kExecveat, number(fd), ptr(""), ptr(argv), ptr(envp), kEmptyPath)));
+      answer(mino_call(__NR_execveat, number(fd), ptr(""), ptr(argv), ptr(envp), kEmptyPath)));
 }
 #define MINO_EXECL(name, path, ending, call)                                               \
   MINO_EXPORT(int, name, const char* path, const char* first, ...) {                       \

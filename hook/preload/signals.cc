@@ -2,6 +2,7 @@
 //
 // Signal actions and masks by libc's names, so that the hook stands in front of the program's
 // handlers here as well (hook/catch/on_signal.h).
+#include "hook/base/uapi.h"
 #include "hook/catch/on_signal.h"
 
 #include "hook/catch/context.h"
@@ -38,25 +39,25 @@ bool valid(int sig) {
 }
 
 long change_action(int sig, const SigAction* act, SigAction* old) {
-  if (!valid(sig)) return err::kInval;
-  return mino_call(nr::kRtSigaction, number(sig), ptr(act), ptr(old), 8);
+  if (!valid(sig)) return -EINVAL;
+  return mino_call(__NR_rt_sigaction, number(sig), ptr(act), ptr(old), 8);
 }
 
 // signal(2) in its kinds: the old handler, or SIG_ERR.
 u64 change_handler(int sig, u64 handler, u64 flags, u64 mask) {
   const SigAction act{handler, flags | kSaRestorer, ptr(mino_restore_rt), mask};
   SigAction old{};
-  if (handler == kError) return answer(err::kInval), kError;
+  if (handler == kError) return answer(-EINVAL), kError;
   return answer(change_action(sig, &act, &old)) < 0 ? kError : old.handler;
 }
 
 long change_mask(int how, const u64* set, u64* old) {
   const u64 wanted = set ? *set & ~kOfLibc : 0;
-  return mino_call(nr::kRtSigprocmask, number(how), set ? ptr(&wanted) : 0, ptr(old), 8);
+  return mino_call(__NR_rt_sigprocmask, number(how), set ? ptr(&wanted) : 0, ptr(old), 8);
 }
 
 int change_one(int how, int sig) {
-  if (!valid(sig)) return static_cast<int>(answer(err::kInval));
+  if (!valid(sig)) return static_cast<int>(answer(-EINVAL));
   const u64 one = bit(sig);
   return static_cast<int>(answer(change_mask(how, &one, nullptr)));
 }
@@ -91,7 +92,7 @@ MINO_EXPORT(int, __sigaction, int sig, const void* act, void* old) {
 }
 
 MINO_EXPORT(u64, signal, int sig, u64 handler) {
-  if (!valid(sig)) return answer(err::kInval), kError;
+  if (!valid(sig)) return answer(-EINVAL), kError;
   return change_handler(sig, handler, interrupting & bit(sig) ? 0 : kSaRestart, bit(sig));
 }
 MINO_EXPORT(u64, bsd_signal, int sig, u64 handler) {
@@ -154,7 +155,7 @@ MINO_EXPORT(int, sigignore, int sig) {
   return change_handler(sig, kIgnore, 0, 0) == kError ? -1 : 0;
 }
 MINO_EXPORT(u64, sigset, int sig, u64 handler) {
-  if (!valid(sig)) return answer(err::kInval), kError;
+  if (!valid(sig)) return answer(-EINVAL), kError;
   SigAction before{};
   u64 mask = 0;
   const u64 one = bit(sig);

@@ -5,6 +5,8 @@
 // the hook. What a caller has put into the attributes and actions is read as libc lays it out
 // (glibc: posix/spawn.h, posix/spawn_int.h).
 #include "hook/base/mem.h"
+#include "hook/base/pages.h"
+#include "hook/base/uapi.h"
 #include "hook/catch/on_signal.h"
 #include "hook/preload/execute.h"
 #include "hook/preload/libc.h"
@@ -91,38 +93,38 @@ long act(const Action& action) {
   constexpr u64 kFGetFd = 1, kFSetFd = 2;
   switch (action.tag) {
     case Action::kClose:
-      mino_call(nr::kClose, number(action.fd));
+      mino_call(__NR_close, number(action.fd));
       return 0;
     case Action::kDup2: {
-      if (action.fd != action.to) return mino_call(nr::kDup2, number(action.fd), number(action.to));
-      const long flags = mino_call(nr::kFcntl, number(action.fd), kFGetFd);
+      if (action.fd != action.to) return mino_call(__NR_dup2, number(action.fd), number(action.to));
+      const long flags = mino_call(__NR_fcntl, number(action.fd), kFGetFd);
       return is_error(flags) ? flags
-                             : mino_call(nr::kFcntl, number(action.fd), kFSetFd,
+                             : mino_call(__NR_fcntl, number(action.fd), kFSetFd,
                                          static_cast<u64>(flags) & ~1ull);
     }
     case Action::kOpen: {
-      mino_call(nr::kClose, number(action.open_fd));
+      mino_call(__NR_close, number(action.open_fd));
       const long fd =
-          mino_call(nr::kOpen, ptr(action.open_path), number(action.open_flags), action.open_mode);
+          mino_call(__NR_open, ptr(action.open_path), number(action.open_flags), action.open_mode);
       if (is_error(fd) || fd == action.open_fd) return fd;
-      const long moved = mino_call(nr::kDup2, static_cast<u64>(fd), number(action.open_fd));
-      mino_call(nr::kClose, static_cast<u64>(fd));
+      const long moved = mino_call(__NR_dup2, static_cast<u64>(fd), number(action.open_fd));
+      mino_call(__NR_close, static_cast<u64>(fd));
       return moved;
     }
     case Action::kChdir:
-      return mino_call(nr::kChdir, ptr(action.directory));
+      return mino_call(__NR_chdir, ptr(action.directory));
     case Action::kFchdir:
-      return mino_call(nr::kFchdir, number(action.fd));
+      return mino_call(__NR_fchdir, number(action.fd));
     case Action::kCloseFrom:
-      return mino_call(nr::kCloseRange, number(action.fd), ~0u, 0);
+      return mino_call(__NR_close_range, number(action.fd), ~0u, 0);
     case Action::kSetForeground: {
       constexpr long kGetpgrp = 111;
       constexpr u64 kTiocspgrp = 0x5410;
       const int group = static_cast<int>(raw(kGetpgrp));
-      return mino_call(nr::kIoctl, number(action.fd), kTiocspgrp, ptr(&group));
+      return mino_call(__NR_ioctl, number(action.fd), kTiocspgrp, ptr(&group));
     }
   }
-  return err::kInval;
+  return -EINVAL;
 }
 
 long take_on(const Attributes& a) {
@@ -147,7 +149,7 @@ long take_on(const Attributes& a) {
 long go(Spawn& spawn) {
   for (int sig = 1; sig <= 64; sig++) {
     const SigAction standard{};
-    if (spawn.defaults & bit(sig)) mino_call(nr::kRtSigaction, number(sig), ptr(&standard), 0, 8);
+    if (spawn.defaults & bit(sig)) mino_call(__NR_rt_sigaction, number(sig), ptr(&standard), 0, 8);
   }
   if (spawn.attributes) {
     if (const long error = take_on(*spawn.attributes); is_error(error)) return error;
@@ -157,9 +159,9 @@ long go(Spawn& spawn) {
   }
   const bool own_mask = spawn.attributes && (static_cast<u64>(spawn.attributes->flags) & kSetMask);
   const u64 mask = own_mask ? spawn.attributes->mask[0] : spawn.mask;
-  mino_call(nr::kRtSigprocmask, kSetmask, ptr(&mask), 0, 8);
+  mino_call(__NR_rt_sigprocmask, kSetmask, ptr(&mask), 0, 8);
   if (!spawn.search)
-    return mino_call(nr::kExecve, ptr(spawn.file), ptr(spawn.argv), ptr(spawn.envp));
+    return mino_call(__NR_execve, ptr(spawn.file), ptr(spawn.argv), ptr(spawn.envp));
   return execute_named(spawn.file, spawn.argv, spawn.envp, false);
 }
 
@@ -168,7 +170,7 @@ int run_child(void* argument) {
   const long error = go(spawn);
   if (is_error(error)) spawn.error = error;
   constexpr u64 kFailed = 127;
-  for (;;) mino_call(nr::kExitGroup, kFailed);
+  for (;;) mino_call(__NR_exit_group, kFailed);
 }
 
 // 0, or the error's number, as posix_spawn answers it.
@@ -176,11 +178,11 @@ int start(int* pid, Spawn& spawn) {
   constexpr u64 kStackBytes = 64 << 10;
   constexpr int kMemoryVforkChild = 0x100 | 0x4000 | 17;
   u8* const stack = static_cast<u8*>(map_pages(kStackBytes));
-  if (!stack) return static_cast<int>(-err::kNoMem);
+  if (!stack) return ENOMEM;
   const u64 all = ~u64{0};
   int* const error = libc::__errno_location();
   const int error_before = *error;
-  mino_call(nr::kRtSigprocmask, kSetmask, ptr(&all), ptr(&spawn.mask), 8);
+  mino_call(__NR_rt_sigprocmask, kSetmask, ptr(&all), ptr(&spawn.mask), 8);
   const bool chosen =
       spawn.attributes && (static_cast<u64>(spawn.attributes->flags) & kSetDefaults);
   spawn.defaults = chosen ? spawn.attributes->defaults[0] : 0;
@@ -196,7 +198,7 @@ int start(int* pid, Spawn& spawn) {
   } else if (child > 0 && pid) {
     *pid = child;
   }
-  mino_call(nr::kRtSigprocmask, kSetmask, ptr(&spawn.mask), 0, 8);
+  mino_call(__NR_rt_sigprocmask, kSetmask, ptr(&spawn.mask), 0, 8);
   unmap_pages(stack, kStackBytes);
   *error = error_before;
   return static_cast<int>(-result);
@@ -229,8 +231,8 @@ void begin_ignoring(Attributes& attributes) {
   const SigAction ignore{kIgnore, 0, 0, 0};
   lock(ignored.lock);
   if (ignored.users++ == 0) {
-    mino_call(nr::kRtSigaction, kSigInt, ptr(&ignore), ptr(&ignored.interrupt), 8);
-    mino_call(nr::kRtSigaction, kSigQuit, ptr(&ignore), ptr(&ignored.quit), 8);
+    mino_call(__NR_rt_sigaction, kSigInt, ptr(&ignore), ptr(&ignored.interrupt), 8);
+    mino_call(__NR_rt_sigaction, kSigQuit, ptr(&ignore), ptr(&ignored.quit), 8);
   }
   if (ignored.interrupt.handler != kIgnore) attributes.defaults[0] |= bit(kSigInt);
   if (ignored.quit.handler != kIgnore) attributes.defaults[0] |= bit(kSigQuit);
@@ -240,8 +242,8 @@ void begin_ignoring(Attributes& attributes) {
 void end_ignoring() {
   lock(ignored.lock);
   if (--ignored.users == 0) {
-    mino_call(nr::kRtSigaction, kSigInt, ptr(&ignored.interrupt), 0, 8);
-    mino_call(nr::kRtSigaction, kSigQuit, ptr(&ignored.quit), 0, 8);
+    mino_call(__NR_rt_sigaction, kSigInt, ptr(&ignored.interrupt), 0, 8);
+    mino_call(__NR_rt_sigaction, kSigQuit, ptr(&ignored.quit), 0, 8);
   }
   unlock(ignored.lock);
 }
@@ -250,7 +252,7 @@ void end_ignoring() {
 int await_shell(int pid, int* status) {
   int got;
   do got = libc::waitpid(pid, status, 0);
-  while (got < 0 && *libc::__errno_location() == -err::kIntr);
+  while (got < 0 && *libc::__errno_location() == EINTR);
   return got;
 }
 
@@ -260,7 +262,7 @@ void abandon_shell(void* pid) {
   constexpr u64 kSigKill = 9;
   const u64 shell = number(*static_cast<const int*>(pid));
   mino_call(kKill, shell, kSigKill);
-  while (mino_call(kWait4, shell) == err::kIntr) {
+  while (mino_call(kWait4, shell) == -EINTR) {
   }
   end_ignoring();
 }
@@ -333,14 +335,14 @@ MINO_EXPORT(int, system, const char* command) {
   Attributes attributes{};
   attributes.flags = kSetDefaults | kSetMask;
   const u64 child = bit(kSigChld);
-  mino_call(nr::kRtSigprocmask, kBlock, ptr(&child), ptr(attributes.mask), 8);
+  mino_call(__NR_rt_sigprocmask, kBlock, ptr(&child), ptr(attributes.mask), 8);
   begin_ignoring(attributes);
   int pid, status = 0x7f00;  // a shell that could not be started: exit status 127
   if (start_shell(&pid, command, nullptr, &attributes) == 0 &&
       await_shell_or_cancellation(pid, &status) != pid)
     status = -1;
   end_ignoring();
-  mino_call(nr::kRtSigprocmask, kSetmask, ptr(attributes.mask), 0, 8);
+  mino_call(__NR_rt_sigprocmask, kSetmask, ptr(attributes.mask), 0, 8);
   return status;
 }
 
@@ -351,7 +353,7 @@ MINO_EXPORT(void*, popen, const char* command, const char* mode) {
     writes |= *p == 'w';
     stays &= *p != 'e';
   }
-  if (reads == writes) return answer(err::kInval), nullptr;
+  if (reads == writes) return answer(-EINVAL), nullptr;
   constexpr u64 kCloexec = 0x80000, kFSetFd = 2;
   Piped* entry = nullptr;
   for (Piped& p : piped) {
@@ -363,7 +365,7 @@ MINO_EXPORT(void*, popen, const char* command, const char* mode) {
     }
   }
   int ends[2];
-  const long made = entry ? mino_call(nr::kPipe2, ptr(ends), kCloexec) : err::kMFile;
+  const long made = entry ? mino_call(__NR_pipe2, ptr(ends), kCloexec) : -EMFILE;
   if (is_error(made)) {
     if (entry) __atomic_store_n(&entry->stream, 0, __ATOMIC_RELEASE);
     return answer(made), nullptr;
@@ -382,14 +384,14 @@ MINO_EXPORT(void*, popen, const char* command, const char* mode) {
   last.fd = theirs;
   last.to = reads ? 1 : 0;
   const int error = start_shell(&entry->pid, command, &actions, nullptr);
-  mino_call(nr::kClose, number(theirs));
+  mino_call(__NR_close, number(theirs));
   void* const stream = error ? nullptr : fdopen(ours, reads ? "r" : "w");
   if (!stream) {
-    mino_call(nr::kClose, number(ours));
+    mino_call(__NR_close, number(ours));
     __atomic_store_n(&entry->stream, 0, __ATOMIC_RELEASE);
     return error ? answer(-error) : 0, nullptr;
   }
-  if (stays) mino_call(nr::kFcntl, number(ours), kFSetFd, 0);
+  if (stays) mino_call(__NR_fcntl, number(ours), kFSetFd, 0);
   entry->fd = ours;
   __atomic_store_n(&entry->stream, ptr(stream), __ATOMIC_RELEASE);
   return stream;

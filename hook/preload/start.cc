@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The preload tier takes hold: before main, when libc is there.
+#include "hook/base/uapi.h"
 #include "hook/preload/libc.h"
 #include "hook/preload/prepare.h"
 
@@ -10,7 +11,7 @@ extern "C" __attribute__((visibility("hidden"))) void mino_preload_start() {
   if (!libc::gnu_get_libc_version || !libc::dlsym || !libc::__errno_location) {
     constexpr char kText[] =
         "mino: --hook preload needs the GNU C library, 2.34 or later; nothing will be offloaded\n";
-    raw(nr::kWrite, 2, ptr(kText), sizeof kText - 1);
+    raw(__NR_write, 2, ptr(kText), sizeof kText - 1);
     for (u8& interest : mino_interest) interest = kNoInterest;
     return;
   }

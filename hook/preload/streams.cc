@@ -3,6 +3,8 @@
 // stdio on offloaded files: libc reads and writes a stream's descriptor where nothing is seen, so
 // these are streams of fopencookie(3), whose functions make the calls through the hook.
 #include "hook/base/mem.h"
+#include "hook/base/pages.h"
+#include "hook/base/uapi.h"
 #include "hook/preload/libc.h"
 #include "hook/preload/prepare.h"
 #include "hook/state/settings.h"
@@ -39,13 +41,13 @@ int fd_of(void* cookie) {
 }
 
 i64 read_stream(void* cookie, char* to, size_t bytes) {
-  return answer(mino_waiting_call(nr::kRead, number(fd_of(cookie)), ptr(to), bytes));
+  return answer(mino_waiting_call(__NR_read, number(fd_of(cookie)), ptr(to), bytes));
 }
 i64 write_stream(void* cookie, const char* from, size_t bytes) {
   size_t done = 0;
   while (done < bytes) {
     const long n =
-        mino_waiting_call(nr::kWrite, number(fd_of(cookie)), ptr(from + done), bytes - done);
+        mino_waiting_call(__NR_write, number(fd_of(cookie)), ptr(from + done), bytes - done);
     if (answer(n) < 0) break;
     done += static_cast<size_t>(n);
   }
@@ -53,18 +55,18 @@ i64 write_stream(void* cookie, const char* from, size_t bytes) {
 }
 int seek_stream(void* cookie, i64* at, int whence) {
   const long result =
-      mino_call(nr::kLseek, number(fd_of(cookie)), static_cast<u64>(*at), number(whence));
+      mino_call(__NR_lseek, number(fd_of(cookie)), static_cast<u64>(*at), number(whence));
   if (!is_error(result)) *at = result;
   return answer(result) < 0 ? -1 : 0;
 }
 int close_stream(void* cookie) {
   const int fd = fd_of(cookie);
   __atomic_store_n(&static_cast<Stream*>(cookie)->file, 0, __ATOMIC_RELEASE);
-  return static_cast<int>(answer(mino_waiting_call(nr::kClose, number(fd))));
+  return static_cast<int>(answer(mino_waiting_call(__NR_close, number(fd))));
 }
 
 void* make_stream(int fd, const char* mode) {
-  if (!libc::fopencookie) return answer(err::kNoSys), nullptr;
+  if (!libc::fopencookie) return answer(-ENOSYS), nullptr;
   for (Stream& s : streams) {
     u64 free = 0;
     if (!__atomic_compare_exchange_n(&s.file, &free, 1ull, false, __ATOMIC_ACQ_REL,
@@ -81,7 +83,7 @@ void* make_stream(int fd, const char* mode) {
     __atomic_store_n(&s.file, ptr(file), __ATOMIC_RELEASE);
     return file;
   }
-  return answer(err::kMFile), nullptr;
+  return answer(-EMFILE), nullptr;
 }
 
 // The flags of open(2) for a mode of fopen(3); -1 for none.
@@ -129,10 +131,10 @@ void* open_stream(const char* path, const char* mode, const char* name) {
     return open(path, mode);
   }
   constexpr u64 kMode = 0666;
-  const long fd = mino_waiting_call(nr::kOpen, ptr(path), number(flags), kMode);
+  const long fd = mino_waiting_call(__NR_open, ptr(path), number(flags), kMode);
   if (answer(fd) < 0) return nullptr;
   void* const file = open_descriptor(static_cast<int>(fd), mode);
-  if (!file) mino_call(nr::kClose, static_cast<u64>(fd));
+  if (!file) mino_call(__NR_close, static_cast<u64>(fd));
   return file;
 }
 
@@ -187,10 +189,10 @@ int print_to(int fd, const char* format, __builtin_va_list arguments) {
   }
   __builtin_va_end(again);
   if (bytes < 0) return bytes;
-  if (!text) return static_cast<int>(answer(err::kNoMem));
+  if (!text) return static_cast<int>(answer(-ENOMEM));
   u64 done = 0;
   while (done + 1 < room) {
-    const long n = mino_waiting_call(nr::kWrite, number(fd), ptr(text + done), room - 1 - done);
+    const long n = mino_waiting_call(__NR_write, number(fd), ptr(text + done), room - 1 - done);
     if (answer(n) < 0) break;
     done += static_cast<u64>(n);
   }
@@ -242,13 +244,13 @@ MINO_EXPORT(int, fileno_unlocked, void* file) {
 }
 
 MINO_EXPORT(int, dup2, int fd, int to) {
-  return put_at(nr::kDup2, fd, to, 0);
+  return put_at(__NR_dup2, fd, to, 0);
 }
 MINO_EXPORT(int, __dup2, int fd, int to) {
-  return put_at(nr::kDup2, fd, to, 0);
+  return put_at(__NR_dup2, fd, to, 0);
 }
 MINO_EXPORT(int, dup3, int fd, int to, int flags) {
-  return put_at(nr::kDup3, fd, to, flags);
+  return put_at(__NR_dup3, fd, to, flags);
 }
 
 MINO_EXPORT(int, vdprintf, int fd, const char* format, __builtin_va_list arguments) {

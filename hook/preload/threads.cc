@@ -3,6 +3,7 @@
 // Threads that libc makes and ends without a system call that is seen: each gets its ThreadState
 // before it starts, and gives its lane back after the program's own destructors. And
 // pthread_cancel, whose signal has to go through the hook as the program's do.
+#include "hook/base/uapi.h"
 #include "hook/preload/prepare.h"
 
 #include "hook/catch/on_signal.h"
@@ -92,7 +93,7 @@ Create real_create() {
 
 void* wait_for_word(void* word) {
   while (__atomic_load_n(static_cast<u32*>(word), __ATOMIC_ACQUIRE) == 0)
-    raw(nr::kFutex, ptr(word), 0, 0, 0);
+    raw(__NR_futex, ptr(word), 0, 0, 0);
   return nullptr;
 }
 
@@ -100,7 +101,7 @@ void* wait_for_word(void* word) {
 void take_over_cancellation(Cancel cancel) {
   static u32 once, done;
   if (__atomic_exchange_n(&once, 1u, __ATOMIC_ACQ_REL)) {
-    while (!__atomic_load_n(&done, __ATOMIC_ACQUIRE)) raw(nr::kSchedYield);
+    while (!__atomic_load_n(&done, __ATOMIC_ACQUIRE)) raw(__NR_sched_yield);
     return;
   }
   constexpr u64 kSigCancel = 32;
@@ -109,11 +110,11 @@ void take_over_cancellation(Cancel cancel) {
   if (real_create()(&thread, nullptr, wait_for_word, &word) == 0) {
     cancel(thread);
     __atomic_store_n(&word, 1u, __ATOMIC_RELEASE);
-    raw(nr::kFutex, ptr(&word), 1, 1);
+    raw(__NR_futex, ptr(&word), 1, 1);
     libc::pthread_join(thread, nullptr);
     SigAction action{};
-    if (raw(nr::kRtSigaction, kSigCancel, 0, ptr(&action), 8) == 0)
-      mino_call(nr::kRtSigaction, kSigCancel, ptr(&action), 0, 8);
+    if (raw(__NR_rt_sigaction, kSigCancel, 0, ptr(&action), 8) == 0)
+      mino_call(__NR_rt_sigaction, kSigCancel, ptr(&action), 0, 8);
   }
   __atomic_store_n(&done, 1u, __ATOMIC_RELEASE);
 }

@@ -9,6 +9,8 @@
 
 #include <initializer_list>
 
+#include "hook/base/pages.h"
+#include "hook/base/uapi.h"
 #include "hook/base/user.h"
 #include "hook/catch/patch.h"
 #include "hook/state/settings.h"
@@ -226,7 +228,7 @@ u64 preload_bytes(u64 entry) {
   for (u64 done = 0; done < kMaxString; done += sizeof part) {
     const i64 n = user_string(entry + done, part, sizeof part);
     if (n > 0) return done + static_cast<u64>(n) + length(settings.library) + 1;
-    if (n == err::kFault) return 0;
+    if (n == -EFAULT) return 0;
   }
   return 0;
 }

@@ -4,6 +4,7 @@
 
 #include "hook/base/library.h"
 #include "hook/base/mem.h"
+#include "hook/base/uapi.h"
 #include "hook/start/program_file.h"
 
 extern "C" {
@@ -70,7 +71,7 @@ void tell_no_way_home(long error) {
                     "to hook it (openat, mmap: error ");
   end = print_number(end, static_cast<u64>(-error));
   end = print(end, "); nothing will be offloaded\n");
-  raw(nr::kWrite, 2, ptr(text), static_cast<u64>(end - text));
+  raw(__NR_write, 2, ptr(text), static_cast<u64>(end - text));
 }
 
 }  // namespace mino::hook

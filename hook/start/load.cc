@@ -4,6 +4,7 @@
 // it as the kernel would have, with the stack that the kernel made. So the hook is there before the
 // first instruction of a static program, and of ld.so.
 #include "hook/base/mem.h"
+#include "hook/base/uapi.h"
 #include "hook/start/home.h"
 #include "hook/start/program_file.h"
 #include "hook/start/startup.h"
@@ -25,8 +26,8 @@ namespace {
   char* end = print(print(text, "mino: "), what);
   if (error) end = print_number(print(end, ": cannot be loaded: error "), static_cast<u64>(-error));
   *end++ = '\n';
-  raw(nr::kWrite, 2, ptr(text), static_cast<u64>(end - text));
-  for (;;) raw(nr::kExitGroup, 127);
+  raw(__NR_write, 2, ptr(text), static_cast<u64>(end - text));
+  for (;;) raw(__NR_exit_group, 127);
 }
 
 // The kernel named this process after this library.
@@ -36,19 +37,19 @@ void take_name(const char* path) {
     if (*p == '/') name = p + 1;
   }
   constexpr u64 kPrSetName = 15;
-  raw(nr::kPrctl, kPrSetName, ptr(name));
+  raw(__NR_prctl, kPrSetName, ptr(name));
 }
 
 // What /proc/self/exe shall say.
 void learn_executable(const char* path) {
-  const long fd = raw(nr::kOpenat, kFdCwd, ptr(path), 0x80000 | 0x200000);  // O_CLOEXEC, O_PATH
+  const long fd = raw(__NR_openat, AT_FDCWD, ptr(path), 0x80000 | 0x200000);  // O_CLOEXEC, O_PATH
   if (is_error(fd)) return;
   char link[40];
   print_number(print(link, "/proc/self/fd/"), static_cast<u64>(fd))[0] = 0;
   const long n =
-      raw(nr::kReadlink, ptr(link), ptr(settings.executable), sizeof settings.executable - 1);
+      raw(__NR_readlink, ptr(link), ptr(settings.executable), sizeof settings.executable - 1);
   settings.executable[n > 0 ? n : 0] = 0;
-  raw(nr::kClose, static_cast<u64>(fd));
+  raw(__NR_close, static_cast<u64>(fd));
 }
 
 void describe(u64* aux, const LoadedProgram& loaded) {
@@ -100,7 +101,7 @@ extern "C" __attribute__((visibility("hidden"), noreturn)) void mino_load(mino::
   }
   constexpr u64 kArchSetFs = 0x1002;
   first_block[0] = ptr(first_block);
-  raw(nr::kArchPrctl, kArchSetFs, ptr(first_block));
+  raw(__NR_arch_prctl, kArchSetFs, ptr(first_block));
   u64 count = 0;
   while (envp[count]) count++;
   u64* const aux = reinterpret_cast<u64*>(envp + count + 1);

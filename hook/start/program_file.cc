@@ -4,6 +4,7 @@
 
 #include "abi/program_file.h"
 #include "hook/base/mem.h"
+#include "hook/base/uapi.h"
 
 namespace mino::hook {
 
@@ -15,16 +16,16 @@ constexpr u32 kLoad = abi::ProgramHeader::kLoad;
 class File {
  public:
   explicit File(const char* path)
-      : fd_(raw(nr::kOpenat, kFdCwd, ptr(path), 0x80000 | 0x100 | 0x800)) {}
+      : fd_(raw(__NR_openat, AT_FDCWD, ptr(path), 0x80000 | 0x100 | 0x800)) {}
   ~File() {
-    if (!is_error(fd_)) raw(nr::kClose, number());
+    if (!is_error(fd_)) raw(__NR_close, number());
   }
   File(const File&) = delete;
   File& operator=(const File&) = delete;
   long error() const { return is_error(fd_) ? fd_ : 0; }
   u64 number() const { return static_cast<u64>(fd_); }
   bool read(void* to, u64 bytes, u64 at) const {
-    return raw(nr::kPread64, number(), ptr(to), bytes, at) == static_cast<long>(bytes);
+    return raw(__NR_pread64, number(), ptr(to), bytes, at) == static_cast<long>(bytes);
   }
 
  private:
@@ -39,7 +40,7 @@ bool read_headers(const File& file, abi::ElfFile& elf) {
 bool executable(const char* path, const File& file) {
   constexpr long kFstat = 5, kFgetxattr = 193, kGeteuid = 107;
   constexpr u64 kExecute = 1, kEffective = 0x200;
-  if (raw(nr::kFaccessat2, kFdCwd, ptr(path), kExecute, kEffective) != 0) return false;
+  if (raw(__NR_faccessat2, AT_FDCWD, ptr(path), kExecute, kEffective) != 0) return false;
   struct {
     u64 device, inode, links;
     u32 mode, uid, gid, pad;
@@ -57,7 +58,7 @@ bool is_loadable(const char* path, bool all, abi::ScriptLine* script) {
   if (file.error() || !executable(path, file)) return false;
   if (script) {
     char head[abi::ScriptLine::kMaxBytes];
-    const long got = raw(nr::kPread64, file.number(), ptr(head), sizeof head - 1, 0);
+    const long got = raw(__NR_pread64, file.number(), ptr(head), sizeof head - 1, 0);
     if (got > 0 && script->parse(head, static_cast<u32>(got))) return true;
     script->interpreter[0] = 0;
   }
@@ -66,7 +67,7 @@ bool is_loadable(const char* path, bool all, abi::ScriptLine* script) {
 }
 
 long map(u64 at, u64 bytes, u64 protection, u64 flags, u64 fd, u64 offset) {
-  return raw(nr::kMmap, at, bytes, protection, flags, fd, offset);
+  return raw(__NR_mmap, at, bytes, protection, flags, fd, offset);
 }
 
 // Maps one ELF file, at `wanted` if that is not 0; `bias` is what is added to its addresses.
@@ -93,8 +94,8 @@ long map_segments(const File& file, const abi::ElfFile& h, u64& bias, u64 wanted
     if (is_error(room)) return room;
     const u64 at = static_cast<u64>(room);
     base = ((at - low + align - 1) & ~(align - 1)) + low;
-    if (base > at) raw(nr::kMunmap, at, base - at);
-    if (at + align > base) raw(nr::kMunmap, base + bytes, at + align - base);
+    if (base > at) raw(__NR_munmap, at, base - at);
+    if (at + align > base) raw(__NR_munmap, base + bytes, at + align - base);
   } else {
     base = wanted ? wanted + low : low;
     const long room =
@@ -122,9 +123,9 @@ long map_segments(const File& file, const abi::ElfFile& h, u64& bias, u64 wanted
     }
     // What is behind the file's bytes in their last page is zero, if it is part of the segment.
     if (p.memory_bytes > p.file_bytes && mapped_end > file_end && p.file_bytes) {
-      if (!(p.flags & 2)) raw(nr::kMprotect, begin, mapped_end - begin, kReadWrite);
+      if (!(p.flags & 2)) raw(__NR_mprotect, begin, mapped_end - begin, kReadWrite);
       fill(reinterpret_cast<void*>(file_end), 0, mapped_end - file_end);
-      if (!(p.flags & 2)) raw(nr::kMprotect, begin, mapped_end - begin, protection);
+      if (!(p.flags & 2)) raw(__NR_mprotect, begin, mapped_end - begin, protection);
     }
   }
   return 0;

@@ -5,6 +5,7 @@
 #include "hook/start/startup.h"
 #include "hook/base/mem.h"
 #include "hook/base/proc.h"
+#include "hook/base/uapi.h"
 #include "hook/catch/on_signal.h"
 #include "hook/catch/patch.h"
 #include "hook/catch/sud.h"
@@ -24,7 +25,7 @@ namespace mino::hook {
 namespace {
 
 void say(const char* text) {
-  raw(nr::kWrite, 2, ptr(text), length(text));
+  raw(__NR_write, 2, ptr(text), length(text));
 }
 
 // FSGSBASE (kernel 5.9, AT_HWCAP2 bit 1): the hook finds its thread with rdfsbase.
@@ -61,7 +62,7 @@ Interest interest_in(const abi::Row& row) {
     case kClose:
       return kAskIfFlagged;
     case kCopy:
-      return row.nr == nr::kSendfile || row.nr == nr::kTee ? kAskIfEither : kAsk;
+      return row.nr == __NR_sendfile || row.nr == __NR_tee ? kAskIfEither : kAsk;
     case kPath:
     case kPathTwo:
       return kAskIfPaths;
@@ -108,10 +109,10 @@ namespace {
 bool may_patch() {
   const ThreadState* ts = this_thread();
   return !ts->filters ||
-         (filters_allow_own(ts, nr::kOpenat, kFdCwd) && filters_allow_own(ts, nr::kIoctl) &&
-          filters_allow_own(ts, nr::kMmap, base(), 4096, 3) &&
-          filters_allow_own(ts, nr::kMprotect, base(), 4096, 7) &&
-          filters_allow_own(ts, nr::kMprotect, base(), 4096, 5));
+         (filters_allow_own(ts, __NR_openat, AT_FDCWD) && filters_allow_own(ts, __NR_ioctl) &&
+          filters_allow_own(ts, __NR_mmap, base(), 4096, 3) &&
+          filters_allow_own(ts, __NR_mprotect, base(), 4096, 7) &&
+          filters_allow_own(ts, __NR_mprotect, base(), 4096, 5));
 }
 
 }  // namespace

@@ -5,6 +5,8 @@
 
 #include "hook/base/library.h"
 #include "hook/base/mem.h"
+#include "hook/base/pages.h"
+#include "hook/base/uapi.h"
 #include "hook/state/process.h"
 #include "hook/state/settings.h"
 #include "hook/state/table.h"
@@ -105,19 +107,19 @@ const Filter* latest_filters() {
 // For each filter, the newest first: the count as a u64, and its instructions.
 long save_filters(const Filter* filters) {
   constexpr u64 kCloexecAllowSealing = 3, kFAddSeals = 1033, kAllSeals = 15;
-  const long fd = raw(nr::kMemfdCreate, ptr("mino-filters"), kCloexecAllowSealing);
+  const long fd = raw(__NR_memfd_create, ptr("mino-filters"), kCloexecAllowSealing);
   if (is_error(fd)) return fd;
   const u64 number = static_cast<u64>(fd);
   bool good = true;
   for (; filters && good; filters = filters->before) {
     const u64 count = filters->count, bytes = count * sizeof(BpfInstruction);
-    good = raw(nr::kWrite, number, ptr(&count), sizeof count) == sizeof count &&
-           raw(nr::kWrite, number, ptr(filters->code()), bytes) == static_cast<long>(bytes);
+    good = raw(__NR_write, number, ptr(&count), sizeof count) == sizeof count &&
+           raw(__NR_write, number, ptr(filters->code()), bytes) == static_cast<long>(bytes);
   }
-  if (good) good = raw(nr::kFcntl, number, kFAddSeals, kAllSeals) == 0;
+  if (good) good = raw(__NR_fcntl, number, kFAddSeals, kAllSeals) == 0;
   if (good) return fd;
-  raw(nr::kClose, number);
-  return err::kNoMem;
+  raw(__NR_close, number);
+  return -ENOMEM;
 }
 
 const Filter* load_filters(int fd) {
@@ -125,11 +127,11 @@ const Filter* load_filters(int fd) {
   const Filter* newest = nullptr;
   Filter* newer = nullptr;
   u64 at = 0, count = 0;
-  while (raw(nr::kPread64, number, ptr(&count), sizeof count, at) == sizeof count) {
+  while (raw(__NR_pread64, number, ptr(&count), sizeof count, at) == sizeof count) {
     const u64 bytes = count * sizeof(BpfInstruction);
     Filter* const filter =
         count && count <= kMaxFilterInstructions ? make_filter(static_cast<u32>(count)) : nullptr;
-    if (!filter || raw(nr::kPread64, number, ptr(filter->code()), bytes, at + sizeof count) !=
+    if (!filter || raw(__NR_pread64, number, ptr(filter->code()), bytes, at + sizeof count) !=
                        static_cast<long>(bytes)) {
       newest = nullptr;
       break;
@@ -138,7 +140,7 @@ const Filter* load_filters(int fd) {
     newer = filter;
     at += sizeof count + bytes;
   }
-  raw(nr::kClose, number);
+  raw(__NR_close, number);
   all_filters = newest;
   return newest;
 }

@@ -3,6 +3,8 @@
 // See hook/state/private_descriptors.h.
 #include "hook/state/private_descriptors.h"
 
+#include "hook/base/uapi.h"
+
 namespace mino::hook {
 
 namespace {
@@ -16,20 +18,20 @@ int make_private(Process* process, int fd) {
   // Above the soft limit if possible: there no number of the application's is lost, and nothing it
   // counts changes.
   u64 limit[2] = {1024, 1024};
-  raw(nr::kPrlimit64, 0, kRlimitNofile, 0, ptr(limit));
+  raw(__NR_prlimit64, 0, kRlimitNofile, 0, ptr(limit));
   constexpr u64 kHighest = 4096;  // the kernel's table grows to the highest number in use
   const u64 from = limit[0] < kHighest ? limit[0] : kHighest;
   u64 raised[2] = {from + 64, limit[1] > from + 64 ? limit[1] : from + 64};
   const bool raise = limit[0] < from + 64;
-  const bool did = raise && raw(nr::kPrlimit64, 0, kRlimitNofile, ptr(raised), 0) == 0;
+  const bool did = raise && raw(__NR_prlimit64, 0, kRlimitNofile, ptr(raised), 0) == 0;
   long moved =
-      raw(nr::kFcntl, static_cast<u64>(fd), kFDupFdCloexec, did || !raise ? from : from - 16);
-  if (did) raw(nr::kPrlimit64, 0, kRlimitNofile, ptr(limit), 0);
+      raw(__NR_fcntl, static_cast<u64>(fd), kFDupFdCloexec, did || !raise ? from : from - 16);
+  if (did) raw(__NR_prlimit64, 0, kRlimitNofile, ptr(limit), 0);
   if (is_error(moved)) {
     moved = fd;
-    raw(nr::kFcntl, static_cast<u64>(fd), kFSetFd, 1);
+    raw(__NR_fcntl, static_cast<u64>(fd), kFSetFd, 1);
   } else {
-    raw(nr::kClose, static_cast<u64>(fd));
+    raw(__NR_close, static_cast<u64>(fd));
   }
   process->set_flags(static_cast<u64>(moved), kPrivate);
   return static_cast<int>(moved);
@@ -38,13 +40,13 @@ int make_private(Process* process, int fd) {
 void close_private(Process* process, int& fd) {
   if (fd < 0) return;
   process->set_flags(static_cast<u64>(fd), 0);
-  raw(nr::kClose, static_cast<u64>(fd));
+  raw(__NR_close, static_cast<u64>(fd));
   fd = -1;
 }
 
 void learn_open_limit(Process* process) {
   u64 limit[2] = {~0ull, ~0ull};
-  raw(nr::kPrlimit64, 0, kRlimitNofile, 0, ptr(limit));
+  raw(__NR_prlimit64, 0, kRlimitNofile, 0, ptr(limit));
   process->open_limit = limit[0];
 }
 

@@ -4,6 +4,7 @@
 #include "hook/state/process.h"
 
 #include "hook/base/mem.h"
+#include "hook/base/pages.h"
 
 namespace mino::hook {
 

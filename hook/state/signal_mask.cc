@@ -3,6 +3,7 @@
 // See hook/state/signal_mask.h.
 #include "hook/state/signal_mask.h"
 
+#include "hook/base/uapi.h"
 #include "hook/base/user.h"
 
 namespace mino::hook {
@@ -14,22 +15,22 @@ constexpr int kSigSetmask = 2;
 }  // namespace
 
 void set_mask(u64 mask) {
-  raw(nr::kRtSigprocmask, kSigSetmask, ptr(&mask), 0, 8);
+  raw(__NR_rt_sigprocmask, kSigSetmask, ptr(&mask), 0, 8);
 }
 
 TemporaryMask::TemporaryMask(ThreadState* ts, u64 mask_pointer, u64 mask_size) : ts_(ts) {
   if (!mask_pointer) return;
   u64 mask = 0;
   if (mask_size != 8) {
-    error_ = err::kInval;
+    error_ = -EINVAL;
   } else if (!user_read(mask_pointer, &mask, 8)) {
-    error_ = err::kFault;
+    error_ = -EFAULT;
   } else {
     // With everything blocked there is a moment in which `deferred` cannot change.
     const u64 all = ~kSynchronous;
     mask_ = mask & ~kSynchronous;
     set_ = true;
-    raw(nr::kRtSigprocmask, kSigSetmask, ptr(&all), ptr(&previous_), 8);
+    raw(__NR_rt_sigprocmask, kSigSetmask, ptr(&all), ptr(&previous_), 8);
     if (ts->deferred) previous_ = ts->resume_mask;
     set_mask(mask_);
   }

@@ -4,6 +4,7 @@
 #include "hook/state/table.h"
 
 #include "hook/base/mem.h"
+#include "hook/base/uapi.h"
 
 namespace mino::hook {
 
@@ -27,7 +28,7 @@ bool is_dead(u32 pid) {
 void lock_table(const Table* table, u32& word) {
   if (!table->shared) return lock(word);
   constexpr u32 kPatience = 10'000;  // looks before it asks who has it
-  const u32 self = static_cast<u32>(raw(nr::kGetpid));
+  const u32 self = static_cast<u32>(raw(__NR_getpid));
   for (u32 looks = 1;; looks++) {
     u32 holder = 0;
     const auto take = [&] {
@@ -36,7 +37,7 @@ void lock_table(const Table* table, u32& word) {
     };
     if (take()) return;
     if (looks % kPatience == 0 && holder != self && is_dead(holder) && take()) return;
-    raw(nr::kSchedYield);
+    raw(__NR_sched_yield);
   }
 }
 

@@ -8,6 +8,7 @@
 
 #include "abi/limits.h"
 #include "hook/base/raw.h"
+#include "hook/base/uapi.h"
 
 namespace mino::hook {
 
@@ -64,7 +65,7 @@ class TableChange {
     while (__atomic_fetch_add(&changes, 1u, __ATOMIC_SEQ_CST),
            __atomic_load_n(&moving, __ATOMIC_SEQ_CST)) {
       __atomic_fetch_sub(&changes, 1u, __ATOMIC_SEQ_CST);
-      raw(nr::kSchedYield);
+      raw(__NR_sched_yield);
     }
   }
   ~TableChange() { __atomic_fetch_sub(&changes, 1u, __ATOMIC_SEQ_CST); }
@@ -75,7 +76,7 @@ class TableChange {
     __atomic_store_n(&moving, 1u, __ATOMIC_SEQ_CST);
     constexpr int kPatience = 1'000'000;  // a child that shared our memory may have died in one
     for (int i = 0; i < kPatience && __atomic_load_n(&changes, __ATOMIC_SEQ_CST); i++)
-      raw(nr::kSchedYield);
+      raw(__NR_sched_yield);
   }
   static void go_on() { __atomic_store_n(&moving, 0u, __ATOMIC_SEQ_CST); }
   static void reset() { changes = moving = 0; }
@@ -93,7 +94,7 @@ void session_died(Session& session);
 
 // A short lock: never held across a system call that can block.
 inline void lock(u32& word) {
-  while (__atomic_exchange_n(&word, 1u, __ATOMIC_ACQUIRE)) raw(nr::kSchedYield);
+  while (__atomic_exchange_n(&word, 1u, __ATOMIC_ACQUIRE)) raw(__NR_sched_yield);
 }
 inline void unlock(u32& word) {
   __atomic_store_n(&word, 0u, __ATOMIC_RELEASE);

@@ -5,6 +5,8 @@
 #include "hook/state/thread.h"
 
 #include "hook/base/mem.h"
+#include "hook/base/pages.h"
+#include "hook/base/uapi.h"
 #include "hook/state/process.h"
 #include "hook/state/settings.h"
 
@@ -61,7 +63,7 @@ ThreadState* find_thread(u64 base) {
   const ThreadSlot* slot = find_slot(base);
   ThreadState* ts = slot ? load(slot->state) : nullptr;
   if (!ts || !load(ts->twin)) return ts;
-  const u32 tid = static_cast<u32>(raw(nr::kGettid));
+  const u32 tid = static_cast<u32>(raw(__NR_gettid));
   while (ts && load(ts->tid) != tid) ts = load(ts->twin);
   return ts;
 }
@@ -120,7 +122,7 @@ bool enter_thread(ThreadState* ts, u64 base) {
 }
 
 void add_twin(ThreadState* parent, ThreadState* child) {
-  parent->tid = static_cast<u32>(raw(nr::kGettid));
+  parent->tid = static_cast<u32>(raw(__NR_gettid));
   child->fs_base = parent->fs_base;
   child->twin = load(parent->twin);
   __atomic_store_n(&parent->twin, child, __ATOMIC_RELEASE);
@@ -178,7 +180,7 @@ void close_foreign_bells(const ThreadState* self, Process* own) {
     if (ts == self || load(ts->exiting) || ts->process != self->process || bell < 0) continue;
     if (!(own->flags(static_cast<u64>(bell)) & kPrivate)) continue;  // younger than the copy
     own->set_flags(static_cast<u64>(bell), 0);
-    raw(nr::kClose, static_cast<u64>(bell));
+    raw(__NR_close, static_cast<u64>(bell));
   }
 }
 
@@ -190,7 +192,7 @@ void forget_other_threads(ThreadState* self, bool keep_bells) {
     if (slot && slot->state != self) slot->fs_base = kUsed;
     if (ts->bell >= 0 && !ts->exiting && ts->process == self->process && !keep_bells) {
       self->process->set_flags(static_cast<u64>(ts->bell), 0);
-      raw(nr::kClose, static_cast<u64>(ts->bell));
+      raw(__NR_close, static_cast<u64>(ts->bell));
     }
     ts->bell = -1;
     ts->in_hook = kOutside;

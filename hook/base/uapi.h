@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The kernel's constants and structures, under the kernel's own names: from its headers for programs, which
+// need no libc, and written down here where those have none. Everything in hook/ that speaks to the kernel
+// uses them; no other file of hook/ gives a constant of the kernel a name or a number.
+//
+// What is defined here is held against libc's headers by hook/base/uapi_test.cc, which reads the lines
+// "#define NAME VALUE" below; what libc does not have either is in its list of exceptions.
+#pragma once
+
+#include <asm-generic/signal-defs.h>
+#include <asm/ioctls.h>
+#include <asm/prctl.h>
+#include <asm/resource.h>
+#include <asm/siginfo.h>
+#include <asm/socket.h>
+#include <asm/stat.h>
+#include <asm/unistd_64.h>
+#include <linux/audit.h>
+#include <linux/auxvec.h>
+#include <linux/bpf.h>
+#include <linux/capability.h>
+#include <linux/close_range.h>
+#include <linux/elf.h>
+#include <linux/errno.h>
+#include <linux/eventpoll.h>
+#include <linux/fcntl.h>
+#include <linux/filter.h>
+#include <linux/fs.h>
+#include <linux/futex.h>
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+#include <linux/limits.h>
+#include <linux/magic.h>
+#include <linux/membarrier.h>
+#include <linux/memfd.h>
+#include <linux/mman.h>
+#include <linux/netlink.h>
+#include <linux/openat2.h>
+#include <linux/personality.h>
+#include <linux/poll.h>
+#include <linux/prctl.h>
+#include <linux/ptrace.h>
+#include <linux/random.h>
+#include <linux/rtnetlink.h>
+#include <linux/sched.h>
+#include <linux/seccomp.h>
+#include <linux/sockios.h>
+#include <linux/stat.h>
+#include <linux/tcp.h>
+#include <linux/uio.h>
+#include <linux/wait.h>
+#include <linux/xattr.h>
+
+// include/linux/socket.h and net.h, which the kernel keeps to itself
+#define AF_UNIX 1
+#define AF_INET 2
+#define AF_INET6 10
+#define AF_NETLINK 16
+#define AF_PACKET 17
+#define SOCK_DGRAM 2
+#define SOCK_RAW 3
+#define SOCK_SEQPACKET 5
+#define SOCK_CLOEXEC 02000000
+#define SOL_TCP 6
+#define SCM_RIGHTS 1
+#define MSG_PEEK 2
+#define MSG_DONTWAIT 0x40
+#define MSG_NOSIGNAL 0x4000
+#define MSG_MORE 0x8000
+#define MSG_CMSG_CLOEXEC 0x40000000
+
+// include/linux/{splice,eventfd,statfs,fs}.h, include/uapi/linux/shm.h (which needs libc's types)
+#define SPLICE_F_NONBLOCK 2
+#define SPLICE_F_MORE 4
+#define EFD_CLOEXEC 02000000
+#define EFD_NONBLOCK 04000
+#define SHM_EXEC 0100000
+#define ST_VALID 0x20
+#define MAX_RW_COUNT 0x7ffff000
+#define MAX_ARG_STRLEN 131072
+
+// arch/x86/include/uapi/asm/signal.h and include/uapi/linux/signal.h: they define sigset_t, and so does what
+// <atomic> includes
+#define SIGINT 2
+#define SIGQUIT 3
+#define SIGILL 4
+#define SIGBUS 7
+#define SIGKILL 9
+#define SIGSEGV 11
+#define SIGPIPE 13
+#define SIGCHLD 17
+#define SIGSTOP 19
+#define SIGSYS 31
+#define SA_RESTORER 0x04000000
+#define SS_DISABLE 2
+
+// The kernel has only its bits (MAY_READ …)
+#define X_OK 1
+#define W_OK 2
+#define R_OK 4
+
+// Newer than Debian 12's headers
+#ifndef __NR_fchmodat2
+#define __NR_fchmodat2 452
+#endif
+#ifndef PR_SET_MDWE
+#define PR_SET_MDWE 65
+#define PR_GET_MDWE 66
+#endif

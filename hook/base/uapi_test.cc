@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What hook/base/uapi.h writes down itself is what libc says.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/shm.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <set>
+#include <string>
+
+#include "hook/base/uapi_values.h"
+
+namespace mino::hook {
+
+namespace {
+
+constexpr NamedValue kOfLibc[] = {
+#include "hook/uapi_names.inc"  // made by the build of hook/base/uapi.h
+};
+
+// Names that libc does not have. (The last three: not the libc of every machine this is built on.)
+const std::set<std::string> kOnlyOurs = {"ST_VALID",       "MAX_RW_COUNT", "MAX_ARG_STRLEN",
+                                         "SA_RESTORER",    "SHM_EXEC",     "PR_SET_MDWE",
+                                         "__NR_fchmodat2", "PR_GET_MDWE"};
+
+TEST(Uapi, IsWhatLibcSays) {
+  const auto ours = uapi_values();
+  ASSERT_EQ(ours.size(), std::size(kOfLibc));
+  ASSERT_GE(ours.size(), 40u) << "the build has found too few definitions in hook/base/uapi.h";
+  for (size_t i = 0; i < ours.size(); i++) {
+    const std::string name = ours[i].name;
+    ASSERT_EQ(name, kOfLibc[i].name);
+    EXPECT_NE(ours[i].value, kAbsent) << name;
+    if (kOfLibc[i].value == kAbsent) {
+      EXPECT_TRUE(kOnlyOurs.contains(name)) << name << " is unknown to the headers of this test";
+    } else {
+      EXPECT_EQ(ours[i].value, kOfLibc[i].value) << name;
+    }
+  }
+}
+
+}  // namespace
+
+}  // namespace mino::hook

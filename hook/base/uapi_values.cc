@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// See hook/base/uapi_values.h.
+#include "hook/base/uapi_values.h"
+
+#include "hook/base/uapi.h"
+
+namespace mino::hook {
+
+std::span<const NamedValue> uapi_values() {
+  static constexpr NamedValue kValues[] = {
+#include "hook/uapi_names.inc"  // made by the build of hook/base/uapi.h
+  };
+  return kValues;
+}
+
+}  // namespace mino::hook
