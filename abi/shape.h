@@ -14,7 +14,8 @@ enum class Kind : uint8_t {
   kNone,    // these three are no memory, and stay first
   kValue,   // a number
   kFd,      // a file descriptor; the first one of a row decides where kByFd rows run
-  kPath,    // NUL-terminated string
+  kPath,    // NUL-terminated path: it decides where a row of the route kPath runs
+  kString,  // NUL-terminated string that is no path: the name of an attribute, a link's content
   kIn,      // memory the kernel reads; `len` says how much
   kOut,     // memory the kernel writes
   kInOut,   // both
@@ -101,7 +102,7 @@ enum class Route : uint8_t {
   kSocket,  // by address family (and netlink protocol)
   kSocketPair,
   kPath,     // by path prefix, or by dirfd for a relative path
-  kMount,    // by the mount point, on a device that can make namespaces
+  kMount,    // as kPath, on a device that can make namespaces
   kPathTwo,  // two paths; both sides must agree, else EXDEV
   kCwd,      // chdir, fchdir, getcwd
   kClose,
@@ -158,6 +159,17 @@ enum RowFlags : uint16_t {
   kKeepsLink = 32,     // a symbolic link at the end of a path is itself meant
 };
 
+// What a call on an offloaded file answers when the device is gone: what Linux would answer on a
+// connection that was reset.
+enum class WhenDead : uint8_t {
+  kDown,       // ENETDOWN
+  kReset,      // ECONNRESET
+  kNotConn,    // ENOTCONN
+  kDone,       // success
+  kSoError,    // getsockopt: SO_ERROR is ECONNRESET; all else as kDown
+  kFileFlags,  // fcntl: F_GETFL is O_RDWR; all else succeeds
+};
+
 enum class Support : uint8_t { kFull, kPartial, kHost, kNone };
 
 struct Row {
@@ -165,6 +177,7 @@ struct Row {
   const char* name = nullptr;
   Route route = Route::kByFd;
   uint16_t flags = 0;
+  WhenDead when_dead = WhenDead::kDown;
   Arg args[6]{};
   Support support = Support::kFull;
   const char* note = "";

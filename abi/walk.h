@@ -92,6 +92,7 @@ class Walk {
       case Kind::kHost:
         return true;
       case Kind::kPath:
+      case Kind::kString:
         return path(i, addr);
       case Kind::kIn:
       case Kind::kOut:

@@ -170,6 +170,7 @@ class Line {
     const auto result = static_cast<uint64_t>(std::max<int64_t>(record_.header.result, 0));
     switch (arg.kind) {
       case Kind::kPath:
+      case Kind::kString:
         return text.path();
       case Kind::kIovIn:
       case Kind::kIovOut:

@@ -251,7 +251,8 @@ int32_t Marshal::Layout::structure(const abi::Piece& piece, const Repeated& poin
 }
 
 int32_t Marshal::Layout::input(const abi::Piece& piece) {
-  if (kind_of(piece) == Kind::kPath && piece.addr == string_addr_) {
+  const bool is_string = kind_of(piece) == Kind::kPath || kind_of(piece) == Kind::kString;
+  if (is_string && piece.addr == string_addr_) {
     point(piece, string_ ? string_ : m_.scratch_.nowhere(piece.addr));
     return -1;
   }

@@ -64,16 +64,14 @@ Where resolve(ThreadState* ts, int dirfd, u64 pointer, bool fd_may_be_path, char
   return Where::kDevice;
 }
 
-// The argument index of the path that routes a row (the last one: for symlinks that is the new
-// name), and of the directory before it, or -1.
+// The index of the first or the last path among the arguments of a row, and of the directory before
+// it, or -1. Rows of the route kPath have one.
 int path_argument(const abi::Row& row, bool last, int* dir) {
   int found = -1;
   for (int i = 0; i < 6; i++) {
     if (row.args[i].kind != abi::Kind::kPath) continue;
     found = i;
     if (!last) break;
-    if (row.nr >= 188 && row.nr <= 199)
-      break;  // setxattr and its like: the second string is an attribute's name
   }
   *dir = found > 0 && row.args[found - 1].kind == abi::Kind::kFd ? found - 1 : -1;
   return found;

@@ -330,43 +330,26 @@ long offload_op(ThreadState* ts, abi::Op op, u64 a, u64 b, int install_fd, u32 c
 }
 
 long dead_result(const abi::Row& row, const u64 args[6]) {
-  constexpr u64 kSoError = 4, kSolSocket = 1, kFGetFl = 3;
-  switch (row.nr) {
-    case 0:
-    case 1:
-    case 17:
-    case 18:
-    case 19:
-    case 20:
-    case 295:
-    case 296:
-    case 327:
-    case 328:
-    case 44:
-    case 45:
-    case 46:
-    case 47:
-    case 299:
-    case 307:
-    case 40:
-    case 275:
+  using enum abi::WhenDead;
+  switch (row.when_dead) {
+    case kReset:
       return -ECONNRESET;
-    case 3:
-      return 0;
-    case 48:
-    case 52:
+    case kNotConn:
       return -ENOTCONN;
-    case 55:
-      if (args[1] == kSolSocket && args[2] == kSoError) {
-        const int reset = 104;
-        return user_write(args[3], &reset, 4) ? 0 : -EFAULT;
+    case kDone:
+      return 0;
+    case kFileFlags:
+      return args[1] == F_GETFL ? O_RDWR : 0;
+    case kSoError:
+      if (args[1] == SOL_SOCKET && args[2] == SO_ERROR) {
+        const int reset = ECONNRESET;
+        return user_write(args[3], &reset, sizeof reset) ? 0 : -EFAULT;
       }
       return -ENETDOWN;
-    case 72:
-      return args[1] == kFGetFl ? 2 : 0;
-    default:
+    case kDown:
       return -ENETDOWN;
   }
+  return -ENETDOWN;
 }
 
 }  // namespace mino::hook

@@ -80,7 +80,7 @@ long call_row(const Row& row, int fd, long value, int bad, char* zeros) {
       words[i] = value;
     } else if (i == bad) {
       words[i] = static_cast<long>(reinterpret_cast<uintptr_t>(bad_pointers()[1]));
-    } else if (arg.kind == Kind::kPath) {
+    } else if (arg.kind == Kind::kPath || arg.kind == Kind::kString) {
       words[i] = static_cast<long>(reinterpret_cast<uintptr_t>(kFile));
     } else if (arg.kind != Kind::kNone) {
       words[i] = static_cast<long>(reinterpret_cast<uintptr_t>(zeros));
