@@ -10,7 +10,9 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "abi/limits.h"
 #include "base/text.h"
+#include "base/version.h"
 #include "cli/bench_call.h"
 #include "cli/bench_child.h"
 #include "cli/bench_hook.h"
@@ -150,6 +152,7 @@ int start(int argc, char** argv) {
   CLI::App app{"mino: runs programs with their network kernel elsewhere.", "mino"};
   app.require_subcommand(1);
   app.fallthrough();
+  app.set_version_flag("--version", version_text("mino", abi::kVersion));
   app.add_option("--run-dir", a.run_dir, "the device's run directory (default /run/mino)")
       ->envname("MINO_RUN_DIR");
   app.footer(

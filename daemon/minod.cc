@@ -19,8 +19,10 @@
 #include <filesystem>
 #include <optional>
 
+#include "abi/limits.h"
 #include "base/log.h"
 #include "base/run_dir.h"
+#include "base/version.h"
 #include "daemon/admission.h"
 #include "daemon/config.h"
 #include "daemon/control.h"
@@ -346,6 +348,7 @@ int run(const Options& options) {
 int main(int argc, char** argv) {
   mino::Options options;
   CLI::App app{"minod: the device. Usually started by `mino up`, or by systemd."};
+  app.set_version_flag("--version", mino::version_text("minod", mino::abi::kVersion));
   app.add_option("--config", options.config_file, "TOML file; doc/configuration.md lists the keys");
   app.add_option("--run-dir", options.run_dir, "where the sockets are (default /run/mino)");
   app.add_option("--engine", options.engine, "what executes system calls: native or linux");
