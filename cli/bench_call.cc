@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "base/fd.h"
+#include "base/parts.h"
 #include "base/text.h"
 #include "cli/bench_table.h"
 #include "cli/commands.h"
@@ -69,23 +70,23 @@ class Bench {
   }
 
  private:
-  static std::string self() { return program_dir() + "/mino"; }
-
   Result<void> start() {
-    const std::vector<std::string> child{self(), "bench-child"};
+    const auto self = find_part(Part::kMino);
+    if (!self) return std::unexpected(self.error());
+    const std::vector<std::string> child{*self, "bench-child"};
     auto native = MeasuredProcess::start(child);
     if (!native) return std::unexpected(native.error());
     native_.emplace(std::move(*native));
     for (const auto& [tier, place] :
          {std::pair{"auto", &auto_}, {"patch", &patch_}, {"sud", &sud_}}) {
-      std::vector<std::string> argv{self(), "--run-dir", dir_.path(), "run", "--hook", tier, "--"};
+      std::vector<std::string> argv{*self, "--run-dir", dir_.path(), "run", "--hook", tier, "--"};
       argv.insert(argv.end(), child.begin(), child.end());
       auto started = MeasuredProcess::start(argv);
       if (!started) return error("under --hook " + std::string(tier) + ": " + started.error().text);
       place->emplace(std::move(*started));
     }
     if (options_.beside.empty()) return {};
-    std::vector<std::string> argv{self(), "--run-dir", options_.beside, "run", "--"};
+    std::vector<std::string> argv{*self, "--run-dir", options_.beside, "run", "--"};
     argv.insert(argv.end(), child.begin(), child.end());
     auto started = MeasuredProcess::start(argv);
     if (!started) return error("on " + options_.beside + ": " + started.error().text);

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "base/parts.h"
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/device_client.h"
@@ -82,15 +83,10 @@ int bench_hook(const RunDir& dir, const BenchHookOptions& options) {
   const std::string policy = scratch.path + "/policy.toml";
   if (auto done = make_file(policy, "[policy]\nfamilies = []\npaths = []\n"); !done)
     return complain(kFailed, done.error().text);
-  const std::vector<std::string> mino_run{program_dir() + "/mino",
-                                          "--run-dir",
-                                          dir.path(),
-                                          "run",
-                                          "--hook",
-                                          options.tier,
-                                          "--policy",
-                                          policy,
-                                          "--"};
+  const auto self = find_part(Part::kMino);
+  if (!self) return complain(kFailed, self.error().text);
+  const std::vector<std::string> mino_run{*self,        "--run-dir", dir.path(), "run", "--hook",
+                                          options.tier, "--policy",  policy,     "--"};
   json report{{"tier", options.tier}, {"programs", json::array()}};
   double load = 0;
   ::getloadavg(&load, 1);

@@ -40,9 +40,6 @@ int status(const RunDir& dir, bool as_json);
 int top(const RunDir& dir, double seconds, std::optional<int> rounds);
 int syscalls(bool as_markdown);
 
-// The directory in which this executable lies, and beside which the others are.
-std::string program_dir();
-
 // One line on standard error, "mino: …"; returns `status`.
 int complain(int status, const std::string& text);
 

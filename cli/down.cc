@@ -9,6 +9,7 @@
 #include <cstdio>
 
 #include "base/fd.h"
+#include "base/parts.h"
 #include "cli/commands.h"
 #include "cli/device_client.h"
 #include "cli/progress.h"
@@ -25,10 +26,14 @@ void clean(const RunDir& dir) {
   const bool crashed = ::access(dir.remains_file().c_str(), F_OK) == 0 ||
                        ::access(dir.lock_file().c_str(), F_OK) == 0;
   if (!crashed || ::geteuid() != 0) return;
-  const std::string minod = program_dir() + "/minod";
+  const auto minod = find_part(Part::kMinod);
+  if (!minod) {
+    complain(kFailed, "what a minod that was killed had left stays: " + minod.error().text);
+    return;
+  }
   const pid_t child = ::fork();
   if (child == 0) {
-    ::execl(minod.c_str(), minod.c_str(), "--run-dir", dir.path().c_str(), "--clean", nullptr);
+    ::execl(minod->c_str(), minod->c_str(), "--run-dir", dir.path().c_str(), "--clean", nullptr);
     ::_exit(1);
   }
   int status = 0;

@@ -37,8 +37,7 @@ Result<std::string> preload_value(const std::string& library, const char* old) {
                  "move mino to "
                  "a directory with a plain name");
   }
-  if (::access(library.c_str(), R_OK) != 0)
-    return errno_error(library + " cannot be read; build mino whole");
+  if (::access(library.c_str(), R_OK) != 0) return errno_error(library + " cannot be read");
   if (::access(library.c_str(), X_OK) != 0)
     return errno_error(library + " cannot be executed, as static programs need; chmod 755 it");
   if (old == nullptr || *old == '\0') return library;

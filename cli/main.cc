@@ -3,9 +3,6 @@
 // mino: the command line. main() reads the arguments and calls the subcommand's function
 // (cli/commands.h).
 
-#include <limits.h>
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
@@ -20,13 +17,6 @@
 #include "daemon/config.h"
 
 namespace mino {
-
-std::string program_dir() {
-  char path[PATH_MAX];
-  const ssize_t n = ::readlink("/proc/self/exe", path, sizeof path);
-  const std::string whole(path, n > 0 ? static_cast<size_t>(n) : 0);
-  return whole.substr(0, whole.rfind('/'));
-}
 
 int complain(int status, const std::string& text) {
   std::fprintf(stderr, "mino: %s\n", text.c_str());

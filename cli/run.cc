@@ -10,6 +10,7 @@
 
 #include "abi/limits.h"
 #include "base/argv.h"
+#include "base/parts.h"
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/device_client.h"
@@ -134,9 +135,9 @@ Result<HandOver> prepare(const RunDir& dir, const RunOptions& options, const std
   return hand_over;
 }
 
-// A program that ld.so will not bring the hook into is loaded by libminoc.so, in its place.
+// A program that ld.so will not bring the hook into is loaded by `library`, in its place.
 int execute(const Program& program, const std::vector<std::string>& command,
-            const HandOver& hand_over) {
+            const std::string& library, const HandOver& hand_over) {
   const bool sees_all = hand_over.hook != "patch" && hand_over.hook != "preload";
   const auto load = sees_all ? needs_loading(program.path, hand_over.load_all) : std::nullopt;
   std::vector<std::string> words = command;
@@ -148,7 +149,7 @@ int execute(const Program& program, const std::vector<std::string>& command,
   if (load)
     ::setenv("MINO_RUN", (std::string(::getenv("MINO_RUN")) + ";x=" + load->program).c_str(), 1);
   std::vector<char*> argv = argv_of(words);
-  ::execv(load ? (program_dir() + "/libminoc.so").c_str() : program.path.c_str(), argv.data());
+  ::execv(load ? library.c_str() : program.path.c_str(), argv.data());
   if (errno == ENOEXEC) {  // neither ELF nor #!: a shell's, as execvp(3) has it
     argv.insert(argv.begin(), const_cast<char*>("/bin/sh"));
     argv[1] = const_cast<char*>(program.path.c_str());
@@ -156,10 +157,6 @@ int execute(const Program& program, const std::vector<std::string>& command,
   }
   return complain(errno == ENOENT ? kNotFound : kNotExecutable,
                   program.path + ": " + std::strerror(errno));
-}
-
-std::string library_of(const std::string& hook) {
-  return program_dir() + (hook == "preload" ? "/libminoc-preload.so" : "/libminoc.so");
 }
 
 }  // namespace
@@ -180,8 +177,10 @@ int run(const RunDir& default_dir, const RunOptions& options) {
     return complain(kNotStarted, "--load needs a tier that sees every call: not --hook preload");
   auto hand_over = prepare(*dir, options, hook);
   if (!hand_over) return complain(kNotStarted, hand_over.error().text);
+  const auto library = find_part(hook == "preload" ? Part::kPreloadHook : Part::kHook);
+  if (!library) return complain(kNotStarted, library.error().text);
   const char* old_preload = ::getenv("LD_PRELOAD");
-  const auto preload = preload_value(library_of(hook), old_preload);
+  const auto preload = preload_value(*library, old_preload);
   if (!preload) return complain(kNotStarted, preload.error().text);
 
   const Program program = find_program(options.command[0]);
@@ -201,7 +200,7 @@ int run(const RunDir& default_dir, const RunOptions& options) {
   const bool user_preload = old_preload != nullptr && *old_preload != '\0';
   ::setenv("MINO_RUN", hand_over->text(user_preload).c_str(), 1);
   ::setenv("LD_PRELOAD", preload->c_str(), 1);
-  return execute(program, options.command, *hand_over);
+  return execute(program, options.command, *library, *hand_over);
 }
 
 }  // namespace mino

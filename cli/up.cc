@@ -11,6 +11,7 @@
 
 #include "base/argv.h"
 #include "base/fd.h"
+#include "base/parts.h"
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/device_client.h"
@@ -23,8 +24,9 @@ namespace {
 constexpr std::chrono::seconds kPatience{60};
 constexpr off_t kMaxLog = 1 << 20;  // a longer log is put aside before a start
 
-std::vector<std::string> minod_command(const RunDir& dir, const UpOptions& options, int ready_fd) {
-  std::vector<std::string> argv{program_dir() + "/minod", "--run-dir", dir.path(), "--ready-fd",
+std::vector<std::string> minod_command(const std::string& minod, const RunDir& dir,
+                                       const UpOptions& options, int ready_fd) {
+  std::vector<std::string> argv{minod, "--run-dir", dir.path(), "--ready-fd",
                                 std::to_string(ready_fd)};
   const auto pass = [&argv](const char* name, const std::string& value) {
     if (!value.empty()) argv.insert(argv.end(), {name, value});
@@ -126,6 +128,8 @@ int up(const RunDir& dir, const UpOptions& options) {
     return complain(kFailed,
                     "`mino up` makes a network namespace and an interface: run it as root (sudo)");
   }
+  const auto minod = find_part(Part::kMinod);
+  if (!minod) return complain(kFailed, minod.error().text);
   auto log = open_log(dir);
   if (!log) return complain(kFailed, log.error().text);
   int ends[2];
@@ -133,7 +137,7 @@ int up(const RunDir& dir, const UpOptions& options) {
     return complain(kFailed, std::string("pipe: ") + std::strerror(errno));
   Fd said_fd(ends[0]), ready(::fcntl(ends[1], F_DUPFD, 3));  // without CLOEXEC
   ::close(ends[1]);
-  const auto argv = minod_command(dir, options, ready.get());
+  const auto argv = minod_command(*minod, dir, options, ready.get());
   const pid_t child = ::fork();
   if (child < 0) return complain(kFailed, std::string("fork: ") + std::strerror(errno));
   if (child == 0) become_minod(argv, *log, ready.get());

@@ -18,7 +18,7 @@ namespace mino {
 struct Config {
   std::string run_dir;  // empty: the default
   std::string engine = "native";
-  std::string kernel;           // of the linux engine; empty: beside minod
+  std::string kernel;           // of the linux engine; empty: the one of base/parts.h
   int64_t kernel_memory = 512;  // MiB
   static constexpr int64_t kMaxInstances = 16;
   int64_t instances = 1;                  // kernels, of the linux engine

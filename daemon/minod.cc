@@ -21,6 +21,7 @@
 
 #include "abi/limits.h"
 #include "base/log.h"
+#include "base/parts.h"
 #include "base/run_dir.h"
 #include "base/version.h"
 #include "daemon/admission.h"
@@ -194,19 +195,15 @@ Fd watch_signals() {
   return Fd(::signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK));
 }
 
-// The kernel that CMake's target `kernel` puts beside minod.
-std::string default_kernel() {
-  char path[4096];
-  const ssize_t n = ::readlink("/proc/self/exe", path, sizeof path);
-  const std::string self(path, n > 0 ? static_cast<size_t>(n) : 0);
-  return self.substr(0, self.rfind('/') + 1) + "kernel/linux";
-}
-
-KernelInstance::Options kernel_options(const Config& config, const RunDir& dir,
-                                       const DeviceNetwork& network, size_t index, int stats) {
+Result<KernelInstance::Options> kernel_options(const Config& config, const RunDir& dir,
+                                               const DeviceNetwork& network, size_t index,
+                                               int stats) {
+  const auto kernel =
+      config.kernel.empty() ? find_part(Part::kKernel) : Result<std::string>(config.kernel);
+  if (!kernel) return std::unexpected(kernel.error());
   const Uplink& uplink = network.uplinks()[index];
   KernelInstance::Options options;
-  options.kernel = config.kernel.empty() ? default_kernel() : config.kernel;
+  options.kernel = *kernel;
   options.memory_mib = config.kernel_memory;
   options.link = uplink.link;
   options.mac = uplink.mac;
@@ -240,11 +237,12 @@ Result<void> serve(const Options& options, const Config& config, const RunDir& d
   std::vector<std::unique_ptr<KernelInstance>> kernels;
   for (size_t i = 0; is_linux && i < network.uplinks().size(); i++) {
     auto options = kernel_options(config, dir, network, i, proxies.table_file());
-    options.serves = [&proxies, &resolvers, i](int socket) {
+    if (!options) return std::unexpected(options.error());
+    options->serves = [&proxies, &resolvers, i](int socket) {
       proxies.set_instance(i, socket);
       if (i < resolvers.size() && socket >= 0) resolvers[i]->restart();
     };
-    kernels.push_back(std::make_unique<KernelInstance>(loop, std::move(options)));
+    kernels.push_back(std::make_unique<KernelInstance>(loop, std::move(*options)));
     if (auto done = kernels.back()->start(); !done) return done;
   }
   std::optional<InterfaceWatch> watch;

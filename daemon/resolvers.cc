@@ -14,6 +14,7 @@
 
 #include "base/argv.h"
 #include "base/log.h"
+#include "base/parts.h"
 #include "base/text.h"
 #include "daemon/confine.h"
 
@@ -128,13 +129,16 @@ pid_t Resolvers::start_relay(const std::vector<RelayPair>& pairs, int netns) {
 
 // minod itself, under `mino run`: its sockets are the device's.
 pid_t Resolvers::start_offloaded_relay(const std::vector<RelayPair>& pairs) {
-  char path[4096];
-  const ssize_t n = ::readlink("/proc/self/exe", path, sizeof path);
-  const std::string minod(path, n > 0 ? static_cast<size_t>(n) : 0);
-  const std::string mino = minod.substr(0, minod.rfind('/') + 1) + "mino";
-  std::vector<std::string> arguments{mino,  "--run-dir",  place_.run_dir,
+  const auto mino = find_part(Part::kMino), minod = find_part(Part::kMinod);
+  for (const auto* part : {&mino, &minod}) {
+    if (*part) continue;
+    spdlog::error("names: {}", part->error().text);
+    errno = ENOENT;
+    return -1;
+  }
+  std::vector<std::string> arguments{*mino, "--run-dir",  place_.run_dir,
                                      "run", "--instance", std::to_string(place_.instance),
-                                     "--",  minod};
+                                     "--",  *minod};
   for (const RelayPair& pair : pairs) arguments.insert(arguments.end(), {"--relay", pair.text()});
   const pid_t child = ::fork();
   if (child != 0) return child;
