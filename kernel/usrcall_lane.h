@@ -18,7 +18,7 @@
 #include <linux/list.h>
 #include <linux/sched.h>
 #include <linux/wait.h>
-#include "usrcall.h"
+#include "usrcall_user.h"
 
 struct usrcall_session {
 	struct list_head list;		/* in usrcall_sessions */

@@ -17,7 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <os.h>
-#include "usrcall.h"
+#include "usrcall_user.h"
 
 /*
  * All sockets are members of one epoll set, and only that is an interrupt of

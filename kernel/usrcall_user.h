@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Between the driver's kernel side (usrcall.c, usrcall_split.c) and its host
- * side (usrcall_user.c), which alone makes system calls of the host.
+ * The host's system calls that the driver makes. usrcall_user.c is built as
+ * host code, against libc, so this header sees nothing of the kernel's.
  */
-#ifndef __USRCALL_H
-#define __USRCALL_H
+#ifndef __USRCALL_USER_H
+#define __USRCALL_USER_H
 
 #include "abi/usrcall.h"
 
-/* Host side; every int is 0, a count or -errno of the host. */
+/* Every int is 0, a count or -errno of the host. */
 int usrcall_host_watch(void);
 int usrcall_host_watch_fd(int fd, void *data);
 int usrcall_host_ready(void **data, int max);
