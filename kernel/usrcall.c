@@ -33,6 +33,8 @@
 #include <net/transp_v6.h>
 #include <irq_kern.h>
 #include <os.h>
+#include "usrcall_call.h"
+#include "usrcall_export.h"
 #include "usrcall_lane.h"
 
 /* Host descriptors that minod passes: usrcall.socket=3 usrcall.stats=4 */

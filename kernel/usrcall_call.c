@@ -16,7 +16,10 @@
 #include <linux/syscalls.h>
 #include <linux/uaccess.h>
 #include <linux/usrcall.h>
-#include "usrcall_lane.h"
+#include "usrcall_call.h"
+#include "usrcall_export.h"
+#include "usrcall_owner.h"
+#include "usrcall_ring.h"
 
 /*
  * Never dispatched: they would change the proxy itself (its memory, which it

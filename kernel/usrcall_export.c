@@ -14,7 +14,7 @@
 #include <linux/random.h>
 #include <linux/slab.h>
 #include <linux/workqueue.h>
-#include "usrcall_lane.h"
+#include "usrcall_export.h"
 
 struct export {
 	struct list_head list;

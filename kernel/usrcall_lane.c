@@ -16,6 +16,7 @@
 #include <linux/slab.h>
 #include <linux/usrcall.h>
 #include <os.h>
+#include "usrcall_call.h"
 #include "usrcall_lane.h"
 
 LIST_HEAD(usrcall_lanes);

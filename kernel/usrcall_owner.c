@@ -18,7 +18,7 @@
 #include <linux/sched/task.h>
 #include <linux/signal.h>
 #include <linux/slab.h>
-#include "usrcall_lane.h"
+#include "usrcall_owner.h"
 
 #define MAX_OWNERS USRCALL_MAX_LANES
 #define ONLY_SOCKET (1ULL << 63)

@@ -9,7 +9,7 @@
 #include <linux/net.h>
 #include <linux/slab.h>
 #include <linux/usrcall_ring.h>
-#include "usrcall_lane.h"
+#include "usrcall_ring.h"
 
 struct ring {
 	struct list_head list;

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What a lane executes.
+ */
+#ifndef __USRCALL_CALL_H
+#define __USRCALL_CALL_H
+
+#include "usrcall_lane.h"
+
+/* As arch/x86/um/sys_call_table_64.c has it. */
+extern long (*const sys_call_table[])(unsigned long, unsigned long,
+				      unsigned long, unsigned long,
+				      unsigned long, unsigned long);
+
+s64 usrcall_execute(struct usrcall_lane *lane);
+int usrcall_take_rights(const struct usrcall_command *start);
+
+#endif

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Open files that clients pass to each other.
+ */
+#ifndef __USRCALL_EXPORT_H
+#define __USRCALL_EXPORT_H
+
+#include "usrcall_lane.h"
+
+s64 usrcall_export(struct usrcall_lane *lane, int fd);
+void usrcall_give(struct usrcall_session *session, int fd, u32 row);
+s64 usrcall_import(u64 id);
+s64 usrcall_settle(u64 id);
+
+#endif

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Who gets the signals of open files.
+ */
+#ifndef __USRCALL_OWNER_H
+#define __USRCALL_OWNER_H
+
+#include "usrcall_lane.h"
+
+s64 usrcall_owner(struct usrcall_lane *lane);
+
+#endif

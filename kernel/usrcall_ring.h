@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Packet rings that clients map; what net/packet asks is in linux/usrcall_ring.h.
+ */
+#ifndef __USRCALL_RING_H
+#define __USRCALL_RING_H
+
+#include "usrcall_lane.h"
+
+int usrcall_map_file(struct usrcall_lane *lane, int fd);
+
+#endif
