@@ -35,7 +35,7 @@
 #include <os.h>
 #include "usrcall_call.h"
 #include "usrcall_export.h"
-#include "usrcall_lane.h"
+#include "usrcall_thread.h"
 
 /* Host descriptors that minod passes: usrcall.socket=3 usrcall.stats=4 */
 static int instance_socket = -1;
@@ -91,72 +91,6 @@ int usrcall_tell(struct usrcall_session *session, u32 type, int result,
 					   .lane = lane };
 
 	return usrcall_host_send(session->socket, &command, -1);
-}
-
-static struct usrcall_lane_control *control_of(struct usrcall_session *session,
-					       u32 lane)
-{
-	return (void *)session->memory + USRCALL_PAGE +
-	       (u64)lane * session->lane_stride;
-}
-
-/* All lanes, or those of one client, stand still, then are as new. */
-static void reset_lanes(struct usrcall_session *session, bool every, u32 client)
-{
-	struct usrcall_lane *lane;
-	bool all;
-	u32 i, k;
-
-	for (i = 0; i < session->lane_count; i++) {
-		lane = session->lanes[i];
-		if (lane && (every || shared_load(control_of(session, i)->state) == client + 1))
-			lane->stopping = true;
-	}
-	for (;;) {
-		all = true;
-		for (i = 0; i < session->lane_count; i++) {
-			lane = session->lanes[i];
-			if (!lane || !lane->stopping || lane->activity == USRCALL_PARKS)
-				continue;
-			all = false;
-			if (lane->activity == USRCALL_CALLS) {
-				lane->cancelled = true;
-				set_notify_signal(lane->task);
-			}
-			usrcall_wake(lane);
-		}
-		if (all || session->ended)
-			break;
-		schedule_timeout_uninterruptible(1);
-	}
-	for (i = 0; i < session->lane_count; i++) {
-		struct usrcall_lane_control *control = control_of(session, i);
-
-		lane = session->lanes[i];
-		if (lane ? !lane->stopping :
-			   !every && shared_load(control->state) != client + 1)
-			continue;
-		if (lane) {
-			for (k = 0; k < USRCALL_RING_SLOTS; k++) {
-				shared_store(lane->submissions[k].turn, 0);
-				shared_store(lane->completions[k].turn, 0);
-			}
-			lane->submission = lane->completion = 0;
-			lane->cancelled = false;
-			shared_store(control->client_sleeping, 0);
-			shared_store(control->cancel_turn, 0);
-			shared_store(control->submission_position, 0);
-			shared_store(control->completion_position, 0);
-		}
-		shared_store_release(control->state, 0);
-	}
-	for (i = 0; i < session->lane_count; i++) {
-		lane = session->lanes[i];
-		if (!lane || !lane->stopping)
-			continue;
-		lane->stopping = false;
-		wake_up_process(lane->task);
-	}
 }
 
 /* NULL, with files closed and the session process told, if that can't be. */
@@ -257,14 +191,14 @@ static void handle(struct usrcall_session *session,
 		usrcall_host_ring(lane->bell);
 		break;
 	case USRCALL_REATTACH:
-		reset_lanes(session, true, 0);
+		usrcall_reset_lanes(session, true, 0);
 		usrcall_tell(session, USRCALL_PARKED, 0, 0);
 		break;
 	case USRCALL_SHARE:
 		session->shared = true;
 		break;
 	case USRCALL_CLEAR:
-		reset_lanes(session, false, command->lane);
+		usrcall_reset_lanes(session, false, command->lane);
 		usrcall_tell(session, USRCALL_CLEARED, 0, command->lane);
 		break;
 	case USRCALL_GIVE:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Lanes: rings, waiting, the idle task, life and end of a lane's task.
+ * Lanes: rings and waiting, and the idle task.
  *
  * This kernel has one processor. A lane that has served a call looks at its
  * ring for a while, and at the others' rings now and then; then it sleeps, and
@@ -9,14 +9,10 @@
  * the session's doorbell, a futex on which the idle task sleeps together with
  * the word in which the host's signals are noted.
  */
-#include <linux/interrupt.h>
-#include <linux/nsproxy.h>
 #include <linux/sched/signal.h>
-#include <linux/sched/task.h>
 #include <linux/slab.h>
 #include <linux/usrcall.h>
 #include <os.h>
-#include "usrcall_call.h"
 #include "usrcall_lane.h"
 
 LIST_HEAD(usrcall_lanes);
@@ -33,7 +29,30 @@ static inline u64 cycles(void)
 	return __builtin_ia32_rdtsc();
 }
 
-/* ---- lanes: rings and waiting ---- */
+/* As far as it needs no task; NULL without memory. */
+struct usrcall_lane *usrcall_make_lane(struct usrcall_session *session, u32 index)
+{
+	struct usrcall_lane *lane = kzalloc(sizeof(*lane), GFP_KERNEL);
+	void *base;
+
+	if (!lane)
+		return NULL;
+	base = (void *)session->memory + USRCALL_PAGE + (u64)index * session->lane_stride;
+	lane->control = base;
+	lane->submissions = base + USRCALL_SUBMISSIONS;
+	lane->completions = base + USRCALL_COMPLETIONS;
+	lane->arena = base + USRCALL_ARENA;
+	lane->arena_bytes = session->arena_bytes;
+	lane->session = session;
+	lane->index = index;
+	lane->bell = -1;
+	lane->begins = true;
+	lane->usual_wait = LONG_SPIN / 4;
+	lane->submission = shared_load(lane->control->submission_position);
+	lane->completion = shared_load(lane->control->completion_position);
+	INIT_LIST_HEAD(&lane->list);
+	return lane;
+}
 
 struct usrcall_submission *usrcall_next(struct usrcall_lane *lane)
 {
@@ -49,6 +68,41 @@ void usrcall_consume(struct usrcall_lane *lane)
 {
 	lane->submission++;
 	shared_store(lane->control->submission_position, lane->submission);
+}
+
+/* A checked copy of the slot; false if the client breaks the contract. */
+bool usrcall_decode(struct usrcall_lane *lane)
+{
+	const struct usrcall_submission *slot = usrcall_next(lane);
+	u32 off, dir;
+	int i;
+
+	lane->turn = lane->submission + 1;
+	lane->nr = shared_load(slot->nr);
+	lane->install_fd = shared_load(slot->install_fd);
+	lane->kind = shared_load(slot->kind);
+	lane->flags = shared_load(slot->flags);
+	lane->arch = shared_load(slot->arch);
+	lane->window_count = shared_load(slot->window_count);
+	if (lane->window_count > USRCALL_MAX_WINDOWS)
+		return false;
+	for (i = 0; i < 6; i++)
+		lane->args[i] = shared_load(slot->args[i]);
+	for (i = 0; i < lane->window_count; i++) {
+		struct usrcall_window *window = &lane->windows[i];
+
+		window->addr = shared_load(slot->windows[i].addr);
+		window->len = shared_load(slot->windows[i].len);
+		window->place = shared_load(slot->windows[i].place);
+		off = window->place & ~7u;
+		dir = window->place & 7u;
+		if (!dir || dir > 3 || window->addr + window->len < window->addr ||
+		    (u64)off + window->len > lane->arena_bytes)
+			return false;
+	}
+	lane->room_off = U32_MAX;
+	lane->extent_count = 0;
+	return lane->kind == USRCALL_SUBMIT_CALL || lane->kind == USRCALL_SUBMIT_OP;
 }
 
 /* The session is over, or its lanes shall stand still. */
@@ -86,7 +140,7 @@ static bool look_at(struct usrcall_lane *lane)
 	}
 }
 
-static bool look_at_all(void)
+bool usrcall_look_at_all(void)
 {
 	struct usrcall_lane *lane;
 	bool any = false;
@@ -115,7 +169,7 @@ static u64 learn(u64 usual, u64 took)
 				  (usual * 7 + min(took, 2 * LONG_SPIN)) / 8;
 }
 
-static void publish_counts(struct usrcall_lane *lane)
+void usrcall_publish_counts(struct usrcall_lane *lane)
 {
 	struct usrcall_stats *row = lane->session->stats;
 
@@ -159,12 +213,12 @@ bool usrcall_wait(struct usrcall_lane *lane)
 		}
 		if (unlikely(stopped(lane)))
 			return false;
-		if (!look_at_all() && cycles() - start < spin) {
+		if (!usrcall_look_at_all() && cycles() - start < spin) {
 			cond_resched();
 			continue;
 		}
 		if (lane->calls)
-			publish_counts(lane);
+			usrcall_publish_counts(lane);
 		set_current_state(USRCALL_SLEEP);
 		lane->asleep = true;
 		if (!ready(lane) && !stopped(lane))
@@ -226,7 +280,7 @@ void usrcall_idle(void)
 	if (!list_empty(&usrcall_lanes)) {
 		spin = budget(idle_usual, &idle_impatient);
 		do {
-			if (look_at_all() || need_resched() || os_signals_pending()) {
+			if (usrcall_look_at_all() || need_resched() || os_signals_pending()) {
 				idle_usual = learn(idle_usual, cycles() - start);
 				return;
 			}
@@ -242,208 +296,10 @@ void usrcall_idle(void)
 	}
 	/* Pairs with the client's fence between its publication and device_sleeping. */
 	shared_full_fence();
-	if (!look_at_all() && !need_resched())
+	if (!usrcall_look_at_all() && !need_resched())
 		os_idle_wait(words, values, n);
 	say_sleeping(0);
-	look_at_all();
+	usrcall_look_at_all();
 	if (n)
 		idle_usual = learn(idle_usual, cycles() - start);
 }
-
-/* ---- lanes: life ---- */
-
-/* Until the leader has reset the lane: its client thread is no more. */
-static void park(struct usrcall_lane *lane)
-{
-	struct usrcall_session *session = lane->session;
-
-	usrcall_host_close(lane->bell);
-	lane->bell = -1;
-	/* The client's new image asks for another one. */
-	if (lane->own_rights) {
-		shared_store(lane->control->attached, 0);
-		lane->ends = true;
-		return;
-	}
-	lane->activity = USRCALL_PARKS;
-	wake_up(&session->wait);
-	for (;;) {
-		set_current_state(USRCALL_SLEEP);
-		if (!lane->stopping || session->ended ||
-		    __fatal_signal_pending(current))
-			break;
-		schedule();
-	}
-	__set_current_state(TASK_RUNNING);
-	lane->activity = USRCALL_WAITS;
-	lane->begins = true;
-}
-
-/* A checked copy of the slot; false if the client breaks the contract. */
-static bool decode(struct usrcall_lane *lane)
-{
-	const struct usrcall_submission *slot = usrcall_next(lane);
-	u32 off, dir;
-	int i;
-
-	lane->turn = lane->submission + 1;
-	lane->nr = shared_load(slot->nr);
-	lane->install_fd = shared_load(slot->install_fd);
-	lane->kind = shared_load(slot->kind);
-	lane->flags = shared_load(slot->flags);
-	lane->arch = shared_load(slot->arch);
-	lane->window_count = shared_load(slot->window_count);
-	if (lane->window_count > USRCALL_MAX_WINDOWS)
-		return false;
-	for (i = 0; i < 6; i++)
-		lane->args[i] = shared_load(slot->args[i]);
-	for (i = 0; i < lane->window_count; i++) {
-		struct usrcall_window *window = &lane->windows[i];
-
-		window->addr = shared_load(slot->windows[i].addr);
-		window->len = shared_load(slot->windows[i].len);
-		window->place = shared_load(slot->windows[i].place);
-		off = window->place & ~7u;
-		dir = window->place & 7u;
-		if (!dir || dir > 3 || window->addr + window->len < window->addr ||
-		    (u64)off + window->len > lane->arena_bytes)
-			return false;
-	}
-	lane->room_off = U32_MAX;
-	lane->extent_count = 0;
-	return lane->kind == USRCALL_SUBMIT_CALL || lane->kind == USRCALL_SUBMIT_OP;
-}
-
-/*
- * A thread of the client's begins on this lane, which may be older: it is in
- * the session's network namespace, or in its own client's where several share
- * the session and one of that client's lanes has another.
- */
-static void begin_thread(struct usrcall_lane *lane)
-{
-	struct usrcall_session *session = lane->session;
-	struct nsproxy *own = current->nsproxy;
-	struct nsproxy *spaces = session->leader ? session->leader->nsproxy : NULL;
-	u32 client = shared_load(lane->control->state), i;
-
-	lane->begins = false;
-	for (i = 0; session->shared && i < session->lane_count; i++) {
-		const struct usrcall_lane *other = session->lanes[i];
-		struct nsproxy *theirs = other ? other->task->nsproxy : NULL;
-
-		if (!theirs || !other->own_rights ||
-		    shared_load(other->control->state) != client ||
-		    theirs->net_ns == own->net_ns || theirs->mnt_ns != own->mnt_ns)
-			continue;
-		spaces = theirs;
-		lane->own_rights = true;
-		break;
-	}
-	if (!spaces || spaces->net_ns == own->net_ns || spaces->mnt_ns != own->mnt_ns)
-		return;
-	get_nsproxy(spaces);
-	switch_task_namespaces(current, spaces);
-}
-
-static int lane_main(void *data)
-{
-	struct usrcall_lane *lane = data;
-	struct usrcall_session *session = lane->session;
-	s64 result;
-
-	current->thread.usrcall = lane;
-	list_add_tail(&lane->list, &usrcall_lanes);
-	session->stats->lanes++;
-	shared_store(lane->control->attached, 1);
-	usrcall_host_wake(&lane->control->attached);
-	while (!lane->ends && !session->ended) {
-		if (!usrcall_wait(lane)) {
-			if (session->ended || __fatal_signal_pending(current))
-				break;
-			park(lane);
-			continue;
-		}
-		if (!decode(lane)) {
-			usrcall_end(session);
-			break;
-		}
-		usrcall_consume(lane);
-		lane->activity = USRCALL_CALLS;
-		if (unlikely(lane->begins))
-			begin_thread(lane);
-		result = usrcall_execute(lane);
-		/* From here on a cancellation has come too late. */
-		lane->activity = USRCALL_WAITS;
-		lane->round_trips++;
-		if (lane->ends || lane->round_trips >= 64) {
-			publish_counts(lane);
-			look_at_all(); /* a busy client must not starve the others */
-		}
-		if (lane->ends) {
-			shared_store(lane->control->attached, 0);
-			session->lanes[lane->index] = NULL;
-		}
-		usrcall_complete(lane, USRCALL_DONE, result, lane->extents,
-				 lane->extent_count);
-		cond_resched();
-	}
-	current->thread.usrcall = NULL;
-	publish_counts(lane);
-	session->stats->lanes--;
-	list_del(&lane->list);
-	usrcall_host_close(lane->bell);
-	if (session->lanes[lane->index] == lane)
-		session->lanes[lane->index] = NULL;
-	put_task_struct(lane->task);
-	kfree(lane);
-	wake_up(&session->wait);
-	usrcall_close_files();
-	usrcall_put(session);
-	do_exit(0);
-}
-
-int usrcall_attach(struct usrcall_session *session, u32 index)
-{
-	struct usrcall_lane *lane;
-	struct pid *pid;
-	void *base;
-	pid_t tid;
-
-	if (index >= session->lane_count)
-		return -EINVAL;
-	if (session->lanes[index])
-		return 0;
-	lane = kzalloc(sizeof(*lane), GFP_KERNEL);
-	if (!lane)
-		return -ENOMEM;
-	base = (void *)session->memory + USRCALL_PAGE + (u64)index * session->lane_stride;
-	lane->control = base;
-	lane->submissions = base + USRCALL_SUBMISSIONS;
-	lane->completions = base + USRCALL_COMPLETIONS;
-	lane->arena = base + USRCALL_ARENA;
-	lane->arena_bytes = session->arena_bytes;
-	lane->session = session;
-	lane->index = index;
-	lane->bell = -1;
-	lane->begins = true;
-	lane->usual_wait = LONG_SPIN / 4;
-	lane->submission = shared_load(lane->control->submission_position);
-	lane->completion = shared_load(lane->control->completion_position);
-	INIT_LIST_HEAD(&lane->list);
-	refcount_inc(&session->users);
-	tid = user_mode_thread(lane_main, lane,
-			       CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND |
-				       CLONE_THREAD | CLONE_SYSVSEM);
-	if (tid < 0) {
-		refcount_dec(&session->users);
-		kfree(lane);
-		return tid;
-	}
-	/* It has not run yet: there is one processor, and no preemption. */
-	pid = find_get_pid(tid);
-	lane->task = get_pid_task(pid, PIDTYPE_PID);
-	put_pid(pid);
-	session->lanes[index] = lane;
-	return 0;
-}
-

@@ -53,11 +53,14 @@ struct usrcall_lane {
 };
 
 extern struct list_head usrcall_lanes;
-int usrcall_attach(struct usrcall_session *session, u32 index);
+struct usrcall_lane *usrcall_make_lane(struct usrcall_session *session, u32 index);
+bool usrcall_look_at_all(void);
+void usrcall_publish_counts(struct usrcall_lane *lane);
 void usrcall_wake(struct usrcall_lane *lane);
 bool usrcall_wait(struct usrcall_lane *lane);
 void usrcall_complete(struct usrcall_lane *lane, u8 kind, s64 result,
 		      const struct usrcall_extent *extents, u16 count);
+bool usrcall_decode(struct usrcall_lane *lane);
 void usrcall_consume(struct usrcall_lane *lane);
 struct usrcall_submission *usrcall_next(struct usrcall_lane *lane);
 
