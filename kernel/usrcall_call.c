@@ -292,34 +292,3 @@ s64 usrcall_execute(struct usrcall_lane *lane)
 	}
 	return result;
 }
-
-/* The client's credentials, for a session that no lane has forked. */
-int usrcall_take_rights(const struct usrcall_command *start)
-{
-	struct group_info *groups;
-	struct cred *cred;
-	int i;
-
-	if (start->group_count > USRCALL_MAX_GROUPS)
-		return -EINVAL;
-	groups = groups_alloc(start->group_count);
-	if (!groups)
-		return -ENOMEM;
-	for (i = 0; i < start->group_count; i++)
-		groups->gid[i] = KGIDT_INIT(start->groups[i]);
-	groups_sort(groups);
-	cred = prepare_creds();
-	if (!cred) {
-		put_group_info(groups);
-		return -ENOMEM;
-	}
-	set_groups(cred, groups);
-	put_group_info(groups);
-	cred->uid = cred->euid = cred->suid = cred->fsuid = KUIDT_INIT(start->uid);
-	cred->gid = cred->egid = cred->sgid = cred->fsgid = KGIDT_INIT(start->gid);
-	cred->cap_permitted.val = start->capabilities & CAP_VALID_MASK;
-	cred->cap_effective = cred->cap_permitted;
-	cred->cap_inheritable = CAP_EMPTY_SET;
-	cred->cap_ambient = CAP_EMPTY_SET;
-	return commit_creds(cred);
-}

@@ -13,6 +13,5 @@ extern long (*const sys_call_table[])(unsigned long, unsigned long,
 				      unsigned long, unsigned long);
 
 s64 usrcall_execute(struct usrcall_lane *lane);
-int usrcall_take_rights(const struct usrcall_command *start);
 
 #endif

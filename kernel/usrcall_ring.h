@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Packet rings that clients map; what net/packet asks is in linux/usrcall_ring.h.
+ * Packet rings that clients map. What net/packet asks for has a header of its
+ * own, in include/linux.
  */
 #ifndef __USRCALL_RING_H
 #define __USRCALL_RING_H

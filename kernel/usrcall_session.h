@@ -26,6 +26,7 @@ struct usrcall_lane;
 struct usrcall_session {
 	struct list_head list;		/* in usrcall_sessions */
 	refcount_t users;		/* the leader and every lane */
+	int (*main)(void *session);	/* of its first task: usrcall_leader() */
 	u64 id;
 	struct usrcall_session_header *memory;
 	unsigned long bytes;
@@ -50,6 +51,10 @@ struct usrcall_session {
 };
 
 extern struct list_head usrcall_sessions;
+int usrcall_map_stats(int file);
+struct usrcall_session *
+usrcall_make_session(const struct usrcall_command *command, int files[2],
+		     int (*main)(void *session));
 void usrcall_end(struct usrcall_session *session);
 void usrcall_close_files(void);
 void usrcall_put(struct usrcall_session *session);
