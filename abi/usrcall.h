@@ -138,23 +138,6 @@ struct usrcall_session_header {
 #define USRCALL_COMPLETIONS (USRCALL_SUBMISSIONS + USRCALL_RING_SLOTS * 1024u)
 #define USRCALL_ARENA (USRCALL_COMPLETIONS + USRCALL_RING_SLOTS * 1024u)
 
-/* One row of the device's table of counters (engine/session_stats.h). */
-struct usrcall_stats {
-	int32_t proxy_pid;
-	int32_t client_pid;
-	uint64_t session_id;
-	uint64_t calls;
-	uint64_t round_trips;
-	uint64_t upcalls;
-	uint64_t bytes_in;
-	uint64_t bytes_out;
-	uint32_t lanes;
-	char name[16];
-	uint32_t instance;
-	uint32_t uid;
-	uint32_t pad[11];
-};
-
 /*
  * Commands: datagrams of one size on AF_UNIX SOCK_SEQPACKET sockets.
  *

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Counters of every session on a device, in one memory object that minod, all its proxies and
-// kernel instances share. Who serves a session writes its row; `mino status` reads them all through
-// minod. Counters are never used for decisions; a row's pids tell whether a session is over, and
-// whose it is, who may have another one.
+// Counters of every session on a device: what C++ does with the rows of abi/stats.h. Used by minod
+// and by proxies, which share one table. Must add no member to a row, which kernel instances map.
 #pragma once
 
 #include <algorithm>
@@ -13,25 +11,16 @@
 #include <string>
 
 #include "abi/limits.h"
+#include "abi/stats.h"
 
 namespace mino {
 
-struct alignas(64) SessionStats {
-  std::atomic<int32_t> proxy_pid;  // 0: the row is free; claimed by compare-exchange from 0
-  std::atomic<int32_t> client_pid;
-  std::atomic<uint64_t> session_id;
-  std::atomic<uint64_t> calls;         // system calls executed
-  std::atomic<uint64_t> round_trips;   // request/reply pairs, upcalls not included
-  std::atomic<uint64_t> upcalls;       // each is a round trip of its own
-  std::atomic<uint64_t> bytes_in;      // client memory read by the device
-  std::atomic<uint64_t> bytes_out;     // client memory written by the device
-  std::atomic<uint32_t> lanes;         // lane threads running
-  char name[16];                       // the client's comm, as it said
-  std::atomic<uint32_t> instance;      // of the linux engine; whose kernel serves it
-  std::atomic<uint32_t> uid{kNobody};  // the client's, when it last told us who it is
-
+struct alignas(64) SessionStats : mino_stats_row {
   static constexpr uint32_t kNobody = ~0u;
+
+  SessionStats() : mino_stats_row{} { uid = kNobody; }
 };
+static_assert(sizeof(SessionStats) == MINO_STATS_ROW_BYTES);
 
 struct StatsTable {
   SessionStats rows[abi::kMaxSessions];

@@ -80,8 +80,9 @@ version=$(dpkg-query -W -f '${Version}' $package)
 shopt -s nullglob
 patches=("$here"/patches/[0-9]*.patch)
 driver=("$here"/usrcall*.[ch])
+contracts=("$repository"/abi/{usrcall,stats}.h)
 inputs=("$here"/{build.sh,config,Kconfig,Makefile} "${patches[@]}" "${driver[@]}")
-[ ! -e "$repository/abi/usrcall.h" ] || inputs+=("$repository/abi/usrcall.h")
+inputs+=("${contracts[@]}")
 [ ! -e "$init_source" ] || inputs+=("$init_source")
 shopt -u nullglob
 hash=$({
@@ -204,7 +205,9 @@ done
 for file in "$here"/{Kconfig,Makefile} "${driver[@]}"; do
   update "$file" "$folder/${file##*/}"
 done
-[ ! -e "$repository/abi/usrcall.h" ] || update "$repository/abi/usrcall.h" "$folder/abi/usrcall.h"
+for file in "${contracts[@]}"; do
+  update "$file" "$folder/abi/${file##*/}"
+done
 
 # --- Configuration ------------------------------------------------------------------------------
 

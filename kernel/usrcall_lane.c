@@ -171,7 +171,7 @@ static u64 learn(u64 usual, u64 took)
 
 void usrcall_publish_counts(struct usrcall_lane *lane)
 {
-	struct usrcall_stats *row = lane->session->stats;
+	struct mino_stats_row *row = lane->session->stats;
 
 	row->calls += lane->calls;
 	row->round_trips += lane->round_trips;

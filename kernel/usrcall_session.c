@@ -17,13 +17,13 @@
 #include "usrcall_session.h"
 
 LIST_HEAD(usrcall_sessions);
-static struct usrcall_stats *stats_table;
+static struct mino_stats_row *stats_table;
 
 /* The table of counters, which minod made; before any session. */
 int usrcall_map_stats(int file)
 {
 	stats_table = usrcall_host_map(file, USRCALL_MAX_SESSIONS *
-						     sizeof(struct usrcall_stats));
+						     sizeof(*stats_table));
 	return stats_table ? 0 : -EINVAL;
 }
 

@@ -9,6 +9,7 @@
 #include <linux/refcount.h>
 #include <linux/sched.h>
 #include <linux/wait.h>
+#include "abi/stats.h"
 #include "usrcall_user.h"
 
 struct usrcall_lane;
@@ -32,7 +33,7 @@ struct usrcall_session {
 	unsigned long bytes;
 	u32 lane_count, arena_bytes, lane_stride;
 	int socket;
-	struct usrcall_stats *stats;
+	struct mino_stats_row *stats;
 	struct task_struct *leader;
 	wait_queue_head_t wait;		/* the leader */
 	bool readable;			/* the socket may hold something */
