@@ -13,8 +13,8 @@
 #include <span>
 
 #include "abi/layout.h"
+#include "abi/patience.h"
 #include "channel/futex.h"
-#include "channel/patience.h"
 
 namespace mino {
 
@@ -59,30 +59,32 @@ class DeviceLane {
   abi::LaneView view_;
   uint32_t submission_ = 0;  // position of the next submission
   uint32_t completion_ = 0;  // position of the next completion
-  Patience patience_;
+  uint32_t average_wait_ = mino_patience_proxy.at_first;
+  uint32_t impatient_ = 0;
 };
 
 template <class Idle>
 bool DeviceLane::wait(const std::atomic<uint32_t>& stop, Idle&& idle) {
-  const uint64_t start = cycles();
-  const uint64_t budget = patience_.budget();
+  constexpr const mino_patience& kPatience = mino_patience_proxy;
+  const uint64_t start = mino_cycles();
+  const uint64_t budget = mino_patience_budget(&kPatience, average_wait_, &impatient_);
   bool rested = false;
   for (;;) {
-    for (int i = 0; i < 16; i++) {
+    for (uint32_t i = 0; i < kPatience.looks; i++) {
       if (ready()) {
-        patience_.learn(cycles() - start);
+        average_wait_ = mino_patience_learn(&kPatience, average_wait_, mino_cycles() - start);
         return true;
       }
-      spin_pause();
+      mino_pause();
     }
     if (stop.load(std::memory_order_acquire) != 0) return false;
-    const uint64_t waited = cycles() - start;
-    if (waited < Patience::kShort) continue;
+    const mino_patience_step step = mino_patience_next(&kPatience, mino_cycles() - start, budget);
+    if (step == MINO_LOOK_ON) continue;
     if (!rested) {
       idle();
       rested = true;
     }
-    if (waited < budget) {
+    if (step == MINO_YIELD_AND_LOOK) {
       ::sched_yield();
     } else {
       sleep(stop);

@@ -129,18 +129,5 @@ TEST_F(DeviceLaneTest, ResetStartsOver) {
   EXPECT_EQ(view.control->state, 0u);
 }
 
-TEST(Patience, FollowsTheWaits) {
-  Patience patience;
-  for (int i = 0; i < 50; i++) patience.learn(1000);
-  const uint64_t when_short = patience.budget();
-  EXPECT_GE(when_short, Patience::kShort);
-  EXPECT_LT(when_short, Patience::kShort + 3000);
-  for (int i = 0; i < 50; i++) patience.learn(40'000);
-  EXPECT_GT(patience.budget(), 70'000u);
-  EXPECT_LE(patience.budget(), Patience::kLong);
-  for (int i = 0; i < 50; i++) patience.learn(1'000'000'000);
-  EXPECT_EQ(patience.budget(), Patience::kShort);  // spinning could not have caught those
-}
-
 }  // namespace
 }  // namespace mino

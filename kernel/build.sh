@@ -80,7 +80,7 @@ version=$(dpkg-query -W -f '${Version}' $package)
 shopt -s nullglob
 patches=("$here"/patches/[0-9]*.patch)
 driver=("$here"/usrcall*.[ch])
-contracts=("$repository"/abi/{usrcall,stats}.h)
+contracts=("$repository"/abi/{patience,stats,usrcall}.h)
 inputs=("$here"/{build.sh,config,Kconfig,Makefile} "${patches[@]}" "${driver[@]}")
 inputs+=("${contracts[@]}")
 [ ! -e "$init_source" ] || inputs+=("$init_source")

@@ -17,17 +17,7 @@
 
 LIST_HEAD(usrcall_lanes);
 
-/*
- * Cycles of the host's time-stamp counter: a glance, and the price of a
- * wake-up across cores, beyond which spinning never pays.
- */
-#define GLANCE 6000ULL
-#define LONG_SPIN 150000ULL
-
-static inline u64 cycles(void)
-{
-	return __builtin_ia32_rdtsc();
-}
+static const struct mino_patience *const patience = &mino_patience_kernel;
 
 /* As far as it needs no task; NULL without memory. */
 struct usrcall_lane *usrcall_make_lane(struct usrcall_session *session, u32 index)
@@ -47,7 +37,7 @@ struct usrcall_lane *usrcall_make_lane(struct usrcall_session *session, u32 inde
 	lane->index = index;
 	lane->bell = -1;
 	lane->begins = true;
-	lane->usual_wait = LONG_SPIN / 4;
+	lane->average_wait = patience->at_first;
 	lane->submission = shared_load(lane->control->submission_position);
 	lane->completion = shared_load(lane->control->completion_position);
 	INIT_LIST_HEAD(&lane->list);
@@ -150,25 +140,6 @@ bool usrcall_look_at_all(void)
 	return any;
 }
 
-/*
- * A moving average: down at once when spinning has paid, up over about eight
- * waits. Every eighth wait is patient whatever was learnt: two sides that have
- * both learnt to sleep would keep each other asleep, because each then
- * measures the other's wake-up.
- */
-static u64 budget(u64 usual, u32 *impatient)
-{
-	if (usual < LONG_SPIN)
-		return min(GLANCE + 2 * usual, LONG_SPIN);
-	return ++*impatient % 8 == 0 ? LONG_SPIN : GLANCE;
-}
-
-static u64 learn(u64 usual, u64 took)
-{
-	return took < usual / 2 ? (usual + took) / 2 :
-				  (usual * 7 + min(took, 2 * LONG_SPIN)) / 8;
-}
-
 void usrcall_publish_counts(struct usrcall_lane *lane)
 {
 	struct mino_stats_row *row = lane->session->stats;
@@ -188,32 +159,35 @@ void usrcall_publish_counts(struct usrcall_lane *lane)
  */
 bool usrcall_wait(struct usrcall_lane *lane)
 {
-	u64 start, spin;
+	u64 start, budget;
 	int i;
 
 	if (unlikely(stopped(lane)))
 		return false;
 	/* Between two calls of a busy client; too short to be worth a clock. */
-	for (i = 0; i < 128; i++) {
+	for (i = 0; i < patience->first_looks; i++) {
 		if (ready(lane)) {
-			lane->usual_wait = learn(lane->usual_wait, 0);
+			lane->average_wait = mino_patience_learn(patience, lane->average_wait, 0);
 			return true;
 		}
-		__builtin_ia32_pause();
+		mino_pause();
 	}
-	start = cycles();
-	spin = budget(lane->usual_wait, &lane->impatient);
+	start = mino_cycles();
+	budget = mino_patience_budget(patience, lane->average_wait, &lane->impatient);
 	for (;;) {
-		for (i = 0; i < 16; i++) {
+		for (i = 0; i < patience->looks; i++) {
 			if (ready(lane)) {
-				lane->usual_wait = learn(lane->usual_wait, cycles() - start);
+				lane->average_wait =
+					mino_patience_learn(patience, lane->average_wait,
+							    mino_cycles() - start);
 				return true;
 			}
-			__builtin_ia32_pause();
+			mino_pause();
 		}
 		if (unlikely(stopped(lane)))
 			return false;
-		if (!usrcall_look_at_all() && cycles() - start < spin) {
+		if (!usrcall_look_at_all() &&
+		    mino_patience_next(patience, mino_cycles() - start, budget) != MINO_SLEEP) {
 			cond_resched();
 			continue;
 		}
@@ -258,8 +232,12 @@ void usrcall_complete(struct usrcall_lane *lane, u8 kind, s64 result,
 
 /* ---- the idle task ---- */
 
-static u64 idle_usual = LONG_SPIN / 4;
-static u32 idle_impatient;
+static u32 idle_average = mino_patience_kernel.at_first, idle_impatient;
+
+static void learn(u64 took)
+{
+	idle_average = mino_patience_learn(patience, idle_average, took);
+}
 
 static void say_sleeping(u32 value)
 {
@@ -274,18 +252,19 @@ void usrcall_idle(void)
 {
 	u32 *words[OS_IDLE_WORDS], values[OS_IDLE_WORDS];
 	struct usrcall_session *session;
-	u64 start = cycles(), spin;
+	u64 start = mino_cycles(), budget;
 	int n = 0;
 
 	if (!list_empty(&usrcall_lanes)) {
-		spin = budget(idle_usual, &idle_impatient);
+		budget = mino_patience_budget(patience, idle_average, &idle_impatient);
 		do {
 			if (usrcall_look_at_all() || need_resched() || os_signals_pending()) {
-				idle_usual = learn(idle_usual, cycles() - start);
+				learn(mino_cycles() - start);
 				return;
 			}
-			__builtin_ia32_pause();
-		} while (cycles() - start < spin);
+			mino_pause();
+		} while (mino_patience_next(patience, mino_cycles() - start, budget) !=
+			 MINO_SLEEP);
 	}
 	say_sleeping(1);
 	list_for_each_entry(session, &usrcall_sessions, list) {
@@ -301,5 +280,5 @@ void usrcall_idle(void)
 	say_sleeping(0);
 	usrcall_look_at_all();
 	if (n)
-		idle_usual = learn(idle_usual, cycles() - start);
+		learn(mino_cycles() - start);
 }

@@ -5,6 +5,7 @@
 #ifndef __USRCALL_LANE_H
 #define __USRCALL_LANE_H
 
+#include "abi/patience.h"
 #include "usrcall_session.h"
 
 enum usrcall_activity {
@@ -30,8 +31,7 @@ struct usrcall_lane {
 	int install_fd;			/* the number for the next new file, or -1 */
 	u32 turn;
 	u32 submission, completion; /* positions */
-	u32 impatient;
-	u64 usual_wait;			/* cycles */
+	u32 average_wait, impatient;	/* abi/patience.h */
 
 	struct usrcall_lane_control *control;
 	struct usrcall_submission *submissions;

@@ -46,14 +46,4 @@ inline bool is_error(long result) {
   return static_cast<unsigned long>(result) >= -4095ul;
 }
 
-inline void pause() {
-  asm volatile("pause" ::: "memory");
-}
-
-inline u64 cycles() {
-  u32 lo, hi;
-  asm volatile("rdtsc" : "=a"(lo), "=d"(hi));
-  return (u64{hi} << 32) | lo;
-}
-
 }  // namespace mino::hook

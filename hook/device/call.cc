@@ -5,6 +5,7 @@
 #include "hook/device/call.h"
 
 #include "abi/decode.h"
+#include "abi/patience.h"
 #include "abi/walk.h"
 #include "hook/base/uapi.h"
 #include "hook/base/user.h"
@@ -18,11 +19,7 @@ namespace mino::hook {
 namespace {
 
 constexpr u32 kSlotMask = abi::kRingSlots - 1;
-
-// Cycles, at the 2 to 4 GHz of today's machines: a spin of 1 µs, and the longest one (about 100 µs:
-// a wake-up across cores on a virtual machine, which a sleeping device needs before it can answer).
-constexpr u64 kShortSpin = 3'000;
-constexpr u64 kLongSpin = 300'000;
+constexpr const mino_patience& kPatience = mino_patience_client;
 
 // Client memory for the walker.
 struct UserReader {
@@ -215,21 +212,13 @@ bool device_alive(const ThreadState* ts) {
   return alive != 0 && !(alive & kOwnerDied);
 }
 
-// Every eighth wait is patient whatever was learnt: two sides that have both learnt to sleep would
-// otherwise keep each other asleep, because each then measures the other's wake-up.
 u64 spin_budget(ThreadState* ts, u32 index) {
-  const u64 usual = ts->wait_cycles[index];
-  if (usual < kLongSpin) return min(kShortSpin + 2 * usual, kLongSpin);
-  return ++ts->impatient % 8 == 0 ? kLongSpin : kShortSpin;
+  return mino_patience_budget(&kPatience, ts->wait_cycles[index], &ts->impatient);
 }
 
 void learn_wait(ThreadState* ts, u32 index, u64 took) {
-  // A moving average: down at once when spinning has paid, up over about eight waits; one very long
-  // wait counts no more than two sleeps.
-  const u64 usual = ts->wait_cycles[index];
-  const u64 now =
-      took < usual / 2 ? (usual + took) / 2 : (usual * 7 + min(took, 2 * kLongSpin)) / 8;
-  ts->wait_cycles[index] = static_cast<u32>(now);
+  u32& usual = ts->wait_cycles[index];
+  usual = mino_patience_learn(&kPatience, usual, took);
 }
 
 long offload_start(ThreadState* ts, const abi::Row& row, const u64 args[6], u8 submission_flags) {
@@ -270,23 +259,22 @@ long offload_wait(ThreadState* ts, u32 index, u32 call_flags) {
   bool cancelled = false;
   long result = 0;
   // The shortest calls of a device that is awake are not worth a clock.
-  for (int i = 0; i < 64; i++) {
+  for (u32 i = 0; i < kPatience.first_looks; i++) {
     if (offload_done(ts, result)) {
       learn_wait(ts, index, 0);
       return result;
     }
-    pause();
+    mino_pause();
   }
-  const u64 start = cycles();
+  const u64 start = mino_cycles();
   const u64 budget = spin_budget(ts, index);
-  u64 now = start;
   for (;;) {
-    for (int i = 0; i < 32; i++) {
+    for (u32 i = 0; i < kPatience.looks; i++) {
       if (offload_done(ts, result)) {
-        learn_wait(ts, index, cycles() - start);
+        learn_wait(ts, index, mino_cycles() - start);
         return result;
       }
-      pause();
+      mino_pause();
     }
     if (!device_alive(ts)) {
       session_died(ts->process->session());
@@ -297,14 +285,16 @@ long offload_wait(ThreadState* ts, u32 index, u32 call_flags) {
       offload_cancel(ts);
       cancelled = true;
     }
-    now = cycles();
-    if (now - start < kShortSpin) continue;
-    if (now - start < budget) {
-      raw(__NR_sched_yield);  // costs little when the core has nothing else; lets the proxy run when
-                              // it has
-      continue;
+    switch (mino_patience_next(&kPatience, mino_cycles() - start, budget)) {
+      case MINO_LOOK_ON:
+        break;
+      case MINO_YIELD_AND_LOOK:
+        // Costs little when the core has nothing else; lets the proxy run when it has.
+        raw(__NR_sched_yield);
+        break;
+      case MINO_SLEEP:
+        sleep_on_lane(ts, !cancelled && !(call_flags & kNoCancel));
     }
-    sleep_on_lane(ts, !cancelled && !(call_flags & kNoCancel));
   }
 }
 

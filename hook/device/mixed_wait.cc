@@ -9,6 +9,8 @@
 #include "hook/state/interruptible.h"
 #include "hook/state/private_descriptors.h"
 
+#include "abi/patience.h"
+
 namespace mino::hook {
 
 namespace {
@@ -70,31 +72,31 @@ void slow_down_dead(ThreadState* ts) {
 }
 
 void wait_mixed(ThreadState* ts, u32 index, MixedWait& wait) {
-  const u64 start = cycles();
+  const u64 start = mino_cycles();
   const u64 budget = spin_budget(ts, index);
-  constexpr u64 kQuiet =
-      3'000;  // cycles without an answer before anything costlier than a load is done
   if (wait.eager) wait.host_ready = host_is_ready(wait);
   for (;;) {
-    for (int i = 0; i < 32; i++) {
+    for (u32 i = 0; i < mino_patience_client.looks; i++) {
       if (offload_done(ts, wait.device)) {
-        learn_wait(ts, index, cycles() - start);
+        learn_wait(ts, index, mino_cycles() - start);
         return;
       }
-      pause();
+      mino_pause();
     }
     if (!device_alive(ts)) {
       session_died(ts->process->session());
       return;
     }
     if (wait.host_ready || __atomic_load_n(&ts->deferred, __ATOMIC_RELAXED)) break;
-    const u64 took = cycles() - start;
-    if (took < kQuiet) continue;
-    if (took < budget) {
-      wait.host_ready = host_is_ready(wait);
-      continue;
+    switch (mino_patience_next(&mino_patience_client, mino_cycles() - start, budget)) {
+      case MINO_LOOK_ON:
+        break;
+      case MINO_YIELD_AND_LOOK:
+        wait.host_ready = host_is_ready(wait);
+        break;
+      case MINO_SLEEP:
+        sleep_on_bell(ts, wait);
     }
-    sleep_on_bell(ts, wait);
   }
   offload_cancel(ts);
   wait.device = offload_wait(ts, index, kNoCancel);

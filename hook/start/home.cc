@@ -2,6 +2,7 @@
 //
 #include "hook/start/home.h"
 
+#include "abi/patience.h"
 #include "hook/base/library.h"
 #include "hook/base/mem.h"
 #include "hook/base/uapi.h"
@@ -18,7 +19,7 @@ namespace mino::hook {
 u64 choose_home() {
   constexpr u64 kLowest = 0x5800, kPlaces = 0x100;
   constexpr long kGetrandom = 318;
-  u64 random = cycles() >> 4;
+  u64 random = mino_cycles() >> 4;
   raw(kGetrandom, ptr(&random), sizeof random, 1);  // GRND_NONBLOCK
   return (kLowest + random % kPlaces) << 32 | (base() & 0xffffffff);
 }
