@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Lanes: rings and waiting, and the idle task.
+ * Lanes: their rings, and how long a lane waits for the next submission.
  *
  * This kernel has one processor. A lane that has served a call looks at its
  * ring for a while, and at the others' rings now and then; then it sleeps, and
- * the idle task looks on. Before the idle task lets go of the host's processor
- * as well, it says so in each session's device_sleeping; a client then rings
- * the session's doorbell, a futex on which the idle task sleeps together with
- * the word in which the host's signals are noted.
+ * the idle task (usrcall_idle.c) looks on. Slots are read once, into the lane,
+ * and checked there: nothing that a client wrote is used from where it wrote.
  */
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/usrcall.h>
-#include <os.h>
 #include "usrcall_lane.h"
 
 LIST_HEAD(usrcall_lanes);
@@ -228,57 +225,4 @@ void usrcall_complete(struct usrcall_lane *lane, u8 kind, s64 result,
 	default:
 		usrcall_host_wake(&slot->turn);
 	}
-}
-
-/* ---- the idle task ---- */
-
-static u32 idle_average = mino_patience_kernel.at_first, idle_impatient;
-
-static void learn(u64 took)
-{
-	idle_average = mino_patience_learn(patience, idle_average, took);
-}
-
-static void say_sleeping(u32 value)
-{
-	struct usrcall_session *session;
-
-	list_for_each_entry(session, &usrcall_sessions, list)
-		shared_store(session->memory->device_sleeping, value);
-}
-
-/* With interrupts off, as arch_cpu_idle(): what comes meanwhile is noted. */
-void usrcall_idle(void)
-{
-	u32 *words[OS_IDLE_WORDS], values[OS_IDLE_WORDS];
-	struct usrcall_session *session;
-	u64 start = mino_cycles(), budget;
-	int n = 0;
-
-	if (!list_empty(&usrcall_lanes)) {
-		budget = mino_patience_budget(patience, idle_average, &idle_impatient);
-		do {
-			if (usrcall_look_at_all() || need_resched() || os_signals_pending()) {
-				learn(mino_cycles() - start);
-				return;
-			}
-			mino_pause();
-		} while (mino_patience_next(patience, mino_cycles() - start, budget) !=
-			 MINO_SLEEP);
-	}
-	say_sleeping(1);
-	list_for_each_entry(session, &usrcall_sessions, list) {
-		if (n == OS_IDLE_WORDS)
-			break;
-		words[n] = &session->memory->doorbell;
-		values[n++] = shared_load(session->memory->doorbell);
-	}
-	/* Pairs with the client's fence between its publication and device_sleeping. */
-	shared_full_fence();
-	if (!usrcall_look_at_all() && !need_resched())
-		os_idle_wait(words, values, n);
-	say_sleeping(0);
-	usrcall_look_at_all();
-	if (n)
-		learn(mino_cycles() - start);
 }
