@@ -7,6 +7,26 @@
  * are ordinary tasks (descriptors, credentials, namespaces, signals and the
  * end are those of processes) that never run user code: they share the
  * manager's mm, which SERVE empties.
+ *
+ * The driver's files, each with a header of its name that declares what it
+ * defines. A file includes headers of files below it in this list, and no
+ * other (test/tidy.py checks that):
+ *
+ *   usrcall.c          the device and its manager
+ *   usrcall_leader.c   the first task of a session, which takes commands
+ *   usrcall_thread.c   the thread of a lane
+ *   usrcall_call.c     what a lane executes
+ *   usrcall_export.c   open files that clients pass to each other
+ *   usrcall_owner.c    who gets the signals of open files
+ *   usrcall_ring.c     packet rings that clients map
+ *   usrcall_split.c    user memory of a lane
+ *   usrcall_idle.c     the idle task
+ *   usrcall_lane.c     a lane's rings and its waiting
+ *   usrcall_session.c  sessions
+ *   usrcall_user.c     the host's system calls
+ *
+ * What the rest of the kernel calls is declared in include/linux (patches 0010
+ * and 0014): all of usrcall_split.c and usrcall_idle.c, parts of others.
  */
 #include <linux/fs.h>
 #include <linux/init.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What a lane executes.
+ * What a lane executes. Used by its thread.
  */
 #ifndef __USRCALL_CALL_H
 #define __USRCALL_CALL_H

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Open files that clients pass to each other.
+ * Open files on their way from one session to another: operations of the
+ * protocol, for usrcall_call.c, and a command, for usrcall_leader.c.
  */
 #ifndef __USRCALL_EXPORT_H
 #define __USRCALL_EXPORT_H

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Lanes: a thread of a client each, here a thread of its session's process.
+ * Lanes: one for each thread of a client, which is a thread here as well. Its
+ * fields are its own task's; others read `activity` and set what stops it or
+ * wakes it up. No locks: this kernel has one processor and no preemption.
  */
 #ifndef __USRCALL_LANE_H
 #define __USRCALL_LANE_H

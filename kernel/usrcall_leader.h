@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The leader of a session: what its first task does. Used by the manager.
+ * What the first task of a session runs. For sessions that the manager makes,
+ * and for those that lanes fork, which know it as session->main.
  */
 #ifndef __USRCALL_LEADER_H
 #define __USRCALL_LEADER_H

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Who gets the signals of open files.
+ * Who gets the signals of open files: two operations of the protocol, for
+ * usrcall_call.c.
  */
 #ifndef __USRCALL_OWNER_H
 #define __USRCALL_OWNER_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Packet rings that clients map. What net/packet asks for has a header of its
- * own, in include/linux.
+ * Packet rings that clients map: an operation of the protocol, for
+ * usrcall_call.c. What net/packet calls is declared in linux/usrcall_ring.h.
  */
 #ifndef __USRCALL_RING_H
 #define __USRCALL_RING_H

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Sessions: a client process each, here a process that never runs user code.
+ * Sessions: one for each client process, which is a process here as well. Used
+ * by every file of the driver's kernel side. What is in session memory is
+ * shared with the client: it is read and written by the macros below, and
+ * nothing there is trusted.
  */
 #ifndef __USRCALL_SESSION_H
 #define __USRCALL_SESSION_H

@@ -60,6 +60,17 @@ for path in sources:
             for pattern, message in BANNED.get(where, []):
                 if re.search(pattern, re.sub(r"//.*", "", line) if where else line):
                     report(path, number, message)
+# The driver's files are listed at the head of kernel/usrcall.c, from the top; arrows point down there, too.
+driver = root / "kernel" / "usrcall.c"
+order = re.findall(r"^ \*   (usrcall\w*)\.c ", driver.read_text(), re.MULTILINE)
+for path in [p for p in sources if p.exists() and p.parent == driver.parent and p.stem.startswith("usrcall")]:
+    if path.stem not in order:
+        report(path, 1, "not listed at the head of kernel/usrcall.c")
+        continue
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        include = re.match(r'#include "(usrcall\w*)\.h"', line)
+        if include and include.group(1) not in order[order.index(path.stem):]:
+            report(path, number, f"{path.name} may not include {include.group(1)}.h, which is above it")
 # kernel/ and the C headers of abi/, whose first line is a C comment, have the kernel's style
 # (scripts/checkpatch.pl of its tree).
 cpp = [str(p) for p in sources if p.suffix in (".cc", ".h") and p.exists()
