@@ -107,7 +107,7 @@ static int stand_in_main(void *data)
 /* Nothing on its way to it, and no file has it. Not one that is just made. */
 static bool unused(const struct usrcall_owner *owner)
 {
-	const struct task_struct *task;
+	struct task_struct *task;
 	bool idle;
 
 	rcu_read_lock();

@@ -2,7 +2,6 @@
 /*
  * The driver's host side: what it asks of the kernel below.
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
