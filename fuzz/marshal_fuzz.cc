@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <memory>
 
-#include "engine/native/fake_client.h"
+#include "engine/native/testing/fake_client.h"
 #include "fuzz/input.h"
 
 using namespace mino;

@@ -8,7 +8,7 @@
 #include <poll.h>
 #include <sys/epoll.h>
 
-#include "engine/test_client.h"
+#include "engine/testing/client.h"
 
 namespace mino::test {
 namespace {

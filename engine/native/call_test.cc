@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#include "engine/test_client.h"
+#include "engine/testing/client.h"
 
 namespace mino::test {
 namespace {

@@ -11,7 +11,7 @@
 #include <sys/eventfd.h>
 #include <sys/select.h>
 
-#include "engine/test_client.h"
+#include "engine/testing/client.h"
 
 namespace mino::test {
 namespace {

@@ -4,7 +4,7 @@
 #include <linux/ethtool.h>
 #include <linux/sockios.h>
 
-#include "engine/native/test_sockets.h"
+#include "engine/native/testing/sockets.h"
 
 namespace mino {
 namespace {

@@ -4,7 +4,7 @@
 #include <netinet/ip.h>
 #include <sys/uio.h>
 
-#include "engine/native/test_sockets.h"
+#include "engine/native/testing/sockets.h"
 
 namespace mino {
 namespace {

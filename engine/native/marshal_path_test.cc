@@ -6,7 +6,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
-#include "engine/native/test_sockets.h"
+#include "engine/native/testing/sockets.h"
 
 namespace mino {
 namespace {

@@ -5,7 +5,7 @@
 #include <sys/epoll.h>
 #include <sys/select.h>
 
-#include "engine/native/test_sockets.h"
+#include "engine/native/testing/sockets.h"
 
 namespace mino {
 namespace {

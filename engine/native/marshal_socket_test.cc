@@ -5,7 +5,7 @@
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 
-#include "engine/native/test_sockets.h"
+#include "engine/native/testing/sockets.h"
 
 namespace mino {
 namespace {

@@ -6,7 +6,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 
-#include "engine/test_client.h"
+#include "engine/testing/client.h"
 
 namespace mino::test {
 namespace {

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/test_client.h"
+#include "engine/testing/client.h"
 
 namespace mino::test {
 

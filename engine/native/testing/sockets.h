@@ -11,7 +11,7 @@
 
 #include <utility>
 
-#include "engine/native/comparison.h"
+#include "engine/native/testing/comparison.h"
 
 namespace mino {
 

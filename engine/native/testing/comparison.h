@@ -18,7 +18,7 @@
 #include <thread>
 #include <vector>
 
-#include "engine/native/fake_client.h"
+#include "engine/native/testing/fake_client.h"
 
 namespace mino {
 
