@@ -15,9 +15,9 @@
 
 #include "abi/message.h"
 #include "base/fd.h"
+#include "channel/session_stats.h"
 #include "daemon/peer.h"
 #include "engine/engine.h"
-#include "engine/session_stats.h"
 
 namespace mino {
 

@@ -9,7 +9,7 @@
 #include <memory>
 
 #include "base/fd.h"
-#include "engine/session_stats.h"
+#include "channel/session_stats.h"
 
 namespace mino {
 

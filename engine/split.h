@@ -11,7 +11,7 @@
 
 #include "abi/decode.h"
 #include "abi/layout.h"
-#include "engine/session_stats.h"
+#include "channel/session_stats.h"
 
 namespace mino {
 

@@ -13,9 +13,9 @@
 
 #include "abi/usrcall.h"
 #include "channel/robust_list.h"
+#include "channel/session_control.h"
 #include "channel/session_memory.h"
 #include "engine/engine.h"
-#include "engine/session_control.h"
 
 namespace mino {
 

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "channel/session_control.h"
 #include "engine/native/proxy.h"
-#include "engine/session_control.h"
 
 namespace mino {
 

@@ -15,9 +15,9 @@
 #include "abi/decode.h"
 #include "channel/device_lane.h"
 #include "channel/robust_list.h"
+#include "channel/session_stats.h"
 #include "engine/native/execute.h"
 #include "engine/native/running_call.h"
-#include "engine/session_stats.h"
 #include "engine/split.h"
 
 namespace mino {

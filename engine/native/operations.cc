@@ -9,10 +9,10 @@
 #include <cstring>
 #include <string>
 
+#include "channel/session_control.h"
 #include "channel/session_socket.h"
 #include "engine/native/proxy.h"
 #include "engine/native/undisturbed.h"
-#include "engine/session_control.h"
 
 namespace mino {
 

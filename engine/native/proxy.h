@@ -16,12 +16,12 @@
 #include <cstdint>
 #include <string>
 
+#include "channel/session_control.h"
 #include "channel/session_memory.h"
 #include "engine/engine.h"
 #include "engine/native/file_table.h"
 #include "engine/native/lane.h"
 #include "engine/native/root.h"
-#include "engine/session_control.h"
 
 namespace mino {
 

@@ -12,7 +12,7 @@
 #include "base/fd.h"
 #include "channel/session_memory.h"
 #include "channel/session_socket.h"
-#include "engine/session_stats.h"
+#include "channel/session_stats.h"
 
 namespace mino {
 

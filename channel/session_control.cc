@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "engine/session_control.h"
+#include "channel/session_control.h"
 
 #include <sys/epoll.h>
 #include <sys/socket.h>
