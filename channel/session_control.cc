@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
 #include <ctime>
 #include <utility>
 
@@ -238,18 +237,6 @@ Fd pidfd_of_peer(int socket, int pid) {
   if (::getsockopt(socket, SOL_SOCKET, kSoPeerpidfd, &fd, &size) == 0) return Fd(fd);
   return Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
 }
-
-namespace {
-
-void post_refusal(int socket, abi::RefuseReason reason, std::string_view text) {
-  Message message;
-  message.type = MessageType::kRefuse;
-  message.reason = reason;
-  std::memcpy(message.text, text.data(), std::min(text.size(), sizeof message.text - 1));
-  post_message(socket, message);
-}
-
-}  // namespace
 
 int refuse_session(int socket, const Error& why) {
   spdlog::error("cannot start a session: {}", why.text);

@@ -3,64 +3,25 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <span>
+#include <utility>
 
-#include "base/check.h"
+#include "channel/descriptor_passing.h"
 
 namespace mino {
 
-namespace {
-
-constexpr size_t kMaxFiles = 2;
-// Room for more than we want, so that a sender cannot make the kernel drop what we must close
-// ourselves.
-constexpr size_t kControlBytes = CMSG_SPACE(4 * sizeof(int)) + CMSG_SPACE(sizeof(ucred));
-
-void take_files(const cmsghdr* c, Incoming& incoming, bool& excess) {
-  const size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-  for (size_t i = 0; i < count; i++) {
-    int fd;
-    std::memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
-    if (incoming.file_count < static_cast<int>(kMaxFiles)) {
-      incoming.files[incoming.file_count++] = Fd(fd);
-    } else {
-      ::close(fd);
-      excess = true;
-    }
-  }
-}
-
-}  // namespace
-
 Arrival receive_message(int socket, Incoming& incoming) {
-  iovec part{&incoming.message, sizeof incoming.message};
-  alignas(cmsghdr) char control[kControlBytes];
-  msghdr header{};
-  header.msg_iov = &part;
-  header.msg_iovlen = 1;
-  header.msg_control = control;
-  header.msg_controllen = sizeof control;
-  for (Fd& file : incoming.files) file.reset();
-  incoming.file_count = 0;
-  incoming.sender = 0;
-  incoming.uid = ~0u;
-  const ssize_t n = ::recvmsg(socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return Arrival::kNothing;
-  if (n <= 0) return Arrival::kBroken;
-  bool excess = false;
-  for (cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
-    if (c->cmsg_level != SOL_SOCKET) continue;
-    if (c->cmsg_type == SCM_RIGHTS) take_files(c, incoming, excess);
-    if (c->cmsg_type == SCM_CREDENTIALS) {
-      ucred credentials;
-      std::memcpy(&credentials, CMSG_DATA(c), sizeof credentials);
-      incoming.sender = credentials.pid;
-      incoming.uid = credentials.uid;
-    }
-  }
-  const bool whole = n == sizeof incoming.message && !excess &&
-                     (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0 &&
+  Datagram datagram = receive_datagram(socket, &incoming.message, sizeof incoming.message);
+  incoming.file_count = static_cast<int>(std::min(datagram.file_count, kMaxMessageFiles));
+  for (size_t i = 0; i < kMaxMessageFiles; i++) incoming.files[i] = std::move(datagram.files[i]);
+  incoming.sender = datagram.sender;
+  incoming.uid = datagram.uid;
+  if (datagram.bytes == -EAGAIN || datagram.bytes == -EINTR) return Arrival::kNothing;
+  const bool whole = datagram.bytes == sizeof incoming.message && !datagram.cut &&
+                     datagram.file_count <= kMaxMessageFiles &&
                      incoming.message.magic == abi::Message::kMessageMagic &&
                      incoming.message.version == abi::kVersion;
   if (!whole) return Arrival::kBroken;
@@ -69,23 +30,16 @@ Arrival receive_message(int socket, Incoming& incoming) {
 }
 
 bool post_message(int socket, const abi::Message& message, std::initializer_list<int> files) {
-  CHECK(files.size() <= kMaxFiles);
-  iovec part{const_cast<abi::Message*>(&message), sizeof message};
-  alignas(cmsghdr) char control[CMSG_SPACE(kMaxFiles * sizeof(int))]{};
-  msghdr header{};
-  header.msg_iov = &part;
-  header.msg_iovlen = 1;
-  if (files.size() != 0) {
-    const size_t bytes = files.size() * sizeof(int);
-    header.msg_control = control;
-    header.msg_controllen = CMSG_SPACE(bytes);
-    cmsghdr* rights = CMSG_FIRSTHDR(&header);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(bytes);
-    std::memcpy(CMSG_DATA(rights), files.begin(), bytes);
-  }
-  return ::sendmsg(socket, &header, MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof message;
+  return send_datagram(socket, &message, sizeof message, std::span(files.begin(), files.size()),
+                       MSG_DONTWAIT);
+}
+
+void post_refusal(int socket, abi::RefuseReason reason, std::string_view text) {
+  abi::Message message;
+  message.type = abi::MessageType::kRefuse;
+  message.reason = reason;
+  std::memcpy(message.text, text.data(), std::min(text.size(), sizeof message.text - 1));
+  post_message(socket, message);
 }
 
 bool report_senders(int socket) {

@@ -6,7 +6,9 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <vector>
 
+#include "channel/descriptor_passing.h"
 #include "channel/session_memory.h"
 #include "channel/session_socket.h"
 
@@ -75,19 +77,8 @@ TEST(SessionSocket, ClosesExcessFiles) {
   const int next_before = ::dup(file.get());
   ::close(next_before);
   abi::Message message;
-  iovec part{&message, sizeof message};
-  alignas(cmsghdr) char control[CMSG_SPACE(8 * sizeof(int))]{};
-  msghdr header{};
-  header.msg_iov = &part;
-  header.msg_iovlen = 1;
-  header.msg_control = control;
-  header.msg_controllen = sizeof control;
-  cmsghdr* rights = CMSG_FIRSTHDR(&header);
-  rights->cmsg_level = SOL_SOCKET;
-  rights->cmsg_type = SCM_RIGHTS;
-  rights->cmsg_len = CMSG_LEN(8 * sizeof(int));
-  for (int i = 0; i < 8; i++) reinterpret_cast<int*>(CMSG_DATA(rights))[i] = file.get();
-  ASSERT_EQ(::sendmsg(pair.theirs.get(), &header, 0), static_cast<ssize_t>(sizeof message));
+  const std::vector<int> files(8, file.get());
+  ASSERT_TRUE(send_datagram(pair.theirs.get(), &message, sizeof message, files, 0));
   {
     Incoming incoming;
     EXPECT_EQ(receive_message(pair.ours.get(), incoming), Arrival::kBroken);

@@ -10,7 +10,8 @@
 
 #include "base/log.h"
 #include "base/text.h"
-#include "daemon/reply.h"
+#include "channel/descriptor_passing.h"
+#include "channel/session_socket.h"
 
 namespace mino {
 
@@ -24,31 +25,14 @@ enum class Received { kMessage, kNothing, kBroken };
 
 // One whole message and the descriptor that came with it; any further descriptors are closed.
 Received receive(int socket, Message& message, Fd& file) {
-  constexpr size_t kMaxFds = 4;
-  iovec part{&message, sizeof message};
-  msghdr header{};
-  alignas(cmsghdr) char control[CMSG_SPACE(kMaxFds * sizeof(int))];
-  header.msg_iov = &part;
-  header.msg_iovlen = 1;
-  header.msg_control = control;
-  header.msg_controllen = sizeof control;
-  const ssize_t n = ::recvmsg(socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return Received::kNothing;
-  if (n <= 0) return Received::kBroken;
-  size_t files = 0;
-  for (cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
-    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
-    const size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (size_t i = 0; i < count; i++) {
-      int fd;
-      std::memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
-      Exchange::close_safely(std::move(file));
-      file = Fd(fd);
-      files++;
-    }
+  Datagram datagram = receive_datagram(socket, &message, sizeof message);
+  for (size_t i = 0; i < datagram.file_count; i++) {
+    Exchange::close_safely(std::move(file));
+    file = std::move(datagram.files[i]);
   }
-  const bool whole = n == sizeof message && (header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
-  return whole && files <= 1 ? Received::kMessage : Received::kBroken;
+  if (datagram.bytes == -EAGAIN || datagram.bytes == -EINTR) return Received::kNothing;
+  const bool whole = datagram.bytes == sizeof message && !datagram.cut;
+  return whole && datagram.file_count <= 1 ? Received::kMessage : Received::kBroken;
 }
 
 }  // namespace
@@ -82,14 +66,14 @@ void Admission::accept_all() {
       return;
     }
     if (waiting_.size() >= kMaxWaiting) {
-      refuse(socket.get(), RefuseReason::kFull,
-             "too many clients are being admitted at once; try again");
+      post_refusal(socket.get(), RefuseReason::kFull,
+                   "too many clients are being admitted at once; try again");
       Exchange::close_connection(std::move(socket));
       continue;
     }
     const int fd = socket.get();
     const auto deadline = loop_.after(kPatience, [this, fd] {
-      refuse(fd, RefuseReason::kBadRequest, "no request came within five seconds");
+      post_refusal(fd, RefuseReason::kBadRequest, "no request came within five seconds");
       Exchange::close_connection(forget(fd));
     });
     waiting_[fd] = {std::move(socket), deadline};
@@ -116,7 +100,7 @@ void Admission::read_first(int fd) {
     handle(socket, message, std::move(file));
   } else {
     Exchange::close_safely(std::move(file));
-    refuse(socket.get(), RefuseReason::kBadRequest, "not a message of mino's");
+    post_refusal(socket.get(), RefuseReason::kBadRequest, "not a message of mino's");
   }
   if (socket.valid()) Exchange::close_connection(std::move(socket));
 }
@@ -125,7 +109,7 @@ void Admission::handle(Fd& socket, const Message& message, Fd file) {
   const auto refuse_it = [&](RefuseReason reason, const std::string& text) {
     if (may_log_about_peers()) spdlog::info("refused a client: {}", text);
     Exchange::close_safely(std::move(file));
-    refuse(socket.get(), reason, text);
+    post_refusal(socket.get(), reason, text);
   };
   if (message.version != abi::kVersion) {
     return refuse_it(RefuseReason::kVersion,
@@ -150,7 +134,7 @@ void Admission::handle(Fd& socket, const Message& message, Fd file) {
       Message answer;
       answer.type = MessageType::kExchanged;
       answer.session_id = made->id;
-      send_message(socket.get(), answer, made->parcel.get());
+      post_message(socket.get(), answer, {made->parcel.get()});
       return;
     }
     case MessageType::kImport: {
@@ -163,7 +147,7 @@ void Admission::handle(Fd& socket, const Message& message, Fd file) {
       Message answer;
       answer.type = MessageType::kExchanged;
       answer.session_id = message.session_id;
-      send_message(socket.get(), answer, found.get());
+      post_message(socket.get(), answer, {found.get()});
       Exchange::close_safely(std::move(found));
       return;
     }
@@ -174,7 +158,7 @@ void Admission::handle(Fd& socket, const Message& message, Fd file) {
       exchange_.settle(message.session_id);
       Message answer;
       answer.type = MessageType::kExchanged;
-      send_message(socket.get(), answer, -1);
+      post_message(socket.get(), answer);
       return;
     }
     default:
@@ -199,7 +183,7 @@ void Admission::hello(Fd& socket, const Peer& peer, Message message) {
   }
   if (!mistake.empty()) {
     if (may_log_about_peers()) spdlog::info("refused pid {}: {}", peer.pid, mistake);
-    return refuse(socket.get(), RefuseReason::kBadRequest, mistake);
+    return post_refusal(socket.get(), RefuseReason::kBadRequest, mistake);
   }
   constexpr uint32_t kPageMask = 4095;
   message.arena_bytes = (message.arena_bytes + kPageMask) & ~kPageMask;

@@ -10,7 +10,7 @@
 #include <cstring>
 #include <vector>
 
-#include "daemon/reply.h"
+#include "channel/session_socket.h"
 
 namespace mino {
 namespace {
@@ -69,7 +69,7 @@ TEST(Exchange, FindsOutThatNobodyReceivedIt) {
   Fd one(pair[0]), other(pair[1]);
   auto made = exchange.put(std::move(parked.write), 0);
   ASSERT_TRUE(made);
-  ASSERT_TRUE(send_message(one.get(), {}, made->parcel.get()));
+  ASSERT_TRUE(post_message(one.get(), {}, {made->parcel.get()}));
   made->parcel.reset();
   for (int i = 0; i < 5; i++) loop.step(milliseconds(10));
   EXPECT_FALSE(parked.closed());

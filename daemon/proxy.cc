@@ -15,8 +15,8 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "base/text.h"
+#include "channel/session_socket.h"
 #include "daemon/confine.h"
-#include "daemon/reply.h"
 
 namespace mino {
 
@@ -89,22 +89,23 @@ Proxies::~Proxies() {
 
 void Proxies::start(Fd socket, const Peer& peer, const abi::Message& hello) {
   if (const std::string why = table_->refusal(peer.uid); !why.empty())
-    return refuse(socket.get(), abi::RefuseReason::kFull, why);
+    return post_refusal(socket.get(), abi::RefuseReason::kFull, why);
   const size_t instance = hello.turn == 0 ? 0 : hello.turn - 1;
   if (hello.turn != 0 && instance >= std::max<size_t>(instances_.size(), 1)) {
-    return refuse(socket.get(), abi::RefuseReason::kBadRequest,
-                  "this device has no kernel instance " + std::to_string(instance));
+    return post_refusal(socket.get(), abi::RefuseReason::kBadRequest,
+                        "this device has no kernel instance " + std::to_string(instance));
   }
   if (!instances_.empty() && instances_[instance] < 0) {
-    return refuse(socket.get(), abi::RefuseReason::kInternal,
-                  "kernel instance " + std::to_string(instance) + " is starting anew; try again");
+    return post_refusal(
+        socket.get(), abi::RefuseReason::kInternal,
+        "kernel instance " + std::to_string(instance) + " is starting anew; try again");
   }
   const pid_t child = ::fork();
   if (child == 0) serve(std::move(socket), peer, hello, instance);
   if (child < 0) {
     spdlog::error("cannot fork a proxy: {}", std::strerror(errno));
-    return refuse(socket.get(), abi::RefuseReason::kInternal,
-                  "the device cannot start a proxy; its log says why");
+    return post_refusal(socket.get(), abi::RefuseReason::kInternal,
+                        "the device cannot start a proxy; its log says why");
   }
   spdlog::debug("proxy {} serves {} (pid {}, uid {})", child,
                 printable(std::string_view(hello.text, 15)), peer.pid, peer.uid);
@@ -118,15 +119,15 @@ void Proxies::serve(Fd socket, const Peer& peer, const abi::Message& hello, size
                                 {socket.get(), own_pidfd_.get(), kernel});
   if (!confined) {
     spdlog::error("cannot confine the proxy of pid {}: {}", peer.pid, confined.error().text);
-    refuse(socket.get(), abi::RefuseReason::kInternal,
-           "the device cannot confine a proxy; its log says why");
+    post_refusal(socket.get(), abi::RefuseReason::kInternal,
+                 "the device cannot confine a proxy; its log says why");
     ::_exit(1);
   }
   SessionStats* row = table_->claim(::getpid(), peer.uid);
   if (row == nullptr) {
     const std::string why = table_->refusal(peer.uid);
-    refuse(socket.get(), abi::RefuseReason::kFull,
-           why.empty() ? "too many sessions began at once; try again" : why);
+    post_refusal(socket.get(), abi::RefuseReason::kFull,
+                 why.empty() ? "too many sessions began at once; try again" : why);
     ::_exit(0);
   }
   SessionStart start;

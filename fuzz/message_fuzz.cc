@@ -6,32 +6,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <vector>
+
+#include "channel/descriptor_passing.h"
 #include "channel/session_socket.h"
 #include "fuzz/input.h"
 
 using namespace mino;
 
 namespace {
-
-void send(int socket, const uint8_t* bytes, size_t n, int files, int file) {
-  iovec part{const_cast<uint8_t*>(bytes), n};
-  alignas(cmsghdr) char control[CMSG_SPACE(16 * sizeof(int))]{};
-  msghdr header{};
-  header.msg_iov = &part;
-  header.msg_iovlen = 1;
-  if (files != 0) {
-    header.msg_control = control;
-    header.msg_controllen = CMSG_SPACE(static_cast<size_t>(files) * sizeof(int));
-    cmsghdr* rights = CMSG_FIRSTHDR(&header);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(static_cast<size_t>(files) * sizeof(int));
-    for (int i = 0; i < files; i++) {
-      std::memcpy(CMSG_DATA(rights) + static_cast<size_t>(i) * sizeof file, &file, sizeof file);
-    }
-  }
-  ::sendmsg(socket, &header, MSG_DONTWAIT | MSG_NOSIGNAL);
-}
 
 int lowest_free() {
   const int fd = ::dup(0);
@@ -57,7 +40,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     input.bytes(bytes, n);
     if (!(shape & 0x20)) std::memcpy(bytes, &honest, 4);
     if (!(shape & 0x10)) std::memcpy(bytes + 8, &honest.version, 4);
-    send(ends[1], bytes, n, shape & 0x0f, file);
+    const std::vector<int> files(shape & 0x0f, file);
+    send_datagram(ends[1], bytes, n, files, MSG_DONTWAIT);
     Incoming incoming;
     const Arrival arrival = receive_message(ends[0], incoming);
     if (arrival == Arrival::kMessage) {

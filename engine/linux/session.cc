@@ -16,12 +16,14 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "base/log.h"
 #include "base/random.h"
+#include "channel/descriptor_passing.h"
 #include "channel/futex.h"
 #include "engine/linux/delivery.h"
 
@@ -44,22 +46,9 @@ usrcall_command command_of(uint32_t type) {
 bool receive_command(int socket, usrcall_command& command, Fd& file, int patience) {
   pollfd readable{socket, POLLIN, 0};
   if (::poll(&readable, 1, patience) != 1) return false;
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  iovec iov{&command, sizeof command};
-  msghdr header{};
-  header.msg_iov = &iov;
-  header.msg_iovlen = 1;
-  header.msg_control = control;
-  header.msg_controllen = sizeof control;
-  const ssize_t n = ::recvmsg(socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  const cmsghdr* const rights = CMSG_FIRSTHDR(&header);
-  if (n >= 0 && rights != nullptr && rights->cmsg_level == SOL_SOCKET &&
-      rights->cmsg_type == SCM_RIGHTS) {
-    int number;
-    std::memcpy(&number, CMSG_DATA(rights), sizeof number);
-    file = Fd(number);
-  }
-  return n == sizeof command && command.version == USRCALL_VERSION;
+  Datagram datagram = receive_datagram(socket, &command, sizeof command);
+  if (datagram.file_count != 0) file = std::move(datagram.files[0]);
+  return datagram.bytes == sizeof command && command.version == USRCALL_VERSION;
 }
 
 bool is_eventfd(int fd) {
@@ -72,24 +61,10 @@ bool is_eventfd(int fd) {
 }  // namespace
 
 bool send_command(int socket, const usrcall_command& command, int first, int second) {
-  alignas(cmsghdr) char control[CMSG_SPACE(2 * sizeof(int))] = {};
-  iovec iov{const_cast<usrcall_command*>(&command), sizeof command};
-  msghdr header{};
-  header.msg_iov = &iov;
-  header.msg_iovlen = 1;
   const int files[2] = {first, second};
   const size_t count = first < 0 ? 0 : second < 0 ? 1 : 2;
-  if (count != 0) {
-    header.msg_control = control;
-    header.msg_controllen = CMSG_SPACE(count * sizeof(int));
-    cmsghdr* const rights = CMSG_FIRSTHDR(&header);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(count * sizeof(int));
-    std::memcpy(CMSG_DATA(rights), files, count * sizeof(int));
-  }
   // The instance reads soon; its socket is full only when many sessions begin at once.
-  return ::sendmsg(socket, &header, MSG_NOSIGNAL) == sizeof command;
+  return send_datagram(socket, &command, sizeof command, std::span(files, count), 0);
 }
 
 LinuxSession::LinuxSession(const LinuxHeritage& heritage, SessionMemory& memory, Fd socket,
