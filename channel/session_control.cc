@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <ctime>
 #include <utility>
 
@@ -249,6 +250,25 @@ bool refuse_child(int socket, const StatsTable& table, const SessionStats& paren
   const std::string why = table.refusal(parent.uid);
   if (!why.empty()) post_refusal(socket, abi::RefuseReason::kFull, why);
   return !why.empty();
+}
+
+SessionStats* claim_child_row(StatsTable& table, const SessionStats& parent, uint64_t session_id) {
+  SessionStats* row = table.claim(::getpid(), parent.uid);
+  if (row == nullptr) return nullptr;
+  row->client_pid = 0;
+  row->session_id = session_id;
+  row->instance = parent.instance.load();
+  std::memcpy(row->name, parent.name, sizeof row->name);
+  return row;
+}
+
+bool announce_child(int socket, const SessionMemory& child, int end) {
+  Message message;
+  message.type = MessageType::kChild;
+  message.session_id = child.session_id();
+  message.lane_count = child.lane_count();
+  message.arena_bytes = child.arena_bytes();
+  return post_message(socket, message, {end, child.object()});
 }
 
 }  // namespace mino

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The loop of a session's process: control messages on the session's socket, the ends of the client
-// and of minod. Engines derive from it and say what a message means for them (native/control.h,
-// linux/session.h). It never blocks on anything but its epoll set, so that nothing a client does
-// can keep the process alive.
+// and of minod; who may attach, cancel, join and fork. It knows no engine: who serves the session
+// derives from it and says what a message means there (engine/native/control.h,
+// engine/linux/session.h). It never blocks on anything but its epoll set, so that nothing a client
+// does can keep the process alive.
 #pragma once
 
 #include <cstdint>
@@ -111,5 +112,12 @@ int refuse_session(int socket, const Error& why);
 
 // True, and the client has been told why, where there is no room for a session of a child's.
 bool refuse_child(int socket, const StatsTable& table, const SessionStats& parent);
+
+// In the process that will serve the child: a row that is called as its parent's, until Adopt says
+// it better. nullptr where there is no room any more.
+SessionStats* claim_child_row(StatsTable& table, const SessionStats& parent, uint64_t session_id);
+
+// Tells the parent's client where its child's session is; `end` is the child's end of its socket.
+bool announce_child(int socket, const SessionMemory& child, int end);
 
 }  // namespace mino

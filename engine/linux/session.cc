@@ -268,15 +268,12 @@ bool read_report(const Fd& from, int32_t& value) {
                                    made.arena_bytes());
   child.memory.forget();
   SessionStats* row =
-      memory ? heritage.stats_table->claim(::getpid(), heritage.stats->uid) : nullptr;
+      memory ? claim_child_row(*heritage.stats_table, *heritage.stats, memory->session_id())
+             : nullptr;
   if (row == nullptr) {
     report(child.report, -EAGAIN);
     ::_exit(kOutOfResources);
   }
-  row->client_pid = 0;
-  row->session_id = memory->session_id();
-  row->instance = heritage.stats->instance.load();
-  std::memcpy(row->name, heritage.stats->name, sizeof row->name);
   heritage.stats = row;
   report(child.report, static_cast<int32_t>(row - heritage.stats_table->rows));
   int status = kOutOfResources;
@@ -338,12 +335,7 @@ int LinuxSession::fork_session(uint32_t lane) {
   }
   child.instance_end.reset();
   if (!made || !read_report(child.answer, started) || started != 0) return kServing;
-  abi::Message message;
-  message.type = abi::MessageType::kChild;
-  message.session_id = child.memory.session_id();
-  message.lane_count = child.memory.lane_count();
-  message.arena_bytes = child.memory.arena_bytes();
-  post_message(socket(), message, {child.client_end.get(), child.memory.object()});
+  announce_child(socket(), child.memory, child.client_end.get());
   return kServing;
 }
 

@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 
 #include "base/random.h"
 #include "channel/session_memory.h"
@@ -62,16 +61,6 @@ bool refuse(const Proxy& proxy) {
   return refuse_child(socket.get(), *proxy.stats_table, *proxy.stats);
 }
 
-// Copies how the parent's session is called, until Adopt says it better.
-SessionStats* claim_row(const Proxy& proxy, uint64_t id) {
-  SessionStats* row = proxy.stats_table->claim(::getpid(), proxy.stats->uid);
-  if (row == nullptr) return nullptr;
-  row->client_pid = 0;
-  row->session_id = id;
-  std::memcpy(row->name, proxy.stats->name, sizeof row->name);
-  return row;
-}
-
 // The child. `parent` is this process's copy of its parent's Proxy; the objects that make sense
 // only there stay where they are, unused.
 [[noreturn]] void become_proxy(Proxy& parent, Heritage& heritage) {
@@ -90,7 +79,7 @@ SessionStats* claim_row(const Proxy& proxy, uint64_t id) {
   auto memory = SessionMemory::map(Fd(made.object()), made.session_id(), made.lane_count(),
                                    made.arena_bytes());
   heritage.memory.forget();
-  SessionStats* row = claim_row(parent, made.session_id());
+  SessionStats* row = claim_child_row(*parent.stats_table, *parent.stats, made.session_id());
   if (!memory || row == nullptr) fail(EAGAIN);
   auto& proxy = *new Proxy(parent.files);
   proxy.memory = std::move(*memory);
@@ -134,15 +123,8 @@ int64_t fork_twice(Proxy& proxy, Heritage& heritage) {
 
 int64_t announce(const Proxy& proxy, const Heritage& heritage) {
   const Fd socket(proxy.pull(proxy.control.socket));
-  abi::Message message;
-  message.type = abi::MessageType::kChild;
-  message.session_id = heritage.memory.session_id();
-  message.lane_count = heritage.memory.lane_count();
-  message.arena_bytes = heritage.memory.arena_bytes();
   if (!socket.valid()) return -EAGAIN;
-  const bool sent =
-      post_message(socket.get(), message, {heritage.client_end.get(), heritage.memory.object()});
-  return sent ? 0 : -EAGAIN;
+  return announce_child(socket.get(), heritage.memory, heritage.client_end.get()) ? 0 : -EAGAIN;
 }
 
 }  // namespace
