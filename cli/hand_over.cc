@@ -6,28 +6,47 @@
 
 #include <algorithm>
 
-#include "base/text.h"
+#include "abi/run_variable.h"
 
 namespace mino {
 
 std::string HandOver::text(bool user_preload) const {
-  std::vector<std::string> families, netlinks, paths = policy.network_paths();
+  std::vector<int> families, netlinks;
+  std::vector<std::string> paths = policy.network_paths();
   for (const std::string& name : policy.families) {
     const int number = family_number(name).value_or(0);
     if (number == 0) continue;
-    families.push_back(std::to_string(number));
-    if (number != AF_NETLINK) continue;
-    for (const int protocol : kNetworkNetlinks) netlinks.push_back(std::to_string(protocol));
+    families.push_back(number);
+    if (number == AF_NETLINK)
+      netlinks.insert(netlinks.end(), kNetworkNetlinks.begin(), kNetworkNetlinks.end());
   }
   for (const std::string& path : policy.paths) {
     if (std::find(paths.begin(), paths.end(), path) == paths.end()) paths.push_back(path);
   }
-  return "v=1;sock=" + socket + ";hook=" + hook + ";windows=" + (windows ? "1" : "0") +
-         ";arena=" + std::to_string(arena_bytes) + ";trace=" + std::to_string(trace_fd) +
-         ";families=" + join(families, ",") + ";netlinks=" + join(netlinks, ",") +
-         ";paths=" + join(paths, ":") + ";orig=" + (user_preload ? "1" : "0") +
-         ";instance=" + std::to_string(instance) + ";netns=" + (netns ? "1" : "0") +
-         ";load=" + (load_all ? "1" : "0") + ";rest=" + std::to_string(rest_after);
+  using enum abi::RunName;
+  std::string text;
+  abi::RunWriter to(text, abi::RunWriter<std::string>::Start::kEmpty);
+  to.number(kVersion, abi::kRunVersion);
+  to.text(kSocket, socket.c_str());
+  to.text(kHook, hook.c_str());
+  to.flag(kWindows, windows);
+  to.number(kArena, static_cast<uint64_t>(arena_bytes));
+  to.descriptor(kTrace, trace_fd);
+  to.set(kFamilies, families);
+  to.set(kNetlinks, netlinks);
+  to.paths(kPaths, paths);
+  to.flag(kUserPreload, user_preload);
+  to.number(kInstance, static_cast<uint64_t>(instance));
+  to.flag(kNetns, netns);
+  to.flag(kLoadAll, load_all);
+  to.number(kRestAfter, static_cast<uint64_t>(rest_after));
+  return text;
+}
+
+std::string with_program(std::string text, const std::string& program) {
+  abi::RunWriter(text, abi::RunWriter<std::string>::Start::kAfterOthers)
+      .text(abi::RunName::kProgram, program.c_str());
+  return text;
 }
 
 Result<std::string> preload_value(const std::string& library, const char* old) {

@@ -6,20 +6,7 @@
 //
 //   LD_PRELOAD  <dir of mino>/libminoc.so[:what was there before]
 //               (hook=preload: libminoc-preload.so)
-//   MINO_RUN
-//     v=1;sock=PATH;hook=auto|patch|sud|preload;windows=0|1;arena=BYTES;trace=FD;families=N,N;
-//     netlinks=N,N;paths=P:P;orig=0|1;instance=N;netns=0|1;load=0|1;rest=CALLS
-//
-//     arena     0: the device's default
-//     trace     -1: none; else the descriptor where trace records go
-//     families  address families that are offloaded
-//     netlinks  … and of AF_NETLINK, only these protocols
-//     paths     prefixes served by the device
-//     orig      1: LD_PRELOAD was set before; what follows our own entry in it is the user's
-//     instance  the kernel instance that serves the program
-//     netns     1: network namespaces are the device's to make
-//     load      1: libminoc.so loads dynamic programs, too
-//     rest      calls after which the trap may be switched off; 0: never
+//   MINO_RUN    abi/run_variable.h
 #pragma once
 
 #include <cstdint>
@@ -36,8 +23,6 @@ namespace mino {
 inline constexpr int64_t kRestAfter = 1 << 15;
 
 struct HandOver {
-  static constexpr size_t kMaxText = 1000;  // the hook adds to it at each execve
-
   std::string socket, hook = "auto";
   bool windows = true;
   int64_t arena_bytes = 0;
@@ -48,9 +33,13 @@ struct HandOver {
   int64_t rest_after = kRestAfter;
   Policy policy;
 
-  // The value of MINO_RUN; `user_preload`: whether LD_PRELOAD was set.
+  // The value of MINO_RUN, which may be abi::kMaxRunText long; `user_preload`: whether LD_PRELOAD
+  // was set.
   std::string text(bool user_preload) const;
 };
+
+// That value for libminoc.so when it is executed in the place of `program`, which it loads.
+std::string with_program(std::string text, const std::string& program);
 
 // The value of LD_PRELOAD, given the old one (nullptr: none). The loader splits it at blanks and
 // colons, so a library in a directory with such a name cannot be preloaded.

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "abi/limits.h"
+#include "abi/run_variable.h"
 #include "base/argv.h"
 #include "base/parts.h"
 #include "base/text.h"
@@ -127,9 +128,9 @@ Result<HandOver> prepare(const RunDir& dir, const RunOptions& options, const std
   hand_over.windows = !options.no_windows;
   hand_over.arena_bytes = *arena;
   hand_over.policy = std::move(*policy);
-  if (hand_over.text(true).size() > HandOver::kMaxText) {
+  if (hand_over.text(true).size() > abi::kMaxRunText) {
     return error("policy.paths: too many or too long for the hook, which takes " +
-                 std::to_string(HandOver::kMaxText) +
+                 std::to_string(abi::kMaxRunText) +
                  " characters in all; name directories higher up");
   }
   return hand_over;
@@ -146,8 +147,10 @@ int execute(const Program& program, const std::vector<std::string>& command,
     if (!load->argument.empty()) words.insert(words.begin(), load->argument);
     words.insert(words.begin(), load->program);
   }
-  if (load)
-    ::setenv("MINO_RUN", (std::string(::getenv("MINO_RUN")) + ";x=" + load->program).c_str(), 1);
+  if (load) {
+    const std::string text = with_program(::getenv(abi::kRunVariable), load->program);
+    ::setenv(abi::kRunVariable, text.c_str(), 1);
+  }
   std::vector<char*> argv = argv_of(words);
   ::execv(load ? library.c_str() : program.path.c_str(), argv.data());
   if (errno == ENOEXEC) {  // neither ELF nor #!: a shell's, as execvp(3) has it
@@ -198,7 +201,7 @@ int run(const RunDir& default_dir, const RunOptions& options) {
     hand_over->trace_fd = tracing->program_end();
   }
   const bool user_preload = old_preload != nullptr && *old_preload != '\0';
-  ::setenv("MINO_RUN", hand_over->text(user_preload).c_str(), 1);
+  ::setenv(abi::kRunVariable, hand_over->text(user_preload).c_str(), 1);
   ::setenv("LD_PRELOAD", preload->c_str(), 1);
   return execute(program, options.command, *library, *hand_over);
 }
