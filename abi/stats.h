@@ -3,7 +3,7 @@
  * The table of counters: one memory object that minod makes and that every
  * proxy and every kernel instance maps, with a row for each session of the
  * device. Whoever serves a session writes its row; `mino status` reads all of
- * them through minod. Used by the C++ side through engine/session_stats.h and
+ * them through minod. Used by the C++ side through channel/session_stats.h and
  * by the driver (kernel/usrcall_session.h); clients never see it. Counters are
  * never used for decisions. The pids and the uid are: they tell whether a row
  * is free, whether its session is over, and whose it is.

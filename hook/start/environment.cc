@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// MINO_RUN in and out. Its form (written by cli/run, read here):
-//   v=1;sock=PATH;hook=auto|patch|sud|preload;windows=0|1;arena=N;trace=FD;families=2,10;netlinks=0,4;paths=A:B;orig=0|1;instance=N;netns=0|1;load=0|1;rest=CALLS
-//   and, added by the hook itself across exec:  ;s=FD;p=FD, ;c=1 (credentials have changed),
-//   ;l=0 (links are not followed), and under a seccomp filter ;r=ADDRESS;f=FD; ;k=SITES
-//   (hook/catch/warm.h); and last, where this library is executed in a program's place: ;x=PATH
+// MINO_RUN in and out; its form is in abi/run_variable.h.
 #include "hook/start/environment.h"
 
 #include <initializer_list>
 
+#include "abi/run_variable.h"
 #include "hook/base/pages.h"
 #include "hook/base/uapi.h"
 #include "hook/base/user.h"
@@ -19,18 +16,12 @@ namespace mino::hook {
 
 namespace {
 
-constexpr char kVariable[] = "MINO_RUN=";
 constexpr char kPreload[] = "LD_PRELOAD=";
 
-u32 parse_bits(const char* s) {
-  u32 bits = 0;
-  while (*s >= '0' && *s <= '9') {
-    const u64 n = parse_number(s);
-    if (n < 32) bits |= 1u << n;
-    if (*s == ',') s++;
-  }
-  return bits;
-}
+// Every text that `mino run` writes fits, with what is made of it.
+constexpr u64 kReserve = 64;  // of settings.variable
+static_assert(sizeof settings.variable - kReserve > abi::kMaxRunText);
+static_assert(sizeof settings.paths > abi::kMaxRunText);
 
 u64 copy_until(char* to, u64 room, const char* from, char end) {
   u64 n = 0;
@@ -40,19 +31,6 @@ u64 copy_until(char* to, u64 room, const char* from, char end) {
   }
   to[n] = 0;
   return n;
-}
-
-void parse_paths(const char* s) {
-  char* to = settings.paths;
-  char* const end = settings.paths + sizeof settings.paths;
-  while (*s && *s != ';') {
-    while (*s && *s != ';' && *s != ':' && to + 2 < end) *to++ = *s++;
-    if (to > settings.paths && to[-1] == '/') to--;  // a prefix is kept without its trailing slash
-    *to++ = 0;
-    settings.path_count++;
-    while (*s == ':') s++;
-    if (to + 2 >= end) return;
-  }
 }
 
 // False: there is no room.
@@ -110,6 +88,97 @@ bool without_library(char* value, char* library = nullptr) {
   return to != value;
 }
 
+void take(const abi::RunField& field, Inherited& inherited) {
+  using enum abi::RunName;
+  switch (field.name) {
+    case kVersion:
+      settings.active = field.number() == abi::kRunVersion;
+      break;
+    case kSocket:
+      field.copy(settings.socket_path, sizeof settings.socket_path);
+      break;
+    case kHook:
+      settings.preload = field.begins("preload");
+      settings.patch = !settings.preload && !field.begins("sud");
+      settings.sud = !settings.preload && !field.begins("patch");
+      break;
+    case kWindows:
+      settings.windows = field.flag(true);
+      break;
+    case kArena:
+      settings.arena_bytes = static_cast<u32>(field.number());
+      break;
+    case kTrace:
+      settings.trace_fd = field.descriptor();
+      break;
+    case kFamilies:
+      settings.families = field.set();
+      break;
+    case kNetlinks:
+      settings.netlinks = field.set();
+      break;
+    case kPaths:
+      settings.path_count = field.paths(settings.paths, sizeof settings.paths);
+      break;
+    case kUserPreload:
+      settings.preload_was_set = field.flag(false);
+      break;
+    case kInstance:
+      settings.instance = static_cast<u32>(field.number());
+      break;
+    case kNetns:
+      settings.netns = field.flag(false);
+      break;
+    case kLoadAll:
+      settings.load_all = field.flag(false);
+      break;
+    case kRestAfter:
+      settings.rest_after = static_cast<u32>(field.number());
+      break;
+    case kSession:
+      inherited.socket = static_cast<int>(field.number());
+      break;
+    case kPlaceholder:
+      inherited.placeholder = static_cast<int>(field.number());
+      break;
+    case kCredentialsChanged:
+      settings.rights_changed = true;
+      break;
+    case kHome:
+      settings.home = field.number();
+      break;
+    case kFilters:
+      inherited.filters = static_cast<int>(field.number());
+      break;
+    case kLinks:
+      settings.links = field.flag(true);
+      break;
+    case kWarmSites:
+      inherit_warm_sites(field.value);
+      break;
+    case kProgram:
+      field.copy(settings.program, sizeof settings.program);
+      break;
+    case kUnknown:
+      break;
+  }
+}
+
+// Everything but the hook's own fields, into settings.variable.
+void take_all(const char* text, Inherited& inherited) {
+  char* out = settings.variable;
+  char* const out_end = settings.variable + sizeof settings.variable - kReserve;
+  abi::RunReader reader(text);
+  for (abi::RunField field; reader.next(field);) {
+    take(field, inherited);
+    if (!field.is_handed_on() || out + field.bytes + 1 >= out_end) continue;
+    if (out != settings.variable) *out++ = ';';
+    copy(out, field.text, field.bytes);
+    out += field.bytes;
+  }
+  *out = 0;
+}
+
 }  // namespace
 
 bool read_environment(char** envp, Inherited& inherited) {
@@ -118,81 +187,11 @@ bool read_environment(char** envp, Inherited& inherited) {
   for (char** e = envp; *e; e++) {
     if (starts_with(*e, kPreload) && !without_library(*e + sizeof kPreload - 1, settings.library))
       continue;
-    if (!starts_with(*e, kVariable)) {
+    if (!starts_with(*e, abi::kRunPrefix)) {
       *keep++ = *e;
       continue;
     }
-    char* out = settings.variable;
-    char* const out_end = settings.variable + sizeof settings.variable - 64;
-    for (const char* s = *e + sizeof kVariable - 1; *s;) {
-      if (starts_with(s, "x=")) {  // a path may hold anything
-        copy_until(settings.program, sizeof settings.program, s + 2, 0);
-        break;
-      }
-      const char* value = s;
-      while (*value && *value != '=' && *value != ';') value++;
-      const char* number = value + 1;
-      const u64 key_bytes = static_cast<u64>(value - s);
-      const auto is = [&](const char* key) {
-        return key[0] == *s && length(key) == key_bytes && starts_with(s, key);
-      };
-      bool own = false;
-      if (*value == '=') {
-        if (is("load"))
-          settings.load_all = *number == '1';
-        else if (is("v"))
-          settings.active = parse_number(number) == 1;
-        else if (is("sock"))
-          copy_until(settings.socket_path, sizeof settings.socket_path, number, ';');
-        else if (is("hook")) {
-          settings.preload = starts_with(number, "preload");
-          settings.patch = !settings.preload && !starts_with(number, "sud");
-          settings.sud = !settings.preload && !starts_with(number, "patch");
-        } else if (is("windows"))
-          settings.windows = *number != '0';
-        else if (is("arena"))
-          settings.arena_bytes = static_cast<u32>(parse_number(number));
-        else if (is("trace"))
-          settings.trace_fd = *number == '-' ? -1 : static_cast<int>(parse_number(number));
-        else if (is("families"))
-          settings.families = parse_bits(number);
-        else if (is("netlinks"))
-          settings.netlinks = parse_bits(number);
-        else if (is("paths"))
-          parse_paths(number);
-        else if (is("rest"))
-          settings.rest_after = static_cast<u32>(parse_number(number));
-        else if (is("netns"))
-          settings.netns = *number == '1';
-        else if (is("instance"))
-          settings.instance = static_cast<u32>(parse_number(number));
-        else if (is("orig"))
-          settings.preload_was_set = *number == '1';
-        else if (is("l"))
-          own = true, settings.links = *number != '0';
-        else if (is("s"))
-          own = true, inherited.socket = static_cast<int>(parse_number(number));
-        else if (is("c"))
-          own = true, settings.rights_changed = true;
-        else if (is("p"))
-          own = true, inherited.placeholder = static_cast<int>(parse_number(number));
-        else if (is("r"))
-          own = true, settings.home = parse_number(number);
-        else if (is("k"))
-          own = true, inherit_warm_sites(number);
-        else if (is("f"))
-          own = true, inherited.filters = static_cast<int>(parse_number(number));
-      }
-      const char* next = s;
-      while (*next && *next != ';') next++;
-      if (!own && out + (next - s) + 1 < out_end) {
-        if (out != settings.variable) *out++ = ';';
-        copy(out, s, static_cast<u64>(next - s));
-        out += next - s;
-      }
-      s = *next ? next + 1 : next;
-    }
-    *out = 0;
+    take_all(*e + sizeof abi::kRunPrefix - 1, inherited);
   }
   *keep = nullptr;
   settings.links &= settings.path_count != 0;
@@ -201,6 +200,12 @@ bool read_environment(char** envp, Inherited& inherited) {
 }
 
 namespace {
+
+// A text that grows where there is room for it.
+struct Appended {
+  char* end;
+  void push_back(char c) { *end++ = c; }
+};
 
 // Entries of an array of pointers that a null pointer ends; ~0 if it cannot be read.
 u64 count_pointers(u64 array) {
@@ -287,7 +292,7 @@ ExecEnvironment::ExecEnvironment(Process* process, u64 envp, const ProgramFile* 
   u64 used = 0;
   for (u64 i = 0; i < count; i++) {
     user_read(envp + i * 8, &entry, 8);
-    if (names(entry, kVariable)) continue;
+    if (names(entry, abi::kRunPrefix)) continue;
     u64 bytes = preload_bytes(entry);
     if (bytes > preloads) bytes = 0;  // it was another one
     preloads -= bytes;
@@ -304,23 +309,25 @@ ExecEnvironment::ExecEnvironment(Process* process, u64 envp, const ProgramFile* 
     *text++ = 0;
   }
   table_[used++] = ptr(text);
-  text = print(text, kVariable);
-  text = print(text, settings.variable);
+  Appended out{print(print(text, abi::kRunPrefix), settings.variable)};
+  abi::RunWriter to(out, abi::RunWriter<Appended>::Start::kAfterOthers);
+  using enum abi::RunName;
   if (process->session().status == SessionStatus::kLive) {
-    text = print(text, ";s=");
-    text = print_number(text, static_cast<u64>(process->session().socket));
-    text = print(text, ";p=");
-    text = print_number(text, static_cast<u64>(process->session().placeholder));
-    if (process->rights_changed) text = print(text, ";c=1");
+    to.number(kSession, static_cast<u64>(process->session().socket));
+    to.number(kPlaceholder, static_cast<u64>(process->session().placeholder));
+    if (process->rights_changed) to.flag(kCredentialsChanged, true);
   }
   if (filters >= 0) {
-    text = print_number(print(text, ";r="), settings.home);
-    text = print_number(print(text, ";f="), static_cast<u64>(filters));
+    to.number(kHome, settings.home);
+    to.number(kFilters, static_cast<u64>(filters));
   }
-  if (!settings.links) text = print(text, ";l=0");
-  if (const WarmSites& warm = warm_sites(); warm.count)
-    text = print_warm_sites(print(text, ";k="), warm);
-  if (file) text = print(print(text, ";x="), file->path);
+  if (!settings.links) to.flag(kLinks, false);
+  if (const WarmSites& warm = warm_sites(); warm.count) {
+    to.name(kWarmSites);
+    out.end = print_warm_sites(out.end, warm);
+  }
+  if (file) to.text(kProgram, file->path);
+  text = out.end;
   *text = 0;
   table_[used] = 0;
 }

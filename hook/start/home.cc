@@ -3,6 +3,7 @@
 #include "hook/start/home.h"
 
 #include "abi/patience.h"
+#include "abi/run_variable.h"
 #include "hook/base/library.h"
 #include "hook/base/mem.h"
 #include "hook/base/uapi.h"
@@ -41,11 +42,10 @@ void relocate() {
 
 u64 home_in(char** envp) {
   for (char** e = envp; *e; e++) {
-    if (!starts_with(*e, "MINO_RUN=")) continue;
-    for (const char* s = *e + 9; *s && !starts_with(s, "x=");) {  // a path may hold anything
-      if (starts_with(s, "r=")) return parse_number(s += 2);
-      while (*s && *s != ';') s++;
-      if (*s) s++;
+    if (!starts_with(*e, abi::kRunPrefix)) continue;
+    abi::RunReader reader(*e + sizeof abi::kRunPrefix - 1);
+    for (abi::RunField field; reader.next(field);) {
+      if (field.name == abi::RunName::kHome) return field.number();
     }
   }
   return 0;
