@@ -2,9 +2,9 @@
 //
 // The variable MINO_RUN: what a program under mino is told of its device. `mino run` writes it
 // (cli/hand_over.cc, cli/run.cc). The hook reads it and takes it out of the program's environment
-// at start, and puts it back at every execve with fields of its own (hook/environment.cc,
-// hook/home.cc). Both sides write and read by this header alone. It calls nothing: hook/ has no
-// libc.
+// at start, and puts it back at every execve with fields of its own (hook/start/environment.cc,
+// hook/start/home.cc). Both sides write and read by this header alone. It calls nothing: hook/ has
+// no libc.
 //
 //   variable = "MINO_RUN=" [ field *( ";" field ) ]
 //   field    = name "=" value
@@ -32,7 +32,7 @@
 //   r         ADDRESS                 under a seccomp filter: where the library goes …
 //   f         FD                      … and the memfd that holds the filters
 //   l         0                       symbolic links are not followed
-//   k         SITES                   common sites of libc (hook/warm.h)
+//   k         SITES                   common sites of libc (hook/catch/warm.h)
 //                                     … and by either, always last:
 //   x         PATH                    what libminoc.so, executed in its place, loads
 //
