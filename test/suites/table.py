@@ -12,6 +12,7 @@ import fnmatch
 import json
 import pathlib
 import sys
+import textwrap
 
 sys.dont_write_bytecode = True
 HERE = pathlib.Path(__file__).resolve().parent
@@ -24,19 +25,29 @@ ENGINES = ("native", "linux")
 PLACES = [(engine, tier) for engine in ENGINES for tier in TIERS]
 SUITES = {"cpython": "CPython 3.11's own tests (Debian's libpython3.11-testsuite)",
           "go": "Go 1.19's own tests (Debian's golang-src), as static programs"}
+WIDTH = 96
 HEAD = """# Compatibility
 
-Made by `test/suites/table.py` from runs of the drivers in `test/suites` and `test/apps`; do not edit. Each program and each
-suite runs natively, which is without mino, and under `mino run` with either engine and each tier of the hook, on the same
-machine. A column is an engine (`mino up --engine`: native, linux) and a tier (`mino run --hook`: auto, which is the default,
-sud, patch, preload). mino's own programs (`test/syscalls`) must all pass, or be among the differences that `mino syscalls` shows.
+Made by `test/suites/table.py` from runs of the drivers in `test/suites` and `test/apps`; do not
+edit. Each program and each suite runs natively, which is without mino, and under `mino run` with
+either engine and each tier of the hook, on the same machine. There is a table for each engine
+(`mino up --engine`: native, linux), with a column for each tier (`mino run --hook`: auto, which is
+the default, sud, patch, preload). mino's own programs (`test/syscalls`) must all pass, or be among
+the differences that `mino syscalls` shows.
 
-`ctest -L 'suites|apps'` runs all with the tier auto, `test/suites/every_tier.py` with the others (some hours),
-`MINO_NATIVE=1 test/apps/NAME.py` natively.
+`ctest -L 'suites|apps'` runs all with the tier auto, `test/suites/every_tier.py` with the others
+(some hours), `MINO_NATIVE=1 test/apps/NAME.py` natively.
 
-✓ passes; – has not been run; = the driver chooses its tiers by itself; (1) is not served there, or fails in just the way that
-is told under *Reasons* and that the drivers check; FAILS has no such reason.
+✓ passes; – has not been run; = the driver chooses its tiers by itself; (1) is not served there, or
+fails in just the way that is told under *Reasons* and that the drivers check; FAILS has no such
+reason.
 """
+
+
+def wrapped(text, mark=""):
+    """Text as lines of a list's item, or of a paragraph."""
+    return textwrap.fill(mark + text, WIDTH, subsequent_indent=" " * len(mark), break_long_words=False,
+                         break_on_hyphens=False)
 
 
 class Reasons:
@@ -52,7 +63,8 @@ class Reasons:
 
     def print(self):
         print("## Reasons\n")
-        print("\n".join(f"{number}. {reason}" for number, reason in enumerate(self.found, 1)) or "None is needed.")
+        lines = [wrapped(reason, f"{number}. ") for number, reason in enumerate(self.found, 1)]
+        print("\n".join(lines) or "None is needed.")
 
 
 def read(folder):
@@ -65,11 +77,15 @@ def read(folder):
     return found
 
 
-def print_head(first, alignment):
-    """The places' columns, after those that are named."""
-    names = [f"{engine} {tier}" for engine, tier in PLACES]
-    print("| " + " | ".join([*first, *names]) + " |")
-    print("|" + "".join(f" {mark} |" for mark in [*alignment, *["---:"] * len(PLACES)]))
+def print_tables(first, alignment, rows):
+    """One table for each engine. A row: (cells of the columns named first, {place: cell})."""
+    for engine in ENGINES:
+        print(f"### {engine} engine\n")
+        print("| " + " | ".join([*first, *TIERS]) + " |")
+        print("|" + "".join(f" {mark} |" for mark in [*alignment, *["---:"] * len(TIERS)]))
+        for cells, places in rows:
+            print("| " + " | ".join([*cells, *(places[engine, tier] for tier in TIERS)]) + " |")
+        print()
 
 
 def count_cell(suite, place, count, reasons):
@@ -89,15 +105,19 @@ def count_cell(suite, place, count, reasons):
 
 
 def print_suite(suite, title, results, reasons):
-    print(f"## {title}\n\nThe numbers are tests that passed; the rest were skipped or failed, natively too.\n")
-    print_head(["module", "tests", "natively"], ["---", "---:", "---:"])
+    rows = []
     for module in {module: None for result in results.values() for module in result}:
         counts = {place: result.get(module) for place, result in results.items()}
         first = next((count for count in counts.values() if count and "tests" in count), None)
         if first:
-            cells = [count_cell(suite, place, counts.get(place), reasons) for place in PLACES]
-            print(f"| {module} | {first['tests']} | {first['native']} | " + " | ".join(cells) + " |")
-    print()
+            rows.append(([module, str(first["tests"]), str(first["native"])],
+                         {place: count_cell(suite, place, counts.get(place), reasons) for place in PLACES}))
+    print_suite_rows(title, rows)
+
+
+def print_suite_rows(title, rows):
+    print(f"## {title}\n\nThe numbers are tests that passed; the rest were skipped or failed, natively too.\n")
+    print_tables(["module", "tests", "natively"], ["---", "---:", "---:"], rows)
 
 
 def program_cell(results, place, reasons):
@@ -113,14 +133,21 @@ def program_cell(results, place, reasons):
 
 
 def print_programs(found, reasons):
-    print("## Programs (`test/apps`)\n\nNatively: in a network namespace behind a veth pair, where the driver can do without "
-          "mino. Some are about the linux engine alone, or about mino itself.\n")
-    print_head(["test", "what it does", "natively"], ["---", "---", "---:"])
+    titles, rows = {}, []
     for name, results in sorted(found.items()):
-        title = next(iter(results.values()))["title"].rstrip(".")
-        cells = [program_cell(results, place, reasons) for place in ["host", *PLACES]]
-        print(f"| {name} | {title} | " + " | ".join(cells) + " |")
-    print()
+        titles[name] = next(iter(results.values()))["title"].rstrip(".")
+        rows.append(([name, program_cell(results, "host", reasons)],
+                     {place: program_cell(results, place, reasons) for place in PLACES}))
+    print_program_rows(titles, rows)
+
+
+def print_program_rows(titles, rows):
+    print("## Programs (`test/apps`)\n")
+    print(wrapped("Natively: in a network namespace behind a veth pair, where the driver can do without mino. Some are "
+                  "about the linux engine alone, or about mino itself.") + "\n")
+    print_tables(["test", "natively"], ["---", "---:"], rows)
+    print("### What they do\n")
+    print("\n".join(wrapped(f"{name}: {title}", "- ") for name, title in titles.items()) + "\n")
 
 
 def main():
