@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What stands for an offloaded file on its way through an AF_UNIX socket: a sealed memfd that the
-// device makes and that the sender's hook puts in the file's place (hook/calls/passing.cc). Its content
-// is one line: this text, and the id of the export in 16 hexadecimal digits.
+// device makes and that the sender's hook puts in the file's place (hook/calls/messages.cc). Its
+// content is one line: this text, and the id of the export in 16 hexadecimal digits.
 //
 // The device keeps the file as long as a descriptor of the parcel is open anywhere: the parcel's
 // open file description has a shared lock (flock), which goes when the last of them does, and the

@@ -6,7 +6,7 @@ A driver is one file per application. It calls run(main); main(t) drives unmodif
 t.run_offloaded). Whatever the driver itself checks, run() also checks, at the end, that no session
 and no listening socket is left on the device.
 
-    driver.py [BUILD_DIR]     BUILD_DIR holds mino; the default is build/ of this tree
+    DRIVER.py [BUILD_DIR]     BUILD_DIR holds mino; the default is build/ of this tree
     MINO_ENGINE=linux         the device's engine; the default is native
     MINO_HOOK=TIER            how programs are hooked: auto (the default), sud, patch or preload
     MINO_RUN_FLAGS="..."      more options for each `mino run`, as "--no-windows"
