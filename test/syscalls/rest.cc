@@ -34,7 +34,8 @@ extern "C" long prefixed_call(long number, long a, long b, long c);
 extern "C" const unsigned char site_like_data[8];
 asm(R"(
 .text
-.globl constant_in_function, table_in_text, unlisted_call, call_in_two_ways, prefixed_call, site_like_data
+.globl constant_in_function, table_in_text, unlisted_call, call_in_two_ways, prefixed_call
+.globl site_like_data
 .type constant_in_function, @function
 constant_in_function:
   .cfi_startproc

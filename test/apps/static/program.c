@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// A static program against musl, in the roles of test/apps/static_programs.py: threads, poll, names, fork,
-// exec, cancellation. "self" prints lines that are the same wherever it runs.
+// A static program against musl, in the roles of test/apps/static_programs.py: threads, poll,
+// names, fork, exec, cancellation. "self" prints lines that are the same wherever it runs.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -39,7 +39,8 @@ static int check(long result, const char *what) {
 }
 
 static int listen_at(uint32_t address, int port) {
-  struct sockaddr_in name = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(address)};
+  struct sockaddr_in name = {
+      .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(address)};
   int fd = check(socket(AF_INET, SOCK_STREAM, 0), "socket"), on = 1;
   check(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), "SO_REUSEADDR");
   check(bind(fd, (struct sockaddr *)&name, sizeof name), "bind");
@@ -60,7 +61,8 @@ static int connect_to(const char *host, int port) {
   struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM}, *found;
   int error = getaddrinfo(host, service, &hints, &found);
   if (error) die("getaddrinfo of %s: %s", host, gai_strerror(error));
-  int fd = check(socket(found->ai_family, found->ai_socktype | SOCK_CLOEXEC, found->ai_protocol), "socket");
+  int fd = check(socket(found->ai_family, found->ai_socktype | SOCK_CLOEXEC, found->ai_protocol),
+                 "socket");
   if (connect(fd, found->ai_addr, found->ai_addrlen) < 0) die("connect to %s:%d", host, port);
   freeaddrinfo(found);
   return fd;
@@ -169,7 +171,8 @@ static void *exchange(void *argument) {
   if (pthread_create(&sender, NULL, send_body, exchange)) die("pthread_create");
   size_t received = 0;
   ssize_t count;
-  while ((count = read(exchange->fd, back + received, exchange->length + 1 - received)) > 0) received += count;
+  while ((count = read(exchange->fd, back + received, exchange->length + 1 - received)) > 0)
+    received += count;
   check(count, "read");
   pthread_join(sender, NULL);
   close(exchange->fd);
@@ -200,9 +203,13 @@ static int exchanges(const char *host, int port, int count) {
 // self: the parts.
 
 static void names(void) {
-  static const char *const wanted[][2] = {{"localhost", "http"}, {"127.0.0.1", "https"}, {NULL, "domain"}};
+  static const char *const wanted[][2] = {
+      {"localhost", "http"}, {"127.0.0.1", "https"}, {NULL, "domain"}};
   for (int i = 0; i < 3; i++) {
-    struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found;
+    struct addrinfo hints = {.ai_family = AF_INET,
+                             .ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_PASSIVE},
+                    *found;
     int error = getaddrinfo(wanted[i][0], wanted[i][1], &hints, &found);
     char host[64] = "", service[16] = "";
     if (!error) {
@@ -210,10 +217,12 @@ static void names(void) {
                   NI_NUMERICHOST | NI_NUMERICSERV);
       freeaddrinfo(found);
     }
-    printf("%s %s: %d %s %s\n", wanted[i][0] ? wanted[i][0] : "any", wanted[i][1], error, host, service);
+    printf("%s %s: %d %s %s\n", wanted[i][0] ? wanted[i][0] : "any", wanted[i][1], error, host,
+           service);
   }
   struct hostent *entry = gethostbyname("localhost");
-  printf("gethostbyname: %s\n", entry ? inet_ntoa(*(struct in_addr *)entry->h_addr_list[0]) : "none");
+  printf("gethostbyname: %s\n",
+         entry ? inet_ntoa(*(struct in_addr *)entry->h_addr_list[0]) : "none");
 }
 
 static void threads_and_poll(void) {
@@ -244,7 +253,8 @@ static void forks(void) {
     right += !strcmp(text, want) && status == 0;
     close(fd);
   }
-  int client = connect_to("127.0.0.1", port), server = check(accept(listener, NULL, NULL), "accept");
+  int client = connect_to("127.0.0.1", port),
+      server = check(accept(listener, NULL, NULL), "accept");
   if (!check(fork(), "fork")) {
     close(client);
     char letter;
@@ -284,7 +294,8 @@ static void spawns(const char *itself) {
   close(listener);
   listener = listen_at(INADDR_LOOPBACK, 0);
   char command[200];
-  snprintf(command, sizeof command, "cat /proc/net/tcp | grep -c ':%04X .* 0A '", port_of(listener));
+  snprintf(command, sizeof command, "cat /proc/net/tcp | grep -c ':%04X .* 0A '",
+           port_of(listener));
   FILE *pipe = popen(command, "r");
   if (!pipe || !fgets(text, sizeof text, pipe)) die("popen");
   printf("a shell sees %s listener, %d\n", strtok(text, "\n"), pclose(pipe));
@@ -318,7 +329,8 @@ static void cancellation(void) {
   int listener = listen_at(INADDR_LOOPBACK, 0), client = connect_to("127.0.0.1", port_of(listener));
   int server = check(accept(listener, NULL, NULL), "accept");
   for (int round = 0; round < 2; round++) {  // in the call already, and before it
-    struct cancelled all[] = {{"recv", client, 0}, {"read", client, 0}, {"accept", listener, 0}, {"poll", client, 0}};
+    struct cancelled all[] = {
+        {"recv", client, 0}, {"read", client, 0}, {"accept", listener, 0}, {"poll", client, 0}};
     for (int i = 0; i < 4; i++) {
       pthread_t thread;
       void *result;
@@ -340,7 +352,7 @@ static void cancellation(void) {
   close(listener);
 }
 
-// setuid makes every thread change its user, by a signal to each: also to those that wait in a call.
+// setuid makes every thread change its user, by a signal to each: also to those that wait in calls.
 static void all_threads_change(void) {
   fflush(stdout);
   if (!check(fork(), "fork")) {
