@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
  * How long somebody who waits for the other side of a ring looks at it before
  * sleeping. Included by the client (hook/), by proxies (channel/) and by the

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /* abi/patience.h as a C compiler reads it, for abi/patience_test.cc. */
 #include "abi/patience_test.h"
 

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
  * The table of counters: one memory object that minod makes and that every
  * proxy and every kernel instance maps, with a row for each session of the

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /* abi/stats.h as a C compiler reads it, for abi/stats_test.cc. */
 #include "abi/stats_test.h"
 

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /* What abi/stats_test.c defines. */
 #ifndef MINO_ABI_STATS_TEST_H
 #define MINO_ABI_STATS_TEST_H

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
  * The contracts of abi/ in C, for the kernel driver (kernel/), and what the
  * driver says to minod and its session processes on their sockets. Session

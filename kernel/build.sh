@@ -1,5 +1,5 @@
 #!/bin/bash
-# SPDX-License-Identifier: GPL-2.0
+# SPDX-License-Identifier: GPL-2.0-only
 #
 # Builds the device's kernel: Debian's linux-source-6.12 as ARCH=um, with the patches, the driver,
 # the configuration and the init of this folder. Called by `mino up --engine linux`, by the tests,

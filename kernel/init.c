@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * The only program of the engine's userland. As process 1 it mounts what a
  * Linux has, brings up the uplink that minod has made (its values come as

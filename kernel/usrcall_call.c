@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * What a lane executes: any system call of this kernel that does not concern
  * the caller's own memory, tasks or signals (those are the client's host's),

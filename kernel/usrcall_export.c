@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * Open files on their way from one session to another. On the host a parcel
  * stands for such a file (abi/parcel.h), and the file is kept while a

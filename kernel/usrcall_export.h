@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Open files on their way from one session to another: operations of the
  * protocol, for usrcall_call.c, and a command, for usrcall_leader.c.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * The idle task, which waits for all clients at once. Called in place of UML's
  * own idle loop (patch 0011), with interrupts off. It never sleeps in this

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Lanes: one for each thread of a client, which is a thread here as well. Its
  * fields are its own task's; others read `activity` and set what stops it or

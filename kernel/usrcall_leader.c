@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * The leader of a session: its first task, from which threads of lanes inherit
  * and which /proc/self shows. It takes what the session process commands, and

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What the first task of a session runs. For sessions that the manager makes,
  * and for those that lanes fork, which know it as session->main.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * Owners of open files (F_SETOWN): who gets SIGIO and SIGURG is a thread, a
  * process or a group of the client's host. Here a task stands for each; it

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Who gets the signals of open files: two operations of the protocol, for
  * usrcall_call.c.

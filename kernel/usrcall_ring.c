@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * Packet rings that clients map: memory objects of the host, of which the
  * client gets a descriptor. Allocated and freed by net/packet, found again by

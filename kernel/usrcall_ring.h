@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Packet rings that clients map: an operation of the protocol, for
  * usrcall_call.c. What net/packet calls is declared in linux/usrcall_ring.h.

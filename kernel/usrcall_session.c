@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * Sessions: how they are made, shared by the tasks that serve them, and freed
  * by the last of those. What a session's first task does is usrcall_leader.c;

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Sessions: one for each client process, which is a process here as well. Used
  * by every file of the driver's kernel side. What is in session memory is

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * User memory of a task that serves a client: a range inside a window is in
  * the arena already; everything else is asked of the client thread, which

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * The thread of a lane: its beginning, what it does again and again, its end,
  * and how the session's leader stops it when its client is another one. It

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Threads of lanes: started by their session's leader, which also makes them
  * stand still. They end by themselves.

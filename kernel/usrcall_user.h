@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The host's system calls that the driver makes. usrcall_user.c is built as
  * host code, against libc, so this header sees nothing of the kernel's.
