@@ -5,7 +5,7 @@
 
 #include "hook/base/uapi.h"
 #include "hook/base/user.h"
-#include "hook/calls/own_executable.h"
+#include "hook/calls/proc_self_exe.h"
 #include "hook/catch/on_signal.h"
 #include "hook/device/attach.h"
 #include "hook/device/sharing.h"

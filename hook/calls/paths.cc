@@ -7,9 +7,9 @@
 
 #include "hook/base/uapi.h"
 #include "hook/base/user.h"
-#include "hook/calls/links.h"
-#include "hook/calls/own_executable.h"
 #include "hook/calls/path_text.h"
+#include "hook/calls/proc_self_exe.h"
+#include "hook/calls/symlinks.h"
 #include "hook/device/attach.h"
 #include "hook/device/call.h"
 #include "hook/state/interruptible.h"

@@ -11,7 +11,7 @@
 #include "hook/device/children.h"
 #include "hook/device/fork.h"
 #include "hook/device/sharing.h"
-#include "hook/preload/execute.h"
+#include "hook/preload/exec.h"
 #include "hook/preload/libc.h"
 #include "hook/preload/prepare.h"
 #include "hook/state/signal_mask.h"

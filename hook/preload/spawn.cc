@@ -8,7 +8,7 @@
 #include "hook/base/pages.h"
 #include "hook/base/uapi.h"
 #include "hook/catch/on_signal.h"
-#include "hook/preload/execute.h"
+#include "hook/preload/exec.h"
 #include "hook/preload/libc.h"
 #include "hook/state/signal_mask.h"
 

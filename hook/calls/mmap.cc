@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // See hook/calls/memory.h.
-#include "hook/calls/memory.h"
+#include "hook/calls/mmap.h"
 
 #include "hook/base/mem.h"
 #include "hook/base/uapi.h"

@@ -5,7 +5,7 @@
 // as a window of the device's write, so the client's memory is never touched. Nothing may be lost
 // when the receiver takes less than was read: files are re-read by offset, pipes are looked at with
 // tee before they are consumed, sockets with MSG_PEEK.
-#include "hook/calls/copying.h"
+#include "hook/calls/splice.h"
 #include "hook/base/pages.h"
 #include "hook/base/uapi.h"
 #include "hook/base/user.h"

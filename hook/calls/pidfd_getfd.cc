@@ -5,7 +5,7 @@
 // Proof is its control connection, which is among its descriptors, too: the host lets us have that
 // by the same check (PTRACE_MODE_ATTACH), and whoever has it may have the program's files. Over it
 // the other session is asked for a parcel of the file, which is imported as a passed one is.
-#include "hook/calls/fetching.h"
+#include "hook/calls/pidfd_getfd.h"
 #include "abi/parcel.h"
 #include "hook/base/mem.h"
 #include "hook/base/uapi.h"

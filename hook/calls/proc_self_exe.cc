@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // See hook/calls/own_executable.h.
-#include "hook/calls/own_executable.h"
+#include "hook/calls/proc_self_exe.h"
 
 #include "hook/base/uapi.h"
 #include "hook/base/user.h"

@@ -6,7 +6,7 @@
 // that does not tell, the path is walked, link by link.
 //
 // Never has an effect on the host before it is known that the path is the host's.
-#include "hook/calls/links.h"
+#include "hook/calls/symlinks.h"
 
 #include "hook/base/uapi.h"
 #include "hook/base/user.h"
