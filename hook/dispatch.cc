@@ -148,9 +148,8 @@ extern "C" __attribute__((visibility("hidden"))) long mino_dispatch(mino::hook::
   maybe_rest(ts);  // before the call, which may bring text
   const long result = route(ts, row);
   if (result == kLocal) return 1;
-  constexpr u64 kMsgNoSignal = 0x4000;
   if (result == -EPIPE && (row.flags & mino::abi::kRaisesSigpipe) &&
-      !(msg_flags(row, f) & kMsgNoSignal)) {
+      !(msg_flags(row, f) & MSG_NOSIGNAL)) {
     raise_sigpipe();
   }
   if (ts->call_trips) trace_end(ts, row, args, result);

@@ -15,6 +15,7 @@
 #include <asm/siginfo.h>
 #include <asm/socket.h>
 #include <asm/stat.h>
+#include <asm/statfs.h>
 #include <asm/unistd_64.h>
 #include <linux/audit.h>
 #include <linux/auxvec.h>
@@ -45,6 +46,7 @@
 #include <linux/rtnetlink.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
+#include <linux/signalfd.h>
 #include <linux/sockios.h>
 #include <linux/stat.h>
 #include <linux/tcp.h>
@@ -71,14 +73,17 @@
 #define MSG_CMSG_CLOEXEC 0x40000000
 
 // include/linux/{splice,eventfd,statfs,fs}.h, include/uapi/linux/shm.h (which needs libc's types)
+#define SPLICE_F_MOVE 1
 #define SPLICE_F_NONBLOCK 2
 #define SPLICE_F_MORE 4
+#define SPLICE_F_GIFT 8
 #define EFD_CLOEXEC 02000000
 #define EFD_NONBLOCK 04000
 #define SHM_EXEC 0100000
 #define ST_VALID 0x20
 #define MAX_RW_COUNT 0x7ffff000
 #define MAX_ARG_STRLEN 131072
+#define CLOCK_MONOTONIC 1
 
 // arch/x86/include/uapi/asm/signal.h and include/uapi/linux/signal.h: they define sigset_t, and so does what
 // <atomic> includes
@@ -95,6 +100,19 @@
 #define SA_RESTORER 0x04000000
 #define SS_DISABLE 2
 
+// include/uapi/linux/wireless.h, which includes libc's headers
+#define SIOCIWFIRST 0x8B00
+#define SIOCIWLAST 0x8BFF
+
+// include/uapi/linux/stat.h has them where no libc is, and libc's <features.h> comes with <cstdint>
+#ifndef S_IFMT
+#define S_IFMT 0170000
+#define S_IFREG 0100000
+#define S_IFBLK 0060000
+#define S_IFDIR 0040000
+#define S_IFIFO 0010000
+#endif
+
 // The kernel has only its bits (MAY_READ …)
 #define X_OK 1
 #define W_OK 2
@@ -108,3 +126,4 @@
 #define PR_SET_MDWE 65
 #define PR_GET_MDWE 66
 #endif
+#define BPF_TOKEN_CREATE 36  // an enumerator there

@@ -29,9 +29,6 @@ namespace mino::hook {
 
 namespace {
 
-constexpr u64 kAdd = 1, kDel = 2;
-constexpr u32 kEpollIn = 1;
-
 // The same in all tables and programs: a set may be in several, with a waiter in each.
 constexpr u64 kKickValue = 0xb6dd6f6e696d8a4f;
 
@@ -46,17 +43,16 @@ void fetch_sleepers(ThreadState* ts, u64 epfd) {
   if (!waiters(ts->process, epfd)) return;
   lock_table(table, table->kick_lock);
   if (table->kick_fd < 0) {
-    constexpr u64 kNonblockCloexec = 0x80800;
-    const long fd = raw(__NR_eventfd2, 1, kNonblockCloexec);
+    const long fd = raw(__NR_eventfd2, 1, EFD_NONBLOCK | EFD_CLOEXEC);
     if (!is_error(fd)) table->kick_fd = make_private(ts->process, static_cast<int>(fd));
   }
   unlock(table->kick_lock);
   constexpr int kYields = 100, kPatience = 1000, kPause = 1;  // ms
-  EpollEvent event{kEpollIn, kKickValue};
-  raw(__NR_epoll_ctl, epfd, kAdd, static_cast<u64>(table->kick_fd), ptr(&event));
+  epoll_event event{EPOLLIN, kKickValue};
+  raw(__NR_epoll_ctl, epfd, EPOLL_CTL_ADD, static_cast<u64>(table->kick_fd), ptr(&event));
   for (int i = 0; i < kYields && waiters(ts->process, epfd); i++) raw(__NR_sched_yield);
   for (int i = 0; i < kPatience && waiters(ts->process, epfd); i++) raw(__NR_poll, 0, 0, kPause);
-  raw(__NR_epoll_ctl, epfd, kDel, static_cast<u64>(table->kick_fd), ptr(&event));
+  raw(__NR_epoll_ctl, epfd, EPOLL_CTL_DEL, static_cast<u64>(table->kick_fd), ptr(&event));
 }
 
 // Is `fd` an epoll file? Asks with a deletion that cannot succeed: the answer differs by what fd
@@ -64,9 +60,9 @@ void fetch_sleepers(ThreadState* ts, u64 epfd) {
 bool is_epoll(const Process* process, u64 fd) {
   if (process->flags(fd) & kEpoll) return true;
   if (process->session().socket < 0) return false;
-  EpollEvent event{};
-  return raw(__NR_epoll_ctl, fd, kDel, static_cast<u64>(process->session().socket), ptr(&event)) ==
-         -ENOENT;
+  epoll_event event{};
+  return raw(__NR_epoll_ctl, fd, EPOLL_CTL_DEL, static_cast<u64>(process->session().socket),
+             ptr(&event)) == -ENOENT;
 }
 
 long make_companion(ThreadState* ts, u64 epfd) {
@@ -94,7 +90,7 @@ long make_companion(ThreadState* ts, u64 epfd) {
 // Events of the host half, without the kick.
 long host_events(u64 events, long got) {
   if (got <= 0) return got;
-  EpollEvent event;
+  epoll_event event;
   long kept = 0;
   for (long i = 0; i < got; i++) {
     const u64 at = events + static_cast<u64>(i) * sizeof event;
@@ -111,7 +107,7 @@ long host_events(u64 events, long got) {
 u64 merge_nested(u64 device_events, u64 device_count, u64 host_events_at, u64 host_count) {
   u64 kept = 0;
   for (u64 i = 0; i < host_count; i++) {
-    EpollEvent event, other;
+    epoll_event event, other;
     if (!user_read(host_events_at + i * sizeof event, &event, sizeof event)) return host_count;
     bool merged = false;
     for (u64 k = 0; k < device_count && !merged; k++) {
@@ -128,7 +124,7 @@ u64 merge_nested(u64 device_events, u64 device_count, u64 host_events_at, u64 ho
 
 i64 now_ns() {
   i64 t[2];
-  raw(__NR_clock_gettime, 1, ptr(t));
+  raw(__NR_clock_gettime, CLOCK_MONOTONIC, ptr(t));
   return t[0] * 1'000'000'000 + t[1];
 }
 
@@ -163,10 +159,10 @@ long wait_once(ThreadState* ts, u64 epfd, u64 events, u64 max, i64 timeout_ns) {
     if (found) timeout_ns = 0;
   }
   const i64 timespec[2] = {timeout_ns / 1'000'000'000, timeout_ns % 1'000'000'000};
-  const u64 args[6] = {epfd,        events + found * sizeof(EpollEvent),
+  const u64 args[6] = {epfd,        events + found * sizeof(epoll_event),
                        max - found, timeout_ns < 0 ? 0 : ptr(timespec),
                        0,           0};
-  PollFd host[3] = {{static_cast<int>(epfd), 1, 0}};
+  PollFd host[3] = {{static_cast<int>(epfd), POLLIN, 0}};
   MixedWait wait{host, 1, !host_first && (process->flags(epfd) & kLocalMembers)};
   if (!prepare_bell(ts)) return -ENOMEM;
   offload_start(ts, row, args, abi::kFlagBell);
@@ -177,7 +173,7 @@ long wait_once(ThreadState* ts, u64 epfd, u64 events, u64 max, i64 timeout_ns) {
   found += from_device;
   if (found == max && (process->flags(epfd) & kLocalMembers)) ts->flip = true;
   if (wait.host_ready && found < max) {
-    const u64 at = events + found * sizeof(EpollEvent);
+    const u64 at = events + found * sizeof(epoll_event);
     const long got = host_events(at, raw(__NR_epoll_wait, epfd, at, max - found, 0));
     if (got > 0) {
       found += process->flags(epfd) & kNestedMembers
@@ -190,13 +186,13 @@ long wait_once(ThreadState* ts, u64 epfd, u64 events, u64 max, i64 timeout_ns) {
 }
 
 long dead_wait(ThreadState* ts, u64 epfd, u64 events, u64 max) {
-  EpollEvent reported[64];
+  epoll_event reported[64];
   const u32 count =
       shadow_report(ts->process, static_cast<u32>(epfd), reported, static_cast<u32>(min(max, 64)));
   if (count == 0) return kLocal;
   slow_down_dead(ts);
-  return user_write(events, reported, count * sizeof(EpollEvent)) ? static_cast<long>(count)
-                                                                  : -EFAULT;
+  return user_write(events, reported, count * sizeof(epoll_event)) ? static_cast<long>(count)
+                                                                   : -EFAULT;
 }
 
 // Rounds until there is an event, the time is over, or a signal came.
@@ -271,7 +267,7 @@ long do_epoll_ctl(ThreadState* ts, const abi::Row& row) {
   const bool nested = (target & kEpoll) && epfd != fd;
   if (!(target & kOffloaded) && !nested) {
     const long result = raw(__NR_epoll_ctl, f.rdi, f.rsi, f.rdx, f.r10);
-    if (result == 0 && operation == kAdd) {
+    if (result == 0 && operation == EPOLL_CTL_ADD) {
       process->add_flags(epfd, kEpoll | kLocalMembers);
     }
     return result;
@@ -280,21 +276,22 @@ long do_epoll_ctl(ThreadState* ts, const abi::Row& row) {
     // Both sides of both sets, so that whatever joins the inner one later is seen by the outer one.
     const long local = raw(__NR_epoll_ctl, f.rdi, f.rsi, f.rdx, f.r10);
     if (local != 0) return local;
-    if (operation == kAdd) process->add_flags(epfd, kEpoll | kLocalMembers | kNestedMembers);
+    if (operation == EPOLL_CTL_ADD)
+      process->add_flags(epfd, kEpoll | kLocalMembers | kNestedMembers);
     if (make_companion(ts, fd) != 0 || make_companion(ts, epfd) != 0) return 0;  // stays local
     offload_frame(ts, row);
     return 0;
   }
-  if (process->session().status == SessionStatus::kDead) return operation == kDel ? 0 : -ENETDOWN;
+  if (process->session().status == SessionStatus::kDead)
+    return operation == EPOLL_CTL_DEL ? 0 : -ENETDOWN;
   if (const long error = make_companion(ts, epfd)) {
     if (error != kLocal) return error;
-    constexpr u64 kFGetFd = 1;
-    return is_error(raw(__NR_fcntl, epfd, kFGetFd)) ? -EBADF : -EINVAL;
+    return is_error(raw(__NR_fcntl, epfd, F_GETFD)) ? -EBADF : -EINVAL;
   }
   const long result = offload_frame(ts, row);
   if (result == 0) {
-    EpollEvent event{};
-    if (operation == kDel)
+    epoll_event event{};
+    if (operation == EPOLL_CTL_DEL)
       shadow_remove(process, static_cast<u32>(epfd), static_cast<u32>(fd));
     else if (user_read(f.r10, &event, sizeof event)) {
       shadow_set(process, static_cast<u32>(epfd), static_cast<u32>(fd), event);

@@ -22,11 +22,10 @@ namespace {
 
 // The path that an execve or execveat means, where it has one; false if not.
 bool exec_path(const Frame& f, bool at, char* path) {
-  constexpr u64 kEmptyPath = 0x1000;
   const int directory = static_cast<int>(f.rdi);
   char name[kMaxProgramPath];
   const i64 n = user_string(at ? f.rsi : f.rdi, name, sizeof name);
-  if (n < 1 || (n == 1 && !(at && (f.r8 & kEmptyPath)))) return false;
+  if (n < 1 || (n == 1 && !(at && (f.r8 & AT_EMPTY_PATH)))) return false;
   u64 used = 0;
   if (at && name[0] != '/' && directory >= 0) {
     char link[40];
@@ -42,9 +41,9 @@ bool exec_path(const Frame& f, bool at, char* path) {
 
 // To load a static program, the hook makes calls that such a program needs not be allowed.
 bool may_look(const ThreadState* ts, const char* path) {
-  if (!ts->filters ||
-      (filters_allow_own(ts, __NR_openat, AT_FDCWD, ptr(path)) &&
-       filters_allow_own(ts, __NR_mmap, 0, 4096, 1) && filters_allow_own(ts, __NR_close, 3)))
+  if (!ts->filters || (filters_allow_own(ts, __NR_openat, AT_FDCWD, ptr(path)) &&
+                       filters_allow_own(ts, __NR_mmap, 0, 4096, PROT_READ) &&
+                       filters_allow_own(ts, __NR_close, 3)))
     return true;
   char text[kMaxProgramPath + 160];
   char* end = print(print(text, "mino: "), path);
@@ -67,13 +66,12 @@ long do_exec(ThreadState* ts, const abi::Row& row) {
   const bool own = named && is_own_executable(path);
   if (own) print(path, settings.executable)[0] = 0;
   // Without the trap, programs that ld.so does not start would run unseen, behind a foreign name.
-  constexpr u64 kExecute = 1;
   const bool load = named && settings.sud && settings.library[0] && may_look(ts, path) &&
                     needs_loading(path, settings.load_all, file) &&
-                    raw(__NR_faccessat2, AT_FDCWD, ptr(settings.library), kExecute, 0) == 0;
+                    raw(__NR_faccessat2, AT_FDCWD, ptr(settings.library), X_OK, 0) == 0;
   // The kernel gives the new image a table of its own, and the device has to.
   if (ts->process->table()->shared && named && may_look(ts, path) &&
-      raw(__NR_faccessat2, AT_FDCWD, ptr(path), kExecute, 0) == 0) {
+      raw(__NR_faccessat2, AT_FDCWD, ptr(path), X_OK, 0) == 0) {
     if (const long error = own_table(ts, kCloneFiles)) return error;
   }
   int filters = -1;
@@ -88,8 +86,7 @@ long do_exec(ThreadState* ts, const abi::Row& row) {
     return kLocal;
   }
   keep_across_exec(ts->process, true);
-  constexpr u64 kFSetFd = 2;
-  if (filters >= 0) raw(__NR_fcntl, static_cast<u64>(filters), kFSetFd, 0);
+  if (filters >= 0) raw(__NR_fcntl, static_cast<u64>(filters), F_SETFD, 0);
   be_traced(ts);
   const u64 in_place[6] = {f.rdi, f.rsi, at ? argv : environment.pointer(), environment.pointer(),
                            f.r8};

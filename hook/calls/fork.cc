@@ -35,31 +35,23 @@ namespace mino::hook {
 
 namespace {
 
-constexpr u64 kCloneVm = 0x100, kCloneVfork = 0x4000, kCloneSettls = 0x80000,
-              kCloneClearSighand = 0x100000000, kSigChld = 17;
-
-struct CloneArgs {  // include/uapi/linux/sched.h
-  u64 flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
-      set_tid_size, cgroup;
-};
-
 // fork, vfork, clone and clone3 in one form.
 struct Request {
-  CloneArgs args{};
+  clone_args args{};
   u64 size = 0;  // clone3: of the caller's structure
   bool clone3 = false;
 };
 
 bool read_request(const Frame& f, u64 number, Request& request) {
-  CloneArgs& a = request.args;
+  clone_args& a = request.args;
   if (number == static_cast<u64>(__NR_fork)) {
-    a.exit_signal = kSigChld;
+    a.exit_signal = SIGCHLD;
   } else if (number == static_cast<u64>(__NR_vfork)) {
-    a.flags = kCloneVm | kCloneVfork;
-    a.exit_signal = kSigChld;
+    a.flags = CLONE_VM | CLONE_VFORK;
+    a.exit_signal = SIGCHLD;
   } else if (number == static_cast<u64>(__NR_clone)) {
-    a.flags = f.rdi & ~0xffull;
-    a.exit_signal = f.rdi & 0xff;
+    a.flags = f.rdi & ~u64{CSIGNAL};
+    a.exit_signal = f.rdi & CSIGNAL;
     a.stack = f.rsi;
     a.parent_tid = f.rdx;
     a.child_tid = f.r10;
@@ -67,7 +59,7 @@ bool read_request(const Frame& f, u64 number, Request& request) {
   } else {
     request.clone3 = true;
     request.size = f.rsi;
-    return f.rsi >= 64 && f.rsi <= sizeof a && user_read(f.rdi, &a, f.rsi);
+    return f.rsi >= CLONE_ARGS_SIZE_VER0 && f.rsi <= sizeof a && user_read(f.rdi, &a, f.rsi);
   }
   return true;
 }
@@ -75,7 +67,7 @@ bool read_request(const Frame& f, u64 number, Request& request) {
 // The kernel call for a request, with the stack pointer the child shall start on (0: the caller's).
 long kernel_clone(const Request& request, u64 stack, bool into_shared_memory) {
   if (request.clone3) {
-    CloneArgs a = request.args;
+    clone_args a = request.args;
     if (stack) {
       // clone3 wants the lowest byte and the size; the child starts at their sum.
       a.stack = stack - 4096;
@@ -86,7 +78,7 @@ long kernel_clone(const Request& request, u64 stack, bool into_shared_memory) {
     return into_shared_memory ? mino_clone_vm(__NR_clone3, ptr(&a), request.size, 0, 0, 0)
                               : raw(__NR_clone3, ptr(&a), request.size);
   }
-  const CloneArgs& a = request.args;
+  const clone_args& a = request.args;
   const u64 flags = a.flags | a.exit_signal;
   return into_shared_memory
              ? mino_clone_vm(__NR_clone, flags, stack, a.parent_tid, a.child_tid, a.tls)
@@ -96,7 +88,8 @@ long kernel_clone(const Request& request, u64 stack, bool into_shared_memory) {
 // CLONE_CLEAR_SIGHAND took the hook's handlers too.
 void clear_handlers(Process* process) {
   for (int sig = 0; sig < 65; sig++) {
-    if (process->actions[sig].handler > 1) process->actions[sig] = SigAction{};
+    if (process->actions[sig].handler > reinterpret_cast<u64>(SIG_IGN))
+      process->actions[sig] = SigAction{};
   }
   SigAction keep[65];
   copy(keep, process->actions, sizeof keep);
@@ -153,9 +146,9 @@ long fork_process(ThreadState* ts, const Request& request) {
     if ((session.present || same_table) && !is_error(pid)) remember_child(process, pid);
     return pid;
   }
-  if (request.args.flags & kCloneSettls) enter_thread(ts, request.args.tls);
+  if (request.args.flags & CLONE_SETTLS) enter_thread(ts, request.args.tls);
   begin_child(ts, table, company, same_table);
-  if (request.args.flags & kCloneClearSighand) clear_handlers(process);
+  if (request.args.flags & CLONE_CLEAR_SIGHAND) clear_handlers(process);
   if (same_table)
     join_table(ts, client);
   else
@@ -167,11 +160,11 @@ long fork_process(ThreadState* ts, const Request& request) {
 
 // A child that shares our memory.
 long clone_sharing(ThreadState* ts, const Request& request) {
-  const CloneArgs& a = request.args;
+  const clone_args& a = request.args;
   Process* process = ts->process;
   const bool same_table = a.flags & kCloneFiles, thread = a.flags & kCloneThread;
   const bool same_process = same_table && thread;
-  const bool same_fs_base = !(a.flags & kCloneSettls);
+  const bool same_fs_base = !(a.flags & CLONE_SETTLS);
   u64 stack = request.clone3 && a.stack ? a.stack + a.stack_size : a.stack;
   if (!stack) stack = ts->frame.rsp;  // vfork: on the caller's stack, below what it uses
   ForkedSession session;
@@ -214,10 +207,10 @@ long clone_sharing(ThreadState* ts, const Request& request) {
   child->hidden_mask = ts->hidden_mask;
   inherit_filters(child, ts);
   child->in_hook = kInside;
-  const bool vfork = a.flags & kCloneVfork;
+  const bool vfork = a.flags & CLONE_VFORK;
   const bool takes_place = same_fs_base && vfork;
   child->suspended = takes_place ? ts : nullptr;
-  child->clear_handlers = a.flags & kCloneClearSighand;
+  child->clear_handlers = a.flags & CLONE_CLEAR_SIGHAND;
   if (!user_write(stack - 136, &child, 8)) {
     child->in_hook = kOutside;
     leave_thread(child);
@@ -235,10 +228,9 @@ long clone_sharing(ThreadState* ts, const Request& request) {
   // No signal comes to the parent until it has its child: it would be deferred, and the mask of
   // that state be the child's; and a signal as a vfork's child executes would find that one's state
   // in the parent's place. The child leaves as if one had been deferred, with the right mask.
-  constexpr u64 kSetmask = 2;
   const u64 all = ~kSynchronous;
   u64 mask = 0;
-  raw(__NR_rt_sigprocmask, kSetmask, ptr(&all), ptr(&mask), 8);
+  raw(__NR_rt_sigprocmask, SIG_SETMASK, ptr(&all), ptr(&mask), 8);
   if (ts->deferred) mask = ts->resume_mask;
   child->deferred = child->restartable = 1;
   child->window_mask = child->resume_mask = mask;
@@ -246,7 +238,7 @@ long clone_sharing(ThreadState* ts, const Request& request) {
   // The parent. With CLONE_VFORK the child has exec'ed or exited by now.
   if (takes_place) replace_thread(ts->fs_base, ts);
   if (was_at_rest && !at_rest()) arm_dispatch();  // the child has ended that, for itself
-  if (!ts->deferred) raw(__NR_rt_sigprocmask, kSetmask, ptr(&mask), 0, 8);
+  if (!ts->deferred) raw(__NR_rt_sigprocmask, SIG_SETMASK, ptr(&mask), 0, 8);
   if (is_error(pid) || vfork) {
     child->in_hook = kOutside;
     if (takes_place) child->fs_base = 0;
@@ -271,7 +263,7 @@ long clone_sharing(ThreadState* ts, const Request& request) {
 long do_fork(ThreadState* ts, const abi::Row& row) {
   Request request;
   if (!read_request(ts->frame, row.nr, request)) return kLocal;  // the kernel's EINVAL or EFAULT
-  return request.args.flags & kCloneVm ? clone_sharing(ts, request) : fork_process(ts, request);
+  return request.args.flags & CLONE_VM ? clone_sharing(ts, request) : fork_process(ts, request);
 }
 
 }  // namespace mino::hook

@@ -42,8 +42,7 @@ long offload_frame(ThreadState* ts, const abi::Row& row) {
   u64 args[6];
   for (int i = 0; i < 6; i++) args[i] = ts->frame.arg(i);
   if (row.flags & abi::kMakesFd) {
-    constexpr u64 kSockCloexec = 0x80000;
-    return offload_new_fd(ts, row, args, row.nr == 288 && (args[3] & kSockCloexec));
+    return offload_new_fd(ts, row, args, row.nr == __NR_accept4 && (args[3] & SOCK_CLOEXEC));
   }
   if (ready(ts) != 0) return dead_result(row, args);
   return offload(ts, row, args);
@@ -52,10 +51,9 @@ long offload_frame(ThreadState* ts, const abi::Row& row) {
 // Open order: the placeholder first, so that the number is never free on one side only.
 long offload_new_fd(ThreadState* ts, const abi::Row& row, const u64 args[6], bool cloexec) {
   if (const long error = ready(ts)) return error;
-  constexpr u64 kFDupFd = 0, kFDupFdCloexec = 1030;
   Process* process = ts->process;
   const long fd = raw(__NR_fcntl, static_cast<u64>(process->session().placeholder),
-                      cloexec ? kFDupFdCloexec : kFDupFd, 0);
+                      cloexec ? F_DUPFD_CLOEXEC : F_DUPFD, 0);
   if (is_error(fd)) return fd;
   if (static_cast<u64>(fd) >= abi::kMaxFd) {
     raw(__NR_close, static_cast<u64>(fd));

@@ -31,7 +31,6 @@ struct CmsgHdr {
   int level, type;
 };
 
-constexpr int kSolSocket = 1, kScmRights = 1;
 constexpr u64 kMaxControl = 8192;
 
 // Calls `each(offset of fd)` for every descriptor in a control buffer.
@@ -42,7 +41,7 @@ void each_right(const u8* control, u64 bytes, Each each) {
     CmsgHdr header;
     copy(&header, control + at, sizeof header);
     if (header.len < sizeof header || header.len > bytes - at) return;
-    if (header.level == kSolSocket && header.type == kScmRights) {
+    if (header.level == SOL_SOCKET && header.type == SCM_RIGHTS) {
       for (u64 k = sizeof header; k + 4 <= header.len; k += 4) each(at + k);
     }
     at += (header.len + 7) & ~7ull;
@@ -155,9 +154,8 @@ long do_message(ThreadState* ts, const abi::Row& row) {
   if (ts->process->offloaded(f.rdi)) return offload_frame(ts, row);
   const u64 args[6] = {f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9};
   const bool have_session = ts->process->session().status == SessionStatus::kLive;
-  constexpr int kSendmmsg = 307, kRecvmmsg = 299;
   if (row.nr == __NR_sendmsg) return have_session ? send_local(ts, args, f.rsi) : kLocal;
-  if (row.nr == kSendmmsg) return have_session ? send_local_vector(ts, args) : kLocal;
+  if (row.nr == __NR_sendmmsg) return have_session ? send_local_vector(ts, args) : kLocal;
   // Receiving: only messages with room for descriptors concern us.
   MsgHdr header;
   if (!user_read(f.rsi, &header, sizeof header)) return kLocal;
@@ -165,10 +163,9 @@ long do_message(ThreadState* ts, const abi::Row& row) {
     return kLocal;
   const long result = mino_interruptible(ts, row.nr, args);
   if (result < 0) return result;
-  constexpr u64 kMsgPeek = 2;
-  const u64 flags = row.nr == kRecvmmsg ? f.r10 : f.rdx;
-  const u64 messages = row.nr == kRecvmmsg ? static_cast<u64>(result) : 1;
-  for (u64 i = 0; i < messages; i++) unpack_message(ts, f.rsi + i * 64, flags & kMsgPeek);
+  const u64 flags = row.nr == __NR_recvmmsg ? f.r10 : f.rdx;
+  const u64 messages = row.nr == __NR_recvmmsg ? static_cast<u64>(result) : 1;
+  for (u64 i = 0; i < messages; i++) unpack_message(ts, f.rsi + i * 64, flags & MSG_PEEK);
   return result;
 }
 

@@ -4,9 +4,13 @@
 // Used by messages.cc (SCM_RIGHTS) and fetching.cc (pidfd_getfd).
 #pragma once
 
+#include "hook/base/uapi.h"
 #include "hook/state/thread.h"
 
 namespace mino::hook {
+
+// What is sealed so is as its maker left it: placeholders and parcels are.
+inline constexpr long kAllSeals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
 
 // Whether `fd` is a parcel, and which.
 bool is_parcel(u64 fd, u64& id);

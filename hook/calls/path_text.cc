@@ -113,7 +113,7 @@ void learn_cwd(Process* process) {
 
 bool name_of_directory(Process* process, int dirfd, char* to, u64& used) {
   used = 0;
-  if (dirfd == kAtFdCwd) {
+  if (dirfd == AT_FDCWD) {
     learn_cwd(process);
     return process->directory->path[0] == '/' && normalise(to, used, process->directory->path);
   }
@@ -129,7 +129,7 @@ bool name_of_directory(Process* process, int dirfd, char* to, u64& used) {
 }
 
 bool start_directory(Process* process, int dirfd, const char* path, char* to, u64& used) {
-  if (dirfd == kAtFdCwd) {
+  if (dirfd == AT_FDCWD) {
     learn_cwd(process);
     if (!process->directory->near && !process->directory->offloaded && !has_dotdot(path))
       return false;

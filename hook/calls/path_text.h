@@ -10,8 +10,6 @@
 
 namespace mino::hook {
 
-inline constexpr int kAtFdCwd = -100;
-
 // Joins `path` to the absolute directory in `to` (or to "/") and normalises. False if too long.
 bool normalise(char* to, u64& used, const char* path);
 

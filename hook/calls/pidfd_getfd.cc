@@ -21,16 +21,13 @@ namespace mino::hook {
 
 namespace {
 
-constexpr long kPidfdGetfd = 438, kGetdents64 = 217;
-constexpr u64 kFGetSeals = 1034, kAllSeals = 15, kCloexec = 0x80000, kDirectory = 0x10000;
-
 void close(long fd) {
   raw(__NR_close, static_cast<u64>(fd));
 }
 
 long open_for_reading(const ThreadState* ts, const char* path, u64 flags = 0) {
   if (ts->filters && !filters_allow_own(ts, __NR_openat, AT_FDCWD, ptr(path))) return -EPERM;
-  return raw(__NR_openat, AT_FDCWD, ptr(path), flags | kCloexec, 0);
+  return raw(__NR_openat, AT_FDCWD, ptr(path), flags | O_CLOEXEC, 0);
 }
 
 // Of whom a pidfd is, as /proc has it; 0 if it does not know.
@@ -58,7 +55,7 @@ bool out_of_numbers(long error) {
 
 // The control connection if that is what is at `number` there, ours to close; kNone, or the error.
 long try_control(u64 pidfd, u64 number) {
-  const long fd = raw(kPidfdGetfd, pidfd, number, 0);
+  const long fd = raw(__NR_pidfd_getfd, pidfd, number, 0);
   if (is_error(fd)) return out_of_numbers(fd) ? fd : kNone;
   if (is_control(static_cast<u64>(fd))) return fd;
   close(fd);
@@ -77,14 +74,14 @@ long find_control(ThreadState* ts, u64 pidfd) {
   const u64 pid = process_of(ts, pidfd);
   char* const name_at = print(print_number(print(path, "/proc/"), pid), "/fd/");
   *name_at = 0;
-  const long directory = pid ? open_for_reading(ts, path, kDirectory) : -1;
+  const long directory = pid ? open_for_reading(ts, path, O_DIRECTORY) : -1;
   if (out_of_numbers(directory)) return directory;
   // Without /proc: most programs have theirs where this one has it.
   if (is_error(directory))
     return try_control(pidfd, static_cast<u64>(ts->process->session().socket));
   long found = kNone, bytes;
   alignas(8) u8 entries[2048];
-  while (found == kNone && (bytes = raw(kGetdents64, static_cast<u64>(directory), ptr(entries),
+  while (found == kNone && (bytes = raw(__NR_getdents64, static_cast<u64>(directory), ptr(entries),
                                         sizeof entries)) > 0) {
     u16 length;
     for (long at = 0; at < bytes && found == kNone; at += length) {
@@ -101,10 +98,9 @@ long find_control(ThreadState* ts, u64 pidfd) {
 }
 
 bool is_placeholder(u64 fd) {
-  constexpr long kFstat = 5;
-  u64 stat[18];
-  if (raw(__NR_fcntl, fd, kFGetSeals) != static_cast<long>(kAllSeals) ||
-      raw(kFstat, fd, ptr(stat)) != 0 || stat[6] != 0)  // st_size
+  struct stat info;
+  if (raw(__NR_fcntl, fd, F_GET_SEALS) != kAllSeals || raw(__NR_fstat, fd, ptr(&info)) != 0 ||
+      info.st_size != 0)
     return false;
   char link[40], name[16]{};
   *print_number(print(link, "/proc/thread-self/fd/"), fd) = 0;
@@ -114,18 +110,14 @@ bool is_placeholder(u64 fd) {
 
 // A program can have made what looks like a control connection: it shall not keep us waiting.
 bool has_room(int control) {
-  constexpr short kPollOut = 4;
   constexpr u64 kPatienceMs = 1'000;
-  struct {
-    int fd;
-    short events, revents;
-  } p{control, kPollOut, 0};
-  return raw(__NR_poll, ptr(&p), 1, kPatienceMs) == 1 && p.revents == kPollOut;
+  struct pollfd p{control, POLLOUT, 0};
+  return raw(__NR_poll, ptr(&p), 1, kPatienceMs) == 1 && p.revents == POLLOUT;
 }
 
 // … nor make an answer of something that is no errno of the kernel's.
 long refusal(const abi::Message& message) {
-  constexpr u32 kLast = 133;  // EHWPOISON
+  constexpr u32 kLast = EHWPOISON;
   const bool known =
       message.type == abi::MessageType::kParcel && message.turn > 0 && message.turn <= kLast;
   return known ? -static_cast<long>(message.turn) : -ESRCH;
@@ -133,18 +125,15 @@ long refusal(const abi::Message& message) {
 
 // As fetch_parcel(), but of the other session's descriptor `fd`, over its control connection.
 long fetch_foreign_parcel(int control, u64 fd, u64& id) {
-  constexpr u64 kUnix = 1, kSeqpacket = 5;
-  constexpr long kSocketpair = 53;
   int pair[2];
-  const long error = raw(kSocketpair, kUnix, kSeqpacket | kCloexec, 0, ptr(pair));
+  const long error = raw(__NR_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ptr(pair));
   if (is_error(error)) return error;
   Session theirs{};
   theirs.socket = control;
   abi::Message message;
   message.type = abi::MessageType::kFetch;
   message.turn = static_cast<u32>(fd);
-  constexpr u64 kDontWait = 0x40;
-  const bool asked = has_room(control) && send_message(theirs, message, pair[1], kDontWait);
+  const bool asked = has_room(control) && send_message(theirs, message, pair[1], MSG_DONTWAIT);
   raw(__NR_close, static_cast<u64>(pair[1]));
   set_receive_timeout(pair[0], 10);
   int parcel = -1;
@@ -165,19 +154,18 @@ class MoreNumbers {
  public:
   MoreNumbers() {
     constexpr u64 kNeeded = 4;
-    raw(__NR_prlimit64, 0, kRlimitNofile, 0, ptr(limit_));
+    raw(__NR_prlimit64, 0, RLIMIT_NOFILE, 0, ptr(limit_));
     const u64 raised[2] = {limit_[0] + kNeeded,
                            limit_[1] < limit_[0] + kNeeded ? limit_[0] + kNeeded : limit_[1]};
-    raised_ = raw(__NR_prlimit64, 0, kRlimitNofile, ptr(raised), 0) == 0;
+    raised_ = raw(__NR_prlimit64, 0, RLIMIT_NOFILE, ptr(raised), 0) == 0;
   }
   ~MoreNumbers() {
-    if (raised_) raw(__NR_prlimit64, 0, kRlimitNofile, ptr(limit_), 0);
+    if (raised_) raw(__NR_prlimit64, 0, RLIMIT_NOFILE, ptr(limit_), 0);
   }
   MoreNumbers(const MoreNumbers&) = delete;
   MoreNumbers& operator=(const MoreNumbers&) = delete;
 
  private:
-  static constexpr u64 kRlimitNofile = 7;
   u64 limit_[2] = {};
   bool raised_ = false;
 };

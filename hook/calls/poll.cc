@@ -20,9 +20,6 @@ namespace mino::hook {
 
 namespace {
 
-constexpr short kIn = 0x1, kPri = 0x2, kOut = 0x4, kErr = 0x8, kHup = 0x10, kNval = 0x20,
-                kRdNorm = 0x40, kRdBand = 0x80, kWrNorm = 0x100, kWrBand = 0x200;
-
 struct TimeSpec {
   i64 seconds, nanoseconds;
 };
@@ -79,8 +76,8 @@ bool split(const Process* process, PollFd* device, PollFd* host, u64 count, bool
 void show_dead(PollFd* device, u64 count) {
   for (u64 i = 0; i < count; i++) {
     if (device[i].fd < 0) continue;
-    device[i].revents =
-        static_cast<short>((device[i].events & (kIn | kOut | kRdNorm | kWrNorm)) | kErr | kHup);
+    device[i].revents = static_cast<short>(
+        (device[i].events & (POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM)) | POLLERR | POLLHUP);
   }
 }
 
@@ -247,9 +244,9 @@ long do_select(ThreadState* ts, const abi::Row& row) {
   count = 0;
   for (u64 fd = 0; fd < bits; fd++) {
     short events = 0;
-    if (test(sets.in[0], fd)) events |= kIn | kRdNorm | kRdBand;
-    if (test(sets.in[1], fd)) events |= kOut | kWrNorm | kWrBand;
-    if (test(sets.in[2], fd)) events |= kPri;
+    if (test(sets.in[0], fd)) events |= POLLIN | POLLRDNORM | POLLRDBAND;
+    if (test(sets.in[1], fd)) events |= POLLOUT | POLLWRNORM | POLLWRBAND;
+    if (test(sets.in[2], fd)) events |= POLLPRI;
     if (events) device[count++] = {static_cast<int>(fd), events, 0};
   }
   // Which entry is which number is needed after `split` has blanked some.
@@ -268,10 +265,10 @@ long do_select(ThreadState* ts, const abi::Row& row) {
   for (u64 i = 0, fd = 0; i < count; i++, fd++) {
     while (!test(sets.in[0], fd) && !test(sets.in[1], fd) && !test(sets.in[2], fd)) fd++;
     const short revents = static_cast<short>(device[i].revents | entries.host()[i].revents);
-    if (revents & kNval) return -EBADF;
-    const bool states[3] = {(revents & (kIn | kRdNorm | kRdBand | kHup | kErr)) != 0,
-                            (revents & (kOut | kWrNorm | kWrBand | kErr)) != 0,
-                            (revents & kPri) != 0};
+    if (revents & POLLNVAL) return -EBADF;
+    const bool states[3] = {(revents & (POLLIN | POLLRDNORM | POLLRDBAND | POLLHUP | POLLERR)) != 0,
+                            (revents & (POLLOUT | POLLWRNORM | POLLWRBAND | POLLERR)) != 0,
+                            (revents & POLLPRI) != 0};
     for (int k = 0; k < 3; k++) {
       if (!test(sets.in[k], fd)) continue;
       put(sets.in[k], fd, states[k]);

@@ -25,10 +25,6 @@ struct Program {  // struct sock_fprog
   u64 instructions;
 };
 
-constexpr u64 kFlagTsync = 1, kFlagNewListener = 8;
-constexpr u64 kPrSetSeccomp = 22, kPrGetSeccomp = 21, kPrSetNoNewPrivs = 38;
-constexpr u64 kModeStrict = 1, kModeFilter = 2;
-
 // What the hook may need of the host later, it takes now.
 void get_ready(ThreadState* ts) {
   if (settings.active && ts->process->session().status == SessionStatus::kNone) ready(ts);
@@ -73,11 +69,11 @@ long install(ThreadState* ts, Filter* filter, long number, u64 a, u64 b, bool al
 // The kernel's strict mode would end the hook too: a filter with the same list, whose verdict
 // end_strict carries out.
 long do_strict(ThreadState* ts) {
-  if (raw(__NR_prctl, kPrGetSeccomp) != 0) return kLocal;  // EINVAL: there are filters
+  if (raw(__NR_prctl, PR_GET_SECCOMP) != 0) return kLocal;  // EINVAL: there are filters
   constexpr BpfInstruction kStrict[] = {
-      {bpf::kLoad, 0, 0, 4},
+      {bpf::kLoad, 0, 0, offsetof(seccomp_data, arch)},
       {bpf::kJumpEqual, 0, 5, kArchX86_64},
-      {bpf::kLoad, 0, 0, 0},
+      {bpf::kLoad, 0, 0, offsetof(seccomp_data, nr)},
       {bpf::kJumpEqual, 4, 0, static_cast<u32>(__NR_read)},
       {bpf::kJumpEqual, 3, 0, static_cast<u32>(__NR_write)},
       {bpf::kJumpEqual, 2, 0, static_cast<u32>(__NR_exit)},
@@ -88,9 +84,10 @@ long do_strict(ThreadState* ts) {
   Filter* const filter = make_filter(sizeof kStrict / sizeof *kStrict);
   if (!filter) return -ENOMEM;
   copy(filter->code(), kStrict, sizeof kStrict);
-  raw(__NR_prctl, kPrSetNoNewPrivs, 1, 0, 0, 0);  // nobody can ask after it in strict mode
+  raw(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);  // nobody can ask after it in strict mode
   ts->strict = true;
-  const long result = install(ts, filter, __NR_prctl, kPrSetSeccomp, kModeFilter, false, false);
+  const long result =
+      install(ts, filter, __NR_prctl, PR_SET_SECCOMP, SECCOMP_MODE_FILTER, false, false);
   if (is_error(result)) ts->strict = false;
   return result;
 }
@@ -99,12 +96,12 @@ long do_strict(ThreadState* ts) {
 
 // seccomp(operation, flags, filter) and prctl(PR_SET_SECCOMP, mode, filter).
 long do_seccomp(ThreadState* ts, const abi::Row& row) {
-  constexpr u64 kSetModeStrict = 0, kSetModeFilter = 1;
   const Frame& f = ts->frame;
   const bool by_prctl = row.nr == __NR_prctl;
-  if (by_prctl ? f.rsi == kModeStrict : f.rdi == kSetModeStrict && !f.rsi && !f.rdx)
+  if (by_prctl ? f.rsi == SECCOMP_MODE_STRICT
+               : f.rdi == SECCOMP_SET_MODE_STRICT && !f.rsi && !f.rdx)
     return do_strict(ts);
-  if (by_prctl ? f.rsi != kModeFilter : f.rdi != kSetModeFilter) return kLocal;
+  if (by_prctl ? f.rsi != SECCOMP_MODE_FILTER : f.rdi != SECCOMP_SET_MODE_FILTER) return kLocal;
   Program program{};
   if (!user_read(f.rdx, &program, sizeof program) || program.count == 0 ||
       program.count > kMaxFilterInstructions)
@@ -115,8 +112,8 @@ long do_seccomp(ThreadState* ts, const abi::Row& row) {
     drop_filter(filter);
     return kLocal;
   }
-  return install(ts, filter, row.nr, f.rdi, f.rsi, !by_prctl && (f.rsi & kFlagTsync),
-                 !by_prctl && (f.rsi & kFlagNewListener));
+  return install(ts, filter, row.nr, f.rdi, f.rsi, !by_prctl && (f.rsi & SECCOMP_FILTER_FLAG_TSYNC),
+                 !by_prctl && (f.rsi & SECCOMP_FILTER_FLAG_NEW_LISTENER));
 }
 
 }  // namespace mino::hook

@@ -4,6 +4,7 @@
 #include "hook/calls/seccomp_front.h"
 
 #include <gtest/gtest.h>
+#include <linux/audit.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
@@ -40,7 +41,7 @@ void own_calls_from(const Front& front, u64 address) {
   for (long number : {SYS_open, SYS_openat, SYS_socket, SYS_connect, SYS_execve, SYS_clone,
                       SYS_mprotect, SYS_ptrace, SYS_kill})
     EXPECT_FALSE(front.passes(address, number)) << number;
-  EXPECT_FALSE(front.passes(address, SYS_read, 0, 0x40000003));  // as an i386 call
+  EXPECT_FALSE(front.passes(address, SYS_read, 0, AUDIT_ARCH_I386));
 }
 
 void none_from(const Front& front, u64 address) {

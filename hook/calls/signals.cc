@@ -16,9 +16,6 @@ namespace mino::hook {
 
 namespace {
 
-constexpr u64 kIgnore = 1;
-constexpr int kSigBlock = 0, kSigUnblock = 1, kSigSetmask = 2;
-
 long do_sigaction(ThreadState* ts) {
   const Frame& f = ts->frame;
   Process* process = ts->process;
@@ -34,8 +31,9 @@ long do_sigaction(ThreadState* ts) {
   } else {
     // The table entry must be right before the kernel can deliver by it.
     const SigAction known = process->actions[sig];
-    const bool is_handler = wanted.handler > kIgnore;
-    if (!is_handler && known.handler <= kIgnore) return kLocal;  // no handler before or after
+    const u64 ignore = reinterpret_cast<u64>(SIG_IGN);
+    const bool is_handler = wanted.handler > ignore;
+    if (!is_handler && known.handler <= ignore) return kLocal;  // no handler before or after
     const SigAction ours = is_handler ? kernel_action(wanted.flags) : wanted;
     if (f.rsi && is_handler) process->actions[sig] = wanted;
     const long result = kernel_sigaction(sig, f.rsi ? &ours : nullptr, &before);
@@ -55,28 +53,26 @@ struct AlternateStack {  // stack_t
   int flags, pad;
   u64 bytes;
 };
-constexpr long kSigaltstack = 131;
-constexpr int kSsDisable = 2;
 
 void take_trap_stack_back(ThreadState* ts) {
   if (!ts->trap_stack) return;
-  const AlternateStack none{0, kSsDisable, 0, 0};
-  raw(kSigaltstack, ptr(&none));
+  const AlternateStack none{0, SS_DISABLE, 0, 0};
+  raw(__NR_sigaltstack, ptr(&none));
   ts->trap_stack = false;
 }
 
 // For a thread that will not take another signal. False if that is not sure, or if it is on its
 // alternate stack (the kernel's EPERM).
 bool use_trap_stack(ThreadState* ts, AlternateStack& before) {
-  constexpr u64 kKillAndStop = bit(9) | bit(19);
+  constexpr u64 kKillAndStop = bit(SIGKILL) | bit(SIGSTOP);
   u64 mask = 0;
   if (!settings.sud || ts->deferred) return false;
-  raw(__NR_rt_sigprocmask, kSigBlock, 0, ptr(&mask), 8);
-  raw(kSigaltstack, 0, ptr(&before));
+  raw(__NR_rt_sigprocmask, SIG_BLOCK, 0, ptr(&mask), 8);
+  raw(__NR_sigaltstack, 0, ptr(&before));
   const bool on_it = ts->frame.rsp - before.base < before.bytes;
   if ((mask | kSynchronous | kKillAndStop) != ~0ull || on_it) return false;
   const AlternateStack ours{ptr(ts->stack_base) - kTrapStackBytes, 0, 0, kTrapStackBytes};
-  ts->trap_stack = raw(kSigaltstack, ptr(&ours)) == 0;
+  ts->trap_stack = raw(__NR_sigaltstack, ptr(&ours)) == 0;
   return ts->trap_stack;
 }
 
@@ -84,7 +80,7 @@ long do_sigaltstack(ThreadState* ts) {
   const Frame& f = ts->frame;
   AlternateStack wanted{}, before{};
   take_trap_stack_back(ts);
-  if (!f.rdi || !user_read(f.rdi, &wanted, sizeof wanted) || wanted.flags != kSsDisable)
+  if (!f.rdi || !user_read(f.rdi, &wanted, sizeof wanted) || wanted.flags != SS_DISABLE)
     return kLocal;
   if (!use_trap_stack(ts, before)) return kLocal;
   return f.rsi && !user_write(f.rsi, &before, sizeof before) ? -EFAULT : 0;
@@ -116,19 +112,19 @@ long do_sigprocmask(ThreadState* ts) {
     // A signal is deferred already, and the kernel's mask is ours: the application's waits in
     // resume_mask.
     old = ts->resume_mask;
-    if (f.rsi && how == kSigBlock) ts->resume_mask |= open;
-    if (f.rsi && how == kSigUnblock) ts->resume_mask &= ~open;
-    if (f.rsi && how == kSigSetmask) ts->resume_mask = open;
-    if (f.rsi && (how < kSigBlock || how > kSigSetmask)) return -EINVAL;
+    if (f.rsi && how == SIG_BLOCK) ts->resume_mask |= open;
+    if (f.rsi && how == SIG_UNBLOCK) ts->resume_mask &= ~open;
+    if (f.rsi && how == SIG_SETMASK) ts->resume_mask = open;
+    if (f.rsi && (how < SIG_BLOCK || how > SIG_SETMASK)) return -EINVAL;
     ts->window_mask = ts->resume_mask;
   } else if (is_error(result)) {
     return result;
   }
   if (f.rsi) {
     const u64 ours = set & kSynchronous;
-    if (how == kSigBlock) ts->hidden_mask = hidden | ours;
-    if (how == kSigUnblock) ts->hidden_mask = hidden & ~ours;
-    if (how == kSigSetmask) ts->hidden_mask = ours;
+    if (how == SIG_BLOCK) ts->hidden_mask = hidden | ours;
+    if (how == SIG_UNBLOCK) ts->hidden_mask = hidden & ~ours;
+    if (how == SIG_SETMASK) ts->hidden_mask = ours;
   }
   old |= hidden;
   if (f.rdx && !user_write(f.rdx, &old, 8)) return -EFAULT;
@@ -138,9 +134,8 @@ long do_sigprocmask(ThreadState* ts) {
 long do_sigtimedwait(ThreadState* ts) {
   const Frame& f = ts->frame;
   if (!settings.netns || !f.rsi) return kLocal;
-  constexpr long kRtSigtimedwait = 128;
   const u64 args[6] = {f.rdi, f.rsi, f.rdx, f.r10};
-  const long result = mino_interruptible(ts, kRtSigtimedwait, args);
+  const long result = mino_interruptible(ts, __NR_rt_sigtimedwait, args);
   if (result == abi::kErestartsys) return abi::kErestartnointr;  // a handler's turn; not begun yet
   int head[3];                                                   // of siginfo_t
   if (result > 0 && user_read(f.rsi, head, sizeof head) && restore_code(head[0], head[1], head[2]))
@@ -171,11 +166,10 @@ u64 place_of_byte(u64 buffers, u64 count, u64 at) {
 
 long read_signals(ThreadState* ts, long nr) {
   const Frame& f = ts->frame;
-  constexpr long kReadv = 19, kPreadv2 = 327;
-  if (nr != __NR_read && nr != kReadv && nr != kPreadv2) return kLocal;
+  if (nr != __NR_read && nr != __NR_readv && nr != __NR_preadv2) return kLocal;
   const u64 args[6] = {f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9};
   const long result = mino_interruptible(ts, nr, args);
-  constexpr long kRecord = 128;  // struct signalfd_siginfo: signo, errno, code, …
+  constexpr long kRecord = sizeof(signalfd_siginfo);  // begins with signo, errno, code
   const u64 parts = nr == __NR_read ? 0 : f.rdx;
   for (long record = 0; record + kRecord <= result; record += kRecord) {
     int head[3]{};
@@ -193,17 +187,15 @@ long read_signals(ThreadState* ts, long nr) {
 
 long do_signal(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
-  constexpr int kSigaltstack = 131;
-  if (row.nr == kSigaltstack) return do_sigaltstack(ts);
-  constexpr int kSignalfd = 282, kSignalfd4 = 289, kRtSigtimedwait = 128;
-  if (row.nr == kSignalfd || row.nr == kSignalfd4) return do_signalfd(ts, row.nr);
+  if (row.nr == __NR_sigaltstack) return do_sigaltstack(ts);
+  if (row.nr == __NR_signalfd || row.nr == __NR_signalfd4) return do_signalfd(ts, row.nr);
   if (f.r10 != 8) return kLocal;  // a wrong size is the kernel's EINVAL
   if (row.nr == __NR_rt_sigprocmask) return do_sigprocmask(ts);
   if (row.nr == __NR_rt_sigaction) {
     const int sig = static_cast<int>(f.rdi);
-    return sig < 1 || sig > 64 || sig == 9 || sig == 19 ? kLocal : do_sigaction(ts);
+    return sig < 1 || sig > 64 || sig == SIGKILL || sig == SIGSTOP ? kLocal : do_sigaction(ts);
   }
-  return row.nr == kRtSigtimedwait ? do_sigtimedwait(ts) : kLocal;
+  return row.nr == __NR_rt_sigtimedwait ? do_sigtimedwait(ts) : kLocal;
 }
 
 }  // namespace mino::hook

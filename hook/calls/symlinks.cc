@@ -20,16 +20,6 @@ namespace mino::hook {
 
 namespace {
 
-constexpr long kStat = 4, kLstat = 6, kCreat = 85, kReadlinkat = 267, kStatx = 332, kOpenat2 = 437;
-constexpr u64 kSymlinkNofollow = 0x100;  // AT_SYMLINK_NOFOLLOW
-constexpr u64 kOCreat = 0x40, kODirectory = 0x10000, kONofollow = 0x20000, kOCloexec = 0x80000,
-              kOPath = 0x200000, kOTmpfile = 0x400000;
-constexpr u64 kResolveNoSymlinks = 4;
-
-struct OpenHow {  // include/uapi/linux/openat2.h
-  u64 flags, mode, resolve;
-};
-
 u64 directory(int dirfd) {
   return static_cast<u64>(static_cast<i64>(dirfd));
 }
@@ -42,13 +32,6 @@ struct {
   u64 devices[kMaxFileSystems];
 } file_systems;
 
-struct Stat {  // struct stat, 144 bytes
-  u64 device, inode, links;
-  u32 mode;
-  char rest[116];
-};
-static_assert(sizeof(Stat) == 144);
-
 bool more_than_can_be_kept() {
   return file_systems.known > kMaxFileSystems;
 }
@@ -57,13 +40,13 @@ void learn_file_systems() {
   u32 count = 0;
   const char* prefix = settings.paths;
   for (u32 i = 0; i < settings.path_count; i++, prefix += length(prefix) + 1) {
-    Stat info;
-    if (raw(kStat, ptr(prefix), ptr(&info)) != 0) continue;
+    struct stat info;
+    if (raw(__NR_stat, ptr(prefix), ptr(&info)) != 0) continue;
     u32 same = 0;
-    while (same < count && same < kMaxFileSystems && file_systems.devices[same] != info.device)
+    while (same < count && same < kMaxFileSystems && file_systems.devices[same] != info.st_dev)
       same++;
     if (same < count) continue;
-    if (count < kMaxFileSystems) file_systems.devices[count] = info.device;
+    if (count < kMaxFileSystems) file_systems.devices[count] = info.st_dev;
     count++;
   }
   __atomic_store_n(&file_systems.known, count + 1, __ATOMIC_RELEASE);
@@ -88,9 +71,9 @@ bool holds_a_prefix(u64 device) {
 
 // One call. Directories alone cost a descriptor: all other files are found, and refused.
 bool has_link(int dirfd, const char* path, bool follow_last) {
-  const OpenHow how{kOPath | kODirectory | kOCloexec | (follow_last ? 0 : kONofollow), 0,
-                    kResolveNoSymlinks};
-  const long fd = raw(kOpenat2, directory(dirfd), ptr(path), ptr(&how), sizeof how);
+  constexpr u64 kDirectory = O_PATH | O_DIRECTORY | O_CLOEXEC;
+  const open_how how{kDirectory | (follow_last ? 0 : O_NOFOLLOW), 0, RESOLVE_NO_SYMLINKS};
+  const long fd = raw(__NR_openat2, directory(dirfd), ptr(path), ptr(&how), sizeof how);
   if (fd >= 0) raw(__NR_close, static_cast<u64>(fd));
   return fd == -ELOOP;
 }
@@ -154,20 +137,20 @@ bool walk_from(ThreadState* ts, int dirfd, const char* path, bool follow_last, c
 
 // What stands at the path, or is missing there, can be a prefix's.
 bool may_be_in_prefix(int dirfd, const char* path, bool follow_last) {
-  Stat info;
+  struct stat info;
   const long result = raw(__NR_newfstatat, directory(dirfd), ptr(path), ptr(&info),
-                          follow_last ? 0 : kSymlinkNofollow);
-  return is_error(result) || holds_a_prefix(info.device);
+                          follow_last ? 0 : AT_SYMLINK_NOFOLLOW);
+  return is_error(result) || holds_a_prefix(info.st_dev);
 }
 
 // ---- calls ----
 
 // The file system of what a stat or its like has found; false if that cannot be read any more.
 bool found_on(const abi::Row& row, const Frame& f, u64& device) {
-  if (row.nr != kStatx)
+  if (row.nr != __NR_statx)
     return user_read(row.nr == __NR_newfstatat ? f.rdx : f.rsi, &device, sizeof device);
-  u32 number[2];  // stx_dev_major, stx_dev_minor
-  if (!user_read(f.r8 + 136, number, sizeof number)) return false;
+  u32 number[2];  // and stx_dev_minor
+  if (!user_read(f.r8 + offsetof(struct statx, stx_dev_major), number, sizeof number)) return false;
   device = (number[1] & 0xff) | number[0] << 8 | (number[1] & ~0xffu) << 12;
   return true;
 }
@@ -177,7 +160,7 @@ long look(ThreadState* ts, const abi::Row& row, int dirfd, const char* path, boo
   const Frame& f = ts->frame;
   const long result = raw(row.nr, f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9);
   // readlink: mostly of files that are none, as realpath() asks. stat: of files that are elsewhere.
-  const bool reads_link = row.nr == __NR_readlink || row.nr == kReadlinkat;
+  const bool reads_link = row.nr == __NR_readlink || row.nr == __NR_readlinkat;
   u64 device;
   if (!is_error(result)) {
     if (!reads_link && (!found_on(row, f, device) || !holds_a_prefix(device))) return result;
@@ -190,34 +173,34 @@ long look(ThreadState* ts, const abi::Row& row, int dirfd, const char* path, boo
 }
 
 // As fs/open.c:build_open_how takes the arguments of the older calls.
-OpenHow how_to_open(const abi::Row& row, const Frame& f) {
-  constexpr u64 kKnown = 0x7fffc3, kWithPath = kODirectory | kONofollow | kOPath | kOCloexec;
-  constexpr u64 kCreatFlags = 0x241;  // O_CREAT | O_WRONLY | O_TRUNC
+open_how how_to_open(const abi::Row& row, const Frame& f) {
+  constexpr u64 kKnown = O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK |
+                         O_SYNC | FASYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW |
+                         O_NOATIME | O_CLOEXEC | O_PATH | __O_TMPFILE;  // VALID_OPEN_FLAGS
+  constexpr u64 kWithPath = O_DIRECTORY | O_NOFOLLOW | O_PATH | O_CLOEXEC;
   const int at = row.nr == __NR_openat ? 2 : 1;
-  u64 flags = row.nr == kCreat ? kCreatFlags : f.arg(at) & kKnown;
-  if (flags & kOPath) flags &= kWithPath;
-  const u64 mode = f.arg(row.nr == kCreat ? 1 : at + 1) & 07777;
-  return {flags, flags & (kOCreat | kOTmpfile) ? mode : 0, kResolveNoSymlinks};
+  u64 flags = row.nr == __NR_creat ? O_CREAT | O_WRONLY | O_TRUNC : f.arg(at) & kKnown;
+  if (flags & O_PATH) flags &= kWithPath;
+  const u64 mode = f.arg(row.nr == __NR_creat ? 1 : at + 1) & 07777;
+  return {flags, flags & (O_CREAT | __O_TMPFILE) ? mode : 0, RESOLVE_NO_SYMLINKS};
 }
 
 bool can_block(int dirfd, const char* path, u64 flags) {
-  constexpr u64 kONonblock = 0x800, kOAccMode = 3, kORdwr = 2;
-  constexpr u32 kFormat = 0xf000, kRegular = 0x8000, kDirectory = 0x4000, kFifo = 0x1000;
-  Stat info;
-  if ((flags & kONonblock) || raw(__NR_newfstatat, directory(dirfd), ptr(path), ptr(&info), 0) != 0)
+  struct stat info;
+  if ((flags & O_NONBLOCK) || raw(__NR_newfstatat, directory(dirfd), ptr(path), ptr(&info), 0) != 0)
     return false;
-  const u32 format = info.mode & kFormat;
-  if (format == kFifo) return (flags & kOAccMode) != kORdwr;
-  return format != kRegular && format != kDirectory;
+  const u32 format = info.st_mode & S_IFMT;
+  if (format == S_IFIFO) return (flags & O_ACCMODE) != O_RDWR;
+  return format != S_IFREG && format != S_IFDIR;
 }
 
 long open_here(ThreadState* ts, const abi::Row& row, int dirfd, const char* path, bool follow_last,
                char* absolute) {
   // A signal comes first, then the call.
   if (__atomic_load_n(&ts->deferred, __ATOMIC_RELAXED)) return kLocal;
-  const OpenHow how = how_to_open(row, ts->frame);
+  const open_how how = how_to_open(row, ts->frame);
   const u64 args[6] = {directory(dirfd), ptr(path), ptr(&how), sizeof how};
-  const long result = mino_interruptible(ts, kOpenat2, args);
+  const long result = mino_interruptible(ts, __NR_openat2, args);
   // A signal, before or during the call. What cannot block has not begun.
   if (result == abi::kErestartsys) return can_block(dirfd, path, how.flags) ? result : kLocal;
   // Filters of a sandbox around us may know only the older calls.
@@ -241,14 +224,14 @@ long look_or_open(ThreadState* ts, const abi::Row& row, int dirfd, const char* p
   switch (row.nr) {
     case __NR_open:
     case __NR_openat:
-    case kCreat:
+    case __NR_creat:
       return open_here(ts, row, dirfd, path, follow_last, absolute);
-    case kStat:
-    case kLstat:
+    case __NR_stat:
+    case __NR_lstat:
     case __NR_newfstatat:
-    case kStatx:
+    case __NR_statx:
     case __NR_readlink:
-    case kReadlinkat:
+    case __NR_readlinkat:
       return look(ts, row, dirfd, path, follow_last, absolute);
     default:
       return leads_to_device(ts, dirfd, path, follow_last, absolute) ? kDeviceInstead : kLocal;
