@@ -4,10 +4,9 @@
 // patched site would (hook/catch/entry.S: %rcx return address, %r11 distance from it back to where the call restarts).
 // They are ordinary functions to their callers: only what a function must preserve is preserved.
 
-#define NR_CLONE 56
-#define NR_VFORK 58
-#define NR_EXIT 60
-#define EINVAL_NUMBER 22
+#include <asm/unistd_64.h>
+#include <linux/errno.h>
+
 #define ERRAND 511                      // hook/state/thread.h
 
         .text
@@ -113,7 +112,7 @@ __vfork:
         pop     %rdi
         .cfi_adjust_cfa_offset -8
         .cfi_register rip, rdi
-        mov     $NR_VFORK, %eax
+        mov     $__NR_vfork, %eax
         enter_hook_if_held
         push    %rdi
         .cfi_adjust_cfa_offset 8
@@ -130,7 +129,7 @@ __vfork:
 clone:
 __clone:
         .cfi_startproc
-        mov     $-EINVAL_NUMBER, %rax
+        mov     $-EINVAL, %rax
         test    %rdi, %rdi
         je      .Lerror
         and     $-16, %rsi
@@ -142,7 +141,7 @@ __clone:
         mov     %r8, %rdx
         mov     %r9, %r8
         mov     8(%rsp), %r10
-        mov     $NR_CLONE, %eax
+        mov     $__NR_clone, %eax
         enter_hook_if_held
         test    %rax, %rax
         jl      .Lerror
@@ -157,7 +156,7 @@ __clone:
         pop     %rdi
         call    *%rax
         mov     %eax, %edi
-        mov     $NR_EXIT, %eax
+        mov     $__NR_exit, %eax
         enter_hook
         hlt
         .cfi_endproc

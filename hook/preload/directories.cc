@@ -47,8 +47,7 @@ void* make_directory(int fd) {
 
 void* next_entry(Listing* d) {
   if (d->at >= d->end) {
-    constexpr long kGetdents64 = 217;
-    const long got = mino_call(kGetdents64, number(d->fd), ptr(d->entries), sizeof d->entries);
+    const long got = mino_call(__NR_getdents64, number(d->fd), ptr(d->entries), sizeof d->entries);
     if (got <= 0) return answer(got), nullptr;
     d->at = 0;
     d->end = static_cast<u32>(got);
@@ -62,7 +61,7 @@ void* next_entry(Listing* d) {
 }
 
 void go_to(Listing* d, i64 position) {
-  mino_call(__NR_lseek, number(d->fd), static_cast<u64>(position), 0);
+  mino_call(__NR_lseek, number(d->fd), static_cast<u64>(position), SEEK_SET);
   d->at = d->end = 0;
   d->position = position;
 }
@@ -81,8 +80,7 @@ MINO_EXPORT(void*, fdopendir, int fd) {
 }
 MINO_EXPORT(void*, opendir, const char* path) {
   if (!may_be_on_device(path)) return real<void* (*)(const char*)>("opendir")(path);
-  constexpr u64 kDirectoryCloexec = 0200000 | 02000000;
-  const long fd = mino_call(__NR_open, ptr(path), kDirectoryCloexec);
+  const long fd = mino_call(__NR_open, ptr(path), O_DIRECTORY | O_CLOEXEC);
   if (answer(fd) < 0) return nullptr;
   void* const directory = fdopendir(static_cast<int>(fd));
   if (!directory) mino_call(__NR_close, static_cast<u64>(fd));

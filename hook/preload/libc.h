@@ -9,6 +9,7 @@
 // references, since the library names no dependency, and by dlsym where the name is its own.
 #pragma once
 
+#include "hook/preload/libc_constants.h"
 #include "hook/state/process.h"
 #include "hook/state/thread.h"
 
@@ -60,7 +61,6 @@ inline long run_inside(Errand errand, u64 argument = 0) {
 // libc's own function of a name that this library has, too.
 template <class Function>
 Function real(const char* name) {
-  constexpr u64 kRtldNext = ~0ull;
   return reinterpret_cast<Function>(libc::dlsym(reinterpret_cast<void*>(kRtldNext), name));
 }
 

@@ -51,10 +51,8 @@ Forking* find(u64 thread) {
 using Fork = int (*)();
 Fork libc_fork;
 
-constexpr u64 kSetmask = 2;
-
 void set_mask(u64 mask, u64* old) {
-  raw(__NR_rt_sigprocmask, kSetmask, ptr(&mask), ptr(old), 8);
+  raw(__NR_rt_sigprocmask, SIG_SETMASK, ptr(&mask), ptr(old), 8);
 }
 
 long fork_session(ThreadState* ts, u64 where) {
@@ -152,13 +150,12 @@ int execute_path(const char* file, StringList argv, StringList envp) {
 }  // namespace
 
 long execute_named(const char* file, StringList argv, StringList envp, bool by_shell) {
-  constexpr long kNoExec = -8, kAccess = -13, kNotDir = -20;
   constexpr u64 kRoom = 4096;
   bool slash = false, denied = false;
   for (const char* p = file; *p; p++) slash |= *p == '/';
   const auto attempt = [&](const char* path) {
     const long result = mino_call(__NR_execve, ptr(path), ptr(argv), ptr(envp));
-    return result == kNoExec && by_shell ? execute_shell(path, argv, envp) : result;
+    return result == -ENOEXEC && by_shell ? execute_shell(path, argv, envp) : result;
   };
   if (!*file) return -ENOENT;
   if (slash) return attempt(file);
@@ -176,13 +173,13 @@ long execute_named(const char* file, StringList argv, StringList envp, bool by_s
       if (n) candidate[n] = '/';
       copy(candidate + n + (n != 0), file, bytes + 1);
       const long result = attempt(candidate);
-      if (result == kAccess)
+      if (result == -EACCES)
         denied = true;
-      else if (result != -ENOENT && result != kNotDir && result != -ENODEV)
+      else if (result != -ENOENT && result != -ENOTDIR && result != -ENODEV)
         return result;
     }
     path += n;
-    if (!*path) return denied ? kAccess : -ENOENT;
+    if (!*path) return denied ? -EACCES : -ENOENT;
   }
 }
 
@@ -225,9 +222,8 @@ MINO_EXPORT(int, execvpe, const char* file, StringList argv, StringList envp) {
   return execute_path(file, argv, envp);
 }
 MINO_EXPORT(int, fexecve, int fd, StringList argv, StringList envp) {
-  constexpr u64 kEmptyPath = 0x1000;
   return static_cast<int>(
-      answer(mino_call(__NR_execveat, number(fd), ptr(""), ptr(argv), ptr(envp), kEmptyPath)));
+      answer(mino_call(__NR_execveat, number(fd), ptr(""), ptr(argv), ptr(envp), AT_EMPTY_PATH)));
 }
 #define MINO_EXECL(name, path, ending, call)                                               \
   MINO_EXPORT(int, name, const char* path, const char* first, ...) {                       \
@@ -247,11 +243,9 @@ MINO_EXECL(execl, path, (void)0, execute(path, argv, environment))
 MINO_EXECL(execlp, file, (void)0, execute_path(file, argv, environment))
 MINO_EXECL(execle, path, StringList envp = va_arg(list, StringList), execute(path, argv, envp))
 
-constexpr long kWait4 = 61, kWaitid = 247;
-
 MINO_EXPORT(int, waitpid, int pid, int* status, int options) {
   return static_cast<int>(
-      answer(mino_waiting_call(kWait4, number(pid), ptr(status), number(options))));
+      answer(mino_waiting_call(__NR_wait4, number(pid), ptr(status), number(options))));
 }
 MINO_EXPORT(int, __waitpid, int pid, int* status, int options) {
   return waitpid(pid, status, options);
@@ -264,30 +258,30 @@ MINO_EXPORT(int, __wait, int* status) {
 }
 MINO_EXPORT(int, wait3, int* status, int options, void* usage) {
   return static_cast<int>(
-      answer(mino_waiting_call(kWait4, ~0ull, ptr(status), number(options), ptr(usage))));
+      answer(mino_waiting_call(__NR_wait4, ~0ull, ptr(status), number(options), ptr(usage))));
 }
 MINO_EXPORT(int, waitid, int which, int pid, void* info, int options) {
   return static_cast<int>(answer(
-      mino_waiting_call(kWaitid, number(which), number(pid), ptr(info), number(options), 0)));
+      mino_waiting_call(__NR_waitid, number(which), number(pid), ptr(info), number(options), 0)));
 }
 
 MINO_EXPORT(int, setuid, u32 user) {
-  return static_cast<int>(mirrored("setuid", 105, user));
+  return static_cast<int>(mirrored("setuid", __NR_setuid, user));
 }
 MINO_EXPORT(int, setgid, u32 group) {
-  return static_cast<int>(mirrored("setgid", 106, group));
+  return static_cast<int>(mirrored("setgid", __NR_setgid, group));
 }
 MINO_EXPORT(int, setreuid, u32 user, u32 effective) {
-  return static_cast<int>(mirrored("setreuid", 113, user, effective));
+  return static_cast<int>(mirrored("setreuid", __NR_setreuid, user, effective));
 }
 MINO_EXPORT(int, setregid, u32 group, u32 effective) {
-  return static_cast<int>(mirrored("setregid", 114, group, effective));
+  return static_cast<int>(mirrored("setregid", __NR_setregid, group, effective));
 }
 MINO_EXPORT(int, setresuid, u32 user, u32 effective, u32 saved) {
-  return static_cast<int>(mirrored("setresuid", 117, user, effective, saved));
+  return static_cast<int>(mirrored("setresuid", __NR_setresuid, user, effective, saved));
 }
 MINO_EXPORT(int, setresgid, u32 group, u32 effective, u32 saved) {
-  return static_cast<int>(mirrored("setresgid", 119, group, effective, saved));
+  return static_cast<int>(mirrored("setresgid", __NR_setresgid, group, effective, saved));
 }
 MINO_EXPORT(int, seteuid, u32 effective) {
   return setresuid(~0u, effective, ~0u);
@@ -296,15 +290,14 @@ MINO_EXPORT(int, setegid, u32 effective) {
   return setresgid(~0u, effective, ~0u);
 }
 MINO_EXPORT(int, setgroups, u64 count, const u32* groups) {
-  return static_cast<int>(mirrored("setgroups", 116, count, ptr(groups)));
+  return static_cast<int>(mirrored("setgroups", __NR_setgroups, count, ptr(groups)));
 }
 MINO_EXPORT(int, initgroups, const char* user, u32 group) {
   const int result = real<int (*)(const char*, u32)>("initgroups")(user, group);
   if (result != 0 || !held()) return result;
-  constexpr long kGetgroups = 115, kSetgroups = 116;
   static u32 groups[65536];  // NGROUPS_MAX
-  const long count = raw(kGetgroups, sizeof groups / sizeof *groups, ptr(groups));
-  if (!is_error(count)) mino_call(kSetgroups, static_cast<u64>(count), ptr(groups));
+  const long count = raw(__NR_getgroups, sizeof groups / sizeof *groups, ptr(groups));
+  if (!is_error(count)) mino_call(__NR_setgroups, static_cast<u64>(count), ptr(groups));
   return 0;
 }
 

@@ -36,20 +36,6 @@ struct Attributes {  // posix_spawnattr_t
   int priority, policy;
 };
 
-namespace {
-
-enum Flag : u32 {
-  kResetIds = 1,
-  kSetGroup = 2,
-  kSetDefaults = 4,
-  kSetMask = 8,
-  kSetParameters = 0x10,
-  kSetScheduler = 0x20,
-  kSetSession = 0x80,
-};
-
-}  // namespace
-
 struct Action {
   enum Tag : int { kClose, kDup2, kOpen, kChdir, kFchdir, kCloseFrom, kSetForeground } tag;
   int pad;
@@ -87,20 +73,17 @@ struct Spawn {
   long error;
 };
 
-constexpr int kSetmask = 2;
-
 long act(const Action& action) {
-  constexpr u64 kFGetFd = 1, kFSetFd = 2;
   switch (action.tag) {
     case Action::kClose:
       mino_call(__NR_close, number(action.fd));
       return 0;
     case Action::kDup2: {
       if (action.fd != action.to) return mino_call(__NR_dup2, number(action.fd), number(action.to));
-      const long flags = mino_call(__NR_fcntl, number(action.fd), kFGetFd);
+      const long flags = mino_call(__NR_fcntl, number(action.fd), F_GETFD);
       return is_error(flags) ? flags
-                             : mino_call(__NR_fcntl, number(action.fd), kFSetFd,
-                                         static_cast<u64>(flags) & ~1ull);
+                             : mino_call(__NR_fcntl, number(action.fd), F_SETFD,
+                                         static_cast<u64>(flags) & ~u64{FD_CLOEXEC});
     }
     case Action::kOpen: {
       mino_call(__NR_close, number(action.open_fd));
@@ -118,30 +101,26 @@ long act(const Action& action) {
     case Action::kCloseFrom:
       return mino_call(__NR_close_range, number(action.fd), ~0u, 0);
     case Action::kSetForeground: {
-      constexpr long kGetpgrp = 111;
-      constexpr u64 kTiocspgrp = 0x5410;
-      const int group = static_cast<int>(raw(kGetpgrp));
-      return mino_call(__NR_ioctl, number(action.fd), kTiocspgrp, ptr(&group));
+      const int group = static_cast<int>(raw(__NR_getpgrp));
+      return mino_call(__NR_ioctl, number(action.fd), TIOCSPGRP, ptr(&group));
     }
   }
   return -EINVAL;
 }
 
 long take_on(const Attributes& a) {
-  constexpr long kSetpgid = 109, kSetsid = 112, kGetuid = 102, kGetgid = 104, kSetresuid = 117,
-                 kSetresgid = 119, kSetparam = 142, kSetscheduler = 144;
   const u64 flags = static_cast<u64>(a.flags);
   long result = 0;
   if ((flags & (kSetParameters | kSetScheduler)) == kSetParameters)
-    result = raw(kSetparam, 0, ptr(&a.priority));
+    result = raw(__NR_sched_setparam, 0, ptr(&a.priority));
   else if (flags & kSetScheduler)
-    result = raw(kSetscheduler, 0, number(a.policy), ptr(&a.priority));
-  if (!is_error(result) && (flags & kSetSession)) result = raw(kSetsid);
-  if (!is_error(result) && (flags & kSetGroup)) result = raw(kSetpgid, 0, number(a.group));
+    result = raw(__NR_sched_setscheduler, 0, number(a.policy), ptr(&a.priority));
+  if (!is_error(result) && (flags & kSetSession)) result = raw(__NR_setsid);
+  if (!is_error(result) && (flags & kSetGroup)) result = raw(__NR_setpgid, 0, number(a.group));
   if (!is_error(result) && (flags & kResetIds)) {
-    const u64 user = static_cast<u64>(raw(kGetuid)), group = static_cast<u64>(raw(kGetgid));
-    result = mino_call(kSetresgid, ~0u, group, ~0u);
-    if (!is_error(result)) result = mino_call(kSetresuid, ~0u, user, ~0u);
+    const u64 user = static_cast<u64>(raw(__NR_getuid)), group = static_cast<u64>(raw(__NR_getgid));
+    result = mino_call(__NR_setresgid, ~0u, group, ~0u);
+    if (!is_error(result)) result = mino_call(__NR_setresuid, ~0u, user, ~0u);
   }
   return result;
 }
@@ -159,7 +138,7 @@ long go(Spawn& spawn) {
   }
   const bool own_mask = spawn.attributes && (static_cast<u64>(spawn.attributes->flags) & kSetMask);
   const u64 mask = own_mask ? spawn.attributes->mask[0] : spawn.mask;
-  mino_call(__NR_rt_sigprocmask, kSetmask, ptr(&mask), 0, 8);
+  mino_call(__NR_rt_sigprocmask, SIG_SETMASK, ptr(&mask), 0, 8);
   if (!spawn.search)
     return mino_call(__NR_execve, ptr(spawn.file), ptr(spawn.argv), ptr(spawn.envp));
   return execute_named(spawn.file, spawn.argv, spawn.envp, false);
@@ -176,29 +155,29 @@ int run_child(void* argument) {
 // 0, or the error's number, as posix_spawn answers it.
 int start(int* pid, Spawn& spawn) {
   constexpr u64 kStackBytes = 64 << 10;
-  constexpr int kMemoryVforkChild = 0x100 | 0x4000 | 17;
+  constexpr int kMemoryVforkChild = CLONE_VM | CLONE_VFORK | SIGCHLD;
   u8* const stack = static_cast<u8*>(map_pages(kStackBytes));
   if (!stack) return ENOMEM;
   const u64 all = ~u64{0};
   int* const error = libc::__errno_location();
   const int error_before = *error;
-  mino_call(__NR_rt_sigprocmask, kSetmask, ptr(&all), ptr(&spawn.mask), 8);
+  mino_call(__NR_rt_sigprocmask, SIG_SETMASK, ptr(&all), ptr(&spawn.mask), 8);
   const bool chosen =
       spawn.attributes && (static_cast<u64>(spawn.attributes->flags) & kSetDefaults);
   spawn.defaults = chosen ? spawn.attributes->defaults[0] : 0;
   for (int sig = 1; sig <= 64; sig++) {
-    if (this_process()->actions[sig].handler > 1) spawn.defaults |= bit(sig);
+    if (this_process()->actions[sig].handler > reinterpret_cast<u64>(SIG_IGN))
+      spawn.defaults |= bit(sig);
   }
   const int child = libc::clone(run_child, stack + kStackBytes, kMemoryVforkChild, &spawn);
   long result = child < 0 ? -i64{*error} : spawn.error;
   if (child > 0 && spawn.error) {
-    constexpr long kWait4 = 61;
     int status;
-    mino_call(kWait4, number(child), ptr(&status));
+    mino_call(__NR_wait4, number(child), ptr(&status));
   } else if (child > 0 && pid) {
     *pid = child;
   }
-  mino_call(__NR_rt_sigprocmask, kSetmask, ptr(&spawn.mask), 0, 8);
+  mino_call(__NR_rt_sigprocmask, SIG_SETMASK, ptr(&spawn.mask), 0, 8);
   unmap_pages(stack, kStackBytes);
   *error = error_before;
   return static_cast<int>(-result);
@@ -224,26 +203,23 @@ struct Ignored {
   SigAction interrupt, quit;
 } ignored;
 
-constexpr int kSigInt = 2, kSigQuit = 3;
-constexpr u64 kIgnore = 1;
-
 void begin_ignoring(Attributes& attributes) {
-  const SigAction ignore{kIgnore, 0, 0, 0};
+  const SigAction ignore{reinterpret_cast<u64>(SIG_IGN), 0, 0, 0};
   lock(ignored.lock);
   if (ignored.users++ == 0) {
-    mino_call(__NR_rt_sigaction, kSigInt, ptr(&ignore), ptr(&ignored.interrupt), 8);
-    mino_call(__NR_rt_sigaction, kSigQuit, ptr(&ignore), ptr(&ignored.quit), 8);
+    mino_call(__NR_rt_sigaction, SIGINT, ptr(&ignore), ptr(&ignored.interrupt), 8);
+    mino_call(__NR_rt_sigaction, SIGQUIT, ptr(&ignore), ptr(&ignored.quit), 8);
   }
-  if (ignored.interrupt.handler != kIgnore) attributes.defaults[0] |= bit(kSigInt);
-  if (ignored.quit.handler != kIgnore) attributes.defaults[0] |= bit(kSigQuit);
+  if (ignored.interrupt.handler != ignore.handler) attributes.defaults[0] |= bit(SIGINT);
+  if (ignored.quit.handler != ignore.handler) attributes.defaults[0] |= bit(SIGQUIT);
   unlock(ignored.lock);
 }
 
 void end_ignoring() {
   lock(ignored.lock);
   if (--ignored.users == 0) {
-    mino_call(__NR_rt_sigaction, kSigInt, ptr(&ignored.interrupt), 0, 8);
-    mino_call(__NR_rt_sigaction, kSigQuit, ptr(&ignored.quit), 0, 8);
+    mino_call(__NR_rt_sigaction, SIGINT, ptr(&ignored.interrupt), 0, 8);
+    mino_call(__NR_rt_sigaction, SIGQUIT, ptr(&ignored.quit), 0, 8);
   }
   unlock(ignored.lock);
 }
@@ -258,11 +234,9 @@ int await_shell(int pid, int* status) {
 
 // The thread is cancelled while it waits: as in libc, the shell goes with it.
 void abandon_shell(void* pid) {
-  constexpr int kKill = 62, kWait4 = 61;
-  constexpr u64 kSigKill = 9;
   const u64 shell = number(*static_cast<const int*>(pid));
-  mino_call(kKill, shell, kSigKill);
-  while (mino_call(kWait4, shell) == -EINTR) {
+  mino_call(__NR_kill, shell, SIGKILL);
+  while (mino_call(__NR_wait4, shell) == -EINTR) {
   }
   end_ignoring();
 }
@@ -331,18 +305,17 @@ MINO_EXPORT(int, posix_spawnp, int* pid, const char* file, const Actions* action
 
 MINO_EXPORT(int, system, const char* command) {
   if (!command) return 1;
-  constexpr int kSigChld = 17, kBlock = 0;
   Attributes attributes{};
   attributes.flags = kSetDefaults | kSetMask;
-  const u64 child = bit(kSigChld);
-  mino_call(__NR_rt_sigprocmask, kBlock, ptr(&child), ptr(attributes.mask), 8);
+  const u64 child = bit(SIGCHLD);
+  mino_call(__NR_rt_sigprocmask, SIG_BLOCK, ptr(&child), ptr(attributes.mask), 8);
   begin_ignoring(attributes);
   int pid, status = 0x7f00;  // a shell that could not be started: exit status 127
   if (start_shell(&pid, command, nullptr, &attributes) == 0 &&
       await_shell_or_cancellation(pid, &status) != pid)
     status = -1;
   end_ignoring();
-  mino_call(__NR_rt_sigprocmask, kSetmask, ptr(attributes.mask), 0, 8);
+  mino_call(__NR_rt_sigprocmask, SIG_SETMASK, ptr(attributes.mask), 0, 8);
   return status;
 }
 
@@ -354,7 +327,6 @@ MINO_EXPORT(void*, popen, const char* command, const char* mode) {
     stays &= *p != 'e';
   }
   if (reads == writes) return answer(-EINVAL), nullptr;
-  constexpr u64 kCloexec = 0x80000, kFSetFd = 2;
   Piped* entry = nullptr;
   for (Piped& p : piped) {
     u64 free = 0;
@@ -365,7 +337,7 @@ MINO_EXPORT(void*, popen, const char* command, const char* mode) {
     }
   }
   int ends[2];
-  const long made = entry ? mino_call(__NR_pipe2, ptr(ends), kCloexec) : -EMFILE;
+  const long made = entry ? mino_call(__NR_pipe2, ptr(ends), O_CLOEXEC) : -EMFILE;
   if (is_error(made)) {
     if (entry) __atomic_store_n(&entry->stream, 0, __ATOMIC_RELEASE);
     return answer(made), nullptr;
@@ -391,7 +363,7 @@ MINO_EXPORT(void*, popen, const char* command, const char* mode) {
     __atomic_store_n(&entry->stream, 0, __ATOMIC_RELEASE);
     return error ? answer(-error) : 0, nullptr;
   }
-  if (stays) mino_call(__NR_fcntl, number(ours), kFSetFd, 0);
+  if (stays) mino_call(__NR_fcntl, number(ours), F_SETFD, 0);
   entry->fd = ours;
   __atomic_store_n(&entry->stream, ptr(stream), __ATOMIC_RELEASE);
   return stream;
@@ -409,7 +381,7 @@ MINO_EXPORT(int, pclose, void* stream) {
   for (const Piped& p : piped) {
     if (__atomic_load_n(&p.stream, __ATOMIC_ACQUIRE) == ptr(stream)) return fclose(stream);
   }
-  return answer(-10), -1;  // ECHILD, as POSIX has it for a stream that popen has not made
+  return answer(-ECHILD), -1;  // as POSIX has it for a stream that popen has not made
 }
 
 }  // namespace mino::libc

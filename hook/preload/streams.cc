@@ -88,19 +88,17 @@ void* make_stream(int fd, const char* mode) {
 
 // The flags of open(2) for a mode of fopen(3); -1 for none.
 int open_flags(const char* mode) {
-  constexpr int kWriteOnly = 1, kReadWrite = 2, kCreate = 0100, kExclusive = 0200,
-                kTruncate = 01000, kAppend = 02000, kCloexec = 02000000;
   int access = 0, more = 0;
   if (*mode == 'w')
-    access = kWriteOnly, more = kCreate | kTruncate;
+    access = O_WRONLY, more = O_CREAT | O_TRUNC;
   else if (*mode == 'a')
-    access = kWriteOnly, more = kCreate | kAppend;
+    access = O_WRONLY, more = O_CREAT | O_APPEND;
   else if (*mode != 'r')
     return -1;
   for (const char* p = mode + 1; *p && *p != ','; p++) {
-    if (*p == '+') access = kReadWrite;
-    if (*p == 'x') more |= kExclusive;
-    if (*p == 'e') more |= kCloexec;
+    if (*p == '+') access = O_RDWR;
+    if (*p == 'x') more |= O_EXCL;
+    if (*p == 'e') more |= O_CLOEXEC;
   }
   return access | more;
 }
@@ -158,7 +156,6 @@ void follow_descriptor(int fd) {
   } else if (void* const stream = make_stream(fd, fd ? "w" : "r")) {
     of_libc[fd] = now;
     now = stream;
-    constexpr int kUnbuffered = 2;
     if (fd == 2 && libc::setvbuf) libc::setvbuf(stream, nullptr, kUnbuffered, 0);
   }
 }

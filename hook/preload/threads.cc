@@ -33,8 +33,7 @@ long end_thread(ThreadState* ts, u64) {
 
 // A program's destructor may make calls too: libc goes through all of them four times.
 void destroy(void* rounds) {
-  constexpr u64 kRounds = 4;  // PTHREAD_DESTRUCTOR_ITERATIONS
-  if (ptr(rounds) < kRounds) {
+  if (ptr(rounds) < kDestructorRounds) {
     libc::pthread_setspecific(key, reinterpret_cast<void*>(ptr(rounds) + 1));
   } else if (this_thread()) {
     run_inside(end_thread);
@@ -93,7 +92,7 @@ Create real_create() {
 
 void* wait_for_word(void* word) {
   while (__atomic_load_n(static_cast<u32*>(word), __ATOMIC_ACQUIRE) == 0)
-    raw(__NR_futex, ptr(word), 0, 0, 0);
+    raw(__NR_futex, ptr(word), FUTEX_WAIT, 0, 0);
   return nullptr;
 }
 
@@ -104,13 +103,12 @@ void take_over_cancellation(Cancel cancel) {
     while (!__atomic_load_n(&done, __ATOMIC_ACQUIRE)) raw(__NR_sched_yield);
     return;
   }
-  constexpr u64 kSigCancel = 32;
   u32 word = 0;
   u64 thread;
   if (real_create()(&thread, nullptr, wait_for_word, &word) == 0) {
     cancel(thread);
     __atomic_store_n(&word, 1u, __ATOMIC_RELEASE);
-    raw(__NR_futex, ptr(&word), 1, 1);
+    raw(__NR_futex, ptr(&word), FUTEX_WAKE, 1);
     libc::pthread_join(thread, nullptr);
     SigAction action{};
     if (raw(__NR_rt_sigaction, kSigCancel, 0, ptr(&action), 8) == 0)
