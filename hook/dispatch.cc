@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// From a trapped system call to its handler, and from the handler's answer back to the application.
+// From a caught system call to its handler, and from the handler's result back to the program.
+// Called by hook/catch/entry.S. The handlers, one per Route, are in hook/calls/. This is the top
+// layer of hook/: nothing else may depend on it.
 #include "hook/base/uapi.h"
 #include "hook/calls/bpf.h"
 #include "hook/calls/credentials.h"
@@ -58,7 +60,7 @@ long route(ThreadState* ts, const abi::Row& row) {
     case kSocket:
       return do_socket(ts, row);
     case kSocketPair:
-      return kLocal;  // no offloaded family makes pairs: this kernel's error is as good
+      return kLocal;  // no offloaded family has pairs, so the host kernel's error is right
     case kPath:
       return do_path(ts, row);
     case kMount:
@@ -92,7 +94,7 @@ long route(ThreadState* ts, const abi::Row& row) {
     case kMessage:
       return do_message(ts, row);
     case kFetch:
-      return do_fetch(ts, row);
+      return do_pidfd_getfd(ts, row);
     case kFork:
       return do_fork(ts, row);
     case kExec:
@@ -102,9 +104,9 @@ long route(ThreadState* ts, const abi::Row& row) {
     case kSignal:
       return do_signal(ts, row);
     case kMirror:
-      return do_mirror(ts, row);
+      return do_credentials(ts, row);
     case kMap:
-      return do_map(ts, row);
+      return do_mmap(ts, row);
     case kText:
       before_change_of_text(ts, row);
       return kLocal;
@@ -120,8 +122,8 @@ long route(ThreadState* ts, const abi::Row& row) {
   return kLocal;
 }
 
-// What a restart code means to the application, as arch/x86/kernel/signal.c:handle_signal decides.
-// True: the call is to be started over after the handler.
+// Whether a call with this restart code starts over after the signal's handler, as handle_signal in
+// arch/x86/kernel/signal.c decides.
 bool restarts(const ThreadState* ts, long result) {
   if (result == abi::kErestartnointr) return true;
   return result == abi::kErestartsys && ts->restartable;
@@ -145,7 +147,7 @@ extern "C" __attribute__((visibility("hidden"))) long mino_dispatch(mino::hook::
   ts->call_trips = ts->call_upcalls = 0;
   trace_begin(ts);
   const u64 args[6] = {f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9};
-  maybe_rest(ts);  // before the call, which may bring text
+  maybe_rest(ts);  // before the call, which may add text
   const long result = route(ts, row);
   if (result == kLocal) return 1;
   if (result == -EPIPE && (row.flags & mino::abi::kRaisesSigpipe) &&

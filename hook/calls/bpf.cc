@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See hook/calls/bpf.h.
+// See hook/calls/bpf.h. The commands that make a descriptor need a number on the host; all others
+// are sent as they are.
 #include "hook/calls/bpf.h"
 
 #include "hook/base/uapi.h"
 
 namespace mino::hook {
 
-// The commands that make a descriptor; all are close-on-exec (Documentation/userspace-api/ebpf).
+// Descriptors made by bpf(2) are always close-on-exec (Documentation/userspace-api/ebpf).
 long do_bpf(ThreadState* ts, const abi::Row& row) {
   constexpr u64 kMakesFd = 1ull << BPF_MAP_CREATE | 1ull << BPF_PROG_LOAD | 1ull << BPF_OBJ_GET |
                            1ull << BPF_PROG_GET_FD_BY_ID | 1ull << BPF_MAP_GET_FD_BY_ID |

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See hook/calls/credentials.h.
+// See hook/calls/credentials.h. A device that cannot follow keeps its old credentials where these
+// are lower: it can only be stricter than the host.
 #include "hook/calls/credentials.h"
 
 #include "hook/base/uapi.h"
@@ -13,9 +14,9 @@ namespace mino::hook {
 
 namespace {
 
-// Does this call leave the process with fewer ways to reach the device than it has now? A program
-// that sets the ids it has anyway (posix_spawn with POSIX_SPAWN_RESETIDS), or its umask, does not.
-bool gives_up_rights(ThreadState* ts, const abi::Row& row) {
+// Can this call put the device out of the process's reach? Not if it sets ids that the process
+// already has (posix_spawn with POSIX_SPAWN_RESETIDS), nor if it sets the umask.
+bool may_lose_device(ThreadState* ts, const abi::Row& row) {
   if (row.nr == __NR_umask) return false;
   const bool users = row.nr == __NR_setuid || row.nr == __NR_setreuid || row.nr == __NR_setresuid;
   const bool groups = row.nr == __NR_setgid || row.nr == __NR_setregid || row.nr == __NR_setresgid;
@@ -33,22 +34,21 @@ bool gives_up_rights(ThreadState* ts, const abi::Row& row) {
 
 }  // namespace
 
-// Credentials: the host decides; the proxy's lane thread then becomes what the client has become. A
-// device that refuses keeps its older, as far as it goes lower, rights: it can only be stricter.
-long do_mirror(ThreadState* ts, const abi::Row& row) {
+long do_credentials(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   u64 args[6];
   for (int i = 0; i < 6; i++) args[i] = f.arg(i);
-  const bool gives_up = settings.active && gives_up_rights(ts, row);
-  if (gives_up && ts->process->session().status == SessionStatus::kNone)
-    ready(ts);  // while we still may
+  const bool loses = settings.active && may_lose_device(ts, row);
+  if (loses && ts->process->session().status == SessionStatus::kNone)
+    ready(ts);  // connect while it is still possible
   const long result = raw(row.nr, args[0], args[1], args[2], args[3], args[4]);
   if (is_error(result) || ts->process->session().status != SessionStatus::kLive) return result;
-  if (gives_up && row.nr != __NR_prctl) {
+  if (loses && row.nr != __NR_prctl) {
     ts->process->rights_changed = true;
     __atomic_fetch_add(&ts->process->table()->rights_turn, 1u, __ATOMIC_RELAXED);
   }
-  // capset names the client's thread, which the device does not know: there it is the lane's own.
+  // capset names the client's thread, which the device does not know. There it means the lane's
+  // thread: pid 0.
   __user_cap_header_struct header{};
   if (row.nr == __NR_capset && user_read(args[0], &header, sizeof header)) {
     header.pid = 0;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Calls that make, copy and close descriptors. The rules: one number on both sides; the placeholder
-// comes first and goes last; a number is flagged offloaded exactly while the device has it.
+// See hook/calls/descriptors.h.
 #include "hook/calls/descriptors.h"
 
 #include "hook/base/uapi.h"
@@ -16,7 +15,7 @@ namespace mino::hook {
 
 namespace {
 
-// dup2/dup3 onto a number where the hook keeps something: that moves away first.
+// For dup2 and dup3 onto a number that the hook uses itself: moves the hook's descriptor away.
 void make_way(Process* process, u64 fd) {
   if (!(process->flags(fd) & kPrivate)) return;
   for (int* own : {&process->session().socket, &process->session().placeholder}) {
@@ -58,16 +57,16 @@ long dup_to(ThreadState* ts, u64 from, u64 to, u64 flags) {
     process->set_flags(to, from_flags);
     return result;
   }
-  // A local file onto an offloaded number.
+  // A local file takes an offloaded number.
   const long result = raw(__NR_dup3, from, to, flags);
   if (is_error(result)) return result;
-  forget(ts, to);
+  forget_fd(ts, to);
   process->set_flags(to, from_flags & (kEpoll | kSignals));
   if (on_device(to_flags)) close_on_device(ts, to);
   return result;
 }
 
-// dup, F_DUPFD: the host chooses the number.
+// dup and F_DUPFD. The host chooses the number.
 long dup_from(ThreadState* ts, u64 from, u64 lowest, bool cloexec) {
   Process* process = ts->process;
   if (const long error = ready(ts)) return error;
@@ -84,7 +83,7 @@ long dup_from(ThreadState* ts, u64 from, u64 lowest, bool cloexec) {
   return fd;
 }
 
-// The kernel's close_range over [first, last] without the hook's own numbers.
+// close_range over [first, last] on the host, leaving out the hook's own descriptors.
 long close_range_on_host(const Process* process, u64 first, u64 last, u64 flags) {
   long result = 0;
   const u64 end = last < process->table()->fd_limit ? last : process->table()->fd_limit;
@@ -116,7 +115,7 @@ long do_close(ThreadState* ts, const abi::Row&) {
   if (flags == 0) return kLocal;
   if (flags & kPrivate) return -EBADF;
   const long result = on_device(flags) ? close_on_device(ts, fd) : 0;
-  forget(ts, fd);
+  forget_fd(ts, fd);
   const long closed = raw(__NR_close, fd);
   return result < 0 ? result : closed;
 }
@@ -135,7 +134,7 @@ long do_close_range(ThreadState* ts, const abi::Row&) {
       const u8 fd_flags = process->fds[fd];
       if (fd_flags == 0 || (fd_flags & kPrivate)) continue;
       if (on_device(fd_flags)) close_on_device(ts, fd);
-      forget(ts, fd);
+      forget_fd(ts, fd);
       raw(__NR_close, fd);
     }
   }
@@ -150,19 +149,19 @@ long do_dup(ThreadState* ts, const abi::Row& row) {
     if (flags & kPrivate) return -EBADF;
     if (on_device(flags)) return dup_from(ts, from, 0, false);
     if (!(flags & (kEpoll | kSignals))) return kLocal;
-    return made_here(ts, raw(__NR_dup, from), flags);
+    return register_local_fd(ts, raw(__NR_dup, from), flags);
   }
   if (from == to) return flags & kPrivate ? -EBADF : kLocal;
-  if (row.nr == __NR_dup3 && (f.rdx & ~O_CLOEXEC)) return kLocal;  // EINVAL
+  if (row.nr == __NR_dup3 && (f.rdx & ~O_CLOEXEC)) return kLocal;  // the kernel's EINVAL
   return dup_to(ts, from, to, row.nr == __NR_dup3 ? f.rdx : 0);
 }
 
 namespace {
 
-// fcntl on a signalfd: copies of it are of its kind.
+// fcntl on a signalfd. A copy is a signalfd too.
 long dup_signals(ThreadState* ts, const Frame& f, u8 flags) {
   if (f.rsi != F_DUPFD && f.rsi != F_DUPFD_CLOEXEC) return kLocal;
-  return made_here(ts, raw(__NR_fcntl, f.rdi, f.rsi, f.rdx), flags);
+  return register_local_fd(ts, raw(__NR_fcntl, f.rdi, f.rsi, f.rdx), flags);
 }
 
 }  // namespace
@@ -179,7 +178,7 @@ long do_fcntl(ThreadState* ts, const abi::Row& row) {
     case F_DUPFD_CLOEXEC:
       return dup_from(ts, fd, f.rdx, f.rsi == F_DUPFD_CLOEXEC);
     case F_GETFD:
-    case F_SETFD:  // properties of the descriptor
+    case F_SETFD:  // flags of the descriptor, not of the file
       return kLocal;
     default:
       if (!(flags & kOffloaded)) return kLocal;

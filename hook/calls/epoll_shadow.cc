@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A flat, growing array under a short lock. Registrations are rare next to waits, and reports
-// happen once in a device's life, so that simplicity wins over look-up speed. Removal by fd walks
-// only live entries.
+// See hook/calls/epoll_shadow.h. A flat, growing array under a short lock. Registrations are rare
+// compared with waits, and reports happen once in a device's life, so the structure is simple
+// rather than fast.
 #include "hook/calls/epoll_shadow.h"
 
 #include "hook/base/mem.h"

@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// fork, vfork, clone and clone3.
-//
-// A new process gets its session before it exists: the device forks the proxy (whose descriptors
-// are copied by the device's kernel), then the host forks. What the child is, decides how it
-// starts:
-//   own memory       runs on in this C++ code, on its own copy of the hook's stack;
-//   shared memory    (threads, vfork, posix_spawn) begins at mino_clone_vm with a ThreadState of
-//   its own, on the stack
-//                    that the caller gave or, for vfork, on the caller's own; see entry.S.
+// See hook/calls/fork.h. A child starts in one of two ways:
+//   own memory      (fork) It continues in this C++ code, on its own copy of the hook's stack.
+//   shared memory   (threads, vfork, posix_spawn) It starts in mino_clone_vm (hook/catch/entry.S)
+//                   with its own ThreadState, on the stack that the caller gave or, for vfork, on
+//                   the caller's stack.
 #include "hook/calls/fork.h"
 
 #include "hook/base/mem.h"
@@ -35,10 +31,10 @@ namespace mino::hook {
 
 namespace {
 
-// fork, vfork, clone and clone3 in one form.
+// The arguments of fork, vfork, clone or clone3 in one form.
 struct Request {
   clone_args args{};
-  u64 size = 0;  // clone3: of the caller's structure
+  u64 size = 0;  // clone3: bytes of the caller's structure
   bool clone3 = false;
 };
 
@@ -64,7 +60,7 @@ bool read_request(const Frame& f, u64 number, Request& request) {
   return true;
 }
 
-// The kernel call for a request, with the stack pointer the child shall start on (0: the caller's).
+// Makes the kernel call for a request. `stack`: the child's stack pointer, or 0 for the caller's.
 long kernel_clone(const Request& request, u64 stack, bool into_shared_memory) {
   if (request.clone3) {
     clone_args a = request.args;
@@ -85,7 +81,7 @@ long kernel_clone(const Request& request, u64 stack, bool into_shared_memory) {
              : raw(__NR_clone, flags, stack, a.parent_tid, a.child_tid, a.tls);
 }
 
-// CLONE_CLEAR_SIGHAND took the hook's handlers too.
+// After CLONE_CLEAR_SIGHAND, which has removed the hook's handlers too.
 void clear_handlers(Process* process) {
   for (int sig = 0; sig < 65; sig++) {
     if (process->actions[sig].handler > reinterpret_cast<u64>(SIG_IGN))
@@ -120,7 +116,7 @@ void begin_child(ThreadState* ts, void* table, bool company, bool same_table) {
 
 namespace {
 
-// A child with memory of its own: fork, and clone without CLONE_VM.
+// A child with its own memory: fork, and clone without CLONE_VM.
 long fork_process(ThreadState* ts, const Request& request) {
   Process* process = ts->process;
   const bool same_table = request.args.flags & kCloneFiles;
@@ -158,7 +154,7 @@ long fork_process(ThreadState* ts, const Request& request) {
   return 0;
 }
 
-// A child that shares our memory.
+// A child that shares this memory.
 long clone_sharing(ThreadState* ts, const Request& request) {
   const clone_args& a = request.args;
   Process* process = ts->process;
@@ -187,8 +183,8 @@ long clone_sharing(ThreadState* ts, const Request& request) {
   } else if (process->threads) {
     __atomic_fetch_add(&process->threads, 1u, __ATOMIC_RELAXED);
   }
-  // A thread that ended unseen (its exit is a site that `patch` cannot prove) leaves its state to
-  // whoever gets its TCB, with the lane.
+  // A thread that ended unseen (its exit is a site that `patch` could not rewrite) leaves its state
+  // and its lane to the thread that gets its TCB next.
   ThreadState* child = same_process && !same_fs_base ? inherit_thread(a.tls, process) : nullptr;
   if (child && child->has_lane && !lane_has_rights(child)) release_lane(child);
   if (!child) child = make_thread(child_process);
@@ -225,9 +221,10 @@ long clone_sharing(ThreadState* ts, const Request& request) {
     end_rest();
   }
   const bool was_at_rest = at_rest();
-  // No signal comes to the parent until it has its child: it would be deferred, and the mask of
-  // that state be the child's; and a signal as a vfork's child executes would find that one's state
-  // in the parent's place. The child leaves as if one had been deferred, with the right mask.
+  // Signals are blocked until the clone has returned. A signal before it would be deferred, and the
+  // child would inherit the mask that belongs to that. A signal while a vfork child runs would find
+  // the child's state in the parent's place. The child leaves the hook as if a signal had been
+  // deferred, and thereby gets the right mask.
   const u64 all = ~kSynchronous;
   u64 mask = 0;
   raw(__NR_rt_sigprocmask, SIG_SETMASK, ptr(&all), ptr(&mask), 8);
@@ -235,14 +232,15 @@ long clone_sharing(ThreadState* ts, const Request& request) {
   child->deferred = child->restartable = 1;
   child->window_mask = child->resume_mask = mask;
   const long pid = kernel_clone(request, stack, true);
-  // The parent. With CLONE_VFORK the child has exec'ed or exited by now.
+  // The parent. With CLONE_VFORK the child has executed or exited by now.
   if (takes_place) replace_thread(ts->fs_base, ts);
-  if (was_at_rest && !at_rest()) arm_dispatch();  // the child has ended that, for itself
+  if (was_at_rest && !at_rest()) arm_dispatch();  // the child has armed it for itself
   if (!ts->deferred) raw(__NR_rt_sigprocmask, SIG_SETMASK, ptr(&mask), 0, 8);
   if (is_error(pid) || vfork) {
     child->in_hook = kOutside;
     if (takes_place) child->fs_base = 0;
-    if (child->process != child_process) discard_process(child->process);  // it left our table
+    // It may have left this descriptor table.
+    if (child->process != child_process) discard_process(child->process);
     leave_thread(child);
   }
   if (is_error(pid)) return give_up(pid);
@@ -251,7 +249,7 @@ long clone_sharing(ThreadState* ts, const Request& request) {
     if (vfork) {
       finish_fork_in_parent(process, session);
       free_process(child_process);
-    } else if (session.present) {  // it runs on in our memory: only the descriptor is ours to close
+    } else if (session.present) {  // it continues in this memory: close only the descriptor
       close_private(process, session.session.socket);
     }
   }
@@ -268,7 +266,7 @@ long do_fork(ThreadState* ts, const abi::Row& row) {
 
 }  // namespace mino::hook
 
-// The first thing a child with shared memory does, on its own hook stack.
+// The first thing that a child with shared memory does, on its own hook stack.
 extern "C" __attribute__((visibility("hidden"))) void mino_child_start(
     mino::hook::ThreadState* ts) {
   using namespace mino::hook;

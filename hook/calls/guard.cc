@@ -21,9 +21,9 @@ namespace mino::hook {
 
 namespace {
 
-// PTRACE_TRACEME takes effect where its tracer looks for the first stop: at an exec, a signal to
-// itself or a fault. From then on each trap is a stop (SIGSYS), and a tracer that waits for the
-// exec (Go's reads a pipe that the exec closes) would wait for ever.
+// PTRACE_TRACEME is put off until the tracer expects the first stop: an exec, a signal to itself or
+// a fault. Once a program is traced, each trap is a stop (SIGSYS), and a tracer that waits for the
+// exec would wait for ever. (Go's tracer reads a pipe that the exec closes.)
 long trace_me_later(ThreadState* ts, const Frame& f) {
   if (!settings.sud || f.rdi != PTRACE_TRACEME) return kLocal;
   if (ts->trace_me) return -EPERM;
@@ -37,9 +37,10 @@ long trace_me_later(ThreadState* ts, const Frame& f) {
 
 long do_guard(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
-  if (row.nr == __NR_prctl && f.rdi == PR_SET_KEEPCAPS) return do_mirror(ts, row);
-  if (row.nr == __NR_prctl && f.rdi == PR_SET_MDWE) end_rest_for_good();  // while that may be done
-  // A new thread-control block: the table of threads must know before the program goes on.
+  if (row.nr == __NR_prctl && f.rdi == PR_SET_KEEPCAPS) return do_credentials(ts, row);
+  // After PR_SET_MDWE text can no longer be changed.
+  if (row.nr == __NR_prctl && f.rdi == PR_SET_MDWE) end_rest_for_good();
+  // The thread gets another TCB. The table of threads must know before the program continues.
   if (row.nr == __NR_arch_prctl) {
     const long result = raw(row.nr, f.rdi, f.rsi);
     if (result == 0 && f.rdi == ARCH_SET_FS) move_thread(ts, f.rsi);
@@ -59,7 +60,7 @@ long do_guard(ThreadState* ts, const abi::Row& row) {
     return kLocal;
   }
   if (row.nr == __NR_setrlimit || row.nr == __NR_prlimit64) {
-    // The hook's own descriptors go above the old limit while that is possible.
+    // Connect first, while the hook's descriptors can still get numbers above the limit.
     const u64 resource = row.nr == __NR_setrlimit ? f.rdi : f.rsi,
               wanted = row.nr == __NR_setrlimit ? f.rsi : f.rdx;
     if (resource != RLIMIT_NOFILE || !wanted) return kLocal;
@@ -72,7 +73,7 @@ long do_guard(ThreadState* ts, const abi::Row& row) {
     const long result = own_table(ts, kCloneFiles);
     if (is_error(result) || f.rdi == kCloneFiles) return result;
   }
-  // A network namespace that nobody's sockets are in would be of no use: it is the device's.
+  // The program's sockets are on the device, so a new network namespace must be there too.
   if (settings.netns && row.nr == __NR_unshare && (f.rdi & CLONE_NEWNET)) {
     if (const long error = ready(ts)) return error;
     const u64 others = f.rdi & ~u64{CLONE_NEWNET};
@@ -90,7 +91,7 @@ long do_guard(ThreadState* ts, const abi::Row& row) {
     const u64 args[6] = {f.rdi, f.rsi};
     return offload(ts, row, args, -1, 0, kNoCancel);
   }
-  // chroot, unshare, setns: afterwards the device's socket may be out of reach.
+  // chroot, unshare, setns: connect first, since afterwards minod's socket may be out of reach.
   if (settings.active && ts->process->session().status == SessionStatus::kNone) ready(ts);
   ts->process->directory->path[0] = 0;
   forget_file_systems();

@@ -16,22 +16,23 @@ bool within(u32 request, u32 first, u32 last) {
   return request >= first && request <= last;
 }
 
-// Requests about network interfaces are answered by any socket, and glibc's if_nametoindex asks an
-// AF_UNIX one: the interfaces are the device's all the same (linux/sockios.h; net/socket.c,
-// sock_do_ioctl). Those that are a family's own (addresses, ARP) stay with the family.
+// Any socket answers requests about network interfaces, and glibc's if_nametoindex uses an AF_UNIX
+// socket. The interfaces that the program means are those of the device (linux/sockios.h;
+// net/socket.c, sock_do_ioctl). Requests that belong to a family (addresses, ARP) stay with the
+// socket's family.
 bool about_interfaces(u64 fd, u32 request) {
-  const bool of_device = within(request, SIOCGIFNAME, SIOCPROTOPRIVATE - 1) ||
-                         within(request, SIOCDEVPRIVATE, SIOCDEVPRIVATE + 15) ||
-                         within(request, SIOCIWFIRST, SIOCIWLAST);
+  const bool of_interfaces = within(request, SIOCGIFNAME, SIOCPROTOPRIVATE - 1) ||
+                             within(request, SIOCDEVPRIVATE, SIOCDEVPRIVATE + 15) ||
+                             within(request, SIOCIWFIRST, SIOCIWLAST);
   const bool of_family = within(request, SIOCGIFADDR, SIOCSIFNETMASK) ||
                          within(request, SIOCSIFPFLAGS, SIOCDIFADDR) || request == SIOCOUTQNSD ||
                          request == SIOCGSKNS || within(request, SIOCDARP, SIOCSARP);
-  if (!of_device || of_family || !(settings.families & (1u << AF_INET))) return false;
+  if (!of_interfaces || of_family || !(settings.families & (1u << AF_INET))) return false;
   u32 domain = 0, bytes = sizeof domain;
   return raw(__NR_getsockopt, fd, SOL_SOCKET, SO_DOMAIN, ptr(&domain), ptr(&bytes)) == 0;
 }
 
-// By a socket of the device, for this one call.
+// Makes the request on a new socket on the device, for this one call.
 long ask_device(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   const u64 args[6] = {AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0};
@@ -40,7 +41,7 @@ long ask_device(ThreadState* ts, const abi::Row& row) {
   const u64 ioctl[6] = {static_cast<u64>(fd), f.rsi, f.rdx};
   const long result = offload(ts, row, ioctl);
   close_on_device(ts, static_cast<u64>(fd));
-  forget(ts, static_cast<u64>(fd));
+  forget_fd(ts, static_cast<u64>(fd));
   raw(__NR_close, static_cast<u64>(fd));
   return result;
 }

@@ -16,8 +16,8 @@ namespace mino::hook {
 
 namespace {
 
-// A private mapping of a regular file on the device: a copy of what it holds now. What is mapped
-// beyond the file's end faults, with SIGSEGV.
+// A private mapping of a regular file on the device: a copy of its present contents. Pages beyond
+// the end of the file fault with SIGSEGV.
 long map_copy(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   constexpr u64 kPlacing = MAP_FIXED | MAP_32BIT | MAP_FIXED_NOREPLACE;
@@ -27,7 +27,7 @@ long map_copy(ThreadState* ts, const abi::Row& row) {
       (info.st_mode & S_IFMT) != S_IFREG)
     return -ENODEV;
   const u64 size = static_cast<u64>(info.st_size);
-  if (size == 0) return -ENODEV;  // as most files of /proc and /sys
+  if (size == 0) return -ENODEV;  // like most files in /proc and /sys
   const abi::Row& pread = *abi::find_row(__NR_pread64);
   const u64 nothing[6] = {f.r8, f.rdi, 0, 0};
   if (offload(ts, pread, nothing, -1, 0, kNoCancel) < 0) return -EACCES;  // not open for reading
@@ -54,7 +54,8 @@ long map_copy(ThreadState* ts, const abi::Row& row) {
   return at;
 }
 
-// A packet ring is memory that is shared with the device's kernel.
+// Maps a packet ring, whose memory is shared with the kernel of the device, or else a copy of a
+// file.
 long map_offloaded(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   u64 bytes;
@@ -70,7 +71,7 @@ long map_offloaded(ThreadState* ts, const abi::Row& row) {
 
 }  // namespace
 
-long do_map(ThreadState* ts, const abi::Row& row) {
+long do_mmap(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   before_change_of_text(ts, row);
   if (f.r10 & MAP_ANONYMOUS) return kLocal;

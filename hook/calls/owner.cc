@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// See hook/calls/owner.h.
 #include "hook/calls/owner.h"
 
 #include "hook/base/uapi.h"
@@ -28,7 +30,8 @@ long ask(ThreadState* ts, abi::Op op, u64 a, u64 b) {
   return offload_op(ts, op, a, b, -1, kNoCancel);
 }
 
-// 0 or the error. Whether there is such an owner, this host's kernel says, by the placeholder.
+// 0 or the error. The owner is first set on the placeholder, so the host kernel says whether there
+// is such a process.
 long set(ThreadState* ts, u64 fd, const f_owner_ex& owner, u64 socket) {
   if (const long error = raw(__NR_fcntl, fd, F_SETOWN_EX, ptr(&owner)); is_error(error))
     return error;
@@ -50,7 +53,7 @@ int to_signed(const f_owner_ex& owner) {
   return owner.type == kOwnerGroup ? -owner.pid : owner.pid;
 }
 
-constexpr int kNoNumber = -2147483647 - 1;  // has no positive counterpart: EINVAL
+constexpr int kNoNumber = -2147483647 - 1;  // has no positive counterpart: the kernel says EINVAL
 
 }  // namespace
 

@@ -36,9 +36,9 @@ long import_parcel(ThreadState* ts, u64 fd, u64 id) {
   return 0;
 }
 
-void unpack(ThreadState* ts, u64 fd, bool peeked) {
+void import_if_parcel(ThreadState* ts, u64 fd, bool peeked) {
   u64 id;
-  closed_unseen(ts, fd);
+  drop_stale_fd(ts, fd);
   if (!is_parcel(fd, id) || ready(ts) != 0 || import_parcel(ts, fd, id) != 0) return;
   if (!peeked) offload_op(ts, abi::Op::kSettle, id, 0, -1);
 }

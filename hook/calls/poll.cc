@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// poll, ppoll, select and pselect6 over sets that may hold local and offloaded files. select
-// becomes poll: one array with the offloaded entries for the device, one with the others for the
-// host, merged by index.
+// See hook/calls/poll.h.
 #include "hook/calls/poll.h"
+
 #include "hook/base/pages.h"
 #include "hook/base/uapi.h"
 #include "hook/base/user.h"
@@ -24,7 +23,7 @@ struct TimeSpec {
   i64 seconds, nanoseconds;
 };
 
-// Memory for one call: arrays of poll entries, from the hook's stack or mapped.
+// The two arrays of poll entries of one call: on the hook's stack, or mapped if they are long.
 class Entries {
  public:
   explicit Entries(u64 count) : bytes_((count + 2) * sizeof(PollFd)) {
@@ -55,8 +54,8 @@ class Entries {
   PollFd* host_ = nullptr;
 };
 
-// Splits `device` (which has all entries) into what the device and what the host watches. An epoll
-// set with a companion is watched on both. True if the device has anything to do.
+// Splits `device`, which has all entries, into what the device and what the host watches. An epoll
+// set with a companion is watched on both. True if the device has anything to watch.
 bool split(const Process* process, PollFd* device, PollFd* host, u64 count, bool* host_any) {
   bool device_any = false;
   *host_any = false;
@@ -72,7 +71,7 @@ bool split(const Process* process, PollFd* device, PollFd* host, u64 count, bool
   return device_any;
 }
 
-// What sockets of a dead device show.
+// What files on a dead device report.
 void show_dead(PollFd* device, u64 count) {
   for (u64 i = 0; i < count; i++) {
     if (device[i].fd < 0) continue;
@@ -81,8 +80,8 @@ void show_dead(PollFd* device, u64 count) {
   }
 }
 
-// Waits; `device` and `host` then hold revents. `timeout` (nullptr: for ever) holds the rest
-// afterwards.
+// Waits. Afterwards both arrays hold revents, and `timeout` (nullptr: for ever) holds what is left
+// of it.
 long wait_both(ThreadState* ts, Entries& entries, u64 count, bool host_any, TimeSpec* timeout) {
   PollFd* device = entries.device();
   const abi::Row& row = *abi::find_row(__NR_ppoll);
@@ -101,12 +100,12 @@ long wait_both(ThreadState* ts, Entries& entries, u64 count, bool host_any, Time
     offload_start(ts, row, args, abi::kFlagBell);
     wait_mixed(ts, row_index(row), wait);
     result = wait.device;
-    // The last look must be at the whole host half, also when the device was first.
+    // Poll all of the host's entries at the end, even if the device was ready first.
     if (!wait.host_ready) wait.host_ready = raw(__NR_poll, ptr(wait.host), count, 0) > 0;
     if (result == 0 && !wait.host_ready && ts->deferred) result = abi::kErestartnohand;
   }
   if (result == abi::kErestartnohand && ts->process->session().status != SessionStatus::kDead) {
-    // What is ready counts for more than the signal: the kernel looks before it looks for signals.
+    // Ready files come before the signal: the kernel, too, checks for them first.
     const TimeSpec now{};
     const u64 again[6] = {args[0], count, ptr(&now), 0, 0, 0};
     const long found = offload(ts, row, again, -1, 0, kNoCancel);
@@ -195,8 +194,7 @@ bool read_sets(const Frame& f, u64 bits, FdSets& sets) {
   return true;
 }
 
-// Whether any number in the sets is offloaded: without copying, for programs that never use the
-// device.
+// Whether any number in the sets is offloaded. Most programs never get past this test.
 bool any_on_device(const Process* process, const FdSets& sets, u64 bits) {
   for (u64 fd = 0; fd < bits && fd < process->table()->fd_limit; fd++) {
     if (!(process->fds[fd] & (kOffloaded | kCompanion))) continue;
@@ -217,7 +215,7 @@ long do_select(ThreadState* ts, const abi::Row& row) {
   FdSets sets{};
   if (!read_sets(f, bits, sets)) return kLocal;
   if (!any_on_device(ts->process, sets, bits)) return kLocal;
-  // Arguments that only the host can judge.
+  // The timeout and the mask, checked as the host kernel would.
   const bool is_pselect = row.nr == __NR_pselect6;
   TimeSpec timeout{};
   TimeSpec* limit = f.r8 ? &timeout : nullptr;
@@ -234,7 +232,7 @@ long do_select(ThreadState* ts, const abi::Row& row) {
   }
   u64 mask_argument[2] = {0, 8};
   if (is_pselect && f.r9 && !user_read(f.r9, mask_argument, sizeof mask_argument)) return -EFAULT;
-  // One entry per number that is in any set.
+  // One poll entry for each number that is in any set.
   u64 count = 0;
   for (u64 fd = 0; fd < bits; fd++)
     count += test(sets.in[0], fd) || test(sets.in[1], fd) || test(sets.in[2], fd);
@@ -249,7 +247,7 @@ long do_select(ThreadState* ts, const abi::Row& row) {
     if (test(sets.in[2], fd)) events |= POLLPRI;
     if (events) device[count++] = {static_cast<int>(fd), events, 0};
   }
-  // Which entry is which number is needed after `split` has blanked some.
+  // `split` blanks some entries; their numbers are found again from the sets.
   bool host_any;
   split(ts->process, device, entries.host(), count, &host_any);
   TemporaryMask mask(ts, mask_argument[0], mask_argument[1]);

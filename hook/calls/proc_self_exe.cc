@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See hook/calls/own_executable.h.
+// See hook/calls/proc_self_exe.h.
 #include "hook/calls/proc_self_exe.h"
 
 #include "hook/base/uapi.h"
@@ -10,7 +10,7 @@
 
 namespace mino::hook {
 
-bool is_own_executable(const char* path) {
+bool is_proc_self_exe(const char* path) {
   if (!settings.executable[0] || !starts_with(path, "/proc/")) return false;
   const char* rest = path + 6;
   if (starts_with(rest, "self/")) {
@@ -24,10 +24,10 @@ bool is_own_executable(const char* path) {
   return equal(rest, "exe");
 }
 
-long own_executable(const abi::Row& row, const Frame& f, int at, int dir) {
+long call_with_own_path(const abi::Row& row, const Frame& f, int at, int dir) {
   char path[40];
   if (!settings.executable[0] || user_string(f.arg(at), path, sizeof path) <= 0 ||
-      !is_own_executable(path))
+      !is_proc_self_exe(path))
     return kLocal;
   if (row.nr == __NR_lstat || (row.nr == __NR_newfstatat && (f.r10 & AT_SYMLINK_NOFOLLOW)))
     return kLocal;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
+// See hook/calls/seccomp.h.
 #include "hook/calls/seccomp.h"
 
 #include "hook/base/mem.h"
@@ -25,7 +26,7 @@ struct Program {  // struct sock_fprog
   u64 instructions;
 };
 
-// What the hook may need of the host later, it takes now.
+// Takes now what the hook may need later, when the filter would refuse it.
 void get_ready(ThreadState* ts) {
   if (settings.active && ts->process->session().status == SessionStatus::kNone) ready(ts);
   u64 none = 0;
@@ -34,10 +35,10 @@ void get_ready(ThreadState* ts) {
                                 __ATOMIC_ACQUIRE);
 }
 
-// Installs `filter` behind a front; the kernel's result.
+// Installs `filter` behind a front. Returns the kernel's result.
 long install(ThreadState* ts, Filter* filter, long number, u64 a, u64 b, bool all_threads,
              bool makes_fd) {
-  end_rest();  // while that may be done
+  end_rest();  // while the filter does not forbid it
   const u64 bytes = (kMaxFront + filter->count) * sizeof(BpfInstruction);
   auto* const code = static_cast<BpfInstruction*>(map_pages(bytes));
   if (!code) return -ENOMEM;
@@ -58,7 +59,7 @@ long install(ThreadState* ts, Filter* filter, long number, u64 a, u64 b, bool al
     result = raw(number, a, b, ptr(&program));
   }
   unmap_pages(code, bytes);
-  // With TSYNC a positive result is the thread that stood in the way.
+  // With TSYNC, a positive result is the id of a thread that could not be synchronised.
   if (makes_fd ? is_error(result) : result != 0)
     drop_filter(filter);
   else
@@ -66,8 +67,8 @@ long install(ThreadState* ts, Filter* filter, long number, u64 a, u64 b, bool al
   return result;
 }
 
-// The kernel's strict mode would end the hook too: a filter with the same list, whose verdict
-// end_strict carries out.
+// The kernel's strict mode would kill the hook too. Instead this installs a filter with the same
+// list of calls; end_strict (hook/catch/strict_mode.h) carries out its verdict.
 long do_strict(ThreadState* ts) {
   if (raw(__NR_prctl, PR_GET_SECCOMP) != 0) return kLocal;  // EINVAL: there are filters
   constexpr BpfInstruction kStrict[] = {
@@ -84,7 +85,7 @@ long do_strict(ThreadState* ts) {
   Filter* const filter = make_filter(sizeof kStrict / sizeof *kStrict);
   if (!filter) return -ENOMEM;
   copy(filter->code(), kStrict, sizeof kStrict);
-  raw(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);  // nobody can ask after it in strict mode
+  raw(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);  // in strict mode nobody can query it
   ts->strict = true;
   const long result =
       install(ts, filter, __NR_prctl, PR_SET_SECCOMP, SECCOMP_MODE_FILTER, false, false);

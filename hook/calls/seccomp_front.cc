@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
+// See hook/calls/seccomp_front.h.
 #include "hook/calls/seccomp_front.h"
 
 #include "hook/base/uapi.h"
@@ -68,7 +69,7 @@ constexpr u32 kNumberAt = offsetof(seccomp_data, nr), kArchAt = offsetof(seccomp
               kAddressAt = offsetof(seccomp_data, instruction_pointer),
               kFirstAt = offsetof(seccomp_data, args);
 
-// Puts instructions one after the other; jumps are to places counted from the first.
+// Appends instructions. Jump targets are indexes of instructions.
 class Writer {
  public:
   explicit Writer(BpfInstruction* to) : to_(to) {}
@@ -96,7 +97,8 @@ u32 write_front(BpfInstruction* to, const Text& text, u64 home) {
   Writer w(to);
   const u64 begin = text.begin, end = text.end;
   const u32 upper = static_cast<u32>(begin >> 32), home_upper = static_cast<u32>(home >> 32);
-  // The text may lie across a multiple of 4 GiB.
+  // The text may cross a multiple of 4 GiB. A comparison covers 32 bits, so each piece is tested by
+  // itself.
   const u32 pieces = static_cast<u32>((end - 1) >> 32) - upper + 1;
   constexpr u32 kPiece = 7;
   const u32 known = pieces * kPiece + 1, options = known + 5 + kCalls + 1,
@@ -113,7 +115,8 @@ u32 write_front(BpfInstruction* to, const Text& text, u64 home) {
     w.go(known);
   }
   w.go(theirs);
-  // The address that a filter sees is that of the next instruction.
+  // The address that a filter sees is that of the instruction after the syscall, which has two
+  // bytes.
   w.test(bpf::kJumpEqual, static_cast<u32>(text.local + 2), theirs, w.at() + 1);
   w.load(kArchAt);
   w.test(bpf::kJumpEqual, kArchX86_64, w.at() + 1, theirs);

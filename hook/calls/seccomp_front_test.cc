@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The front of filters: what it lets pass, from where.
+// Which calls the front of a filter lets pass, and from which addresses.
 #include "hook/calls/seccomp_front.h"
 
 #include <gtest/gtest.h>
@@ -20,7 +20,7 @@ class Front {
     EXPECT_LE(count_, kMaxFront);
     code_[count_] = {bpf::kReturn, 0, 0, kTheirs};
   }
-  // Does it let the call pass, whose instruction ends at `address`?
+  // Whether the front lets a call pass whose instruction ends at `address`.
   bool passes(u64 address, long number, u64 first = 0, u32 arch = kArchX86_64) const {
     const SeccompData call{static_cast<u32>(number), arch, address, {first}};
     const u32 verdict = run_bpf(code_, count_ + 1, call);
@@ -49,7 +49,7 @@ void none_from(const Front& front, u64 address) {
   EXPECT_FALSE(front.passes(address, SYS_futex_waitv)) << std::hex << address;
 }
 
-// The text anywhere, also across multiples of 4 GiB; and its copy.
+// The text at several places, also across a multiple of 4 GiB, and its copy.
 TEST(SeccompFront, by_place) {
   constexpr u64 kBytes = 0x18000, kLocal = 0x4321;
   for (u64 begin :
@@ -70,7 +70,7 @@ TEST(SeccompFront, by_place) {
   }
 }
 
-// A copy that is at home already.
+// A library that is at its home already.
 TEST(SeccompFront, at_home) {
   const u64 home = 0x581234567000;
   const Front front({home, home + 0x1000, home + 0x100}, home);

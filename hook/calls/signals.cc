@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See hook/calls/signals.h, and hook/catch/on_signal.h for what becomes of handlers.
+// See hook/calls/signals.h. How handlers are called is in hook/catch/on_signal.h.
 #include "hook/calls/signals.h"
 
 #include "hook/base/mem.h"
@@ -29,7 +29,7 @@ long do_sigaction(ThreadState* ts) {
       process->actions[sig] = wanted;
     }
   } else {
-    // The table entry must be right before the kernel can deliver by it.
+    // The entry in `actions` must be right before the kernel can deliver a signal by it.
     const SigAction known = process->actions[sig];
     const u64 ignore = reinterpret_cast<u64>(SIG_IGN);
     const bool is_handler = wanted.handler > ignore;
@@ -54,15 +54,15 @@ struct AlternateStack {  // stack_t
   u64 bytes;
 };
 
-void take_trap_stack_back(ThreadState* ts) {
+void leave_trap_stack(ThreadState* ts) {
   if (!ts->trap_stack) return;
   const AlternateStack none{0, SS_DISABLE, 0, 0};
   raw(__NR_sigaltstack, ptr(&none));
   ts->trap_stack = false;
 }
 
-// For a thread that will not take another signal. False if that is not sure, or if it is on its
-// alternate stack (the kernel's EPERM).
+// Gives traps a stack of the hook, for a thread that will take no other signal. False if the thread
+// may take one, or if it is on its alternate stack (the kernel's EPERM).
 bool use_trap_stack(ThreadState* ts, AlternateStack& before) {
   constexpr u64 kKillAndStop = bit(SIGKILL) | bit(SIGSTOP);
   u64 mask = 0;
@@ -79,7 +79,7 @@ bool use_trap_stack(ThreadState* ts, AlternateStack& before) {
 long do_sigaltstack(ThreadState* ts) {
   const Frame& f = ts->frame;
   AlternateStack wanted{}, before{};
-  take_trap_stack_back(ts);
+  leave_trap_stack(ts);
   if (!f.rdi || !user_read(f.rdi, &wanted, sizeof wanted) || wanted.flags != SS_DISABLE)
     return kLocal;
   if (!use_trap_stack(ts, before)) return kLocal;
@@ -93,14 +93,14 @@ long do_munmap(ThreadState* ts) {
   if (f.rsp - f.rdi >= f.rsi) return kLocal;
   AlternateStack before{};
   use_trap_stack(ts, before);
-  return raw(__NR_munmap, f.rdi, f.rsi);  // on the hook's stack, and back without the other
+  return raw(__NR_munmap, f.rdi, f.rsi);  // the hook runs on its own stack
 }
 
 namespace {
 
 long do_sigprocmask(ThreadState* ts) {
   const Frame& f = ts->frame;
-  if (f.rsi) take_trap_stack_back(ts);
+  if (f.rsi) leave_trap_stack(ts);
   const int how = static_cast<int>(f.rdi);
   u64 set = 0, old = 0;
   if (f.rsi && !user_read(f.rsi, &set, 8)) return -EFAULT;
@@ -109,7 +109,7 @@ long do_sigprocmask(ThreadState* ts) {
   const u64 args[6] = {f.rdi, f.rsi ? ptr(&open) : 0, ptr(&old), 8};
   const long result = mino_interruptible(ts, __NR_rt_sigprocmask, args);
   if (result == abi::kErestartsys) {
-    // A signal is deferred already, and the kernel's mask is ours: the application's waits in
+    // A signal is deferred already. The kernel has the hook's mask, and the program's mask waits in
     // resume_mask.
     old = ts->resume_mask;
     if (f.rsi && how == SIG_BLOCK) ts->resume_mask |= open;
@@ -136,8 +136,9 @@ long do_sigtimedwait(ThreadState* ts) {
   if (!settings.netns || !f.rsi) return kLocal;
   const u64 args[6] = {f.rdi, f.rsi, f.rdx, f.r10};
   const long result = mino_interruptible(ts, __NR_rt_sigtimedwait, args);
-  if (result == abi::kErestartsys) return abi::kErestartnointr;  // a handler's turn; not begun yet
-  int head[3];                                                   // of siginfo_t
+  // A handler comes first; the call has not begun.
+  if (result == abi::kErestartsys) return abi::kErestartnointr;
+  int head[3];  // of siginfo_t
   if (result > 0 && user_read(f.rsi, head, sizeof head) && restore_code(head[0], head[1], head[2]))
     user_write(f.rsi, head, sizeof head);
   return result;
@@ -146,10 +147,12 @@ long do_sigtimedwait(ThreadState* ts) {
 long do_signalfd(ThreadState* ts, long nr) {
   const Frame& f = ts->frame;
   const long fd = raw(nr, f.rdi, f.rsi, f.rdx, f.r10);
-  return fd == static_cast<int>(f.rdi) ? fd : made_here(ts, fd, settings.netns ? kSignals : 0);
+  return fd == static_cast<int>(f.rdi) ? fd
+                                       : register_local_fd(ts, fd, settings.netns ? kSignals : 0);
 }
 
-// Where byte `at` of what was read has been stored: `buffers` are so many, or one if that is 0.
+// Where byte `at` of what was read has been stored. `buffers` points to `count` iovecs, or is the
+// buffer if that is 0.
 u64 place_of_byte(u64 buffers, u64 count, u64 at) {
   struct {
     u64 base, bytes;
@@ -189,7 +192,7 @@ long do_signal(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   if (row.nr == __NR_sigaltstack) return do_sigaltstack(ts);
   if (row.nr == __NR_signalfd || row.nr == __NR_signalfd4) return do_signalfd(ts, row.nr);
-  if (f.r10 != 8) return kLocal;  // a wrong size is the kernel's EINVAL
+  if (f.r10 != 8) return kLocal;  // a wrong size: the kernel's EINVAL
   if (row.nr == __NR_rt_sigprocmask) return do_sigprocmask(ts);
   if (row.nr == __NR_rt_sigaction) {
     const int sig = static_cast<int>(f.rdi);

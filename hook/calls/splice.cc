@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// sendfile, splice, tee and copy_file_range when one file is local and the other offloaded: the
-// hook is the copier. Bytes that come from a local file are read straight into the arena and leave
-// as a window of the device's write, so the client's memory is never touched. Nothing may be lost
-// when the receiver takes less than was read: files are re-read by offset, pipes are looked at with
-// tee before they are consumed, sockets with MSG_PEEK.
+// See hook/calls/splice.h. When one file is local and the other offloaded, the hook reads from one
+// and writes to the other. Bytes from a local file are read straight into the arena and leave it as
+// a window of the device's write, so they are copied once. When the receiver takes less than was
+// read, nothing is lost: files are read again by offset, pipes are read with tee before they are
+// consumed, sockets with MSG_PEEK.
 #include "hook/calls/splice.h"
+
 #include "hook/base/pages.h"
 #include "hook/base/uapi.h"
 #include "hook/base/user.h"
@@ -20,8 +21,8 @@ namespace mino::hook {
 namespace {
 
 // Where the bytes of one step lie: in the lane's arena, so that they travel without another copy
-// (hook/device/call.cc recognises windows that are there already); or, with --no-windows, in memory of the
-// thread's own.
+// (hook/device/call.cc recognises windows that are there already). With --no-windows they lie in a
+// buffer of the thread.
 struct Step {
   u8* buffer = nullptr;
   u64 bytes = 0;
@@ -49,8 +50,7 @@ u32 device_mode(ThreadState* ts, u64 fd) {
   return offload(ts, *abi::find_row(__NR_fstat), args) == 0 ? info.st_mode : 0;
 }
 
-// Files of /proc and /sys take and give no splices (no splice_read or splice_write in their
-// operations).
+// Files in /proc and /sys have neither splice_read nor splice_write.
 bool has_splice(ThreadState* ts, u64 fd) {
   struct statfs info;
   const u64 args[6] = {fd, ptr(&info)};
@@ -59,7 +59,7 @@ bool has_splice(ThreadState* ts, u64 fd) {
 }
 
 long device_write(ThreadState* ts, u64 fd, const u8* data, u64 bytes, u64 flags) {
-  // A socket takes MSG_MORE/MSG_DONTWAIT; another file a plain write.
+  // Sockets take MSG_MORE and MSG_DONTWAIT; other files take a plain write.
   const u64 args[6] = {fd, ptr(data), bytes, flags, 0, 0};
   long result = offload(ts, *abi::find_row(__NR_sendto), args);
   if (result == -ENOTSOCK && !has_splice(ts, fd)) return -EINVAL;
@@ -77,8 +77,9 @@ long outcome(u64 done, long last) {
   return done ? static_cast<long>(done) : last;
 }
 
-// The loop of both sendfiles: `read(to, bytes, at)` a step, `write(from, bytes, whole step)` it,
-// and `keep(end)` where the input is now, unless the caller has an offset of its own.
+// The loop of both directions of sendfile. `read(to, bytes, at)` reads one step, `write(from,
+// bytes, more)` writes it. `keep(end)` moves the input file's position, unless the caller passed an
+// offset.
 template <class Read, class Write, class Keep>
 long send_in_steps(ThreadState* ts, u64 offset_pointer, i64 offset, u64 count, Read read,
                    Write write, Keep keep) {
@@ -109,7 +110,7 @@ long send_in_steps(ThreadState* ts, u64 offset_pointer, i64 offset, u64 count, R
   return static_cast<long>(done);
 }
 
-// sendfile from a local file to an offloaded one.
+// sendfile from a local file to an offloaded file.
 long send_local_file(ThreadState* ts, u64 out, u64 in, u64 offset_pointer, u64 count) {
   i64 offset = 0;
   if (offset_pointer) {
@@ -130,7 +131,7 @@ long send_local_file(ThreadState* ts, u64 out, u64 in, u64 offset_pointer, u64 c
       [in](u64 end) { raw(__NR_lseek, in, end, SEEK_SET); });
 }
 
-// sendfile from an offloaded file (a device's regular file) to a local one.
+// sendfile from an offloaded regular file to a local file.
 long send_device_file(ThreadState* ts, u64 out, u64 in, u64 offset_pointer, u64 count) {
   i64 offset = -1;
   if (offset_pointer && !user_read(offset_pointer, &offset, 8)) return -EFAULT;
@@ -161,7 +162,7 @@ long wait_for(ThreadState* ts, u64 fd, short events) {
   return mino_interruptible(ts, __NR_ppoll, args);
 }
 
-// splice from a local pipe to an offloaded socket. tee shows the bytes without consuming them.
+// splice from a local pipe to an offloaded socket. tee copies the bytes without consuming them.
 long splice_out(ThreadState* ts, u64 pipe, u64 out, u64 count, u64 flags) {
   Step step(ts);
   int copy_pipe[2];
@@ -199,7 +200,8 @@ long splice_out(ThreadState* ts, u64 pipe, u64 out, u64 count, u64 flags) {
   return outcome(done, last);
 }
 
-// kTLS: where a control record is next, recv without a control buffer says EIO, splice says EINVAL.
+// With kTLS, if a control record comes next, recv without a control buffer fails with EIO and
+// splice with EINVAL.
 bool has_tls(ThreadState* ts, u64 fd) {
   char name[16] = {};
   u32 bytes = sizeof name;
@@ -208,7 +210,7 @@ bool has_tls(ThreadState* ts, u64 fd) {
          name[1] == 'l' && name[2] == 's' && name[3] == 0;
 }
 
-// splice from an offloaded socket to a local pipe: peek, put what the pipe takes, then consume
+// splice from an offloaded socket to a local pipe: peek, write what the pipe takes, then consume
 // exactly that.
 long splice_in(ThreadState* ts, u64 in, u64 pipe, u64 count, u64 flags) {
   Step step(ts);
@@ -218,8 +220,8 @@ long splice_in(ThreadState* ts, u64 in, u64 pipe, u64 count, u64 flags) {
   const long pipe_flags = raw(__NR_fcntl, pipe, F_GETFL);
   const bool nonblock =
       (flags & SPLICE_F_NONBLOCK) || (pipe_flags >= 0 && (pipe_flags & O_NONBLOCK));
-  const u64 atomic =
-      min(4096, step.bytes);  // a pipe that polls writable takes this much without blocking
+  // A pipe that polls writable takes this much without blocking.
+  const u64 atomic = min(4096, step.bytes);
   while (done < count) {
     struct pollfd p{static_cast<int>(pipe), POLLOUT, 0};
     last = raw(__NR_poll, ptr(&p), 1, 0);
@@ -260,7 +262,7 @@ long do_splice(ThreadState* ts, const abi::Row& row, bool in_device, bool out_de
   const u64 local = in_device ? out : in;
   if ((file_mode(local) & S_IFMT) != S_IFIFO) return file_mode(local) ? -EINVAL : -EBADF;
   if (in_device ? f.r10 : f.rsi) return -ESPIPE;  // a pipe has no offset
-  if (in_device ? f.rsi : f.r10) return -EINVAL;  // nor has a socket
+  if (in_device ? f.rsi : f.r10) return -EINVAL;  // neither has a socket
   return in_device ? splice_in(ts, in, out, count, f.r9) : splice_out(ts, in, out, count, f.r9);
 }
 
@@ -277,7 +279,7 @@ long do_copy(ThreadState* ts, const abi::Row& row) {
   if (ready(ts) != 0) return -ECONNRESET;
   if (is_splice) return do_splice(ts, row, first_device, second_device);
   if (first_device && second_device) return offload_frame(ts, row);
-  if (row.nr == __NR_tee) return -EINVAL;  // not two pipes
+  if (row.nr == __NR_tee) return -EINVAL;  // tee needs two pipes
   if (is_range) {
     if (is_error(raw(__NR_fcntl, first, F_GETFD)) || is_error(raw(__NR_fcntl, second, F_GETFD)))
       return -EBADF;

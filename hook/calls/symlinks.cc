@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Symbolic links of the host's that lead to the device. Most paths have no link in them, and those
-// must cost nothing: an open is made with RESOLVE_NO_SYMLINKS, and its success, or any error but
-// ELOOP, is final. What stat found shows by its file system that it is no file of a prefix. Where
-// that does not tell, the path is walked, link by link.
-//
-// Never has an effect on the host before it is known that the path is the host's.
+// See hook/calls/symlinks.h. Most paths have no link in them, and for these the check must cost
+// nothing. An open uses RESOLVE_NO_SYMLINKS: its success, or any error but ELOOP, is final. A stat
+// shows by the file system of what it found that this is no file below a prefix. Where that does
+// not tell, the path is walked, link by link.
 #include "hook/calls/symlinks.h"
 
 #include "hook/base/uapi.h"
@@ -28,7 +26,7 @@ u64 directory(int dirfd) {
 
 constexpr u32 kMaxFileSystems = 16;
 struct {
-  u32 known;  // 0: to be looked up; else 1 + how many
+  u32 known;  // 0: not looked up yet; else 1 + how many
   u64 devices[kMaxFileSystems];
 } file_systems;
 
@@ -52,7 +50,7 @@ void learn_file_systems() {
   __atomic_store_n(&file_systems.known, count + 1, __ATOMIC_RELEASE);
 }
 
-// procfs and sysfs have no device of their own: their numbers have the major 0.
+// File systems without a block device, such as procfs and sysfs, have the major number 0.
 bool is_on_a_disk(u64 device) {
   return (device & 0xfff00) || device >> 32;
 }
@@ -69,7 +67,8 @@ bool holds_a_prefix(u64 device) {
 
 // ---- the path itself ----
 
-// One call. Directories alone cost a descriptor: all other files are found, and refused.
+// One call. O_DIRECTORY makes the open fail for all other files, so only directories cost a
+// descriptor.
 bool has_link(int dirfd, const char* path, bool follow_last) {
   constexpr u64 kDirectory = O_PATH | O_DIRECTORY | O_CLOEXEC;
   const open_how how{kDirectory | (follow_last ? 0 : O_NOFOLLOW), 0, RESOLVE_NO_SYMLINKS};
@@ -78,10 +77,10 @@ bool has_link(int dirfd, const char* path, bool follow_last) {
   return fd == -ELOOP;
 }
 
-// Walks `path` from the directory in `to` as the kernel would. True: the text after some link is
-// the device's, and in `to`.
+// Walks `path` from the directory in `to` as the kernel would. True if some link leads to the
+// device; then `to` is the path there.
 bool walk(ThreadState* ts, const char* path, bool follow_last, char* to, u64 used) {
-  constexpr int kMaxLinks = 40;  // the kernel's
+  constexpr int kMaxLinks = 40;  // MAXSYMLINKS in the kernel
   char rest[abi::kMaxPath], target[abi::kMaxPath], whole[abi::kMaxPath];
   u64 bytes = length(path) + 1;
   if (bytes > sizeof rest) return false;
@@ -89,13 +88,13 @@ bool walk(ThreadState* ts, const char* path, bool follow_last, char* to, u64 use
   for (int links = 0; links <= kMaxLinks; links++) {
     u64 whole_used = used;
     copy(whole, to, used + 1);
-    if (normalise(whole, whole_used, rest) && is_the_devices(ts, whole)) {
+    if (normalise(whole, whole_used, rest) && is_device_path(ts, whole)) {
       const u64 n = length(whole), end = length(rest);
       copy(to, whole, n + 1);
       if (end && rest[end - 1] == '/' && n + 2 < abi::kMaxPath) copy(to + n, "/", 2);
       return true;
     }
-    // The first link from here on.
+    // Find the first link from here on.
     const char* at = rest;
     long got = 0;
     u64 before = used;
@@ -135,7 +134,7 @@ bool walk_from(ThreadState* ts, int dirfd, const char* path, bool follow_last, c
   return inside;
 }
 
-// What stands at the path, or is missing there, can be a prefix's.
+// Whether the file at the path, or a missing one, could lie below a prefix.
 bool may_be_in_prefix(int dirfd, const char* path, bool follow_last) {
   struct stat info;
   const long result = raw(__NR_newfstatat, directory(dirfd), ptr(path), ptr(&info),
@@ -145,7 +144,8 @@ bool may_be_in_prefix(int dirfd, const char* path, bool follow_last) {
 
 // ---- calls ----
 
-// The file system of what a stat or its like has found; false if that cannot be read any more.
+// The file system of what stat or statx has found; false if the caller's buffer cannot be read any
+// more.
 bool found_on(const abi::Row& row, const Frame& f, u64& device) {
   if (row.nr != __NR_statx)
     return user_read(row.nr == __NR_newfstatat ? f.rdx : f.rsi, &device, sizeof device);
@@ -155,11 +155,13 @@ bool found_on(const abi::Row& row, const Frame& f, u64& device) {
   return true;
 }
 
-long look(ThreadState* ts, const abi::Row& row, int dirfd, const char* path, bool follow_last,
-          char* absolute) {
+// stat and readlink.
+long read_on_host(ThreadState* ts, const abi::Row& row, int dirfd, const char* path,
+                  bool follow_last, char* absolute) {
   const Frame& f = ts->frame;
   const long result = raw(row.nr, f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9);
-  // readlink: mostly of files that are none, as realpath() asks. stat: of files that are elsewhere.
+  // Most readlinks are of files that are no links, from realpath(). Most stats are of files on
+  // other file systems.
   const bool reads_link = row.nr == __NR_readlink || row.nr == __NR_readlinkat;
   u64 device;
   if (!is_error(result)) {
@@ -172,7 +174,7 @@ long look(ThreadState* ts, const abi::Row& row, int dirfd, const char* path, boo
   return leads ? kDeviceInstead : result;
 }
 
-// As fs/open.c:build_open_how takes the arguments of the older calls.
+// The arguments of open, openat and creat as openat2 takes them (fs/open.c, build_open_how).
 open_how how_to_open(const abi::Row& row, const Frame& f) {
   constexpr u64 kKnown = O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK |
                          O_SYNC | FASYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW |
@@ -194,16 +196,16 @@ bool can_block(int dirfd, const char* path, u64 flags) {
   return format != S_IFREG && format != S_IFDIR;
 }
 
-long open_here(ThreadState* ts, const abi::Row& row, int dirfd, const char* path, bool follow_last,
-               char* absolute) {
-  // A signal comes first, then the call.
+long open_on_host(ThreadState* ts, const abi::Row& row, int dirfd, const char* path,
+                  bool follow_last, char* absolute) {
+  // A deferred signal is delivered before the call.
   if (__atomic_load_n(&ts->deferred, __ATOMIC_RELAXED)) return kLocal;
   const open_how how = how_to_open(row, ts->frame);
   const u64 args[6] = {directory(dirfd), ptr(path), ptr(&how), sizeof how};
   const long result = mino_interruptible(ts, __NR_openat2, args);
-  // A signal, before or during the call. What cannot block has not begun.
+  // A signal came before or during the call. If the open cannot block, it has not begun.
   if (result == abi::kErestartsys) return can_block(dirfd, path, how.flags) ? result : kLocal;
-  // Filters of a sandbox around us may know only the older calls.
+  // The seccomp filter of a sandbox around the program may not know openat2.
   if (result == -EPERM || result == -ENOSYS) return kLocal;
   if (result != -ELOOP) return result;
   const bool leads = may_be_in_prefix(dirfd, path, follow_last) &&
@@ -219,20 +221,20 @@ bool leads_to_device(ThreadState* ts, int dirfd, const char* path, bool follow_l
          walk_from(ts, dirfd, path, follow_last, absolute);
 }
 
-long look_or_open(ThreadState* ts, const abi::Row& row, int dirfd, const char* path,
-                  bool follow_last, char* absolute) {
+long try_on_host(ThreadState* ts, const abi::Row& row, int dirfd, const char* path,
+                 bool follow_last, char* absolute) {
   switch (row.nr) {
     case __NR_open:
     case __NR_openat:
     case __NR_creat:
-      return open_here(ts, row, dirfd, path, follow_last, absolute);
+      return open_on_host(ts, row, dirfd, path, follow_last, absolute);
     case __NR_stat:
     case __NR_lstat:
     case __NR_newfstatat:
     case __NR_statx:
     case __NR_readlink:
     case __NR_readlinkat:
-      return look(ts, row, dirfd, path, follow_last, absolute);
+      return read_on_host(ts, row, dirfd, path, follow_last, absolute);
     default:
       return leads_to_device(ts, dirfd, path, follow_last, absolute) ? kDeviceInstead : kLocal;
   }

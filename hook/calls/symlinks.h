@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Paths that are the host's by their text, and whether the host's symbolic links make the device's of them.
+// Symbolic links on the host that lead to the device. Used by hook/calls/paths.cc for paths whose
+// text lies outside the offloaded prefixes. Nothing here may have an effect on the host before it
+// is known that the path stays there.
 #pragma once
 
 #include "abi/syscalls.h"
@@ -8,18 +10,21 @@
 
 namespace mino::hook {
 
-// Whether the host's symbolic links make the device's of it; then `absolute` is its name there.
+// Whether symbolic links on the host lead from `path` to the device; then `absolute` is the path
+// there.
 bool leads_to_device(ThreadState* ts, int dirfd, const char* path, bool follow_last,
                      char* absolute);
 
-// Calls that only look, and opens: executed here, unless links lead to the device, which is known
-// from the attempt. kLocal: the call is the host's, and not made yet. The result, or
-// kDeviceInstead.
+// The call belongs on the device.
 inline constexpr long kDeviceInstead = -0x10001;
-long look_or_open(ThreadState* ts, const abi::Row& row, int dirfd, const char* path,
-                  bool follow_last, char* absolute);
 
-// After chroot and its like: other file systems may hold the prefixes.
+// Makes a call that opens a file or only reads from a path (stat, readlink), unless links lead to
+// the device; the attempt tells. Returns the result, kDeviceInstead with `absolute`, or kLocal: the
+// call belongs on the host and was not made.
+long try_on_host(ThreadState* ts, const abi::Row& row, int dirfd, const char* path,
+                 bool follow_last, char* absolute);
+
+// After chroot, unshare and setns: the prefixes may lie on other file systems.
 void forget_file_systems();
 
 }  // namespace mino::hook

@@ -37,7 +37,7 @@ long do_wait(ThreadState* ts, const abi::Row& row) {
   const u64 args[6] = {f.rdi, ptr(&status), f.rdx, f.r10};
   const long pid = mino_interruptible(ts, row.nr, args);
   if (pid <= 0) return pid;
-  constexpr int kStopped = 0x7f, kContinued = 0xffff;
+  constexpr int kStopped = 0x7f, kContinued = 0xffff;  // WIFSTOPPED, WIFCONTINUED
   if ((status & 0xff) != kStopped && status != kContinued) await_end_of_child(ts, pid);
   if (f.rsi && !user_write(f.rsi, &status, sizeof status)) return -EFAULT;
   return pid;
