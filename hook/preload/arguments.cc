@@ -5,6 +5,7 @@
 #include "hook/base/mem.h"
 #include "hook/base/uapi.h"
 #include "hook/preload/libc.h"
+#include "hook/preload/paths.h"
 
 namespace mino::libc {
 MINO_LIBC(void, __chk_fail);

@@ -6,6 +6,7 @@
 #include "hook/base/pages.h"
 #include "hook/base/uapi.h"
 #include "hook/preload/libc.h"
+#include "hook/preload/paths.h"
 
 namespace mino::hook {
 

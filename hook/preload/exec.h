@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How the preload tier executes a program by its name.
+// execv, execvp and the others of their family by libc's names; spawn.cc executes by the same
+// function.
 #pragma once
 
 namespace mino::hook {

@@ -78,8 +78,6 @@ inline bool alone() {
 inline bool on_device(int fd) {
   return held() && fd >= 0 && this_process()->offloaded(static_cast<u64>(fd));
 }
-// A path that begins like an offloaded prefix: worth opening by the hook rather than by libc.
-bool may_be_on_device(const char* path);
 
 inline u64 number(int value) {  // as a register holds it
   return static_cast<u64>(i64{value});

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// GNU libc's constants, whose headers hook/ cannot include. Used by hook/preload/ only; the kernel's
-// constants are in hook/base/uapi.h.
+// GNU libc's constants, whose headers hook/ cannot include. Used by hook/preload/ only; the
+// kernel's constants are in hook/base/uapi.h.
 #pragma once
 
 #include "hook/base/raw.h"

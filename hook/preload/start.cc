@@ -2,8 +2,10 @@
 //
 // The preload tier takes hold: before main, when libc is there.
 #include "hook/base/uapi.h"
+#include "hook/preload/fork.h"
 #include "hook/preload/libc.h"
-#include "hook/preload/prepare.h"
+#include "hook/preload/streams.h"
+#include "hook/preload/threads.h"
 
 extern "C" __attribute__((visibility("hidden"))) void mino_preload_start() {
   using namespace mino;

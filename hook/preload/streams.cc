@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// stdio on offloaded files: libc reads and writes a stream's descriptor where nothing is seen, so
-// these are streams of fopencookie(3), whose functions make the calls through the hook.
+// See hook/preload/streams.h.
+#include "hook/preload/streams.h"
+
 #include "hook/base/mem.h"
 #include "hook/base/pages.h"
 #include "hook/base/uapi.h"
 #include "hook/preload/libc.h"
-#include "hook/preload/prepare.h"
-#include "hook/state/settings.h"
+#include "hook/preload/paths.h"
 
 namespace mino::libc {
 struct CookieFunctions {  // cookie_io_functions_t
@@ -198,16 +198,6 @@ int print_to(int fd, const char* format, __builtin_va_list arguments) {
 }
 
 }  // namespace
-
-bool may_be_on_device(const char* path) {
-  if (!held()) return false;
-  if (*path != '/') return this_process()->directory->offloaded || this_process()->directory->near;
-  const char* prefix = settings.paths;
-  for (u32 i = 0; i < settings.path_count; i++, prefix += length(prefix) + 1) {
-    if (starts_with(path, prefix)) return true;
-  }
-  return false;
-}
 
 void prepare_streams() {
   for (int fd = 0; fd <= 2; fd++) follow_descriptor(fd);

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Threads that libc makes and ends without a system call that is seen: each gets its ThreadState
-// before it starts, and gives its lane back after the program's own destructors. And
-// pthread_cancel, whose signal has to go through the hook as the program's do.
-#include "hook/base/uapi.h"
-#include "hook/preload/prepare.h"
+// See hook/preload/threads.h.
+#include "hook/preload/threads.h"
 
+#include "hook/base/uapi.h"
 #include "hook/catch/on_signal.h"
 #include "hook/device/attach.h"
 #include "hook/preload/libc.h"
