@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Functions of libc whose arguments are not quite those of the system call: defaults, sizes that
-// libc adds, the variants that _FORTIFY_SOURCE calls, and old names.
+// Functions of libc whose arguments are not quite those of the system call: with defaults or sizes
+// that libc adds, the variants that _FORTIFY_SOURCE calls, and old names. Functions whose arguments
+// are the same are in hook/preload/calls.h. Each must behave as glibc's does, down to errno.
 #include "hook/base/mem.h"
 #include "hook/base/uapi.h"
 #include "hook/preload/libc.h"
@@ -9,7 +10,7 @@
 
 namespace mino::libc {
 MINO_LIBC(void, __chk_fail);
-// Memory that the program frees.
+// Memory that the program will free.
 __attribute__((weak, visibility("default"))) void* program_memory(hook::u64 bytes) asm("malloc");
 }  // namespace mino::libc
 
@@ -38,12 +39,13 @@ struct Pair {
 
 }  // namespace mino::hook
 
-// A cancellation may come at any moment of the call: the hook lets its signal in at the end of it.
+// A cancellation may come at any moment of the call. The hook lets its signal in at the end of the
+// call.
 extern "C" __attribute__((visibility("hidden"))) long mino_waiting_call(
     long nr, mino::hook::u64 a, mino::hook::u64 b, mino::hook::u64 c, mino::hook::u64 d,
     mino::hook::u64 e, mino::hook::u64 f) {
   using namespace mino;
-  if (!libc::pthread_setcanceltype || hook::alone()) return mino_call(nr, a, b, c, d, e, f);
+  if (!libc::pthread_setcanceltype || hook::only_thread()) return mino_call(nr, a, b, c, d, e, f);
   int type, ours;
   libc::pthread_setcanceltype(hook::kCancelAsynchronous, &type);
   const long result = mino_call(nr, a, b, c, d, e, f);
@@ -96,7 +98,7 @@ MINO_EXPORT(long, __pread_chk, int fd, void* buffer, u64 bytes, i64 offset, u64 
 MINO_EXPORT(long, __pread64_chk, int fd, void* buffer, u64 bytes, i64 offset, u64 room) {
   return __pread_chk(fd, buffer, bytes, offset, room);
 }
-// preadv2 and pwritev2 have the offset in two registers.
+// The system calls preadv2 and pwritev2 take the offset in two registers.
 MINO_EXPORT(long, preadv2, int fd, const void* vector, int count, i64 offset, int flags) {
   return wait(__NR_preadv2, number(fd), ptr(vector), number(count), static_cast<u64>(offset), 0,
               number(flags));
@@ -112,7 +114,8 @@ MINO_EXPORT(long, pwritev64v2, int fd, const void* vector, int count, i64 offset
   return pwritev2(fd, vector, count, offset, flags);
 }
 
-// Readiness. The kernel writes the time left; libc's callers do not expect it, but of select.
+// Readiness. The kernel writes the time that is left into the timeout. libc hides that, except for
+// select.
 MINO_EXPORT(int, __poll_chk, void* fds, u64 count, int timeout, u64 room) {
   check_room(count * 8, room);
   return static_cast<int>(wait(__NR_poll, ptr(fds), count, number(timeout)));
@@ -148,7 +151,8 @@ MINO_EXPORT(int, epoll_pwait2, int fd, void* events, int count, const void* time
 
 // Descriptors.
 MINO_EXPORT(int, fcntl, int fd, int command, u64 argument) {
-  if (command == F_GETOWN) {  // a group's number is negative, which must not look like an error
+  // F_GETOWN returns a process group as a negative number, which must not look like an error.
+  if (command == F_GETOWN) {
     f_owner_ex owner{};
     const long result = call(__NR_fcntl, number(fd), F_GETOWN_EX, ptr(&owner));
     return result < 0 ? -1 : owner.type == F_OWNER_PGRP ? -owner.pid : owner.pid;
@@ -227,7 +231,7 @@ MINO_EXPORT(int, fchmodat, int directory, const char* path, u32 mode, int flags)
   const long result = mino_call(__NR_fchmodat2, number(directory), ptr(path), mode, number(flags));
   if (result != -ENOSYS) return static_cast<int>(answer(result));
   if (on_device(directory) || may_be_on_device(path)) return static_cast<int>(answer(-EOPNOTSUPP));
-  // Before Linux 6.6 libc finds a way, by /proc.
+  // Before Linux 6.6, libc does it by /proc.
   return real<int (*)(int, const char*, u32, int)>("fchmodat")(directory, path, mode, flags);
 }
 MINO_EXPORT(int, futimens, int fd, const void* times) {
@@ -246,12 +250,12 @@ MINO_EXPORT(int, umount, const char* path) {
 MINO_EXPORT(char*, getcwd, char* to, u64 bytes) {
   using Getcwd = char* (*)(char*, u64);
   static Getcwd real_getcwd;
-  if (!held() || !this_process()->directory->offloaded || (!to && !program_memory)) {
+  if (!hook_started() || !this_process()->directory->offloaded || (!to && !program_memory)) {
     if (!real_getcwd) real_getcwd = real<Getcwd>("getcwd");
     return real_getcwd(to, bytes);
   }
   if (to) return call(__NR_getcwd, ptr(to), bytes) < 0 ? nullptr : to;
-  // libc's extension: room that the caller frees; 0 is as much as it takes.
+  // An extension of libc: memory that the caller frees; 0 bytes means as much as is needed.
   char path[4096];
   const long used =
       call(__NR_getcwd, ptr(path), bytes && bytes < sizeof path ? bytes : sizeof path);

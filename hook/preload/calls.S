@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The preload tier's way into the hook: functions of libc, under their own names, that enter mino_entry as a
-// patched site would (hook/catch/entry.S: %rcx return address, %r11 distance from it back to where the call restarts).
-// They are ordinary functions to their callers: only what a function must preserve is preserved.
+// The preload tier's way into the hook: functions of libc, under their own names, that enter
+// mino_entry as a patched site would (hook/catch/entry.S: %rcx return address, %r11 distance from
+// it back to where the call restarts). To their callers they are ordinary functions, and preserve
+// only what a function must preserve. They must make no system call past the hook.
 
 #include <asm/unistd_64.h>
 #include <linux/errno.h>
@@ -21,19 +22,21 @@
 .Lback\@:
 .endm
 
-// For a call after which a child goes on elsewhere: mino_entry keeps its return address on the stack where it does not
-// hold yet (a library's constructor may come before ours) or cannot.
-.macro enter_hook_if_held
+// For a call whose child continues elsewhere. Before startup (a library's constructor may run
+// before ours), and where the hook cannot start, mino_entry keeps its return address on the stack,
+// where the child may overwrite it. Then the call is made right here.
+.macro enter_hook_if_started
         cmpb    $0, mino_interest+ERRAND(%rip)
-        jne     .Lheld\@
+        jne     .Lstarted\@
         syscall
         jmp     .Ldone\@
-.Lheld\@:
+.Lstarted\@:
         enter_hook
 .Ldone\@:
 .endm
 
-// long mino_call(long nr, a, b, c, d, e, f): the call's result, an error as its negative number.
+// long mino_call(long nr, a, b, c, d, e, f): returns the call's result; an error is a negative
+// number.
         .globl mino_call
         .hidden mino_call
         .type mino_call, @function
@@ -50,7 +53,7 @@ mino_call:
         ret
         .cfi_endproc
 
-// %eax is the number; the rest as the caller of the libc function left it.
+// %eax is the number; all other registers are as the caller of the libc function left them.
         .type mino_plain, @function
 mino_plain:
         .cfi_startproc
@@ -102,7 +105,8 @@ name:   .cfi_startproc; \
 #define WAITS(name, number) ROW(name, number, mino_waits)
 #include "hook/preload/calls.h"
 
-// vfork: the child returns first, and what it calls overwrites our return address: a register keeps it.
+// vfork: the child returns first, and what it calls overwrites the return address, so a register
+// keeps it.
         .globl  vfork, __vfork
         .type   vfork, @function
         .type   __vfork, @function
@@ -113,7 +117,7 @@ __vfork:
         .cfi_adjust_cfa_offset -8
         .cfi_register rip, rdi
         mov     $__NR_vfork, %eax
-        enter_hook_if_held
+        enter_hook_if_started
         push    %rdi
         .cfi_adjust_cfa_offset 8
         .cfi_offset rip, -8
@@ -122,7 +126,8 @@ __vfork:
         ret
         .cfi_endproc
 
-// int clone(int (*fn)(void*), void* stack, int flags, void* arg, pid_t* ptid, void* tls, pid_t* ctid)
+// int clone(int (*fn)(void*), void* stack, int flags, void* arg, pid_t* ptid, void* tls,
+//           pid_t* ctid)
         .globl  clone, __clone
         .type   clone, @function
         .type   __clone, @function
@@ -142,7 +147,7 @@ __clone:
         mov     %r9, %r8
         mov     8(%rsp), %r10
         mov     $__NR_clone, %eax
-        enter_hook_if_held
+        enter_hook_if_started
         test    %rax, %rax
         jl      .Lerror
         je      .Lchild

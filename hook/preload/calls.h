@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The functions of libc whose arguments are those of a system call: their names and its number
-// (x86-64). PLAIN ones return at once; WAITS are cancellation points (pthreads(7)). Read by
-// calls.S; functions with other arguments are in arguments.cc and beside it.
+// The functions of libc whose arguments are those of a system call, with the number of the call.
+// WAITS are cancellation points (pthreads(7)), PLAIN are not. Included by calls.S only. Functions
+// with other arguments are in arguments.cc and the other files of hook/preload/.
 
 // Bytes in and out of any file.
 WAITS(read, __NR_read)

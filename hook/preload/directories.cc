@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// opendir and its kin on offloaded directories, whose entries libc would read unseen. The kernel's
-// entries (linux_dirent64) are laid out as libc's struct dirent.
+// opendir, readdir and the rest of that family for offloaded directories, whose entries libc would
+// read unseen. The kernel's entries (linux_dirent64) have the layout of libc's struct dirent. A
+// Listing must never reach libc, nor a DIR of libc be read here: every function looks at the mark
+// first.
 #include "hook/base/mem.h"
 #include "hook/base/pages.h"
 #include "hook/base/uapi.h"
@@ -13,9 +15,9 @@ namespace mino::hook {
 namespace {
 
 struct Listing {
-  u64 mark;  // where libc's DIR has the descriptor, which is never this
+  u64 mark;  // libc's DIR has its descriptor here, which is never kMark
   int fd;
-  u32 at, end;  // of the entries that were read
+  u32 at, end;  // offsets in `entries`, of what was read and not returned yet
   i64 position;
   u8 entries[32 << 10];
 };
@@ -97,7 +99,7 @@ MINO_EXPORT(void*, readdir, void* directory) {
 MINO_EXPORT(void*, readdir64, void* directory) {
   return readdir(directory);
 }
-// Deprecated, but libc's would take our mark for a lock.
+// Deprecated, but libc's function would take the mark for a lock.
 MINO_EXPORT(int, readdir_r, void* directory, void* entry, void** result) {
   Listing* d = own(directory);
   if (!d) return real<int (*)(void*, void*, void**)>("readdir_r")(directory, entry, result);

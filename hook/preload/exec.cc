@@ -19,7 +19,7 @@ u64 count_arguments(va_list list) {
   return count;
 }
 
-// A file that is neither ELF nor #! is a shell's, as execvp(3) has it.
+// Executes a file that is neither ELF nor #! by a shell, as execvp(3) does.
 long execute_shell(const char* path, StringList argv, StringList envp) {
   u64 argc = 0;
   while (argv[argc]) argc++;

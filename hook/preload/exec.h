@@ -8,8 +8,9 @@ namespace mino::hook {
 
 using StringList = char* const*;
 
-// As execvp(3) searches; returns only an error. `by_shell`: a file that is neither ELF nor #! is a
-// shell's, which is so for exec but not for posix_spawnp.
+// Searches for the program as execvp(3) does and executes it. Returns only on an error. `by_shell`:
+// a file that is neither ELF nor #! is given to a shell, which execvp does and posix_spawnp does
+// not.
 long execute_named(const char* file, StringList argv, StringList envp, bool by_shell);
 
 }  // namespace mino::hook

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Functions of libc that make one call on a file, or two, and something of the answer: statvfs(3),
+// Functions of libc that make one or two calls on a file and convert the result: statvfs(3),
 // mkfifo(3), remove(3), posix_fallocate(3).
 #include "hook/base/mem.h"
 #include "hook/base/uapi.h"
@@ -11,7 +11,7 @@ namespace mino::hook {
 struct Statvfs {
   u64 block_bytes, fragment_bytes, blocks, free, available, files, free_files, available_files, id,
       flags, name_bytes;
-  u32 type;  // since glibc 2.39; before, spare
+  u32 type;  // since glibc 2.39; spare before
   u32 spare[5];
 };
 static_assert(sizeof(Statvfs) == 112);
@@ -74,7 +74,7 @@ MINO_EXPORT(int, remove, const char* path) {
   return static_cast<int>(answer(result));
 }
 
-// Where there is no fallocate, libc writes to each block; it cannot on the device.
+// Where fallocate is not supported, libc writes to each block. It cannot do that on the device.
 MINO_EXPORT(int, posix_fallocate, int fd, i64 offset, i64 bytes) {
   if (!on_device(fd)) return real<int (*)(int, i64, i64)>("posix_fallocate")(fd, offset, bytes);
   return static_cast<int>(

@@ -24,9 +24,9 @@ namespace mino::hook {
 
 namespace {
 
-// One fork under way, by the thread that makes it.
+// One fork that is under way.
 struct Forking {
-  u64 thread;  // its %fs base; 0: free
+  u64 thread;  // %fs base of the thread that forks; 0: free
   u64 mask;
   ForkedSession session;
   void* table;
@@ -56,7 +56,7 @@ long fork_session(ThreadState* ts, u64 where) {
   auto& f = *reinterpret_cast<Forking*>(where);
   const long error = prepare_fork(ts, f.session);
   f.company = has_company(ts);
-  // libc forks even so: without a session the child's table must not be ours either.
+  // After an error libc forks all the same. Even without a session, the child needs its own table.
   return copy_mapped_table(ts->process, f.table) ? error : -ENOMEM;
 }
 long go_on_in_parent(ThreadState* ts, u64 where) {
@@ -73,7 +73,7 @@ long go_on_in_child(ThreadState* ts, u64 where) {
   return 0;
 }
 
-// No handler of the program's may run between the two forks.
+// No signal handler of the program may run between the two forks.
 void before_fork() {
   u64 mask;
   set_mask(~kSynchronous, &mask);
@@ -125,17 +125,17 @@ using namespace mino::hook;
 MINO_EXPORT(int, fork) {
   if (!libc_fork) libc_fork = real<Fork>("fork");
   const int pid = libc_fork();
-  if (pid > 0 && held()) run_inside(remember, number(pid));
+  if (pid > 0 && hook_started()) run_inside(remember, number(pid));
   return pid;
 }
 MINO_EXPORT(int, __fork) {
   return fork();
 }
 MINO_EXPORT(int, _Fork) {
-  if (held()) before_fork();
+  if (hook_started()) before_fork();
   const int pid = real<Fork>("_Fork")();
-  if (held()) pid == 0 ? after_fork_in_child() : after_fork_in_parent();
-  if (pid > 0 && held()) run_inside(remember, number(pid));
+  if (hook_started()) pid == 0 ? after_fork_in_child() : after_fork_in_parent();
+  if (pid > 0 && hook_started()) run_inside(remember, number(pid));
   return pid;
 }
 

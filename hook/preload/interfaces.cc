@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Names, numbers and addresses of interfaces: libc asks over a socket of its own, which would be
-// the host's. After netdevice(7), rtnetlink(7) and getifaddrs(3).
+// Names, numbers and addresses of network interfaces: if_nametoindex, getifaddrs and the like. libc
+// asks over a socket of its own, which would be on the host. After netdevice(7), rtnetlink(7) and
+// getifaddrs(3).
 #include "hook/base/mem.h"
 #include "hook/base/pages.h"
 #include "hook/base/uapi.h"
@@ -20,7 +21,7 @@ struct Interface {  // struct ifaddrs
   u32 flags;
   void* address;
   void* netmask;
-  void* broadcast;  // or the other end
+  void* broadcast;  // or the address of the other end
   void* data;
 };
 
@@ -45,13 +46,12 @@ constexpr u64 align4(u64 n) {
   return (n + 3) & ~3ull;
 }
 
-// The list is one mapping that starts with its first entry: freeifaddrs gives it back whole.
+// The list is one mapping that starts with its first entry, so that freeifaddrs can unmap it whole.
 class InterfaceList {
  public:
   static constexpr u64 kBytes = 1 << 20;  // committed as touched
-
   static constexpr u64 kReceived = 32 << 10;
-  u8* received = nullptr;  // room for messages: a thread's stack may be small
+  u8* received = nullptr;  // for messages; a thread's stack may be too small
 
   bool make() {
     memory_ = static_cast<u8*>(map_pages(kBytes));
@@ -67,7 +67,7 @@ class InterfaceList {
     if (memory_) unmap_pages(memory_, kBytes);
   }
 
-  // The links' numbers and names, in memory of their own, which ends with an empty one.
+  // The numbers and names of the links, in a mapping of their own. An empty entry ends the list.
   InterfaceName* names() const {
     constexpr u64 kNameRoom = 17;
     auto* const to = static_cast<InterfaceName*>(map_pages(kNamesBytes));
@@ -150,7 +150,7 @@ class InterfaceList {
     }
   }
 
-  // An address as a sockaddr_in or sockaddr_in6, or a prefix as one.
+  // An address or a netmask as a sockaddr_in or sockaddr_in6.
   void* socket_address(u8 family, const u8* bytes, u64 n, u32 scope) {
     u8 a[28]{};
     a[0] = family;
@@ -208,7 +208,7 @@ class InterfaceList {
   const Interface** link_ = nullptr;
 };
 
-// Asks for all links or addresses: 0, or the error.
+// Asks for all links or all addresses: 0 or the error.
 long dump(u64 fd, u16 type, InterfaceList& list) {
   struct {
     nlmsghdr header;

@@ -10,7 +10,7 @@
 namespace mino::hook {
 
 bool may_be_on_device(const char* path) {
-  if (!held()) return false;
+  if (!hook_started()) return false;
   if (*path != '/') return this_process()->directory->offloaded || this_process()->directory->near;
   const char* prefix = settings.paths;
   for (u32 i = 0; i < settings.path_count; i++, prefix += length(prefix) + 1) {

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Signal actions and masks by libc's names, so that the hook stands in front of the program's
-// handlers here as well (hook/catch/on_signal.h).
+// Signal actions and masks by libc's names, so that the hook's handler comes before the program's
+// handlers (hook/catch/on_signal.h).
 #include "hook/base/uapi.h"
-#include "hook/catch/on_signal.h"
-
 #include "hook/catch/context.h"
+#include "hook/catch/on_signal.h"
 #include "hook/preload/libc.h"
 #include "hook/state/signal_mask.h"
 
@@ -29,7 +28,7 @@ constexpr int kLast = 64;
 constexpr u64 kOfLibc = bit(kSigCancel) | bit(kSigSetXid);
 constexpr u64 kError = ~0ull;  // SIG_ERR
 
-u64 interrupting;  // siginterrupt(sig, 1)
+u64 interrupting;  // signals for which siginterrupt(sig, 1) was called
 
 bool valid(int sig) {
   return sig >= 1 && sig <= kLast && !(bit(sig) & kOfLibc);
@@ -40,7 +39,7 @@ long change_action(int sig, const SigAction* act, SigAction* old) {
   return mino_call(__NR_rt_sigaction, number(sig), ptr(act), ptr(old), 8);
 }
 
-// signal(2) in its kinds: the old handler, or SIG_ERR.
+// The common part of signal, sysv_signal and sigset: the old handler, or SIG_ERR.
 u64 change_handler(int sig, u64 handler, u64 flags, u64 mask) {
   const SigAction act{handler, flags | SA_RESTORER, ptr(mino_restore_rt), mask};
   SigAction old{};
@@ -127,7 +126,7 @@ MINO_EXPORT(int, pthread_sigmask, int how, const u64* set, u64* old) {
 
 MINO_EXPORT(int, sigtimedwait, const u64* set, SigInfo* info, const void* timeout) {
   const long result = mino_waiting_call(__NR_rt_sigtimedwait, ptr(set), ptr(info), ptr(timeout), 8);
-  if (!is_error(result) && info && info->code == SI_TKILL) info->code = SI_USER;  // as glibc has it
+  if (!is_error(result) && info && info->code == SI_TKILL) info->code = SI_USER;  // as glibc does
   return static_cast<int>(answer(result));
 }
 MINO_EXPORT(int, sigwaitinfo, const u64* set, SigInfo* info) {
@@ -138,7 +137,7 @@ MINO_EXPORT(int, signalfd, int fd, const u64* set, int flags) {
       answer(mino_call(__NR_signalfd4, number(fd), ptr(set), 8, number(flags))));
 }
 
-// System V's.
+// The functions of System V.
 MINO_EXPORT(int, sighold, int sig) {
   return change_one(SIG_BLOCK, sig);
 }

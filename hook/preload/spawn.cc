@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // posix_spawn, system and popen. libc makes their processes where nothing is seen, so they are made
-// here: the child shares our memory until it executes, as libc's does, and makes its calls through
-// the hook. What a caller has put into the attributes and actions is read as libc lays it out
-// (glibc: posix/spawn.h, posix/spawn_int.h).
+// here. The child shares the parent's memory until it executes, as in libc, and makes its calls
+// through the hook. Attributes and actions are read in the layout of glibc (posix/spawn.h,
+// posix/spawn_int.h).
 #include "hook/base/mem.h"
 #include "hook/base/pages.h"
 #include "hook/base/uapi.h"
@@ -21,7 +21,7 @@ struct Cleanup {  // struct _pthread_cleanup_buffer
 };
 MINO_LIBC(void, _pthread_cleanup_push, Cleanup* cleanup, void (*routine)(void*), void* argument);
 MINO_LIBC(void, _pthread_cleanup_pop, Cleanup* cleanup, int execute);
-// In this library.
+// Defined in this library.
 int clone(int (*fn)(void*), void* stack, int flags, void* argument, ...) asm("clone");
 int waitpid(int pid, int* status, int options) asm("waitpid");
 void* fdopen(int fd, const char* mode) asm("fdopen");
@@ -69,11 +69,11 @@ struct Spawn {
   char* const* argv;
   char* const* envp;
   u64 mask;      // the caller's
-  u64 defaults;  // signals that have a handler, or that shall be as at the start
+  u64 defaults;  // signals to reset: those with a handler, and POSIX_SPAWN_SETSIGDEF's
   long error;
 };
 
-long act(const Action& action) {
+long apply_action(const Action& action) {
   switch (action.tag) {
     case Action::kClose:
       mino_call(__NR_close, number(action.fd));
@@ -108,7 +108,7 @@ long act(const Action& action) {
   return -EINVAL;
 }
 
-long take_on(const Attributes& a) {
+long apply_attributes(const Attributes& a) {
   const u64 flags = static_cast<u64>(a.flags);
   long result = 0;
   if ((flags & (kSetParameters | kSetScheduler)) == kSetParameters)
@@ -125,16 +125,17 @@ long take_on(const Attributes& a) {
   return result;
 }
 
-long go(Spawn& spawn) {
+// The child up to its exec. Returns only an error.
+long execute_child(Spawn& spawn) {
   for (int sig = 1; sig <= 64; sig++) {
     const SigAction standard{};
     if (spawn.defaults & bit(sig)) mino_call(__NR_rt_sigaction, number(sig), ptr(&standard), 0, 8);
   }
   if (spawn.attributes) {
-    if (const long error = take_on(*spawn.attributes); is_error(error)) return error;
+    if (const long error = apply_attributes(*spawn.attributes); is_error(error)) return error;
   }
   for (int i = 0; spawn.actions && i < spawn.actions->used; i++) {
-    if (const long error = act(spawn.actions->list[i]); is_error(error)) return error;
+    if (const long error = apply_action(spawn.actions->list[i]); is_error(error)) return error;
   }
   const bool own_mask = spawn.attributes && (static_cast<u64>(spawn.attributes->flags) & kSetMask);
   const u64 mask = own_mask ? spawn.attributes->mask[0] : spawn.mask;
@@ -146,13 +147,13 @@ long go(Spawn& spawn) {
 
 int run_child(void* argument) {
   auto& spawn = *static_cast<Spawn*>(argument);
-  const long error = go(spawn);
+  const long error = execute_child(spawn);
   if (is_error(error)) spawn.error = error;
   constexpr u64 kFailed = 127;
   for (;;) mino_call(__NR_exit_group, kFailed);
 }
 
-// 0, or the error's number, as posix_spawn answers it.
+// 0 or the error number, as posix_spawn returns it.
 int start(int* pid, Spawn& spawn) {
   constexpr u64 kStackBytes = 64 << 10;
   constexpr int kMemoryVforkChild = CLONE_VM | CLONE_VFORK | SIGCHLD;
@@ -183,7 +184,7 @@ int start(int* pid, Spawn& spawn) {
   return static_cast<int>(-result);
 }
 
-// A shell for `command`.
+// Starts a shell that runs `command`.
 int start_shell(int* pid, const char* command, const Actions* actions,
                 const Attributes* attributes) {
   const char* argv[] = {"sh", "-c", command, nullptr};
@@ -196,8 +197,8 @@ int start_shell(int* pid, const char* command, const Actions* actions,
   return start(pid, spawn);
 }
 
-// While a shell of system's runs, in any thread: the first saves the actions, the last restores
-// them.
+// SIGINT and SIGQUIT are ignored while any thread is in system(). The first thread saves their
+// actions, the last restores them.
 struct Ignored {
   u32 lock, users;
   SigAction interrupt, quit;
@@ -224,7 +225,7 @@ void end_ignoring() {
   unlock(ignored.lock);
 }
 
-// waitpid, which a handler does not end.
+// Like waitpid, but a signal handler does not end it.
 int await_shell(int pid, int* status) {
   int got;
   do got = libc::waitpid(pid, status, 0);
@@ -232,7 +233,7 @@ int await_shell(int pid, int* status) {
   return got;
 }
 
-// The thread is cancelled while it waits: as in libc, the shell goes with it.
+// The thread was cancelled while it waited. As in libc, the shell is killed.
 void abandon_shell(void* pid) {
   const u64 shell = number(*static_cast<const int*>(pid));
   mino_call(__NR_kill, shell, SIGKILL);
@@ -250,14 +251,14 @@ int await_shell_or_cancellation(int pid, int* status) {
   return got;
 }
 
-// Streams of popen, and their processes.
+// Streams made by popen, and their processes.
 struct Piped {
   u64 stream;  // 0: free
   int fd, pid;
 };
 Piped piped[64];
 
-// The process of one of these, which is none from here on; 0 for another stream.
+// The process of a stream made by popen; 0 for another stream. The entry becomes free.
 int take_process(const void* stream) {
   for (Piped& p : piped) {
     if (__atomic_load_n(&p.stream, __ATOMIC_ACQUIRE) != ptr(stream)) continue;
@@ -283,8 +284,8 @@ namespace mino::libc {
 
 using namespace mino::hook;
 
-// Another libc than GNU's has other actions and attributes (start.cc has said that it is not
-// served).
+// A libc other than glibc has other layouts of actions and attributes. (start.cc has reported that
+// it is not supported.)
 using StartByLibc = int (*)(int*, const char*, const Actions*, const Attributes*, char* const*,
                             char* const*);
 
@@ -343,7 +344,7 @@ MINO_EXPORT(void*, popen, const char* command, const char* mode) {
     return answer(made), nullptr;
   }
   const int ours = ends[reads ? 0 : 1], theirs = ends[reads ? 1 : 0];
-  // The child has none of the streams that earlier calls opened.
+  // The child closes the streams that earlier calls of popen opened.
   Action list[1 + sizeof piped / sizeof *piped]{};
   Actions actions{0, 0, list};
   for (const Piped& p : piped) {
@@ -369,7 +370,7 @@ MINO_EXPORT(void*, popen, const char* command, const char* mode) {
   return stream;
 }
 
-// Of a stream of popen's it is pclose.
+// For a stream made by popen, fclose does what pclose does.
 MINO_EXPORT(int, fclose, void* stream) {
   const int pid = take_process(stream), closed = close_stream(stream);
   int status;
@@ -381,7 +382,7 @@ MINO_EXPORT(int, pclose, void* stream) {
   for (const Piped& p : piped) {
     if (__atomic_load_n(&p.stream, __ATOMIC_ACQUIRE) == ptr(stream)) return fclose(stream);
   }
-  return answer(-ECHILD), -1;  // as POSIX has it for a stream that popen has not made
+  return answer(-ECHILD), -1;  // as POSIX says for a stream that popen has not made
 }
 
 }  // namespace mino::libc

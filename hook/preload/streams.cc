@@ -30,7 +30,7 @@ namespace mino::hook {
 namespace {
 
 struct Stream {
-  u64 file;  // FILE*; 0: free, 1: in the making
+  u64 file;  // FILE*; 0: free, 1: being made
   int fd;
 };
 Stream streams[1024];
@@ -86,7 +86,7 @@ void* make_stream(int fd, const char* mode) {
   return answer(-EMFILE), nullptr;
 }
 
-// The flags of open(2) for a mode of fopen(3); -1 for none.
+// The flags of open(2) for a mode of fopen(3); -1 if the mode is invalid.
 int open_flags(const char* mode) {
   int access = 0, more = 0;
   if (*mode == 'w')
@@ -136,11 +136,11 @@ void* open_stream(const char* path, const char* mode, const char* name) {
   return file;
 }
 
-// stdin, stdout and stderr, where their descriptor is an offloaded file: given at start, as inetd
-// does, or put there by dup2.
+// Changes stdin, stdout or stderr after its descriptor has become an offloaded file, or stopped
+// being one. It may have been offloaded at the start, as under inetd, or by dup2.
 void follow_descriptor(int fd) {
   static void *of_libc[3], *of_ours[3];
-  if (!held() || fd < 0 || fd > 2 || this_process()->shares_memory) return;
+  if (!hook_started() || fd < 0 || fd > 2 || this_process()->shares_memory) return;
   void** const variables[3] = {&libc::standard_input, &libc::standard_output,
                                &libc::standard_error};
   void*& now = *variables[fd];
@@ -150,7 +150,8 @@ void follow_descriptor(int fd) {
     if (libc::fflush) libc::fflush(now);
     of_ours[fd] = now;
     now = of_libc[fd];
-  } else if (of_ours[fd] && find_stream(of_ours[fd]) == fd) {  // it has been there before
+  } else if (of_ours[fd] && find_stream(of_ours[fd]) == fd) {
+    // This descriptor had a stream before.
     of_libc[fd] = now;
     now = of_ours[fd];
   } else if (void* const stream = make_stream(fd, fd ? "w" : "r")) {
@@ -166,7 +167,7 @@ int put_at(long nr, int fd, int to, int flags) {
   return static_cast<int>(answer(result));
 }
 
-// Formatted output to a descriptor, as one write.
+// Formatted output to a descriptor, by one write.
 int print_to(int fd, const char* format, __builtin_va_list arguments) {
   if (!on_device(fd)) {
     using Print = int (*)(int, const char*, __builtin_va_list);

@@ -29,7 +29,8 @@ long end_thread(ThreadState* ts, u64) {
   return 0;
 }
 
-// A program's destructor may make calls too: libc goes through all of them four times.
+// The program's destructors may make calls too, so this one ends the state in the last of libc's
+// rounds.
 void destroy(void* rounds) {
   if (ptr(rounds) < kDestructorRounds) {
     libc::pthread_setspecific(key, reinterpret_cast<void*>(ptr(rounds) + 1));
@@ -38,7 +39,7 @@ void destroy(void* rounds) {
   }
 }
 
-// What a new thread was made for waits in its state's frame.
+// In the new thread. Its routine and argument are in the frame of its state.
 void take_state(ThreadState* ts) {
   enter_thread(ts, fs_base());
   const u64 hidden = ts->hidden_mask;
@@ -64,7 +65,7 @@ int begin_c11(void* state) {
 }
 
 ThreadState* new_state(u64 routine, u64 argument) {
-  const ThreadState* self = held() ? this_thread() : nullptr;
+  const ThreadState* self = hook_started() ? this_thread() : nullptr;
   ThreadState* ts = self ? make_thread(self->process) : nullptr;
   if (!ts) return nullptr;
   ts->frame.rdi = routine;
@@ -94,7 +95,8 @@ void* wait_for_word(void* word) {
   return nullptr;
 }
 
-// libc installs the handler when the first thread is cancelled: here one that ignores it.
+// libc installs the handler of its signal when the first thread is cancelled. So this cancels a
+// thread that ignores it, and then registers the handler with the hook.
 void take_over_cancellation(Cancel cancel) {
   static u32 once, done;
   if (__atomic_exchange_n(&once, 1u, __ATOMIC_ACQ_REL)) {
@@ -149,7 +151,7 @@ MINO_EXPORT(int, thrd_create, u64* thread, int (*routine)(void*), void* argument
 MINO_EXPORT(int, pthread_cancel, u64 thread) {
   static Cancel cancel;
   if (!cancel) cancel = real<Cancel>("pthread_cancel");
-  if (held() && pthread_join) take_over_cancellation(cancel);
+  if (hook_started() && pthread_join) take_over_cancellation(cancel);
   return cancel(thread);
 }
 
