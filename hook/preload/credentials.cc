@@ -57,7 +57,7 @@ MINO_EXPORT(int, setgroups, u64 count, const u32* groups) {
 MINO_EXPORT(int, initgroups, const char* user, u32 group) {
   const int result = real<int (*)(const char*, u32)>("initgroups")(user, group);
   if (result != 0 || !hook_started()) return result;
-  static u32 groups[65536];  // NGROUPS_MAX
+  static u32 groups[NGROUPS_MAX];
   const long count = raw(__NR_getgroups, sizeof groups / sizeof *groups, ptr(groups));
   if (!is_error(count)) mino_call(__NR_setgroups, static_cast<u64>(count), ptr(groups));
   return 0;

@@ -68,7 +68,7 @@ struct Spawn {
   const Attributes* attributes;
   char* const* argv;
   char* const* envp;
-  u64 mask;      // the caller's
+  u64 mask;      // the caller's mask
   u64 defaults;  // signals to reset: those with a handler, and POSIX_SPAWN_SETSIGDEF's
   long error;
 };
