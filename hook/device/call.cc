@@ -55,7 +55,7 @@ class WindowSink {
 
   int32_t piece(const abi::Piece& piece) {
     if (count_ == abi::kMaxWindows) return -2;
-    // Bytes that are in the arena already (hook/calls/copying.cc) are a window where they lie.
+    // Bytes that are in the arena already (hook/calls/splice.cc) are a window where they lie.
     const u64 place = piece.addr - ptr(lane_.arena);
     if (place < limit_ && piece.len <= limit_ - place && place % 8 == 0 && place >= used_) {
       add(piece.addr, piece.len, place, piece.dir);

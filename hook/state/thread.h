@@ -64,7 +64,7 @@ struct ThreadState {
   bool bell_sent;
   bool flip;  // fairness of mixed epoll: whose events come first
 
-  u8* copy_buffer;  // hook/calls/copying.cc, when windows are off
+  u8* copy_buffer;  // hook/calls/splice.cc, when windows are off
 
   // Counters of the current call, for `mino trace`.
   u32 call_trips, call_upcalls;
