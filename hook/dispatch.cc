@@ -40,8 +40,7 @@ u64 msg_flags(const abi::Row& row, const Frame& f) {
 }
 
 void raise_sigpipe() {
-  raw(__NR_tgkill, static_cast<u64>(raw(__NR_getpid)), static_cast<u64>(raw(__NR_gettid)),
-      kSigPipe);
+  raw(__NR_tgkill, static_cast<u64>(raw(__NR_getpid)), static_cast<u64>(raw(__NR_gettid)), SIGPIPE);
 }
 
 long do_by_fd(ThreadState* ts, const abi::Row& row) {

@@ -11,8 +11,7 @@ namespace mino::hook {
 
 // The beginning of a file, ended by a NUL: its bytes, 0 without /proc.
 inline u64 read_proc(const char* path, char* text, u64 room) {
-  constexpr u64 kCloexec = 0x80000;
-  const long fd = raw(__NR_openat, AT_FDCWD, ptr(path), kCloexec, 0);
+  const long fd = raw(__NR_openat, AT_FDCWD, ptr(path), O_CLOEXEC, 0);
   if (is_error(fd)) return 0;
   const long got = raw(__NR_read, static_cast<u64>(fd), ptr(text), room - 1);
   raw(__NR_close, static_cast<u64>(fd));

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <asm-generic/signal-defs.h>
+#include <asm/hwcap2.h>
 #include <asm/ioctls.h>
 #include <asm/prctl.h>
 #include <asm/resource.h>
@@ -49,6 +50,7 @@
 #include <linux/stat.h>
 #include <linux/tcp.h>
 #include <linux/uio.h>
+#include <linux/un.h>
 #include <linux/wait.h>
 #include <linux/xattr.h>
 
@@ -95,6 +97,9 @@
 #define SA_RESTORER 0x04000000
 #define SS_DISABLE 2
 
+// include/uapi/linux/time.h: it defines struct timespec, and so does what <atomic> includes
+#define CLOCK_MONOTONIC 1
+
 // The kernel has only its bits (MAY_READ …)
 #define X_OK 1
 #define W_OK 2
@@ -107,4 +112,14 @@
 #ifndef PR_SET_MDWE
 #define PR_SET_MDWE 65
 #define PR_GET_MDWE 66
+#endif
+#ifndef PROCMAP_QUERY  // where it is there, the others are enumerators
+#define PROCMAP_QUERY 0xc0686611
+#define PROCMAP_QUERY_VMA_READABLE 1
+#define PROCMAP_QUERY_VMA_EXECUTABLE 4
+#define PROCMAP_QUERY_COVERING_OR_NEXT_VMA 0x10
+#else
+#define PROCMAP_QUERY_VMA_READABLE PROCMAP_QUERY_VMA_READABLE
+#define PROCMAP_QUERY_VMA_EXECUTABLE PROCMAP_QUERY_VMA_EXECUTABLE
+#define PROCMAP_QUERY_COVERING_OR_NEXT_VMA PROCMAP_QUERY_COVERING_OR_NEXT_VMA
 #endif

@@ -134,7 +134,7 @@ long do_close_range(ThreadState* ts, const abi::Row&) {
   constexpr u64 kUnshare = 2, kCloexec = 4;
   if (first > last || (flags & ~(kUnshare | kCloexec))) return kLocal;
   if ((flags & kUnshare) && table_is_shared(ts)) {
-    if (const long error = own_table(ts, kCloneFiles)) return error;
+    if (const long error = own_table(ts, CLONE_FILES)) return error;
     process = ts->process;
   }
   if (!(flags & kCloexec)) {

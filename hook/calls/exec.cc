@@ -74,7 +74,7 @@ long do_exec(ThreadState* ts, const abi::Row& row) {
   // The kernel gives the new image a table of its own, and the device has to.
   if (ts->process->table()->shared && named && may_look(ts, path) &&
       raw(__NR_faccessat2, AT_FDCWD, ptr(path), kExecute, 0) == 0) {
-    if (const long error = own_table(ts, kCloneFiles)) return error;
+    if (const long error = own_table(ts, CLONE_FILES)) return error;
   }
   int filters = -1;
   if (ts->filters) {

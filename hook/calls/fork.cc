@@ -130,7 +130,7 @@ namespace {
 // A child with memory of its own: fork, and clone without CLONE_VM.
 long fork_process(ThreadState* ts, const Request& request) {
   Process* process = ts->process;
-  const bool same_table = request.args.flags & kCloneFiles;
+  const bool same_table = request.args.flags & CLONE_FILES;
   ForkedSession session;
   u32 client = 0;
   void* table = nullptr;
@@ -169,7 +169,7 @@ long fork_process(ThreadState* ts, const Request& request) {
 long clone_sharing(ThreadState* ts, const Request& request) {
   const CloneArgs& a = request.args;
   Process* process = ts->process;
-  const bool same_table = a.flags & kCloneFiles, thread = a.flags & kCloneThread;
+  const bool same_table = a.flags & CLONE_FILES, thread = a.flags & CLONE_THREAD;
   const bool same_process = same_table && thread;
   const bool same_fs_base = !(a.flags & kCloneSettls);
   u64 stack = request.clone3 && a.stack ? a.stack + a.stack_size : a.stack;

@@ -80,9 +80,9 @@ long do_guard(ThreadState* ts, const abi::Row& row) {
     return result;
   }
   constexpr int kUnshare = 272, kSetns = 308;
-  if (row.nr == kUnshare && (f.rdi & kCloneFiles) && table_is_shared(ts)) {
-    const long result = own_table(ts, kCloneFiles);
-    if (is_error(result) || f.rdi == kCloneFiles) return result;
+  if (row.nr == kUnshare && (f.rdi & CLONE_FILES) && table_is_shared(ts)) {
+    const long result = own_table(ts, CLONE_FILES);
+    if (is_error(result) || f.rdi == CLONE_FILES) return result;
   }
   // A network namespace that nobody's sockets are in would be of no use: it is the device's.
   constexpr u64 kCloneNewnet = 0x40000000;

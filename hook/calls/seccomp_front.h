@@ -19,6 +19,6 @@ struct Text {
 
 // Writes the front for `text`, and for a copy of it that begins at `home` (hook/start/home.h), whose
 // lower half is that of `text.begin`; the number of instructions.
-u32 write_front(BpfInstruction* to, const Text& text, u64 home);
+u32 write_front(sock_filter* to, const Text& text, u64 home);
 
 }  // namespace mino::hook

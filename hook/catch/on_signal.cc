@@ -105,17 +105,17 @@ u64 on_signal(int sig, SigInfo* info, UContext* uc) {
   Process* process = ts ? ts->process : main_process();
   const bool fault = info->code > 0 && (bit(sig) & kSynchronous);
   if (fault) {
-    if ((sig == kSigSegv || sig == kSigBus) && fix_fault(uc)) return 0;
-    if (sig == kSigSegv && on_withheld_page(info, uc)) return 0;
-    if (sig == kSigSys && on_trap(info, uc)) return 0;
-    if (sig == kSigIll && on_illegal_instruction(uc)) {
+    if ((sig == SIGSEGV || sig == SIGBUS) && fix_fault(uc)) return 0;
+    if (sig == SIGSEGV && on_withheld_page(info, uc)) return 0;
+    if (sig == SIGSYS && on_trap(info, uc)) return 0;
+    if (sig == SIGILL && on_illegal_instruction(uc)) {
       note_illegal_instruction();
       return 0;
     }
     if (ts && ts->in_hook == kOutside && be_traced(ts)) return 0;  // faults again: its first stop
   }
   constexpr int kSysSeccomp = 1;
-  const bool trapped = fault && sig == kSigSys && info->code == kSysSeccomp;
+  const bool trapped = fault && sig == SIGSYS && info->code == kSysSeccomp;
   if (trapped && ts && ts->strict) end_strict(ts);
   u64 handler_mask = uc->sigmask;
   if (ts && ts->in_hook == kInside && !fault) {
@@ -174,7 +174,7 @@ bool restore_code(int sig, int& error, int& code) {
 }
 
 void install_signal_handlers(Process* process) {
-  for (int sig : {kSigIll, kSigBus, kSigSegv, kSigSys}) {
+  for (int sig : {SIGILL, SIGBUS, SIGSEGV, SIGSYS}) {
     const SigAction ours = kernel_action(kSaOnStack);
     kernel_sigaction(sig, &ours, &process->actions[sig]);
   }

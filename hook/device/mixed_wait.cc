@@ -24,7 +24,7 @@ void sleep_on_bell(ThreadState* ts, MixedWait& wait) {
   abi::LaneControl* control = ts->lane.control;
   const abi::Completion& slot = ts->lane.completions[ts->complete_position & (abi::kRingSlots - 1)];
   wait.host[wait.count] = {ts->bell, kPollIn, 0};
-  PollFd& death = wait.host[wait.count + 1];
+  pollfd& death = wait.host[wait.count + 1];
   death = {ts->process->session().socket, 0, 0};  // POLLHUP when the proxy is gone
   control->client_sleeping.store(abi::kOnBell, std::memory_order_seq_cst);
   std::atomic_thread_fence(

@@ -7,17 +7,13 @@
 // counts too.
 #pragma once
 
+#include "hook/base/uapi.h"
 #include "hook/device/call.h"
 
 namespace mino::hook {
 
-struct PollFd {
-  int fd;
-  short events, revents;
-};
-
 struct MixedWait {
-  PollFd* host;  // `count` entries, and room for two more (the bell, the control socket)
+  pollfd* host;  // `count` entries, and room for two more (the bell, the control socket)
   u32 count;
   bool eager;  // look at the host before, not only when the device had nothing for a while
   bool host_ready = false;

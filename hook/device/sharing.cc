@@ -49,7 +49,7 @@ long own_table(ThreadState* ts, u64 unshare_flags) {
   bool asked;
   if (const long error = begin_fork(ts, asked)) return error;
   release_lane(ts);
-  Process* own = copy_process(*before, kCloneSighand | kCloneFs | kCloneThread);
+  Process* own = copy_process(*before, CLONE_SIGHAND | CLONE_FS | CLONE_THREAD);
   const long result = own ? raw(kUnshare, unshare_flags) : -ENOMEM;
   // The answer must not arrive before: its descriptors are for the new table alone.
   ForkedSession session;

@@ -17,11 +17,9 @@ struct Filter {
   const Filter* before;
   const Filter* next;  // of all that were ever made
   u32 count, pad;
-  BpfInstruction* code() { return reinterpret_cast<BpfInstruction*>(this + 1); }
-  const BpfInstruction* code() const { return reinterpret_cast<const BpfInstruction*>(this + 1); }
+  sock_filter* code() { return reinterpret_cast<sock_filter*>(this + 1); }
+  const sock_filter* code() const { return reinterpret_cast<const sock_filter*>(this + 1); }
 };
-
-inline constexpr u32 kMaxFilterInstructions = 4096;  // BPF_MAXINSNS
 
 // Room for a filter of so many instructions, which the caller writes; nullptr when out of memory.
 Filter* make_filter(u32 count);
@@ -34,7 +32,7 @@ void put_under(ThreadState* ts, Filter* filter, bool all_threads);
 void reset_filter_lock();
 
 // May the call go on? SECCOMP_RET_ALLOW or SECCOMP_RET_LOG, that is.
-bool filters_allow(const Filter* filters, const SeccompData& call);
+bool filters_allow(const Filter* filters, const seccomp_data& call);
 bool filters_allow_frame(const ThreadState* ts);
 // … a call that the hook would make, and that its front does not let pass.
 bool filters_allow_own(const ThreadState* ts, long number, u64 a = 0, u64 b = 0, u64 c = 0);

@@ -65,7 +65,7 @@ bool keep_as_spare(Process* process) {
 }  // namespace
 
 Process* copy_process(const Process& parent, u64 clone_flags) {
-  const bool same_table = clone_flags & kCloneFiles;
+  const bool same_table = clone_flags & CLONE_FILES;
   const u64 bytes = kProcessBytes + (same_table ? 0 : kTableBytes);
   u8* pages = bytes == kSpareBytes ? take_spare() : nullptr;
   if (!pages) pages = static_cast<u8*>(map_pages(bytes));
@@ -79,15 +79,15 @@ Process* copy_process(const Process& parent, u64 clone_flags) {
     child->client = 0;
     child->rights_changed = false;
   }
-  if (!(clone_flags & kCloneSighand)) {
+  if (!(clone_flags & CLONE_SIGHAND)) {
     child->actions = child->own_actions;
     copy(child->actions, parent.actions, sizeof child->own_actions);
   }
-  if (!(clone_flags & kCloneFs)) {
+  if (!(clone_flags & CLONE_FS)) {
     child->directory = &child->own_directory;
     copy(child->directory, parent.directory, sizeof(Directory));
   }
-  if (!(clone_flags & kCloneThread)) child->children = &child->own_children;
+  if (!(clone_flags & CLONE_THREAD)) child->children = &child->own_children;
   child->shares_memory = true;
   child->threads = 0;
   child->unsettled = child->newborn = child->joins = child->started = false;

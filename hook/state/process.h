@@ -88,7 +88,4 @@ void set_main_process(Process* process);
 Process* copy_process(const Process& parent, u64 clone_flags);
 void free_process(Process* process);
 
-inline constexpr u64 kCloneFs = 0x200, kCloneFiles = 0x400, kCloneSighand = 0x800,
-                     kCloneThread = 0x10000;
-
 }  // namespace mino::hook

@@ -8,14 +8,8 @@
 
 namespace mino::hook {
 
-namespace {
-
-constexpr int kSigSetmask = 2;
-
-}  // namespace
-
 void set_mask(u64 mask) {
-  raw(__NR_rt_sigprocmask, kSigSetmask, ptr(&mask), 0, 8);
+  raw(__NR_rt_sigprocmask, SIG_SETMASK, ptr(&mask), 0, sizeof mask);
 }
 
 TemporaryMask::TemporaryMask(ThreadState* ts, u64 mask_pointer, u64 mask_size) : ts_(ts) {
@@ -30,7 +24,7 @@ TemporaryMask::TemporaryMask(ThreadState* ts, u64 mask_pointer, u64 mask_size) :
     const u64 all = ~kSynchronous;
     mask_ = mask & ~kSynchronous;
     set_ = true;
-    raw(__NR_rt_sigprocmask, kSigSetmask, ptr(&all), ptr(&previous_), 8);
+    raw(__NR_rt_sigprocmask, SIG_SETMASK, ptr(&all), ptr(&previous_), sizeof all);
     if (ts->deferred) previous_ = ts->resume_mask;
     set_mask(mask_);
   }

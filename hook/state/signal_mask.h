@@ -3,15 +3,15 @@
 // Signal masks. Four signals are never blocked for real (kSynchronous): the hook lives by them.
 #pragma once
 
+#include "hook/base/uapi.h"
 #include "hook/state/thread.h"
 
 namespace mino::hook {
 
-inline constexpr int kSigIll = 4, kSigBus = 7, kSigSegv = 11, kSigPipe = 13, kSigSys = 31;
 inline constexpr u64 bit(int sig) {
   return 1ull << (sig - 1);
 }
-inline constexpr u64 kSynchronous = bit(kSigIll) | bit(kSigBus) | bit(kSigSegv) | bit(kSigSys);
+inline constexpr u64 kSynchronous = bit(SIGILL) | bit(SIGBUS) | bit(SIGSEGV) | bit(SIGSYS);
 
 // The calling thread's, in the kernel.
 void set_mask(u64 mask);

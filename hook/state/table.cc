@@ -14,13 +14,10 @@ namespace {
 
 // One that nobody has waited for yet counts as dead; only its parent can tell.
 bool is_dead(u32 pid) {
-  constexpr int kWaitid = 247, kKill = 62;
-  constexpr u64 kPid = 1, kNoHangExitedNoWait = 0x41000005;
-  constexpr long kNoSuchProcess = -3;
-  int info[32]{};
-  constexpr int kInfoPid = 4;  // of siginfo_t, in ints
-  return raw(kKill, pid, 0) == kNoSuchProcess ||
-         (raw(kWaitid, kPid, pid, ptr(info), kNoHangExitedNoWait, 0) == 0 && info[kInfoPid] != 0);
+  siginfo_t info{};
+  return raw(__NR_kill, pid, 0) == -ESRCH ||
+         (raw(__NR_waitid, P_PID, pid, ptr(&info), WEXITED | WNOHANG | WNOWAIT | __WALL, 0) == 0 &&
+          info.si_pid != 0);
 }
 
 }  // namespace
