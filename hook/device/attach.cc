@@ -19,24 +19,20 @@ namespace mino::hook {
 
 namespace {
 
-constexpr u64 kCloexec = 0x80000;
-constexpr u64 kFGetFd = 1, kFSetFd = 2;
-
 int make_placeholder(u64 session_id) {
   char name[40];
   char* end = print(name, "mino:");
   end = print_number(end, session_id);
   *end = 0;
-  constexpr u64 kMfdCloexec = 1, kMfdAllowSealing = 2, kFAddSeals = 1033, kAllSeals = 15;
-  const long fd = raw(__NR_memfd_create, ptr(name), kMfdCloexec | kMfdAllowSealing);
+  constexpr u64 kAllSeals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+  const long fd = raw(__NR_memfd_create, ptr(name), MFD_CLOEXEC | MFD_ALLOW_SEALING);
   // Who gets one and is not under mino finds an empty file that cannot be written to.
-  if (!is_error(fd)) raw(__NR_fcntl, static_cast<u64>(fd), kFAddSeals, kAllSeals);
+  if (!is_error(fd)) raw(__NR_fcntl, static_cast<u64>(fd), F_ADD_SEALS, kAllSeals);
   if (!settings.preload || is_error(fd)) return static_cast<int>(fd);
   // This tier misses calls of this program, too: a read shall be an error, not the end of a file.
   char link[40];
   *print_number(print(link, "/proc/self/fd/"), static_cast<u64>(fd)) = 0;
-  constexpr u64 kWriteOnly = 1;
-  const long closed = raw(__NR_open, ptr(link), kWriteOnly | kCloexec);
+  const long closed = raw(__NR_open, ptr(link), O_WRONLY | O_CLOEXEC);
   if (is_error(closed)) return static_cast<int>(fd);
   raw(__NR_close, static_cast<u64>(fd));
   return static_cast<int>(closed);
@@ -45,12 +41,10 @@ int make_placeholder(u64 session_id) {
 // Hello, Welcome. Leaves the session kLive or kNone; a refusal is told once on standard error.
 bool connect_session(Process* process) {
   Session& session = process->session();
-  struct {
-    u16 family;
-    char path[108];
-  } address{1, {}};
-  copy(address.path, settings.socket_path, sizeof address.path);
-  const long fd = raw(__NR_socket, 1, 5 | kCloexec, 0);  // AF_UNIX, SOCK_SEQPACKET
+  sockaddr_un address{AF_UNIX, {}};
+  static_assert(sizeof address.sun_path == sizeof settings.socket_path);
+  copy(address.sun_path, settings.socket_path, sizeof address.sun_path);
+  const long fd = raw(__NR_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
   if (is_error(fd)) return false;
   session.socket = make_private(process, static_cast<int>(fd));
   const u64 s = static_cast<u64>(session.socket);
@@ -60,8 +54,7 @@ bool connect_session(Process* process) {
   message.type = abi::MessageType::kHello;
   message.arena_bytes = settings.arena_bytes;
   message.turn = settings.instance + 1;
-  constexpr u64 kPrGetName = 16;
-  raw(__NR_prctl, kPrGetName, ptr(message.text));
+  raw(__NR_prctl, PR_GET_NAME, ptr(message.text));
   int memory = -1;
   bool good = raw(__NR_connect, s, ptr(&address), sizeof address) == 0 &&
               send_message(session, message) &&
@@ -110,12 +103,9 @@ bool await_attached(Session& session, abi::LaneControl* control) {
   }
   while (control->attached.load(std::memory_order_acquire) == 0) {
     const i64 timeout[2] = {0, 50'000'000};
-    raw(__NR_futex, ptr(&control->attached), 0, 0, ptr(timeout));
+    raw(__NR_futex, ptr(&control->attached), FUTEX_WAIT, 0, ptr(timeout));
     if (control->attached.load(std::memory_order_acquire) != 0) break;
-    struct {
-      int fd;
-      short events, revents;
-    } p{session.socket, 0, 0};
+    pollfd p{session.socket, 0, 0};
     if (raw(__NR_poll, ptr(&p), 1, 0) > 0) return false;  // hung up
   }
   return true;
@@ -125,19 +115,17 @@ bool await_attached(Session& session, abi::LaneControl* control) {
 
 namespace {
 
-constexpr long kUmask = 95;
-
 // The device makes files as this process would; what other threads make on the host meanwhile has
 // its own mode. Without /proc, and under a seccomp filter that may not allow it, a umask can only
 // be asked for by setting one.
 void follow_umask(ThreadState* ts) {
   u64 mask;
   if (ts->filters || !read_status("\nUmask:\t", 8, mask)) {
-    mask = static_cast<u64>(raw(kUmask, 077));
-    raw(kUmask, mask);
+    mask = static_cast<u64>(raw(__NR_umask, 077));
+    raw(__NR_umask, mask);
   }
   const u64 args[6] = {mask};
-  offload(ts, *abi::find_row(kUmask), args, -1, 0, kNoCancel);
+  offload(ts, *abi::find_row(__NR_umask), args, -1, 0, kNoCancel);
 }
 
 // What other threads closed between the device's copy of a table and the host's is closed in the
@@ -216,8 +204,8 @@ void release_lane(ThreadState* ts) {
 void keep_across_exec(Process* process, bool keep) {
   const Session& session = process->session();
   if (session.status != SessionStatus::kLive) return;
-  raw(__NR_fcntl, static_cast<u64>(session.socket), kFSetFd, keep ? 0 : 1);
-  raw(__NR_fcntl, static_cast<u64>(session.placeholder), kFSetFd, keep ? 0 : 1);
+  raw(__NR_fcntl, static_cast<u64>(session.socket), F_SETFD, keep ? 0 : FD_CLOEXEC);
+  raw(__NR_fcntl, static_cast<u64>(session.placeholder), F_SETFD, keep ? 0 : FD_CLOEXEC);
 }
 
 void reattach(ThreadState* ts, int socket, int placeholder) {
@@ -229,12 +217,11 @@ void reattach(ThreadState* ts, int socket, int placeholder) {
   process->table()->rights_turn = 1;  // older lanes may be there
   process->set_flags(static_cast<u64>(socket), kPrivate);
   process->set_flags(static_cast<u64>(placeholder), kPrivate);
-  raw(__NR_fcntl, static_cast<u64>(socket), kFSetFd, 1);
-  raw(__NR_fcntl, static_cast<u64>(placeholder), kFSetFd, 1);
+  raw(__NR_fcntl, static_cast<u64>(socket), F_SETFD, FD_CLOEXEC);
+  raw(__NR_fcntl, static_cast<u64>(placeholder), F_SETFD, FD_CLOEXEC);
   abi::Message message;
   message.type = abi::MessageType::kReattach;
-  constexpr u64 kPrGetName = 16;
-  raw(__NR_prctl, kPrGetName, ptr(message.text));
+  raw(__NR_prctl, PR_GET_NAME, ptr(message.text));
   int memory = -1;
   const bool good = send_message(session, message) &&
                     await_message(session, abi::MessageType::kWelcome, message, &memory, 1) &&
@@ -247,26 +234,25 @@ void reattach(ThreadState* ts, int socket, int placeholder) {
     const long bytes = offload_op(ts, abi::Op::kListFds, ptr(bitmap), abi::kMaxFd / 8, -1);
     for (u64 fd = 0; bytes > 0 && fd < static_cast<u64>(bytes) * 8; fd++) {
       if (!(bitmap[fd / 8] & (1 << fd % 8))) continue;
-      if (is_error(raw(__NR_fcntl, fd, kFGetFd))) {
+      if (is_error(raw(__NR_fcntl, fd, F_GETFD))) {
         const u64 args[6] = {fd};
         offload(ts, *abi::find_row(__NR_close), args, -1, 0, kNoCancel);
         continue;
       }
       // An epoll set is a real file here; everything else is a placeholder.
-      constexpr u64 kFGetSeals = 1034;
-      const bool is_memfd = !is_error(raw(__NR_fcntl, fd, kFGetSeals));
+      const bool is_memfd = !is_error(raw(__NR_fcntl, fd, F_GET_SEALS));
       process->set_flags(fd, is_memfd ? kOffloaded : kEpoll | kCompanion | kLocalMembers);
     }
   }
   if (bitmap) unmap_pages(bitmap, abi::kMaxFd / 8);
   if (good && ready(ts) == 0) follow_capabilities(ts);
   if (!good) {  // the device is gone: our numbers are the placeholder's duplicates
-    constexpr long kFstat = 5;
-    u64 mine[18]{}, other[18]{};
-    raw(kFstat, static_cast<u64>(placeholder), ptr(mine));
+    struct stat mine{}, other{};
+    raw(__NR_fstat, static_cast<u64>(placeholder), ptr(&mine));
     for (u64 fd = 0; fd < 65536; fd++) {
-      if (process->fds[fd] || is_error(raw(kFstat, fd, ptr(other)))) continue;
-      if (mine[0] == other[0] && mine[1] == other[1]) process->set_flags(fd, kOffloaded);
+      if (process->fds[fd] || is_error(raw(__NR_fstat, fd, ptr(&other)))) continue;
+      if (mine.st_dev == other.st_dev && mine.st_ino == other.st_ino)
+        process->set_flags(fd, kOffloaded);
     }
   }
 }

@@ -86,8 +86,6 @@ abi::Submission& next_submission(ThreadState* ts) {
   return ts->lane.submissions[ts->submit_position & kSlotMask];
 }
 
-constexpr u64 kFutexWake = 1;
-
 // Wakes an engine whose lanes sleep together. The fence pairs with the one that it executes between
 // storing device_sleeping and looking again.
 void ring_doorbell(ThreadState* ts) {
@@ -95,7 +93,7 @@ void ring_doorbell(ThreadState* ts) {
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (header->device_sleeping.load(std::memory_order_relaxed) == abi::kAwake) return;
   header->doorbell.fetch_add(1, std::memory_order_relaxed);
-  raw(__NR_futex, ptr(&header->doorbell), kFutexWake, 1);
+  raw(__NR_futex, ptr(&header->doorbell), FUTEX_WAKE, 1);
 }
 
 // Publishes the slot and wakes the device if it sleeps. The release store pairs with the device's
@@ -106,7 +104,7 @@ void publish(ThreadState* ts, abi::Submission& slot) {
   slot.turn.store(ts->submit_position, std::memory_order_release);
   ring_doorbell(ts);
   if (ts->lane.control->device_sleeping.load(std::memory_order_relaxed) != abi::kAwake)
-    raw(__NR_futex, ptr(&slot.turn), kFutexWake, 1);
+    raw(__NR_futex, ptr(&slot.turn), FUTEX_WAKE, 1);
 }
 
 void submit(ThreadState* ts, abi::SubmissionKind kind, u32 number, const u64 args[6],
@@ -180,19 +178,13 @@ void sleep_on_lane(ThreadState* ts, bool interruptible) {
   abi::Completion& slot = ts->lane.completions[ts->complete_position & kSlotMask];
   const u32 expected = slot.turn.load(std::memory_order_relaxed);
   const u32 alive = control->liveness.load(std::memory_order_relaxed);
-  constexpr u32 kOwnerDied = 0x40000000;
   control->client_sleeping.store(abi::kOnFutex, std::memory_order_seq_cst);
   std::atomic_thread_fence(
       std::memory_order_seq_cst);  // pairs with the fence after the device's publication
   if (slot.turn.load(std::memory_order_acquire) != ts->complete_position + 1 &&
-      !(alive & kOwnerDied) && alive != 0) {
-    struct Waiter {
-      u64 value, address;
-      u32 flags, reserved;
-    };
-    constexpr u32 kSize32 = 2;
-    const Waiter waiters[2] = {{expected, ptr(&slot.turn), kSize32, 0},
-                               {alive, ptr(&control->liveness), kSize32, 0}};
+      !(alive & FUTEX_OWNER_DIED) && alive != 0) {
+    const futex_waitv waiters[2] = {{expected, ptr(&slot.turn), FUTEX_32, 0},
+                                    {alive, ptr(&control->liveness), FUTEX_32, 0}};
     const u64 args[6] = {ptr(waiters), 2, 0, 0, 0, 0};
     if (interruptible) {
       mino_interruptible(ts, __NR_futex_waitv, args);
@@ -210,9 +202,8 @@ u32 row_index(const abi::Row& row) {
 }
 
 bool device_alive(const ThreadState* ts) {
-  constexpr u32 kOwnerDied = 0x40000000;
   const u32 alive = ts->lane.control->liveness.load(std::memory_order_relaxed);
-  return alive != 0 && !(alive & kOwnerDied);
+  return alive != 0 && !(alive & FUTEX_OWNER_DIED);
 }
 
 // Every eighth wait is patient whatever was learnt: two sides that have both learnt to sleep would
@@ -330,40 +321,39 @@ long offload_op(ThreadState* ts, abi::Op op, u64 a, u64 b, int install_fd, u32 c
 }
 
 long dead_result(const abi::Row& row, const u64 args[6]) {
-  constexpr u64 kSoError = 4, kSolSocket = 1, kFGetFl = 3;
   switch (row.nr) {
-    case 0:
-    case 1:
-    case 17:
-    case 18:
-    case 19:
-    case 20:
-    case 295:
-    case 296:
-    case 327:
-    case 328:
-    case 44:
-    case 45:
-    case 46:
-    case 47:
-    case 299:
-    case 307:
-    case 40:
-    case 275:
+    case __NR_read:
+    case __NR_write:
+    case __NR_pread64:
+    case __NR_pwrite64:
+    case __NR_readv:
+    case __NR_writev:
+    case __NR_preadv:
+    case __NR_pwritev:
+    case __NR_preadv2:
+    case __NR_pwritev2:
+    case __NR_sendto:
+    case __NR_recvfrom:
+    case __NR_sendmsg:
+    case __NR_recvmsg:
+    case __NR_recvmmsg:
+    case __NR_sendmmsg:
+    case __NR_sendfile:
+    case __NR_splice:
       return -ECONNRESET;
-    case 3:
+    case __NR_close:
       return 0;
-    case 48:
-    case 52:
+    case __NR_shutdown:
+    case __NR_getpeername:
       return -ENOTCONN;
-    case 55:
-      if (args[1] == kSolSocket && args[2] == kSoError) {
-        const int reset = 104;
+    case __NR_getsockopt:
+      if (args[1] == SOL_SOCKET && args[2] == SO_ERROR) {
+        const int reset = ECONNRESET;
         return user_write(args[3], &reset, 4) ? 0 : -EFAULT;
       }
       return -ENETDOWN;
-    case 72:
-      return args[1] == kFGetFl ? 2 : 0;
+    case __NR_fcntl:
+      return args[1] == F_GETFL ? O_RDWR : 0;
     default:
       return -ENETDOWN;
   }

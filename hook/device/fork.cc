@@ -20,13 +20,9 @@ namespace {
 // The device says why a child cannot have a session before it lets the fork fail. Told once.
 void tell_why_no_child(const Session& session) {
   static bool told;
-  constexpr short kPollIn = 1;
-  struct {
-    int fd;
-    short events, revents;
-  } p{session.socket, kPollIn, 0};
+  pollfd p{session.socket, POLLIN, 0};
   abi::Message message;
-  if (raw(__NR_poll, ptr(&p), 1, 0) != 1 || !(p.revents & kPollIn) ||
+  if (raw(__NR_poll, ptr(&p), 1, 0) != 1 || !(p.revents & POLLIN) ||
       !receive_message(session.socket, message, nullptr, 0) ||
       message.type != abi::MessageType::kRefuse || told)
     return;
@@ -106,8 +102,7 @@ void finish_fork_in_child(ThreadState* ts, ForkedSession& child) {
   mark_control(session.socket);
   abi::Message message;
   message.type = abi::MessageType::kAdopt;
-  constexpr u64 kPrGetName = 16;
-  raw(__NR_prctl, kPrGetName, ptr(message.text));
+  raw(__NR_prctl, PR_GET_NAME, ptr(message.text));
   if (!send_message(session, message)) session_died(session);
 }
 

@@ -17,12 +17,10 @@ namespace mino::hook {
 
 namespace {
 
-constexpr long kUnshare = 272, kMremap = 25;
-
 // From `from` to the address of `to`, in place of what is there.
 bool move_pages(void* from, void* to, u64 bytes) {
-  constexpr u64 kMayMoveFixed = 3;
-  return !is_error(raw(kMremap, ptr(from), bytes, bytes, kMayMoveFixed, ptr(to)));
+  return !is_error(
+      raw(__NR_mremap, ptr(from), bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, ptr(to)));
 }
 
 // Tells the device that the session will have several processes as its clients.
@@ -44,13 +42,13 @@ bool table_is_shared(const ThreadState* ts) {
 }
 
 long own_table(ThreadState* ts, u64 unshare_flags) {
-  if (!table_is_shared(ts)) return raw(kUnshare, unshare_flags);
+  if (!table_is_shared(ts)) return raw(__NR_unshare, unshare_flags);
   Process* const before = ts->process;
   bool asked;
   if (const long error = begin_fork(ts, asked)) return error;
   release_lane(ts);
   Process* own = copy_process(*before, CLONE_SIGHAND | CLONE_FS | CLONE_THREAD);
-  const long result = own ? raw(kUnshare, unshare_flags) : -ENOMEM;
+  const long result = own ? raw(__NR_unshare, unshare_flags) : -ENOMEM;
   // The answer must not arrive before: its descriptors are for the new table alone.
   ForkedSession session;
   if (asked) receive_fork(is_error(result) ? before : own, session);
@@ -75,11 +73,10 @@ long own_table(ThreadState* ts, u64 unshare_flags) {
 }
 
 void forget_closed(Process* copy, const Process* original) {
-  constexpr u64 kFGetFd = 1;
   for (u64 fd = 0; fd < copy->table()->fd_limit; fd++) {
     const u8 flags = copy->fds[fd];
     if (!flags || (flags & kPrivate) || flags == original->flags(fd)) continue;
-    if (is_error(raw(__NR_fcntl, fd, kFGetFd))) copy->set_flags(fd, 0);
+    if (is_error(raw(__NR_fcntl, fd, F_GETFD))) copy->set_flags(fd, 0);
   }
 }
 
@@ -106,8 +103,8 @@ bool move_to_shared_memory(Process* process) {
   u32* const locks[] = {&table->companion_lock, &table->kick_lock, &table->fork_lock};
   for (u32* word : locks) lock_table(table, *word);
   if (!table->mapped) {
-    constexpr u64 kReadWrite = 3, kSharedAnonymousNoreserve = 0x4021;
-    const long at = raw(__NR_mmap, 0, kTableBytes, kReadWrite, kSharedAnonymousNoreserve, ~0ull, 0);
+    const long at = raw(__NR_mmap, 0, kTableBytes, PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, ~0ull, 0);
     if (!is_error(at)) {
       u8* const shared = reinterpret_cast<u8*>(at);
       TableChange::stop();

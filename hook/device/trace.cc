@@ -53,7 +53,7 @@ class RecordSink {
 
 u64 now_ns() {
   u64 t[2];
-  raw(__NR_clock_gettime, 1, ptr(t));
+  raw(__NR_clock_gettime, CLOCK_MONOTONIC, ptr(t));
   return t[0] * 1'000'000'000 + t[1];
 }
 
@@ -82,8 +82,7 @@ void trace_end(ThreadState* ts, const abi::Row& row, const u64 args[6], long res
   UserReader reader;
   RecordSink sink(record);
   abi::walk(row, args, reader, sink);
-  constexpr u64 kMsgNoSignal = 0x4000;
-  raw(__NR_sendto, static_cast<u64>(settings.trace_fd), ptr(record), sink.used(), kMsgNoSignal, 0,
+  raw(__NR_sendto, static_cast<u64>(settings.trace_fd), ptr(record), sink.used(), MSG_NOSIGNAL, 0,
       0);
 }
 
