@@ -100,6 +100,14 @@
 // include/uapi/linux/time.h: it defines struct timespec, and so does what <atomic> includes
 #define CLOCK_MONOTONIC 1
 
+// include/uapi/linux/stat.h has them too, but hides them from a file that has seen a header of glibc
+#ifndef S_IFMT
+#define S_IFMT 0170000
+#define S_IFREG 0100000
+#define S_ISUID 04000
+#define S_ISGID 02000
+#endif
+
 // The kernel has only its bits (MAY_READ …)
 #define X_OK 1
 #define W_OK 2

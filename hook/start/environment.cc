@@ -222,10 +222,9 @@ bool names(u64 entry, const char* variable) {
 // What an LD_PRELOAD of the program's takes with our library in front; 0 for other variables, and
 // for one that execve will refuse.
 u64 preload_bytes(u64 entry) {
-  constexpr u64 kMaxString = 131072;  // MAX_ARG_STRLEN
   if (!names(entry, kPreload)) return 0;
   char part[256];
-  for (u64 done = 0; done < kMaxString; done += sizeof part) {
+  for (u64 done = 0; done < MAX_ARG_STRLEN; done += sizeof part) {
     const i64 n = user_string(entry + done, part, sizeof part);
     if (n > 0) return done + static_cast<u64>(n) + length(settings.library) + 1;
     if (n == -EFAULT) return 0;

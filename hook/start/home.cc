@@ -17,25 +17,21 @@ namespace mino::hook {
 // lower half is this copy's: the filter compares it once for both.
 u64 choose_home() {
   constexpr u64 kLowest = 0x5800, kPlaces = 0x100;
-  constexpr long kGetrandom = 318;
   u64 random = cycles() >> 4;
-  raw(kGetrandom, ptr(&random), sizeof random, 1);  // GRND_NONBLOCK
+  raw(__NR_getrandom, ptr(&random), sizeof random, GRND_NONBLOCK);
   return (kLowest + random % kPlaces) << 32 | (base() & 0xffffffff);
 }
 
 void relocate() {
-  constexpr u64 kRela = 7, kRelaBytes = 8;
-  struct Rela {
-    u64 offset, info, addend;
-  };
   u64 at = 0, bytes = 0;
   for (const u64* entry = _DYNAMIC; entry[0]; entry += 2) {
-    if (entry[0] == kRela) at = base() + entry[1];
-    if (entry[0] == kRelaBytes) bytes = entry[1];
+    if (entry[0] == DT_RELA) at = base() + entry[1];
+    if (entry[0] == DT_RELASZ) bytes = entry[1];
   }
-  const auto* rela = reinterpret_cast<const Rela*>(at);
-  for (u64 i = 0; i < bytes / sizeof(Rela); i++)
-    *reinterpret_cast<u64*>(base() + rela[i].offset) = base() + rela[i].addend;
+  const auto* rela = reinterpret_cast<const Elf64_Rela*>(at);
+  for (u64 i = 0; i < bytes / sizeof(Elf64_Rela); i++)
+    *reinterpret_cast<u64*>(base() + rela[i].r_offset) =
+        base() + static_cast<u64>(rela[i].r_addend);
 }
 
 u64 home_in(char** envp) {

@@ -36,13 +36,12 @@ void take_name(const char* path) {
   for (const char* p = path; *p; p++) {
     if (*p == '/') name = p + 1;
   }
-  constexpr u64 kPrSetName = 15;
-  raw(__NR_prctl, kPrSetName, ptr(name));
+  raw(__NR_prctl, PR_SET_NAME, ptr(name));
 }
 
 // What /proc/self/exe shall say.
 void learn_executable(const char* path) {
-  const long fd = raw(__NR_openat, AT_FDCWD, ptr(path), 0x80000 | 0x200000);  // O_CLOEXEC, O_PATH
+  const long fd = raw(__NR_openat, AT_FDCWD, ptr(path), O_CLOEXEC | O_PATH);
   if (is_error(fd)) return;
   char link[40];
   print_number(print(link, "/proc/self/fd/"), static_cast<u64>(fd))[0] = 0;
@@ -53,26 +52,24 @@ void learn_executable(const char* path) {
 }
 
 void describe(u64* aux, const LoadedProgram& loaded) {
-  constexpr u64 kHeaders = 3, kHeaderBytes = 4, kHeaderCount = 5, kBase = 7, kEntry = 9,
-                kExecFn = 31;
   for (; aux[0]; aux += 2) {
     switch (aux[0]) {
-      case kHeaders:
+      case AT_PHDR:
         aux[1] = loaded.headers;
         break;
-      case kHeaderBytes:
-        aux[1] = 56;
+      case AT_PHENT:
+        aux[1] = sizeof(Elf64_Phdr);
         break;
-      case kHeaderCount:
+      case AT_PHNUM:
         aux[1] = loaded.header_count;
         break;
-      case kBase:
+      case AT_BASE:
         aux[1] = loaded.interpreter;
         break;
-      case kEntry:
+      case AT_ENTRY:
         aux[1] = loaded.entry;
         break;
-      case kExecFn:
+      case AT_EXECFN:
         aux[1] = ptr(settings.program);
         break;
       default:
@@ -99,9 +96,8 @@ extern "C" __attribute__((visibility("hidden"), noreturn)) void mino_load(mino::
     if (no_way == 0) mino_enter_program(stack, at_home(home, mino_start));
     tell_no_way_home(no_way);
   }
-  constexpr u64 kArchSetFs = 0x1002;
   first_block[0] = ptr(first_block);
-  raw(__NR_arch_prctl, kArchSetFs, ptr(first_block));
+  raw(__NR_arch_prctl, ARCH_SET_FS, ptr(first_block));
   u64 count = 0;
   while (envp[count]) count++;
   u64* const aux = reinterpret_cast<u64*>(envp + count + 1);

@@ -31,9 +31,8 @@ void say(const char* text) {
 // FSGSBASE (kernel 5.9, AT_HWCAP2 bit 1): the hook finds its thread with rdfsbase.
 bool has_fsgsbase(char** envp) {
   while (*envp) envp++;
-  constexpr u64 kAtHwcap2 = 26;
   for (auto* aux = reinterpret_cast<const u64*>(envp + 1); aux[0]; aux += 2) {
-    if (aux[0] == kAtHwcap2) return aux[1] & 2;
+    if (aux[0] == AT_HWCAP2) return aux[1] & HWCAP2_FSGSBASE;
   }
   return false;
 }
@@ -110,9 +109,9 @@ bool may_patch() {
   const ThreadState* ts = this_thread();
   return !ts->filters ||
          (filters_allow_own(ts, __NR_openat, AT_FDCWD) && filters_allow_own(ts, __NR_ioctl) &&
-          filters_allow_own(ts, __NR_mmap, base(), 4096, 3) &&
-          filters_allow_own(ts, __NR_mprotect, base(), 4096, 7) &&
-          filters_allow_own(ts, __NR_mprotect, base(), 4096, 5));
+          filters_allow_own(ts, __NR_mmap, base(), 4096, PROT_READ | PROT_WRITE) &&
+          filters_allow_own(ts, __NR_mprotect, base(), 4096, PROT_READ | PROT_WRITE | PROT_EXEC) &&
+          filters_allow_own(ts, __NR_mprotect, base(), 4096, PROT_READ | PROT_EXEC));
 }
 
 }  // namespace
