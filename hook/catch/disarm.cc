@@ -18,8 +18,6 @@ namespace mino::hook {
 
 namespace {
 
-constexpr u64 kProtRead = 1, kProtExec = 4;
-
 bool resting;
 bool never;  // again: what was taken for data has been executed
 u32 attempts;
@@ -124,12 +122,12 @@ bool look_through_all() {
          });
 }
 
+constexpr u32 kAskPersonality = 0xffffffff;  // changes nothing (personality(2))
+
 // What is readable is executable, then; or what was executable once may not become so again.
 bool memory_is_odd() {
-  constexpr long kPersonality = 135;
-  constexpr u64 kAskOnly = 0xffffffff, kReadImpliesExec = 0x0400000, kPrGetMdwe = 66;
-  return static_cast<u64>(raw(kPersonality, kAskOnly)) & kReadImpliesExec ||
-         raw(__NR_prctl, kPrGetMdwe, 0, 0, 0, 0) > 0;
+  return static_cast<u64>(raw(__NR_personality, kAskPersonality)) & READ_IMPLIES_EXEC ||
+         raw(__NR_prctl, PR_GET_MDWE, 0, 0, 0, 0) > 0;
 }
 
 // A debugger's breakpoints stand where instructions begin.
@@ -147,7 +145,7 @@ bool can_rest(const ThreadState* ts) {
 // The trap is armed: its `syscall` instructions are back, and all that was text is.
 void undo() {
   ask_about_changes(false);
-  protect_withheld(kProtRead | kProtExec);
+  protect_withheld(PROT_READ | PROT_EXEC);
   restore_replaced();
   withheld_count = text_count = 0;
 }
@@ -161,7 +159,7 @@ void try_to_rest(ThreadState* ts) {
   if (attempts < kMostAttempts) attempts++;
   pause_patching();
   withheld_count = text_count = 0;
-  if (look_through_all() && protect_withheld(kProtRead)) {
+  if (look_through_all() && protect_withheld(PROT_READ)) {
     ask_about_changes(true);
     resting = disarm_dispatch();
   }
@@ -196,25 +194,23 @@ void before_change_of_memory(u64 begin, u64 bytes) {
 
 void before_change_of_text(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
-  constexpr int kMremap = 25, kShmat = 30, kPersonality = 135, kPkeyMprotect = 329;
-  constexpr u64 kShmExec = 0100000, kReadImpliesExec = 0x0400000, kAsk = 0xffffffff, kDontneed = 4;
   switch (row.nr) {
     case __NR_mmap:
     case __NR_mprotect:
-    case kPkeyMprotect:
-      if (f.rdx & kProtExec) end_rest();
+    case __NR_pkey_mprotect:
+      if (f.rdx & PROT_EXEC) end_rest();
       return before_change_of_memory(f.rdi, f.rsi);
     case __NR_madvise:
-      if (f.rdx == kDontneed) before_change_of_memory(f.rdi, f.rsi);
+      if (f.rdx == MADV_DONTNEED) before_change_of_memory(f.rdi, f.rsi);
       return;
-    case kMremap:
+    case __NR_mremap:
       before_change_of_memory(f.rdi, f.rsi);
       return before_change_of_memory(f.r8, f.rdx);
-    case kShmat:
-      if (f.rdx & kShmExec) end_rest();
+    case __NR_shmat:
+      if (f.rdx & SHM_EXEC) end_rest();
       return;
-    case kPersonality:
-      if (static_cast<u32>(f.rdi) == kAsk || !(f.rdi & kReadImpliesExec)) return;
+    case __NR_personality:
+      if (static_cast<u32>(f.rdi) == kAskPersonality || !(f.rdi & READ_IMPLIES_EXEC)) return;
       return end_rest_for_good();
     default:
       return;

@@ -120,7 +120,7 @@ void Image::end_where_unreadable(u64 from, u64 to) {
 }
 
 bool Image::scan_maps(u64 from, u64 containing) {
-  const long fd = raw(__NR_openat, AT_FDCWD, ptr("/proc/self/maps"), 0x80000, 0);
+  const long fd = raw(__NR_openat, AT_FDCWD, ptr("/proc/self/maps"), O_CLOEXEC, 0);
   if (is_error(fd)) return false;
   u64 have = 0, file_begin = 0;
   Line run{};  // neighbours that are parts of one mapping; patched pages split it
@@ -165,7 +165,7 @@ bool Image::next_executable(u64 from) {
   return scan_maps(from, 0);
 }
 bool Image::find(u64 address, u8* build_id) {
-  const long fd = raw(__NR_openat, AT_FDCWD, ptr("/proc/self/maps"), 0x80000, 0);
+  const long fd = raw(__NR_openat, AT_FDCWD, ptr("/proc/self/maps"), O_CLOEXEC, 0);
   if (is_error(fd)) return false;
   bool answered = true;
   const bool found = query(static_cast<u64>(fd), address, build_id, answered);
@@ -180,23 +180,22 @@ struct Mapping {  // linux/fs.h, struct procmap_query
   u32 major, minor, name_bytes, build_id_bytes;
   u64 name, build_id;
 };
-constexpr u64 kReadable = 1, kExecutable = 4;  // also: 2 writable, 8 shared
+constexpr u64 kReadableExecutable =
+    PROCMAP_QUERY_VMA_READABLE | PROCMAP_QUERY_VMA_EXECUTABLE;  // and no more
 
 long ask_about(u64 fd, Mapping& at, u64 address) {
-  constexpr u64 kProcmapQuery = 0xc0686611;
   at.size = sizeof at;
   at.address = address;
-  return raw(__NR_ioctl, fd, kProcmapQuery, ptr(&at));
+  return raw(__NR_ioctl, fd, PROCMAP_QUERY, ptr(&at));
 }
 
 }  // namespace
 
 Image::Next Image::next_text(u64 from) {
-  constexpr u64 kOrNext = 16;
-  const long fd = raw(__NR_openat, AT_FDCWD, ptr("/proc/self/maps"), 0x80000, 0);
+  const long fd = raw(__NR_openat, AT_FDCWD, ptr("/proc/self/maps"), O_CLOEXEC, 0);
   if (is_error(fd)) return Next::kUnknown;
   Mapping at{};
-  at.flags = kExecutable | kOrNext;
+  at.flags = PROCMAP_QUERY_VMA_EXECUTABLE | PROCMAP_QUERY_COVERING_OR_NEXT_VMA;
   at.name = ptr(maps);
   at.name_bytes = sizeof maps;
   const long result = ask_about(static_cast<u64>(fd), at, from);
@@ -229,7 +228,7 @@ bool Image::query(u64 fd, u64 address, u8* build_id, bool& answered) {
   offset_ = at.offset;
   end_ = at.end;
   const u64 inode = at.inode, device = u64{at.major} << 32 | at.minor;
-  patchable_ = inode != 0 && at.permissions == (kReadable | kExecutable);
+  patchable_ = inode != 0 && at.permissions == kReadableExecutable;
   if (!patchable_) return true;
   const auto same_file = [&] {
     return at.inode == inode && (u64{at.major} << 32 | at.minor) == device;
@@ -238,14 +237,13 @@ bool Image::query(u64 fd, u64 address, u8* build_id, bool& answered) {
   bool same_mapping = true;
   while (ask(file_begin_ - 1) == 0 && same_file()) {
     file_begin_ = at.begin;
-    same_mapping = same_mapping && at.permissions == (kReadable | kExecutable);
+    same_mapping = same_mapping && at.permissions == kReadableExecutable;
     if (same_mapping) {
       begin_ = at.begin;
       offset_ = at.offset;
     }
   }
-  while (ask(end_) == 0 && same_file() && at.permissions == (kReadable | kExecutable))
-    end_ = at.end;
+  while (ask(end_) == 0 && same_file() && at.permissions == kReadableExecutable) end_ = at.end;
   find_eh_frame();
   return true;
 }
@@ -253,7 +251,7 @@ bool Image::query(u64 fd, u64 address, u8* build_id, bool& answered) {
 void Image::find_eh_frame() {
   const u8* elf = reinterpret_cast<const u8*>(file_begin_);
   if (readable_end(file_begin_, file_begin_ + 4096) == file_begin_) return;
-  if (peek<u32>(elf) != 0x464c457f || elf[4] != 2) return;
+  if (peek<u32>(elf) != 0x464c457f || elf[EI_CLASS] != ELFCLASS64) return;
   const u8* headers = elf + peek<u64>(elf + 32);
   const u16 count = peek<u16>(elf + 56);
   u64 bias = 0, frame = 0, frame_end = 0, segment = 0, segment_end = 0;
@@ -263,11 +261,11 @@ void Image::find_eh_frame() {
     const u8* h = headers + i * 56;
     const u32 type = peek<u32>(h);
     const u64 vaddr = peek<u64>(h + 16);
-    if (type == 1 && !have_bias) {  // the first PT_LOAD holds the ELF header
+    if (type == PT_LOAD && !have_bias) {  // the first one holds the ELF header
       bias = file_begin_ - (vaddr & ~4095ull);
       have_bias = true;
     }
-    if (type == 0x6474e550) {  // PT_GNU_EH_FRAME
+    if (type == PT_GNU_EH_FRAME) {
       frame = vaddr;
       frame_end = vaddr + peek<u64>(h + 40);
     }
@@ -276,7 +274,7 @@ void Image::find_eh_frame() {
   for (u16 i = 0; i < count; i++) {
     const u8* h = headers + i * 56;
     const u64 vaddr = peek<u64>(h + 16), bytes = peek<u64>(h + 32);
-    if (peek<u32>(h) != 1 || frame < vaddr || frame - vaddr >= bytes) continue;
+    if (peek<u32>(h) != PT_LOAD || frame < vaddr || frame - vaddr >= bytes) continue;
     segment = bias + vaddr;
     segment_end = segment + bytes;
   }

@@ -18,12 +18,7 @@ namespace mino::hook {
 
 namespace {
 
-constexpr u64 kSaNoCldStop = 1, kSaNoCldWait = 2, kSaSiginfo = 4, kSaRestorer = 0x04000000,
-              kSaOnStack = 0x08000000, kSaRestart = 0x10000000, kSaNoDefer = 0x40000000,
-              kSaResetHand = 0x80000000;
-constexpr u64 kDefault = 0, kIgnore = 1;
-constexpr int kSigUnblock = 1;
-constexpr long kPtrace = 101;
+const u64 kDefault = reinterpret_cast<u64>(SIG_DFL), kIgnore = reinterpret_cast<u64>(SIG_IGN);
 
 // The default action of a signal that is ours in the kernel: let it happen for real.
 void die_by(int sig, const SigInfo* info) {
@@ -58,7 +53,7 @@ void defer(ThreadState* ts, int sig, const SigInfo* info, UContext* uc) {
     ts->restartable = 1;
   }
   ts->deferred = 1;
-  if (!(ts->process->actions[sig].flags & kSaRestart)) ts->restartable = 0;
+  if (!(ts->process->actions[sig].flags & SA_RESTART)) ts->restartable = 0;
   uc->sigmask = ~kSynchronous;
   raw(__NR_rt_tgsigqueueinfo, static_cast<u64>(raw(__NR_getpid)),
       static_cast<u64>(raw(__NR_gettid)), static_cast<u64>(sig), ptr(info));
@@ -114,8 +109,7 @@ u64 on_signal(int sig, SigInfo* info, UContext* uc) {
     }
     if (ts && ts->in_hook == kOutside && be_traced(ts)) return 0;  // faults again: its first stop
   }
-  constexpr int kSysSeccomp = 1;
-  const bool trapped = fault && sig == SIGSYS && info->code == kSysSeccomp;
+  const bool trapped = fault && sig == SIGSYS && info->code == SYS_SECCOMP;
   if (trapped && ts && ts->strict) end_strict(ts);
   u64 handler_mask = uc->sigmask;
   if (ts && ts->in_hook == kInside && !fault) {
@@ -136,16 +130,16 @@ u64 on_signal(int sig, SigInfo* info, UContext* uc) {
   }
   if (trapped) show_trapped_call(info, uc);
   if (!fault) show_local_call(uc);
-  if (action.flags & kSaResetHand) {
+  if (action.flags & SA_RESETHAND) {
     if (!(bit(sig) & kSynchronous)) {
       SigAction reset{};
       kernel_sigaction(sig, &reset, nullptr);
     }
     process->actions[sig].handler = kDefault;
-    process->actions[sig].flags &= ~kSaSiginfo;
+    process->actions[sig].flags &= ~u64{SA_SIGINFO};
   }
   handler_mask |= action.mask;
-  if (!(action.flags & kSaNoDefer)) handler_mask |= bit(sig);
+  if (!(action.flags & SA_NODEFER)) handler_mask |= bit(sig);
   set_mask(handler_mask & ~kSynchronous);
   return action.handler;
 }
@@ -161,13 +155,12 @@ long kernel_sigaction(int sig, const SigAction* act, SigAction* old) {
 SigAction kernel_action(u64 flags) {
   return {
       ptr(mino_signal),
-      (flags & (kSaNoCldStop | kSaNoCldWait | kSaOnStack | kSaRestart)) | kSaSiginfo | kSaRestorer,
+      (flags & (SA_NOCLDSTOP | SA_NOCLDWAIT | SA_ONSTACK | SA_RESTART)) | SA_SIGINFO | SA_RESTORER,
       ptr(mino_restore_rt), ~kSynchronous};
 }
 
 bool restore_code(int sig, int& error, int& code) {
-  constexpr int kSiSigio = -5;
-  if (code != kSiSigio || error == 0 || (bit(sig) & kSynchronous)) return false;
+  if (code != SI_SIGIO || error == 0 || (bit(sig) & kSynchronous)) return false;
   code = error;
   error = 0;
   return true;
@@ -175,7 +168,7 @@ bool restore_code(int sig, int& error, int& code) {
 
 void install_signal_handlers(Process* process) {
   for (int sig : {SIGILL, SIGBUS, SIGSEGV, SIGSYS}) {
-    const SigAction ours = kernel_action(kSaOnStack);
+    const SigAction ours = kernel_action(SA_ONSTACK);
     kernel_sigaction(sig, &ours, &process->actions[sig]);
   }
 }
@@ -183,14 +176,14 @@ void install_signal_handlers(Process* process) {
 void open_synchronous_signals(ThreadState* ts) {
   const u64 ours = kSynchronous;
   u64 inherited = 0;
-  raw(__NR_rt_sigprocmask, kSigUnblock, ptr(&ours), ptr(&inherited), 8);
+  raw(__NR_rt_sigprocmask, SIG_UNBLOCK, ptr(&ours), ptr(&inherited), 8);
   ts->hidden_mask = inherited & kSynchronous;
 }
 
 bool be_traced(ThreadState* ts) {
   if (!ts->trace_me) return false;
   ts->trace_me = false;
-  return raw(kPtrace) == 0;
+  return raw(__NR_ptrace, PTRACE_TRACEME) == 0;
 }
 
 }  // namespace mino::hook

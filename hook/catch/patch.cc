@@ -26,7 +26,6 @@ constexpr u32 kSlotBytes = 32;
 // Behind the table: a stub, then the slots. Few of their pages are ever touched.
 constexpr u64 kStub = kTable + kTableBytes, kSlots = kStub + kSlotBytes;
 constexpr u64 kLowBytes = (kSlots + kSites * kSlotBytes - kTable + 4095) & ~4095ull;
-constexpr u64 kProtRead = 1, kProtWrite = 2, kProtExec = 4;
 
 u64* const table = reinterpret_cast<u64*>(kTable);
 u8* const slots = reinterpret_cast<u8*>(kSlots);
@@ -69,9 +68,8 @@ bool protect(u64 begin, u64 bytes, u64 prot) {
 // work).
 bool prepare() {
   if (prepared) return true;
-  constexpr u64 kPrivateAnonFixedNoreplace = 0x100022;
-  const long low = raw(__NR_mmap, kTable, kLowBytes, kProtRead | kProtWrite,
-                       kPrivateAnonFixedNoreplace, ~0ull, 0);
+  const long low = raw(__NR_mmap, kTable, kLowBytes, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, ~0ull, 0);
   if (low != static_cast<long>(kTable)) {
     if (!is_error(low)) raw(__NR_munmap, static_cast<u64>(low), kLowBytes);
     return false;
@@ -80,7 +78,7 @@ bool prepare() {
   stub[0] = 0xff, stub[1] = 0x25;
   put32(stub + 2, 0);
   put64(stub + 6, ptr(mino_entry));
-  prepared = protect(kTable, kLowBytes, kProtRead | kProtExec);
+  prepared = protect(kTable, kLowBytes, PROT_READ | PROT_EXEC);
   if (!prepared) raw(__NR_munmap, kTable, kLowBytes);
   return prepared;
 }
@@ -88,8 +86,8 @@ bool prepare() {
 // While one of these stands, slots can be made. Other threads go on using those there are.
 class SlotsWritable {
  public:
-  SlotsWritable() : good_(protect(kTable, kLowBytes, kProtRead | kProtWrite | kProtExec)) {}
-  ~SlotsWritable() { protect(kTable, kLowBytes, kProtRead | kProtExec); }
+  SlotsWritable() : good_(protect(kTable, kLowBytes, PROT_READ | PROT_WRITE | PROT_EXEC)) {}
+  ~SlotsWritable() { protect(kTable, kLowBytes, PROT_READ | PROT_EXEC); }
   bool good() const { return good_; }
 
  private:
@@ -100,12 +98,12 @@ class SlotsWritable {
 class TextWritable {
  public:
   TextWritable(u64 begin, u64 end) : begin_(begin), bytes_(end - begin) {
-    good_ = protect(begin_, bytes_, kProtRead | kProtWrite | kProtExec);
+    good_ = protect(begin_, bytes_, PROT_READ | PROT_WRITE | PROT_EXEC);
   }
   // With room for what lies around a site.
   TextWritable(const Image& image, u64 begin, u64 end)
       : TextWritable(max(begin - kReach, image.begin()), min(end + kReach, image.end())) {}
-  ~TextWritable() { protect(begin_, bytes_, kProtRead | kProtExec); }
+  ~TextWritable() { protect(begin_, bytes_, PROT_READ | PROT_EXEC); }
   bool good() const { return good_; }
 
  private:
@@ -141,13 +139,11 @@ bool make_slot(const u8* head, u32 head_bytes, u64 ret, u32 restart, u8 jump[7])
 
 // Cross-modifying code: what other cores have fetched must be refetched (SDM 8.1.3, membarrier(2)).
 void sync_cores(bool live) {
-  constexpr u64 kPrivateExpeditedSyncCore = 32;
-  constexpr u64 kRegisterSyncCore = 64;
   static bool registered;
   if (!live) return;
-  if (!registered) raw(__NR_membarrier, kRegisterSyncCore, 0, 0);
+  if (!registered) raw(__NR_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0);
   registered = true;
-  raw(__NR_membarrier, kPrivateExpeditedSyncCore, 0, 0);
+  raw(__NR_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0);
 }
 
 void store16(u8* to, u16 value) {
