@@ -144,7 +144,7 @@ extern "C" __attribute__((visibility("hidden"))) long mino_dispatch(mino::hook::
   ts->call_trips = ts->call_upcalls = 0;
   trace_begin(ts);
   const u64 args[6] = {f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9};
-  maybe_rest(ts);  // before the call, which may bring text
+  maybe_disarm(ts);  // before the call, which may bring text
   const long result = route(ts, row);
   if (result == kLocal) return 1;
   constexpr u64 kMsgNoSignal = 0x4000;

@@ -160,7 +160,7 @@ long fork_process(ThreadState* ts, const Request& request) {
     join_table(ts, client);
   else
     finish_fork_in_child(ts, session);
-  if (settings.sud && !at_rest()) arm_dispatch();
+  if (settings.sud && !is_disarmed()) arm_dispatch();
   if (stack) ts->frame.rsp = stack;
   return 0;
 }
@@ -197,7 +197,7 @@ long clone_sharing(ThreadState* ts, const Request& request) {
   // A thread that ended unseen (its exit is a site that `patch` cannot prove) leaves its state to
   // whoever gets its TCB, with the lane.
   ThreadState* child = same_process && !same_fs_base ? inherit_thread(a.tls, process) : nullptr;
-  if (child && child->has_lane && !lane_has_rights(child)) release_lane(child);
+  if (child && child->has_lane && !lane_has_credentials(child)) release_lane(child);
   if (!child) child = make_thread(child_process);
   const auto give_up = [&](long error) {
     if (!same_process) {
@@ -229,9 +229,9 @@ long clone_sharing(ThreadState* ts, const Request& request) {
     add_twin(ts, child);
   if (!vfork) {
     expect_other_threads(true);
-    end_rest();
+    rearm();
   }
-  const bool was_at_rest = at_rest();
+  const bool was_disarmed = is_disarmed();
   // No signal comes to the parent until it has its child: it would be deferred, and the mask of
   // that state be the child's; and a signal as a vfork's child executes would find that one's state
   // in the parent's place. The child leaves as if one had been deferred, with the right mask.
@@ -245,7 +245,7 @@ long clone_sharing(ThreadState* ts, const Request& request) {
   const long pid = kernel_clone(request, stack, true);
   // The parent. With CLONE_VFORK the child has exec'ed or exited by now.
   if (takes_place) replace_thread(ts->fs_base, ts);
-  if (was_at_rest && !at_rest()) arm_dispatch();  // the child has ended that, for itself
+  if (was_disarmed && !is_disarmed()) arm_dispatch();  // the child has ended that, for itself
   if (!ts->deferred) raw(__NR_rt_sigprocmask, kSetmask, ptr(&mask), 0, 8);
   if (is_error(pid) || vfork) {
     child->in_hook = kOutside;
@@ -290,5 +290,5 @@ extern "C" __attribute__((visibility("hidden"))) void mino_child_start(
     if (!ts->process->joins) finish_fork_in_child(ts, session);
   }
   if (ts->clear_handlers) clear_handlers(ts->process);
-  if (settings.sud && !at_rest()) arm_dispatch();
+  if (settings.sud && !is_disarmed()) arm_dispatch();
 }

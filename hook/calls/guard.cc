@@ -44,7 +44,7 @@ long do_guard(ThreadState* ts, const abi::Row& row) {
   constexpr u64 kPrSetKeepcaps = 8;
   if (row.nr == __NR_prctl && f.rdi == kPrSetKeepcaps) return do_mirror(ts, row);
   constexpr u64 kPrSetMdwe = 65;
-  if (row.nr == __NR_prctl && f.rdi == kPrSetMdwe) end_rest_for_good();  // while that may be done
+  if (row.nr == __NR_prctl && f.rdi == kPrSetMdwe) rearm_for_good();  // while that may be done
   // A new thread-control block: the table of threads must know before the program goes on.
   constexpr u64 kArchSetFs = 0x1002;
   if (row.nr == __NR_arch_prctl) {

@@ -41,7 +41,7 @@ void get_ready(ThreadState* ts) {
 // Installs `filter` behind a front; the kernel's result.
 long install(ThreadState* ts, Filter* filter, long number, u64 a, u64 b, bool all_threads,
              bool makes_fd) {
-  end_rest();  // while that may be done
+  rearm();  // while that may be done
   const u64 bytes = (kMaxFront + filter->count) * sizeof(sock_filter);
   auto* const code = static_cast<sock_filter*>(map_pages(bytes));
   if (!code) return -ENOMEM;
@@ -66,7 +66,7 @@ long install(ThreadState* ts, Filter* filter, long number, u64 a, u64 b, bool al
   if (makes_fd ? is_error(result) : result != 0)
     drop_filter(filter);
   else
-    put_under(ts, filter, all_threads);
+    add_filter(ts, filter, all_threads);
   return result;
 }
 

@@ -18,7 +18,7 @@ namespace mino::hook {
 
 namespace {
 
-bool resting;
+bool disarmed;
 bool never;  // again: what was taken for data has been executed
 u32 attempts;
 
@@ -77,7 +77,7 @@ bool note(const Image& image, u64 at) {
 }
 
 // Every pair of bytes that could be a `syscall`, `sysenter` or `int $0x80`.
-bool look_through(const Image& image) {
+bool scan_text(const Image& image) {
   found_count = 0;
   const auto* const end = reinterpret_cast<const u8*>(image.end());
   const auto* p = reinterpret_cast<const u8*>(image.begin());
@@ -91,7 +91,8 @@ bool look_through(const Image& image) {
 }
 
 bool is_our_own(const Image& image) {
-  return (image.begin() >= base() && image.begin() < end_of_text()) || is_patchers(image.begin());
+  return (image.begin() >= base() && image.begin() < end_of_text()) ||
+         is_patcher_memory(image.begin());
 }
 
 // Calls `visit` with all text but the kernel's and our own, until it says no. False also if that
@@ -102,12 +103,12 @@ bool for_all_text(Visit visit) {
     Image image;
     const Image::Next next = image.next_text(at);
     if (next != Image::Next::kText) return next == Image::Next::kNone;
-    if (!image.is_kernels() && !is_our_own(image) && !visit(image)) return false;
+    if (!image.is_vdso() && !is_our_own(image) && !visit(image)) return false;
     at = image.end();
   }
 }
 
-bool look_through_all() {
+bool scan_all_text() {
   constexpr u64 kMost = 64 << 20;
   u64 bytes = 0;
   // First what costs little: code that is made at run time, or without unwind information.
@@ -118,7 +119,7 @@ bool look_through_all() {
          for_all_text([](Image& image) {
            const u64 end = image.end();
            image.end_where_unreadable(image.begin(), end);
-           return image.end() == end && look_through(image);
+           return image.end() == end && scan_text(image);
          });
 }
 
@@ -136,8 +137,8 @@ bool is_traced() {
   return !read_status("\nTracerPid:\t", 10, tracer) || tracer;
 }
 
-bool can_rest(const ThreadState* ts) {
-  return settings.rest_after && settings.sud && settings.patch && !resting && !never &&
+bool can_disarm(const ThreadState* ts) {
+  return settings.disarm_after && settings.sud && settings.patch && !disarmed && !never &&
          !ts->filters && !ts->trace_me && !has_other_threads() && !ts->process->shares_memory &&
          !ts->process->threads && !memory_is_odd() && !is_traced();
 }
@@ -152,44 +153,44 @@ void undo() {
 
 }  // namespace
 
-void try_to_rest(ThreadState* ts) {
+void try_to_disarm(ThreadState* ts) {
   constexpr u32 kMostAttempts = 6;
-  ts->calls_left = settings.rest_after << attempts;
-  if (!can_rest(ts)) return;
+  ts->calls_left = settings.disarm_after << attempts;
+  if (!can_disarm(ts)) return;
   if (attempts < kMostAttempts) attempts++;
   pause_patching();
   withheld_count = text_count = 0;
-  if (look_through_all() && protect_withheld(PROT_READ)) {
+  if (scan_all_text() && protect_withheld(PROT_READ)) {
     ask_about_changes(true);
-    resting = disarm_dispatch();
+    disarmed = disarm_dispatch();
   }
-  if (!resting) undo();
+  if (!disarmed) undo();
   resume_patching();
 }
 
-bool at_rest() {
-  return resting;
+bool is_disarmed() {
+  return disarmed;
 }
 
-void end_rest() {
-  if (!resting) return;
-  resting = false;
+void rearm() {
+  if (!disarmed) return;
+  disarmed = false;
   arm_dispatch();
   undo();
 }
 
-void end_rest_for_good() {
+void rearm_for_good() {
   never = true;
-  end_rest();
+  rearm();
 }
 
 void before_change_of_memory(u64 begin, u64 bytes) {
-  if (!resting) return;
+  if (!disarmed) return;
   bool meets = false;
   for (u32 i = 0; i < withheld_count; i++)
     meets |= Range{withheld[i], withheld[i] + 4096}.meets(begin, bytes);
   for (u32 i = 0; i < text_count; i++) meets |= texts[i].meets(begin, bytes);
-  if (meets) end_rest();
+  if (meets) rearm();
 }
 
 void before_change_of_text(ThreadState* ts, const abi::Row& row) {
@@ -198,7 +199,7 @@ void before_change_of_text(ThreadState* ts, const abi::Row& row) {
     case __NR_mmap:
     case __NR_mprotect:
     case __NR_pkey_mprotect:
-      if (f.rdx & PROT_EXEC) end_rest();
+      if (f.rdx & PROT_EXEC) rearm();
       return before_change_of_memory(f.rdi, f.rsi);
     case __NR_madvise:
       if (f.rdx == MADV_DONTNEED) before_change_of_memory(f.rdi, f.rsi);
@@ -207,11 +208,11 @@ void before_change_of_text(ThreadState* ts, const abi::Row& row) {
       before_change_of_memory(f.rdi, f.rsi);
       return before_change_of_memory(f.r8, f.rdx);
     case __NR_shmat:
-      if (f.rdx & SHM_EXEC) end_rest();
+      if (f.rdx & SHM_EXEC) rearm();
       return;
     case __NR_personality:
       if (static_cast<u32>(f.rdi) == kAskPersonality || !(f.rdi & READ_IMPLIES_EXEC)) return;
-      return end_rest_for_good();
+      return rearm_for_good();
     default:
       return;
   }
@@ -220,15 +221,15 @@ void before_change_of_text(ThreadState* ts, const abi::Row& row) {
 void note_illegal_instruction() {
   constexpr u32 kMany = 1024;
   static u32 count;
-  if (resting && ++count == kMany) end_rest_for_good();
+  if (disarmed && ++count == kMany) rearm_for_good();
 }
 
 bool on_withheld_page(const SigInfo* info, const UContext* uc) {
   constexpr u64 kInstructionFetch = 16;
-  if (!resting || !(uc->err & kInstructionFetch)) return false;
+  if (!disarmed || !(uc->err & kInstructionFetch)) return false;
   for (u32 i = 0; i < withheld_count; i++) {
     if (withheld[i] != (info->fields[0] & ~4095ull)) continue;
-    end_rest_for_good();
+    rearm_for_good();
     return true;
   }
   return false;

@@ -22,20 +22,20 @@
 
 namespace mino::hook {
 
-void try_to_rest(ThreadState* ts);
+void try_to_disarm(ThreadState* ts);
 
 // Before each call that entry.S gives to the dispatcher, as it does with the last of those.
-inline void maybe_rest(ThreadState* ts) {
+inline void maybe_disarm(ThreadState* ts) {
   if (ts->calls_left == 0) [[unlikely]]
-    try_to_rest(ts);
+    try_to_disarm(ts);
 }
 
 // The trap is off although settings.sud is on.
-bool at_rest();
+bool is_disarmed();
 
 // Arms the trap again if it is at rest; for good: what has been looked at may be text all the same.
-void end_rest();
-void end_rest_for_good();
+void rearm();
+void rearm_for_good();
 
 // Before the host's mmap, and calls of the route kText, which are asked about only at rest.
 void before_change_of_text(ThreadState* ts, const abi::Row& row);

@@ -201,7 +201,7 @@ Image::Next Image::next_text(u64 from) {
   const long result = ask_about(static_cast<u64>(fd), at, from);
   bool answered = result == 0;
   if (answered) {
-    kernels_ = at.name_bytes && equal(maps, "[vdso]");
+    vdso_ = at.name_bytes && equal(maps, "[vdso]");
     const u64 inside = at.begin > from ? at.begin : from;
     answered = query(static_cast<u64>(fd), inside, nullptr, answered) && answered;
   }

@@ -40,7 +40,7 @@ class Image {
   u64 find_islet(u64 site) const;
 
   // For what next_text has found: it is the vDSO.
-  bool is_kernels() const { return kernels_; }
+  bool is_vdso() const { return vdso_; }
 
   // .eh_frame can be read.
   bool has_functions() const { return eh_header_ && function_count_; }
@@ -67,7 +67,7 @@ class Image {
   void find_eh_frame();
 
   u64 begin_ = 0, end_ = 0, file_begin_ = 0, offset_ = 0;
-  bool patchable_ = false, kernels_ = false;
+  bool patchable_ = false, vdso_ = false;
   const u8* eh_header_ = nullptr;
   u64 frames_ = 0, frames_end_ = 0;  // what can be read of the segment that eh_header_ lies in
   u32 function_count_ = 0;

@@ -278,7 +278,7 @@ bool rewrite_all(const Image& image, const Instruction* instructions, u32 count)
   return true;
 }
 
-bool is_patchers(u64 address) {
+bool is_patcher_memory(u64 address) {
   return prepared && address - kTable < kLowBytes;
 }
 

@@ -69,7 +69,7 @@ bool rewrite_all(const Image& image, const Instruction* instructions, u32 count)
 void restore_replaced();
 
 // The patcher's own memory.
-bool is_patchers(u64 address);
+bool is_patcher_memory(u64 address);
 
 // The bytes of code that a jump of ours at p stands for, or 0 if there is none.
 u32 bytes_displaced(const u8* p);

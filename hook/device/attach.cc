@@ -183,8 +183,9 @@ long ready(ThreadState* ts) {
   ts->complete_position = ts->lane.control->completion_position.load(std::memory_order_acquire);
   ts->has_lane = true;
   if (connected) follow_umask(ts);
-  if (fresh) ts->process->table()->lane_rights[ts->lane_index] = ts->process->table()->rights_turn;
-  if (!lane_has_rights(ts)) follow_rights(ts);
+  if (fresh)
+    ts->process->table()->lane_credentials[ts->lane_index] = ts->process->table()->credentials_turn;
+  if (!lane_has_credentials(ts)) follow_credentials(ts);
   if (__atomic_load_n(&ts->process->unsettled, __ATOMIC_ACQUIRE)) settle_table(ts);
   return 0;
 }
@@ -213,8 +214,8 @@ void reattach(ThreadState* ts, int socket, int placeholder) {
   Session& session = process->session();
   session.socket = socket;
   session.placeholder = placeholder;
-  process->rights_changed = settings.rights_changed;
-  process->table()->rights_turn = 1;  // older lanes may be there
+  process->credentials_changed = settings.credentials_changed;
+  process->table()->credentials_turn = 1;  // older lanes may be there
   process->set_flags(static_cast<u64>(socket), kPrivate);
   process->set_flags(static_cast<u64>(placeholder), kPrivate);
   raw(__NR_fcntl, static_cast<u64>(socket), F_SETFD, FD_CLOEXEC);

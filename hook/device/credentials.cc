@@ -9,10 +9,10 @@
 
 namespace mino::hook {
 
-bool lane_has_rights(const ThreadState* ts) {
+bool lane_has_credentials(const ThreadState* ts) {
   const Table* const table = ts->process->table();
-  return !ts->process->rights_changed ||
-         (!table->shared && table->lane_rights[ts->lane_index] == table->rights_turn);
+  return !ts->process->credentials_changed ||
+         (!table->shared && table->lane_credentials[ts->lane_index] == table->credentials_turn);
 }
 
 void follow_capabilities(ThreadState* ts, u8 submission_flags) {
@@ -25,7 +25,7 @@ void follow_capabilities(ThreadState* ts, u8 submission_flags) {
   offload(ts, *abi::find_row(__NR_capset), args, -1, submission_flags, kNoCancel);
 }
 
-void follow_rights(ThreadState* ts) {
+void follow_credentials(ThreadState* ts) {
   constexpr u64 kMostGroups = 1024;
   const auto become = [ts](int number, u64 a, u64 b, u64 c) {
     const u64 args[6] = {a, b, c};

@@ -9,8 +9,8 @@ namespace mino::hook {
 
 // A lane may have been made when the process, or another that shares the table, had other
 // credentials: then it gets those of the calling thread.
-bool lane_has_rights(const ThreadState* ts);
-void follow_rights(ThreadState* ts);
+bool lane_has_credentials(const ThreadState* ts);
+void follow_credentials(ThreadState* ts);
 void follow_capabilities(ThreadState* ts, u8 submission_flags = 0);
 
 }  // namespace mino::hook

@@ -161,7 +161,7 @@ bool read_environment(char** envp, Inherited& inherited) {
         else if (is("paths"))
           parse_paths(number);
         else if (is("rest"))
-          settings.rest_after = static_cast<u32>(parse_number(number));
+          settings.disarm_after = static_cast<u32>(parse_number(number));
         else if (is("netns"))
           settings.netns = *number == '1';
         else if (is("instance"))
@@ -173,7 +173,7 @@ bool read_environment(char** envp, Inherited& inherited) {
         else if (is("s"))
           own = true, inherited.socket = static_cast<int>(parse_number(number));
         else if (is("c"))
-          own = true, settings.rights_changed = true;
+          own = true, settings.credentials_changed = true;
         else if (is("p"))
           own = true, inherited.placeholder = static_cast<int>(parse_number(number));
         else if (is("r"))
@@ -310,7 +310,7 @@ ExecEnvironment::ExecEnvironment(Process* process, u64 envp, const ProgramFile* 
     text = print_number(text, static_cast<u64>(process->session().socket));
     text = print(text, ";p=");
     text = print_number(text, static_cast<u64>(process->session().placeholder));
-    if (process->rights_changed) text = print(text, ";c=1");
+    if (process->credentials_changed) text = print(text, ";c=1");
   }
   if (filters >= 0) {
     text = print_number(print(text, ";r="), settings.home);

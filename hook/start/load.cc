@@ -31,7 +31,7 @@ namespace {
 }
 
 // The kernel named this process after this library.
-void take_name(const char* path) {
+void set_name(const char* path) {
   const char* name = path;
   for (const char* p = path; *p; p++) {
     if (*p == '/') name = p + 1;
@@ -103,11 +103,11 @@ extern "C" __attribute__((visibility("hidden"), noreturn)) void mino_load(mino::
   u64* const aux = reinterpret_cast<u64*>(envp + count + 1);
   u64 aux_words = 2;
   for (const u64* a = aux; a[0]; a += 2) aux_words += 2;
-  const bool usable = prepare_to_hold(envp, no_way == 0);
+  const bool usable = prepare_startup(envp, no_way == 0);
   if (!settings.program[0]) give_up("libminoc.so is not a program; use mino run", 0);
   LoadedProgram loaded;
   if (const long error = load_program(settings.program, loaded)) give_up(settings.program, error);
-  take_name(settings.program);
+  set_name(settings.program);
   learn_executable(settings.program);
   // The variables that are gone leave a gap in front of the auxiliary vector: close it.
   u64 kept = 0;
@@ -117,6 +117,6 @@ extern "C" __attribute__((visibility("hidden"), noreturn)) void mino_load(mino::
   copy(to, stack, (1 + argc + 1 + kept + 1) * 8);
   copy(to + 1 + argc + 1 + kept + 1, aux, aux_words * 8);
   describe(to + 1 + argc + 1 + kept + 1, loaded);
-  if (usable) take_hold();
+  if (usable) finish_startup();
   mino_enter_program(to, loaded.start);
 }

@@ -74,7 +74,7 @@ Interest interest_in(const abi::Row& row) {
 
 }  // namespace
 
-bool prepare_to_hold(char** envp, bool reachable) {
+bool prepare_startup(char** envp, bool reachable) {
   const bool usable = has_fsgsbase(envp);
   Inherited inherited;
   if (!read_environment(envp, inherited) || !reachable) return false;
@@ -116,7 +116,7 @@ bool may_patch() {
 
 }  // namespace
 
-void take_hold() {
+void finish_startup() {
   if (settings.preload && mino_preload_start) mino_preload_start();
   if (settings.patch && !may_patch()) {
     settings.patch = false;
@@ -136,8 +136,8 @@ void take_hold() {
 
 namespace {
 
-void hold(char** envp, bool reachable) {
-  if (prepare_to_hold(envp, reachable)) take_hold();
+void start_up(char** envp, bool reachable) {
+  if (prepare_startup(envp, reachable)) finish_startup();
 }
 
 // glibc passes what main gets; musl passes nothing.
@@ -145,11 +145,11 @@ __attribute__((constructor)) void start(int argc, char** argv, char** envp) {
   if (ptr(envp) != ptr(argv) + 8 * (static_cast<u64>(argc) + 1)) envp = initial_environment();
   if (!envp) return;
   const u64 home = home_in(envp);
-  if (!home || home == base()) return hold(envp, true);
+  if (!home || home == base()) return start_up(envp, true);
   if (mino_preload_start) {  // libc has bound the program to this copy
     say("mino: --hook preload does not reach the device from a program that is executed under a "
         "seccomp filter; nothing will be offloaded\n");
-    return hold(envp, false);
+    return start_up(envp, false);
   }
   const long error = map_at_home(envp, home);
   if (error == 0) {
@@ -157,7 +157,7 @@ __attribute__((constructor)) void start(int argc, char** argv, char** envp) {
         envp);
   } else {
     tell_no_way_home(error);
-    hold(envp, false);
+    start_up(envp, false);
   }
 }
 
@@ -168,5 +168,5 @@ __attribute__((constructor)) void start(int argc, char** argv, char** envp) {
 // The first thing that the copy at home does.
 extern "C" __attribute__((visibility("hidden"))) void mino_arrive(char** envp) {
   mino::hook::relocate();
-  mino::hook::hold(envp, true);
+  mino::hook::start_up(envp, true);
 }

@@ -9,9 +9,9 @@ namespace mino::hook {
 // Reads what `mino run` decided, takes its variables out of the environment, and makes the state of
 // this process and thread. False if there is nothing to hold, or no way to; `reachable`: no seccomp
 // filter is in the way (hook/start/home.h).
-bool prepare_to_hold(char** envp, bool reachable);
+bool prepare_startup(char** envp, bool reachable);
 
 // Patches what is mapped, and arms the trap: from here on the hook sees the system calls.
-void take_hold();
+void finish_startup();
 
 }  // namespace mino::hook

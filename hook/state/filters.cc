@@ -60,7 +60,7 @@ void drop_filter(Filter* filter) {
   unmap_pages(filter, bytes_of(filter->count));
 }
 
-void put_under(ThreadState* ts, Filter* filter, bool all_threads) {
+void add_filter(ThreadState* ts, Filter* filter, bool all_threads) {
   lock(filter_lock);
   const Filter* const kept = keep(filter);
   ts->filters = kept;

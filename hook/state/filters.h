@@ -26,7 +26,7 @@ Filter* make_filter(u32 count);
 void drop_filter(Filter* filter);  // one that holds for nobody
 
 // From here on `filter` holds for the thread, or for all threads of its process.
-void put_under(ThreadState* ts, Filter* filter, bool all_threads);
+void add_filter(ThreadState* ts, Filter* filter, bool all_threads);
 
 // In a forked child: another thread may have had the lock when the process was copied.
 void reset_filter_lock();

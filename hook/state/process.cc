@@ -45,7 +45,7 @@ u8* spare;
 constexpr u64 kSpareBytes = kProcessBytes + kTableBytes;
 constexpr u64 kMostToClear = 4096;
 
-u8* take_spare() {
+u8* use_spare() {
   return __atomic_exchange_n(&spare, nullptr, __ATOMIC_ACQUIRE);
 }
 
@@ -67,7 +67,7 @@ bool keep_as_spare(Process* process) {
 Process* copy_process(const Process& parent, u64 clone_flags) {
   const bool same_table = clone_flags & CLONE_FILES;
   const u64 bytes = kProcessBytes + (same_table ? 0 : kTableBytes);
-  u8* pages = bytes == kSpareBytes ? take_spare() : nullptr;
+  u8* pages = bytes == kSpareBytes ? use_spare() : nullptr;
   if (!pages) pages = static_cast<u8*>(map_pages(bytes));
   if (!pages) return nullptr;
   auto* child = reinterpret_cast<Process*>(pages);
@@ -77,7 +77,7 @@ Process* copy_process(const Process& parent, u64 clone_flags) {
     set_table(child, pages + kProcessBytes);
     copy_table(child->table(), parent.table());
     child->client = 0;
-    child->rights_changed = false;
+    child->credentials_changed = false;
   }
   if (!(clone_flags & CLONE_SIGHAND)) {
     child->actions = child->own_actions;

@@ -34,16 +34,16 @@ struct Process {
   SigAction* actions;    // these three are our own, below, or those of the process that made us
   Directory* directory;  // (CLONE_SIGHAND, CLONE_FS, CLONE_THREAD)
   Children* children;
-  u64 open_limit;       // RLIMIT_NOFILE, the soft one
-  u64 bytes;            // to unmap, with the table if that is our own
-  u32 client;           // which of the processes that share the table
-  u32 threads;          // of one that has its table by unshare: the last of them unmaps it
-  bool shares_memory;   // a vfork child, or another that has our memory but not our Process
-  bool rights_changed;  // credentials are not those that the session began with
-  bool unsettled;       // settle_table() is due
-  bool newborn;         // … whose session waits in `birth` until it starts
-  bool joins;           // … that will be one more client of its parent's session
-  bool started;         // … and has taken it
+  u64 open_limit;            // RLIMIT_NOFILE, the soft one
+  u64 bytes;                 // to unmap, with the table if that is our own
+  u32 client;                // which of the processes that share the table
+  u32 threads;               // of one that has its table by unshare: the last of them unmaps it
+  bool shares_memory;        // a vfork child, or another that has our memory but not our Process
+  bool credentials_changed;  // credentials are not those that the session began with
+  bool unsettled;            // settle_table() is due
+  bool newborn;              // … whose session waits in `birth` until it starts
+  bool joins;                // … that will be one more client of its parent's session
+  bool started;              // … and has taken it
   Session birth;
   void* exec_memory;  // … and what its exec needed, for the parent to unmap
   u64 exec_bytes;

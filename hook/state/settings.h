@@ -29,15 +29,15 @@ struct Settings {
   char paths[1024];  // NUL-separated prefixes …
   char heads[256];   // … the first part of each, once, and "proc", where names of processes are
   u32 head_count;
-  bool all_virtual;       // … which all lie in /proc or /sys
-  char variable[1536];    // MINO_RUN as received, without what the hook adds across exec
-  char library[512];      // path of this library, for LD_PRELOAD
-  bool preload_was_set;   // the user had an LD_PRELOAD too
-  bool rights_changed;    // this is the new image of a process of which that is true
-  u32 rest_after;         // hook/catch/disarm.h; 0: never
-  bool load_all;          // also programs that ld.so would bring us into
-  char program[4096];     // what this library has loaded, started as a program itself; or ""
-  char executable[4096];  // … and what /proc/self/exe shall say
+  bool all_virtual;          // … which all lie in /proc or /sys
+  char variable[1536];       // MINO_RUN as received, without what the hook adds across exec
+  char library[512];         // path of this library, for LD_PRELOAD
+  bool preload_was_set;      // the user had an LD_PRELOAD too
+  bool credentials_changed;  // this is the new image of a process of which that is true
+  u32 disarm_after;          // hook/catch/disarm.h; 0: never
+  bool load_all;             // also programs that ld.so would bring us into
+  char program[4096];        // what this library has loaded, started as a program itself; or ""
+  char executable[4096];     // … and what /proc/self/exe shall say
 };
 extern Settings settings;
 

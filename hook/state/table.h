@@ -40,17 +40,17 @@ struct Session {
 // share it, and so do processes that clone made with CLONE_FILES: then this is memory that they
 // share, at the same address in each (hook/device/sharing.h).
 struct Table {
-  u32 fd_limit;        // numbers at and above were never flagged
-  u32 fork_lock;       // one conversation at a time on the control socket
-  u32 kick_lock;       // hook/calls/epoll.cc
-  u32 companion_lock;  // … held across epoll_create1 on the device, which does not block
-  int kick_fd;         // … an eventfd (private), or -1
-  u32 dead_reports;    // hook/device/mixed_wait.h
-  u32 clients;         // processes that have joined the first one, ever
-  bool shared;         // … and the device knows that there are some
-  bool mapped;         // this is shared memory
-  u32 rights_turn;     // counts changes of credentials …
-  u32 lane_rights[abi::kMaxLanes];  // … and says after which of them a lane was made
+  u32 fd_limit;          // numbers at and above were never flagged
+  u32 fork_lock;         // one conversation at a time on the control socket
+  u32 kick_lock;         // hook/calls/epoll.cc
+  u32 companion_lock;    // … held across epoll_create1 on the device, which does not block
+  int kick_fd;           // … an eventfd (private), or -1
+  u32 dead_reports;      // hook/device/mixed_wait.h
+  u32 clients;           // processes that have joined the first one, ever
+  bool shared;           // … and the device knows that there are some
+  bool mapped;           // this is shared memory
+  u32 credentials_turn;  // counts changes of credentials …
+  u32 lane_credentials[abi::kMaxLanes];  // … and says after which of them a lane was made
   Session session;
 };
 inline constexpr u64 kTableHead = 4096;

@@ -54,7 +54,7 @@ void reset(ThreadState* ts, Process* process) {
   ts->process = process;
   ts->group = process->children;
   ts->bell = -1;
-  ts->calls_left = settings.rest_after;
+  ts->calls_left = settings.disarm_after;
 }
 
 }  // namespace
@@ -135,7 +135,7 @@ void replace_thread(u64 base, ThreadState* ts) {
 
 namespace {
 
-void take_out(ThreadState* ts) {
+void remove_from_table(ThreadState* ts) {
   if (ThreadSlot* slot = find_slot(ts->fs_base)) {
     if (slot->state == ts && !ts->twin) {
       __atomic_store_n(&slot->fs_base, kUsed, __ATOMIC_RELEASE);
@@ -152,13 +152,13 @@ void take_out(ThreadState* ts) {
 }  // namespace
 
 void leave_thread(ThreadState* ts) {
-  take_out(ts);
+  remove_from_table(ts);
   __atomic_store_n(&ts->exiting, 1u, __ATOMIC_RELEASE);
 }
 
 void move_thread(ThreadState* ts, u64 base) {
   if (base == ts->fs_base) return;
-  take_out(ts);
+  remove_from_table(ts);
   ts->twin = nullptr;
   enter_thread(ts, base);
 }
