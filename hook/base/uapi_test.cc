@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What hook/base/uapi.h writes down itself is what libc says.
+// The constants that hook/base/uapi.h defines itself have the values that libc gives them.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
@@ -28,8 +28,7 @@ constexpr NamedValue kOfLibc[] = {
 #include "hook/uapi_names.inc"  // made by the build of hook/base/uapi.h
 };
 
-// Names that libc does not have. (Those of the last lines: not the libc of every machine
-// this is built on.)
+// Names that libc does not have. Those from PR_SET_MDWE on are in the libc of newer systems.
 const std::set<std::string> kOnlyOurs = {"ST_VALID",
                                          "MAX_RW_COUNT",
                                          "MAX_ARG_STRLEN",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See hook/base/uapi_values.h.
+// What hook/base/uapi.h defines, as a table. See hook/base/uapi_values.h.
 #include "hook/base/uapi_values.h"
 
 #include "hook/base/uapi.h"

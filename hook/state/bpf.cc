@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
+// See hook/state/bpf.h.
 #include "hook/state/bpf.h"
 
 #include "hook/base/mem.h"
@@ -48,7 +49,7 @@ bool compare(u16 operation, u32 a, u32 b) {
 
 u32 run_bpf(const sock_filter* code, u32 count, const seccomp_data& data) {
   u32 a = 0, x = 0, memory[BPF_MEMWORDS] = {};
-  for (u64 at = 0; at < count; at++) {  // jumps only lead forward
+  for (u64 at = 0; at < count; at++) {  // jumps only go forward
     const sock_filter& i = code[at];
     const u32 operand = i.code & BPF_X ? x : i.k;
     const u16 operation = i.code & static_cast<u16>(~BPF_X);
@@ -96,7 +97,7 @@ u32 run_bpf(const sock_filter* code, u32 count, const seccomp_data& data) {
         break;
       case BPF_ALU | BPF_DIV | BPF_K:
       case BPF_ALU | BPF_DIV | BPF_X:
-        if (operand == 0) return 0;  // as the kernel's translation of it
+        if (operand == 0) return 0;  // as after the kernel's conversion to eBPF
         [[fallthrough]];
       case BPF_ALU | BPF_ADD | BPF_K:
       case BPF_ALU | BPF_ADD | BPF_X:
@@ -133,7 +134,7 @@ u32 run_bpf(const sock_filter* code, u32 count, const seccomp_data& data) {
         return 0;
     }
   }
-  return 0;  // it ran off its end
+  return 0;  // it ran past its end
 }
 
 }  // namespace mino::hook

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The interpreter of filters, against expected answers, against this machine's kernel (a child
-// under the same filter asks by a harmless call), and with filters that no kernel would take.
+// Tests the interpreter of seccomp filters against expected results, against this machine's kernel
+// (a child under the same filter makes a harmless call), and with filters that no kernel would
+// accept.
 #include "hook/state/bpf.h"
 
 #include <errno.h>
@@ -133,7 +134,7 @@ TEST(Bpf, what_no_kernel_takes_kills) {
   EXPECT_EQ(run({{BPF_LD | BPF_IMM, 0, 0, SECCOMP_RET_ALLOW}}, data), 0u);
 }
 
-// Any bytes at all, up to the edge of memory.
+// Arbitrary bytes, placed right at the end of a mapping.
 TEST(Bpf, any_bytes) {
   const long page = sysconf(_SC_PAGESIZE);
   auto* const pages =
@@ -156,7 +157,7 @@ TEST(Bpf, any_bytes) {
   munmap(pages, static_cast<size_t>(2 * page));
 }
 
-// A program that the kernel takes, which leaves its result in A.
+// A filter that the kernel accepts. It leaves its result in A.
 Program random_program(std::mt19937& random) {
   Program program;
   for (u32 cell = 0; cell < 16; cell++) {
@@ -168,7 +169,7 @@ Program random_program(std::mt19937& random) {
   for (u32 i = 0; i < count; i++) {
     u16 code = kAll[random() % std::size(kAll)];
     u32 value = random() % 2 ? static_cast<u32>(random()) : static_cast<u32>(random() % 8);
-    const u32 room = count - i;  // instructions that a jump can pass, to the first behind
+    const u32 room = count - i;  // how many instructions a jump can skip
     if (code == (BPF_LD | BPF_W | BPF_ABS)) value = random() % 16 * 4;
     if (code == (BPF_LD | BPF_MEM) || code == (BPF_LDX | BPF_MEM) || code == BPF_ST ||
         code == BPF_STX)
@@ -183,7 +184,7 @@ Program random_program(std::mt19937& random) {
   return program;
 }
 
-// The sixth argument says which eleven bits of A are to come back as an error.
+// Makes the filter return eleven bits of A as an errno; the sixth argument of the call says which.
 void answer_by_errno(Program& program) {
   program.push_back({BPF_ST, 0, 0, 0});
   program.push_back({BPF_LD | BPF_W | BPF_ABS, 0, 0, 56});
@@ -198,7 +199,7 @@ void answer_by_errno(Program& program) {
 __attribute__((noinline)) long ask(seccomp_data& data) {
   const u64 number = static_cast<u64>(data.nr), first = data.args[0], second = data.args[1],
             third = data.args[2], fourth = data.args[3], fifth = data.args[4], sixth = data.args[5];
-  register u64 r10 asm("r10") = fourth;  // nothing may be called from here on
+  register u64 r10 asm("r10") = fourth;  // no function calls from here on
   register u64 r8 asm("r8") = fifth;
   register u64 r9 asm("r9") = sixth;
   long result;
@@ -211,15 +212,15 @@ __attribute__((noinline)) long ask(seccomp_data& data) {
   return result;
 }
 
-// In a child: asks the kernel, and compares. 0: the same; 1: not; 2: the kernel did not take the
-// filter. `to_be_killed`: the next question is to end the child.
+// Runs in a child: asks the kernel and compares. Returns 0 if the results agree, 1 if not, 2 if the
+// kernel refused the filter. `to_be_killed` is set if the next question must end the child.
 int compare_with_kernel(const Program& program, seccomp_data data, bool* to_be_killed) {
-  Program all{{BPF_LD | BPF_W | BPF_ABS, 0, 0, 0},  // other calls of the child pass
+  Program all{{BPF_LD | BPF_W | BPF_ABS, 0, 0, 0},  // allows all other calls of the child
               {BPF_JMP | BPF_JEQ | BPF_K, 1, 0, static_cast<u32>(data.nr)},
               {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}};
   all.insert(all.end(), program.begin(), program.end());
   sock_fprog filter{static_cast<unsigned short>(all.size()), all.data()};
-  ask(data);  // learns from where
+  ask(data);  // learns the address of the instruction
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0)
     return 2;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The filters of a program, and what they say. See hook/state/filters.h.
+// See hook/state/filters.h.
 #include "hook/state/filters.h"
 
 #include "hook/base/library.h"
@@ -32,7 +32,7 @@ bool equal(const Filter* a, const Filter* b) {
   return true;
 }
 
-// The same filter that threads install one after the other is kept once.
+// Threads often install the same filter one after the other: such a filter is kept once.
 const Filter* keep(Filter* filter) {
   for (const Filter* f = all_filters; f; f = f->next) {
     if (!equal(f, filter)) continue;
@@ -40,7 +40,7 @@ const Filter* keep(Filter* filter) {
     return f;
   }
   filter->next = all_filters;
-  __atomic_store_n(&all_filters, filter, __ATOMIC_SEQ_CST);  // before looking for threads
+  __atomic_store_n(&all_filters, filter, __ATOMIC_SEQ_CST);  // before the list of threads is read
   return filter;
 }
 
@@ -68,11 +68,11 @@ void add_filter(ThreadState* ts, Filter* filter, bool all_threads) {
     if (t->group == ts->group && !t->exiting) t->filters = kept;
   }
   unlock(filter_lock);
-  settings.patch = settings.links = false;  // which open files; patching changes memory, too
+  settings.patch = settings.links = false;  // both need calls that the filter may forbid
 }
 
 bool filters_allow(const Filter* filters, const seccomp_data& call) {
-  // The lowest answer counts, taken for signed (kernel/seccomp.c:seccomp_run_filters).
+  // The lowest verdict wins, compared as signed (seccomp_run_filters in kernel/seccomp.c).
   int lowest = static_cast<int>(SECCOMP_RET_ALLOW);
   for (; filters; filters = filters->before) {
     const int verdict =
@@ -98,7 +98,7 @@ bool filters_allow_own(const ThreadState* ts, long number, u64 a, u64 b, u64 c) 
 
 void inherit_filters(ThreadState* child, const ThreadState* parent) {
   if (!latest_filters()) return;
-  lock(filter_lock);  // or one that is for all threads would miss the child
+  lock(filter_lock);  // a filter for all threads must not miss the child
   child->filters = parent->filters;
   unlock(filter_lock);
 }
@@ -107,7 +107,7 @@ const Filter* latest_filters() {
   return __atomic_load_n(&all_filters, __ATOMIC_ACQUIRE);
 }
 
-// For each filter, the newest first: the count as a u64, and its instructions.
+// The format: for each filter, newest first, its instruction count as a u64 and its instructions.
 long save_filters(const Filter* filters) {
   constexpr u64 kAllSeals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
   const long fd = raw(__NR_memfd_create, ptr("mino-filters"), MFD_CLOEXEC | MFD_ALLOW_SEALING);

@@ -8,8 +8,8 @@
 namespace mino::hook {
 
 int make_private(Process* process, int fd) {
-  // Above the soft limit if possible: there no number of the application's is lost, and nothing it
-  // counts changes.
+  // Above the soft limit if possible: there it takes no number away from the program, and nothing
+  // that the program counts changes.
   u64 limit[2] = {1024, 1024};
   raw(__NR_prlimit64, 0, RLIMIT_NOFILE, 0, ptr(limit));
   constexpr u64 kHighest = 4096;  // the kernel's table grows to the highest number in use

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Process records: the one of this process, and copies for vfork children.
+// The Process of this process, and copies for children that share its memory. See
+// hook/state/process.h.
 #include "hook/state/process.h"
 
 #include "hook/base/mem.h"
@@ -39,8 +40,8 @@ void set_main_process(Process* process) {
 
 namespace {
 
-// The memory of the last child of vfork's kind, for the next: to unmap it costs more than such a
-// child's own calls. All but what copy_process() writes is zero.
+// The memory of the last vfork child, kept for the next one: unmapping it costs more than such a
+// child's own calls. All of it is zero except what copy_process() writes.
 u8* spare;
 constexpr u64 kSpareBytes = kProcessBytes + kTableBytes;
 constexpr u64 kMostToClear = 4096;

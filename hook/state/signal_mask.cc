@@ -20,7 +20,7 @@ TemporaryMask::TemporaryMask(ThreadState* ts, u64 mask_pointer, u64 mask_size) :
   } else if (!user_read(mask_pointer, &mask, 8)) {
     error_ = -EFAULT;
   } else {
-    // With everything blocked there is a moment in which `deferred` cannot change.
+    // With everything blocked, `deferred` cannot change for a moment.
     const u64 all = ~kSynchronous;
     mask_ = mask & ~kSynchronous;
     set_ = true;
