@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Control connection, session memory and lanes of one process. See hook/device/attach.h and
-// abi/message.h.
+// See hook/device/attach.h for what this does, and abi/message.h for the messages.
 #include "hook/device/attach.h"
 
 #include "hook/base/mem.h"
@@ -26,10 +25,11 @@ int make_placeholder(u64 session_id) {
   *end = 0;
   constexpr u64 kAllSeals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
   const long fd = raw(__NR_memfd_create, ptr(name), MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  // Who gets one and is not under mino finds an empty file that cannot be written to.
+  // A process that gets one and is not under mino finds an empty file that cannot be written to.
   if (!is_error(fd)) raw(__NR_fcntl, static_cast<u64>(fd), F_ADD_SEALS, kAllSeals);
   if (!settings.preload || is_error(fd)) return static_cast<int>(fd);
-  // This tier misses calls of this program, too: a read shall be an error, not the end of a file.
+  // The preload tier misses some calls of its own program too. For those, a read must be an error,
+  // not the end of a file.
   char link[40];
   *print_number(print(link, "/proc/self/fd/"), static_cast<u64>(fd)) = 0;
   const long closed = raw(__NR_open, ptr(link), O_WRONLY | O_CLOEXEC);
@@ -38,7 +38,7 @@ int make_placeholder(u64 session_id) {
   return static_cast<int>(closed);
 }
 
-// Hello, Welcome. Leaves the session kLive or kNone; a refusal is told once on standard error.
+// Exchanges Hello and Welcome. A refusal is reported on standard error.
 bool connect_session(Process* process) {
   Session& session = process->session();
   sockaddr_un address{AF_UNIX, {}};
@@ -92,7 +92,8 @@ bool claim_lane(ThreadState* ts) {
   return false;
 }
 
-// Waits until a lane thread serves the lane. Not a hot path: once per thread.
+// Waits until a lane thread serves the lane. Not a hot path: once per thread. The acquire loads of
+// `attached` pair with the store of the lane thread.
 bool await_attached(Session& session, abi::LaneControl* control) {
   abi::Message message;
   if (control->attached.load(std::memory_order_acquire) == 0) {
@@ -106,7 +107,7 @@ bool await_attached(Session& session, abi::LaneControl* control) {
     raw(__NR_futex, ptr(&control->attached), FUTEX_WAIT, 0, ptr(timeout));
     if (control->attached.load(std::memory_order_acquire) != 0) break;
     pollfd p{session.socket, 0, 0};
-    if (raw(__NR_poll, ptr(&p), 1, 0) > 0) return false;  // hung up
+    if (raw(__NR_poll, ptr(&p), 1, 0) > 0) return false;  // the device has hung up
   }
   return true;
 }
@@ -115,9 +116,9 @@ bool await_attached(Session& session, abi::LaneControl* control) {
 
 namespace {
 
-// The device makes files as this process would; what other threads make on the host meanwhile has
-// its own mode. Without /proc, and under a seccomp filter that may not allow it, a umask can only
-// be asked for by setting one.
+// Gives the device this process's umask, so that files made there get the right mode. Without
+// /proc, or under a seccomp filter that may forbid reading it, the umask can only be read by
+// setting it: another thread may create a file on the host meanwhile, with a wrong mode.
 void follow_umask(ThreadState* ts) {
   u64 mask;
   if (ts->filters || !read_status("\nUmask:\t", 8, mask)) {
@@ -128,11 +129,12 @@ void follow_umask(ThreadState* ts) {
   offload(ts, *abi::find_row(__NR_umask), args, -1, 0, kNoCancel);
 }
 
-// What other threads closed between the device's copy of a table and the host's is closed in the
-// device's, before a new file wants its number.
+// Closes on the device what other threads closed on the host after the device had copied the table,
+// before a new file needs one of these numbers.
 void settle_table(ThreadState* ts) {
   Process* const process = ts->process;
-  // Another thread that is here for its first call waits: what it opened now would be closed.
+  // Another thread that gets here with its first call must wait: what it opened now would be
+  // closed.
   lock_table(process->table(), process->table()->fork_lock);
   u8* const bitmap = process->unsettled ? static_cast<u8*>(map_pages(abi::kMaxFd / 8)) : nullptr;
   const long bytes =
@@ -215,7 +217,7 @@ void reattach(ThreadState* ts, int socket, int placeholder) {
   session.socket = socket;
   session.placeholder = placeholder;
   process->credentials_changed = settings.credentials_changed;
-  process->table()->credentials_turn = 1;  // older lanes may be there
+  process->table()->credentials_turn = 1;  // there may be older lanes
   process->set_flags(static_cast<u64>(socket), kPrivate);
   process->set_flags(static_cast<u64>(placeholder), kPrivate);
   raw(__NR_fcntl, static_cast<u64>(socket), F_SETFD, FD_CLOEXEC);
@@ -229,7 +231,7 @@ void reattach(ThreadState* ts, int socket, int placeholder) {
                     map_session(session, message, memory);
   if (memory >= 0) raw(__NR_close, static_cast<u64>(memory));
   session.status = good ? SessionStatus::kLive : SessionStatus::kDead;
-  // Which numbers are ours: those the device has. Which of them survived: those the host still has.
+  // Our numbers are those that the device has. Those that survived exec are still open on the host.
   u8* bitmap = static_cast<u8*>(map_pages(abi::kMaxFd / 8));
   if (good && bitmap && ready(ts) == 0) {
     const long bytes = offload_op(ts, abi::Op::kListFds, ptr(bitmap), abi::kMaxFd / 8, -1);
@@ -240,14 +242,14 @@ void reattach(ThreadState* ts, int socket, int placeholder) {
         offload(ts, *abi::find_row(__NR_close), args, -1, 0, kNoCancel);
         continue;
       }
-      // An epoll set is a real file here; everything else is a placeholder.
+      // An epoll set is a real file on the host; everything else is a placeholder.
       const bool is_memfd = !is_error(raw(__NR_fcntl, fd, F_GET_SEALS));
       process->set_flags(fd, is_memfd ? kOffloaded : kEpoll | kCompanion | kLocalMembers);
     }
   }
   if (bitmap) unmap_pages(bitmap, abi::kMaxFd / 8);
   if (good && ready(ts) == 0) follow_capabilities(ts);
-  if (!good) {  // the device is gone: our numbers are the placeholder's duplicates
+  if (!good) {  // the device is gone: our numbers are those that duplicate the placeholder
     struct stat mine{}, other{};
     raw(__NR_fstat, static_cast<u64>(placeholder), ptr(&mine));
     for (u64 fd = 0; fd < 65536; fd++) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The call path. What is shared is written once and read once; what comes back is checked before it
-// is used.
+// The call path. It writes each shared field once and reads each once, and it checks what comes
+// back before using it.
 #include "hook/device/call.h"
 
 #include "abi/decode.h"
@@ -19,8 +19,9 @@ namespace {
 
 constexpr u32 kSlotMask = abi::kRingSlots - 1;
 
-// Cycles, at the 2 to 4 GHz of today's machines: a spin of 1 µs, and the longest one (about 100 µs:
-// a wake-up across cores on a virtual machine, which a sleeping device needs before it can answer).
+// In cycles, at the 2 to 4 GHz of current machines: a spin of about 1 µs, and the longest spin,
+// about 100 µs. A wake-up across cores on a virtual machine takes that long, and a sleeping device
+// needs one before it can answer.
 constexpr u64 kShortSpin = 3'000;
 constexpr u64 kLongSpin = 300'000;
 
@@ -55,7 +56,7 @@ class WindowSink {
 
   int32_t piece(const abi::Piece& piece) {
     if (count_ == abi::kMaxWindows) return -2;
-    // Bytes that are in the arena already (hook/calls/copying.cc) are a window where they lie.
+    // Bytes that are already in the arena (hook/calls/copying.cc) become a window where they are.
     const u64 place = piece.addr - ptr(lane_.arena);
     if (place < limit_ && piece.len <= limit_ - place && place % 8 == 0 && place >= used_) {
       add(piece.addr, piece.len, place, piece.dir);
@@ -86,8 +87,8 @@ abi::Submission& next_submission(ThreadState* ts) {
   return ts->lane.submissions[ts->submit_position & kSlotMask];
 }
 
-// Wakes an engine whose lanes sleep together. The fence pairs with the one that it executes between
-// storing device_sleeping and looking again.
+// Wakes an engine whose lanes sleep together. The fence pairs with the one that the engine executes
+// between storing device_sleeping and checking for work again.
 void ring_doorbell(ThreadState* ts) {
   auto* header = reinterpret_cast<abi::SessionHeader*>(ts->process->session().memory);
   std::atomic_thread_fence(std::memory_order_seq_cst);
@@ -97,8 +98,8 @@ void ring_doorbell(ThreadState* ts) {
 }
 
 // Publishes the slot and wakes the device if it sleeps. The release store pairs with the device's
-// acquire load of `turn`; the fence with the one the device executes between storing
-// device_sleeping and looking again.
+// acquire load of `turn`; the fence pairs with the one that the device executes between storing
+// device_sleeping and checking again.
 void publish(ThreadState* ts, abi::Submission& slot) {
   ts->submit_position++;
   slot.turn.store(ts->submit_position, std::memory_order_release);
@@ -147,7 +148,7 @@ void serve_upcall(ThreadState* ts, abi::CompletionKind kind, const abi::Extent& 
       break;
     case abi::CompletionKind::kUpcallString:
       served = user_string(addr, reinterpret_cast<char*>(arena), e.len);
-      if (served == -ENAMETOOLONG) served = e.len;  // all of it, and no NUL: the device asks on
+      if (served == -ENAMETOOLONG) served = e.len;  // no NUL so far: the device asks for more
       break;
     case abi::CompletionKind::kUpcallProbe:
       served = static_cast<i64>(user_writable(addr, e.len, true));
@@ -159,8 +160,8 @@ void serve_upcall(ThreadState* ts, abi::CompletionKind kind, const abi::Extent& 
   reply(ts, served);
 }
 
-// Applies what the device copied out into windows. A bad address here means that the memory went
-// away during the call: EFAULT, as from the kernel.
+// Copies what the device has put into windows to client memory. A bad address here means that the
+// memory went away during the call: EFAULT, as from the kernel.
 long apply(ThreadState* ts, const abi::CheckedCompletion& done) {
   long result = done.result;
   for (u16 i = 0; i < done.extent_count; i++) {
@@ -179,8 +180,8 @@ void sleep_on_lane(ThreadState* ts, bool interruptible) {
   const u32 expected = slot.turn.load(std::memory_order_relaxed);
   const u32 alive = control->liveness.load(std::memory_order_relaxed);
   control->client_sleeping.store(abi::kOnFutex, std::memory_order_seq_cst);
-  std::atomic_thread_fence(
-      std::memory_order_seq_cst);  // pairs with the fence after the device's publication
+  // Pairs with the device's fence between publishing a completion and reading client_sleeping.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
   if (slot.turn.load(std::memory_order_acquire) != ts->complete_position + 1 &&
       !(alive & FUTEX_OWNER_DIED) && alive != 0) {
     const futex_waitv waiters[2] = {{expected, ptr(&slot.turn), FUTEX_32, 0},
@@ -206,8 +207,8 @@ bool device_alive(const ThreadState* ts) {
   return alive != 0 && !(alive & FUTEX_OWNER_DIED);
 }
 
-// Every eighth wait is patient whatever was learnt: two sides that have both learnt to sleep would
-// otherwise keep each other asleep, because each then measures the other's wake-up.
+// Every eighth wait spins for long, whatever was learnt. Otherwise two sides that have both learnt
+// to sleep would keep each other asleep, because each measures the other's wake-up.
 u64 spin_budget(ThreadState* ts, u32 index) {
   const u64 usual = ts->wait_cycles[index];
   if (usual < kLongSpin) return min(kShortSpin + 2 * usual, kLongSpin);
@@ -215,8 +216,8 @@ u64 spin_budget(ThreadState* ts, u32 index) {
 }
 
 void learn_wait(ThreadState* ts, u32 index, u64 took) {
-  // A moving average: down at once when spinning has paid, up over about eight waits; one very long
-  // wait counts no more than two sleeps.
+  // A moving average. It falls at once when spinning has paid off, and rises over about eight
+  // waits; one very long wait counts as at most two sleeps.
   const u64 usual = ts->wait_cycles[index];
   const u64 now =
       took < usual / 2 ? (usual + took) / 2 : (usual * 7 + min(took, 2 * kLongSpin)) / 8;
@@ -234,7 +235,7 @@ bool offload_done(ThreadState* ts, long& result) {
   if (slot.turn.load(std::memory_order_acquire) != ts->complete_position + 1) return false;
   abi::CheckedCompletion completion;
   if (!abi::decode_completion(slot, ts->lane.arena_bytes, completion)) {
-    session_died(ts->process->session());  // a device that does not keep the contract is none
+    session_died(ts->process->session());  // a device that breaks the contract counts as dead
     result = -ENETDOWN;
     return true;
   }
@@ -260,7 +261,7 @@ void offload_cancel(ThreadState* ts) {
 long offload_wait(ThreadState* ts, u32 index, u32 call_flags) {
   bool cancelled = false;
   long result = 0;
-  // The shortest calls of a device that is awake are not worth a clock.
+  // The shortest calls to a device that is awake are not worth reading the clock.
   for (int i = 0; i < 64; i++) {
     if (offload_done(ts, result)) {
       learn_wait(ts, index, 0);
@@ -291,8 +292,7 @@ long offload_wait(ThreadState* ts, u32 index, u32 call_flags) {
     now = cycles();
     if (now - start < kShortSpin) continue;
     if (now - start < budget) {
-      raw(__NR_sched_yield);  // costs little when the core has nothing else; lets the proxy run when
-                              // it has
+      raw(__NR_sched_yield);  // cheap on an idle core; on a shared one it lets the proxy run
       continue;
     }
     sleep_on_lane(ts, !cancelled && !(call_flags & kNoCancel));
@@ -306,8 +306,8 @@ long offload(ThreadState* ts, const abi::Row& row, const u64 args[6], int instal
     ts->call_trips++;
     const long result = offload_wait(ts, row_index(row), call_flags);
     if (ts->process->session().status == SessionStatus::kDead) return dead_result(row, args);
-    // A cancellation that came too late for its call can hit nothing; but a restart code without a
-    // signal of ours means only: again.
+    // A cancellation that comes too late hits nothing. A restart code without a deferred signal
+    // only means: submit the call again.
     if (result <= abi::kErestartsys && result >= abi::kErestartRestartblock && !ts->deferred)
       continue;
     return result;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See hook/device/fork.h and abi/message.h.
+// See hook/device/fork.h for what this does, and abi/message.h for the messages.
 #include "hook/device/fork.h"
 
 #include "hook/base/mem.h"
@@ -17,7 +17,7 @@ namespace mino::hook {
 
 namespace {
 
-// The device says why a child cannot have a session before it lets the fork fail. Told once.
+// Before it lets a fork fail, the device says why the child cannot have a session. Reported once.
 void tell_why_no_child(const Session& session) {
   static bool told;
   pollfd p{session.socket, POLLIN, 0};
@@ -45,7 +45,7 @@ long begin_fork(ThreadState* ts, bool& asked) {
     if (!asked) unlock(process->table()->fork_lock);
   }
   if (result == -ENETDOWN || process->session().status == SessionStatus::kDead)
-    return 0;  // dead: fork anyway
+    return 0;  // the device is dead: fork anyway
   return result == 0 ? 0 : -EAGAIN;
 }
 
@@ -98,7 +98,7 @@ void finish_fork_in_child(ThreadState* ts, ForkedSession& child) {
     return;
   }
   session = child.session;
-  session.placeholder = placeholder;  // only recognised by what it is a duplicate of
+  session.placeholder = placeholder;  // only compared with its duplicates
   mark_control(session.socket);
   abi::Message message;
   message.type = abi::MessageType::kAdopt;

@@ -20,14 +20,13 @@ struct Iov {
   const void* base;
   u64 len;
 };
-struct Control {  // cmsghdr with up to two descriptors
+struct Control {  // struct cmsghdr with descriptors; two are expected at most
   u64 len;
   int level, type;
   int fds[4];
 };
 
-// By this a control connection is known: a limit to the time that its sends may block, in seconds,
-// which nobody will see the end of.
+// The mark of a control connection: an absurdly long send timeout, in seconds.
 constexpr i64 kControlMark = 0x6d696e6f;
 
 }  // namespace

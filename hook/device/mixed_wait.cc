@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The wait loop of hook/device/mixed_wait.h: spin a little on the completion ring, then sleep on bell and
-// host together.
+// See hook/device/mixed_wait.h. The loop spins for a while on the completion ring, then sleeps on
+// the bell and the host together.
 #include "hook/device/mixed_wait.h"
 
 #include "hook/base/uapi.h"
@@ -25,8 +25,8 @@ void sleep_on_bell(ThreadState* ts, MixedWait& wait) {
   pollfd& death = wait.host[wait.count + 1];
   death = {ts->process->session().socket, 0, 0};  // POLLHUP when the proxy is gone
   control->client_sleeping.store(abi::kOnBell, std::memory_order_seq_cst);
-  std::atomic_thread_fence(
-      std::memory_order_seq_cst);  // pairs with the device's fence after publication
+  // Pairs with the device's fence between publishing a completion and reading client_sleeping.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
   if (slot.turn.load(std::memory_order_acquire) != ts->complete_position + 1 && device_alive(ts)) {
     const u64 args[6] = {ptr(wait.host), wait.count + 2, 0, 0, 8, 0};
     mino_interruptible(ts, __NR_ppoll, args);
@@ -69,8 +69,8 @@ void slow_down_dead(ThreadState* ts) {
 void wait_mixed(ThreadState* ts, u32 index, MixedWait& wait) {
   const u64 start = cycles();
   const u64 budget = spin_budget(ts, index);
-  constexpr u64 kQuiet =
-      3'000;  // cycles without an answer before anything costlier than a load is done
+  // Cycles without an answer before anything costlier than a load is done.
+  constexpr u64 kQuiet = 3'000;
   if (wait.eager) wait.host_ready = host_is_ready(wait);
   for (;;) {
     for (int i = 0; i < 32; i++) {

@@ -19,7 +19,7 @@ bool map_session(Session& session, const abi::Message& message, int memory_fd) {
   session.arena_bytes = message.arena_bytes;
   session.id = message.session_id;
   session.memory_bytes = abi::session_bytes(message.lane_count, message.arena_bytes);
-  // The object must be as large as it says and stay so, or a peer could make us fault.
+  // The file must be large enough and must not shrink; otherwise a peer could make us fault.
   const long seals = raw(__NR_fcntl, static_cast<u64>(memory_fd), F_GET_SEALS);
   const long size = raw(__NR_lseek, static_cast<u64>(memory_fd), 0, SEEK_END);
   if (is_error(seals) || !(static_cast<u64>(seals) & F_SEAL_SHRINK) ||

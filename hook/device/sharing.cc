@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Tables change hands here. What is the hook's own in a table (sockets, bells, the kick) has the
-// same number in a copy of it, and is closed there when nobody there can use it.
+// See hook/device/sharing.h. The hook's own descriptors in a table (sockets, bells, the kick) have
+// the same numbers in a copy, and are closed there if nobody can use them.
 #include "hook/device/sharing.h"
 
 #include "hook/base/mem.h"
@@ -17,13 +17,13 @@ namespace mino::hook {
 
 namespace {
 
-// From `from` to the address of `to`, in place of what is there.
+// Moves pages from `from` to `to`, in place of what is mapped there.
 bool move_pages(void* from, void* to, u64 bytes) {
   return !is_error(
       raw(__NR_mremap, ptr(from), bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, ptr(to)));
 }
 
-// Tells the device that the session will have several processes as its clients.
+// Tells the device that the session will have several client processes.
 bool announce_sharing(Process* process) {
   abi::Message message;
   message.type = abi::MessageType::kShare;
@@ -49,7 +49,7 @@ long own_table(ThreadState* ts, u64 unshare_flags) {
   release_lane(ts);
   Process* own = copy_process(*before, CLONE_SIGHAND | CLONE_FS | CLONE_THREAD);
   const long result = own ? raw(__NR_unshare, unshare_flags) : -ENOMEM;
-  // The answer must not arrive before: its descriptors are for the new table alone.
+  // The answer must not be received earlier: its descriptors belong in the new table only.
   ForkedSession session;
   if (asked) receive_fork(is_error(result) ? before : own, session);
   if (asked) unlock(before->table()->fork_lock);
@@ -96,8 +96,9 @@ void discard_process(Process* process) {
 
 namespace {
 
-// The table at its address is memory that a process made with CLONE_FILES will share; false if
-// there is none. Other threads go on with it, so nothing of it may change or be locked meanwhile.
+// Moves the table into shared memory at the same address, for a process made with CLONE_FILES.
+// False on failure. Other threads go on using the table, so nothing in it may change or be locked
+// meanwhile.
 bool move_to_shared_memory(Process* process) {
   Table* const table = process->table();
   u32* const locks[] = {&table->companion_lock, &table->kick_lock, &table->fork_lock};
@@ -129,7 +130,7 @@ long share_table(ThreadState* ts, bool same_memory, u32& client) {
   Table* const table = process->table();
   client = 0;
   if (!settings.active) return 0;
-  if (process->session().status == SessionStatus::kNone) ready(ts);  // one session for both
+  if (process->session().status == SessionStatus::kNone) ready(ts);  // so that both use one session
   if (!table->shared) {
     if (process->session().status == SessionStatus::kLive && !announce_sharing(process))
       return -EAGAIN;
@@ -151,7 +152,7 @@ void join_session(Process* process) {
 void join_table(ThreadState* ts, u32 client) {
   ts->process->client = client;
   ts->has_lane = false;
-  ts->bell = -1;  // the parent's
+  ts->bell = -1;  // that bell is the parent's
   ts->bell_sent = false;
   join_session(ts->process);
 }

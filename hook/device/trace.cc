@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Trace records, made by the thread that made the call, after the call: what the kernel read is
-// still there, and what it wrote has arrived.
+// See hook/device/trace.h. The thread that made a call makes its record afterwards: what the kernel
+// has read is still in memory, and what it has written has arrived.
 #include "hook/device/trace.h"
 
 #include "abi/trace.h"
