@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// libminoc.so as a program: it maps the program that MINO_RUN names, takes hold of it, and enters
-// it as the kernel would have, with the stack that the kernel made. So the hook is there before the
-// first instruction of a static program, and of ld.so.
+// libminoc.so as a program. It maps the program that MINO_RUN names, performs the startup, and
+// enters the program as the kernel would have, with the stack that the kernel made. This way the
+// hook is there before the first instruction of a static program, and of ld.so. start.S calls it;
+// nothing else does.
 #include "hook/base/mem.h"
 #include "hook/base/uapi.h"
 #include "hook/start/home.h"
@@ -30,7 +31,7 @@ namespace {
   for (;;) raw(__NR_exit_group, 127);
 }
 
-// The kernel named this process after this library.
+// The kernel has named this process after libminoc.so.
 void set_name(const char* path) {
   const char* name = path;
   for (const char* p = path; *p; p++) {
@@ -39,7 +40,7 @@ void set_name(const char* path) {
   raw(__NR_prctl, PR_SET_NAME, ptr(name));
 }
 
-// What /proc/self/exe shall say.
+// Learns what /proc/self/exe must show.
 void learn_executable(const char* path) {
   const long fd = raw(__NR_openat, AT_FDCWD, ptr(path), O_CLOEXEC | O_PATH);
   if (is_error(fd)) return;
@@ -78,7 +79,7 @@ void describe(u64* aux, const LoadedProgram& loaded) {
   }
 }
 
-// Until the program makes its own: the hook finds its thread by %fs.
+// A thread control block until the program makes its own: the hook finds its thread by %fs.
 alignas(64) u64 first_block[8];
 
 }  // namespace
@@ -109,7 +110,7 @@ extern "C" __attribute__((visibility("hidden"), noreturn)) void mino_load(mino::
   if (const long error = load_program(settings.program, loaded)) give_up(settings.program, error);
   set_name(settings.program);
   learn_executable(settings.program);
-  // The variables that are gone leave a gap in front of the auxiliary vector: close it.
+  // The removed variables leave a gap in front of the auxiliary vector: close it.
   u64 kept = 0;
   while (envp[kept]) kept++;
   const u64 words = 1 + argc + 1 + kept + 1 + aux_words;

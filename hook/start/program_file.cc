@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
+// See hook/start/program_file.h. ELF files and script lines are parsed by abi/program_file.h.
 #include "hook/start/program_file.h"
 
 #include "abi/program_file.h"
@@ -13,7 +14,7 @@ namespace {
 constexpr u64 kPage = 4096;
 constexpr u32 kLoad = abi::ProgramHeader::kLoad;
 
-// An open file, closed at the end.
+// An open file, closed by the destructor.
 class File {
  public:
   explicit File(const char* path)
@@ -37,7 +38,7 @@ bool read_headers(const File& file, abi::ElfFile& elf) {
   return elf.load([&](void* to, u64 bytes, u64 at) { return file.read(to, bytes, at); });
 }
 
-// May this user execute the file, and does it then run with no other rights?
+// Whether this user may execute the file, and exec leaves the credentials as they are.
 bool executable(const char* path, const File& file) {
   if (raw(__NR_faccessat2, AT_FDCWD, ptr(path), X_OK, AT_EACCESS) != 0) return false;
   struct stat about;
@@ -65,7 +66,7 @@ long map(u64 at, u64 bytes, u64 protection, u64 flags, u64 fd, u64 offset) {
   return raw(__NR_mmap, at, bytes, protection, flags, fd, offset);
 }
 
-// Maps one ELF file, at `wanted` if that is not 0; `bias` is what is added to its addresses.
+// Maps one ELF file, at `wanted` if that is not 0. `bias` is what must be added to its addresses.
 long map_segments(const File& file, const abi::ElfFile& h, u64& bias, u64 wanted = 0) {
   u64 low = ~0ull, high = 0, align = kPage;
   for (u32 i = 0; i < h.header.program_header_count; i++) {
@@ -118,7 +119,7 @@ long map_segments(const File& file, const abi::ElfFile& h, u64& bias, u64 wanted
                           MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, ~0ull, 0);
       if (is_error(at)) return at;
     }
-    // What is behind the file's bytes in their last page is zero, if it is part of the segment.
+    // The rest of the last page of file bytes is zero, as far as it belongs to the segment.
     if (p.memory_bytes > p.file_bytes && mapped_end > file_end && p.file_bytes) {
       if (!(p.flags & PF_W)) raw(__NR_mprotect, begin, mapped_end - begin, PROT_READ | PROT_WRITE);
       fill(reinterpret_cast<void*>(file_end), 0, mapped_end - file_end);

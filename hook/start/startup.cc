@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Taking hold; and the constructor, which ld.so calls when it has loaded everything, before main.
+// See hook/start/startup.h. ld.so calls the constructor when it has loaded everything, before main.
 // Without MINO_RUN the library does nothing.
 #include "hook/start/startup.h"
 #include "hook/base/mem.h"
@@ -28,7 +28,7 @@ void say(const char* text) {
   raw(__NR_write, 2, ptr(text), length(text));
 }
 
-// FSGSBASE (kernel 5.9, AT_HWCAP2 bit 1): the hook finds its thread with rdfsbase.
+// The hook finds its thread with rdfsbase, which needs FSGSBASE (kernel 5.9).
 bool has_fsgsbase(char** envp) {
   while (*envp) envp++;
   for (auto* aux = reinterpret_cast<const u64*>(envp + 1); aux[0]; aux += 2) {
@@ -37,14 +37,14 @@ bool has_fsgsbase(char** envp) {
   return false;
 }
 
-// The array behind argv, where the kernel has put it: field 28 of /proc/self/stat is where the
-// stack began (proc(5)), at argc.
+// The array behind argv, where the kernel has put it. Field 28 of /proc/self/stat is the address
+// where the stack began, with argc (proc(5)).
 char** initial_environment() {
   char text[1024];
   const u64 got = read_proc("/proc/self/stat", text, sizeof text);
   if (!got) return nullptr;
   const char* at = text + got;
-  while (at > text && *at != ')') at--;  // the name in field 2 may hold anything
+  while (at > text && *at != ')') at--;  // the name in field 2 may contain anything
   for (int field = 2; field < 28; field++) {
     while (*at && *at != ' ') at++;
     if (*at) at++;
@@ -66,9 +66,9 @@ Interest interest_in(const abi::Row& row) {
     case kPathTwo:
       return kAskIfPaths;
     case kText:
-      return kNoInterest;  // until hook/catch/disarm.cc wants it
+      return kNoInterest;  // until hook/catch/disarm.cc asks for it
     default:
-      return kAsk;  // also ioctl: requests about interfaces count on any socket (do_ioctl)
+      return kAsk;  // also ioctl: requests about interfaces matter on any socket (do_ioctl)
   }
 }
 
@@ -104,7 +104,7 @@ bool prepare_startup(char** envp, bool reachable) {
 
 namespace {
 
-// Patching looks at a file and changes memory, which a seccomp filter may not allow.
+// Patching reads a file and changes memory, which a seccomp filter may forbid.
 bool may_patch() {
   const ThreadState* ts = this_thread();
   return !ts->filters ||
@@ -126,7 +126,8 @@ void finish_startup() {
     }
   }
   const bool trapped = settings.sud && arm_dispatch();
-  // Without the trap, opens tell of numbers that were closed unseen.
+  // Without the trap the hook misses some close calls. When an open returns such a number, it
+  // learns that it was closed, so it must see every open.
   mino_paths_matter |= settings.path_count || settings.executable[0] || !trapped;
   if (settings.patch && !trapped) patch_loaded_images();
   if (settings.sud && !trapped && patched_sites == 0) {
@@ -140,13 +141,13 @@ void start_up(char** envp, bool reachable) {
   if (prepare_startup(envp, reachable)) finish_startup();
 }
 
-// glibc passes what main gets; musl passes nothing.
+// glibc passes the arguments of main; musl passes nothing.
 __attribute__((constructor)) void start(int argc, char** argv, char** envp) {
   if (ptr(envp) != ptr(argv) + 8 * (static_cast<u64>(argc) + 1)) envp = initial_environment();
   if (!envp) return;
   const u64 home = home_in(envp);
   if (!home || home == base()) return start_up(envp, true);
-  if (mino_preload_start) {  // libc has bound the program to this copy
+  if (mino_preload_start) {  // libc has already bound the program to this copy
     say("mino: --hook preload does not reach the device from a program that is executed under a "
         "seccomp filter; nothing will be offloaded\n");
     return start_up(envp, false);
@@ -165,7 +166,7 @@ __attribute__((constructor)) void start(int argc, char** argv, char** envp) {
 
 }  // namespace mino::hook
 
-// The first thing that the copy at home does.
+// Where the copy at home begins.
 extern "C" __attribute__((visibility("hidden"))) void mino_arrive(char** envp) {
   mino::hook::relocate();
   mino::hook::start_up(envp, true);
