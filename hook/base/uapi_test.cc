@@ -25,7 +25,7 @@ namespace mino::hook {
 namespace {
 
 constexpr NamedValue kOfLibc[] = {
-#include "hook/uapi_names.inc"  // made by the build of hook/base/uapi.h
+#include "hook/uapi_names.inc"  // generated from hook/base/uapi.h
 };
 
 // Names that libc does not have. Those from PR_SET_MDWE on are in the libc of newer systems.

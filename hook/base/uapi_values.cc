@@ -9,7 +9,7 @@ namespace mino::hook {
 
 std::span<const NamedValue> uapi_values() {
   static constexpr NamedValue kValues[] = {
-#include "hook/uapi_names.inc"  // made by the build of hook/base/uapi.h
+#include "hook/uapi_names.inc"  // generated from hook/base/uapi.h
   };
   return kValues;
 }

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// See hook/catch/disarm.h.
 #include "hook/catch/disarm.h"
 
 #include "hook/base/library.h"
@@ -19,7 +21,7 @@ namespace mino::hook {
 namespace {
 
 bool disarmed;
-bool never;  // again: what was taken for data has been executed
+bool never;  // something that the scan took for data has been executed
 u32 attempts;
 
 constexpr u32 kMostWithheld = 64;
@@ -57,7 +59,7 @@ void ask_about_changes(bool ask) {
   }
 }
 
-// Not on the stack: it would be 16 KiB.
+// Not on the stack, where it would take 16 KiB.
 Instruction found[1024];
 u32 found_count;
 
@@ -76,7 +78,7 @@ bool note(const Image& image, u64 at) {
   return true;
 }
 
-// Every pair of bytes that could be a `syscall`, `sysenter` or `int $0x80`.
+// Judges every pair of bytes that could be `syscall`, `sysenter` or `int $0x80`.
 bool scan_text(const Image& image) {
   found_count = 0;
   const auto* const end = reinterpret_cast<const u8*>(image.end());
@@ -95,8 +97,8 @@ bool is_our_own(const Image& image) {
          is_patcher_memory(image.begin());
 }
 
-// Calls `visit` with all text but the kernel's and our own, until it says no. False also if that
-// was not all.
+// Calls `visit` for all text except the vDSO and our own, until it returns false. Returns false
+// then, and also if some text could not be found.
 template <class Visit>
 bool for_all_text(Visit visit) {
   for (u64 at = 0;;) {
@@ -111,7 +113,7 @@ bool for_all_text(Visit visit) {
 bool scan_all_text() {
   constexpr u64 kMost = 64 << 20;
   u64 bytes = 0;
-  // First what costs little: code that is made at run time, or without unwind information.
+  // First the cheap checks, for code that is made at run time or has no unwind information.
   return for_all_text([&](const Image& image) {
            bytes += image.end() - image.begin();
            return image.patchable() && image.has_functions() && bytes <= kMost;
@@ -125,13 +127,14 @@ bool scan_all_text() {
 
 constexpr u32 kAskPersonality = 0xffffffff;  // changes nothing (personality(2))
 
-// What is readable is executable, then; or what was executable once may not become so again.
+// With READ_IMPLIES_EXEC withheld pages would be executable. With MDWE they could not be made
+// executable again.
 bool memory_is_odd() {
   return static_cast<u64>(raw(__NR_personality, kAskPersonality)) & READ_IMPLIES_EXEC ||
          raw(__NR_prctl, PR_GET_MDWE, 0, 0, 0, 0) > 0;
 }
 
-// A debugger's breakpoints stand where instructions begin.
+// A debugger may have put breakpoints where instructions begin.
 bool is_traced() {
   u64 tracer = 0;
   return !read_status("\nTracerPid:\t", 10, tracer) || tracer;
@@ -143,7 +146,8 @@ bool can_disarm(const ThreadState* ts) {
          !ts->process->threads && !memory_is_odd() && !is_traced();
 }
 
-// The trap is armed: its `syscall` instructions are back, and all that was text is.
+// The trap is armed, or still armed: restores the `syscall` instructions and the permissions of
+// withheld pages.
 void undo() {
   ask_about_changes(false);
   protect_withheld(PROT_READ | PROT_EXEC);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The signal handler behind every handler. See hook/catch/on_signal.h.
+// The signal handler behind all handlers of the program. See hook/catch/on_signal.h.
 #include "hook/catch/on_signal.h"
 
 #include "hook/base/uapi.h"
@@ -20,14 +20,14 @@ namespace {
 
 const u64 kDefault = reinterpret_cast<u64>(SIG_DFL), kIgnore = reinterpret_cast<u64>(SIG_IGN);
 
-// The default action of a signal that is ours in the kernel: let it happen for real.
+// The default action of a signal that the hook has caught: let it happen for real.
 void die_by(int sig, const SigInfo* info) {
   SigAction action{};
   kernel_sigaction(sig, &action, nullptr);
   if (info->code <= 0 || !(bit(sig) & kSynchronous)) {
     raw(__NR_rt_tgsigqueueinfo, static_cast<u64>(raw(__NR_getpid)),
         static_cast<u64>(raw(__NR_gettid)), static_cast<u64>(sig), ptr(info));
-  }  // else: the instruction is executed again and faults again
+  }  // otherwise the instruction runs again and faults again
 }
 
 bool fix_fault(UContext* uc) {
@@ -62,7 +62,7 @@ void defer(ThreadState* ts, int sig, const SigInfo* info, UContext* uc) {
   }
 }
 
-// In the window: the interrupted context becomes the application's.
+// In the signal window: the interrupted context becomes the program's.
 void show_application_context(ThreadState* ts, UContext* uc) {
   const Frame& f = ts->frame;
   uc->rax = f.rax, uc->rbx = f.rbx, uc->rcx = f.rip, uc->rdx = f.rdx, uc->rsi = f.rsi,
@@ -74,9 +74,9 @@ void show_application_context(ThreadState* ts, UContext* uc) {
   __atomic_store_n(&ts->in_hook, kOutside, __ATOMIC_RELEASE);
 }
 
-// In a call of the program's that the hook makes on the program's stack (entry.S, mino_local), the
-// handler finds the program where it made the call: behind it, or where the kernel starts it again.
-// Static programs' unwinders know nothing of the hook's text.
+// If the signal interrupts a call that the hook makes on the program's stack (mino_local in
+// entry.S), the handler sees the program where it made the call: just after it, or where the kernel
+// restarts it. Unwinders of static programs know nothing about the hook's text.
 bool show_local_call(UContext* uc) {
   const u64 call = ptr(mino_local_syscall);
   const bool done = uc->rip == call + 2;
@@ -89,7 +89,7 @@ bool show_local_call(UContext* uc) {
   return true;
 }
 
-// A seccomp filter trapped the program's call: its handler finds it where the program made it.
+// A seccomp filter has trapped the program's call: the handler sees it where the program made it.
 void show_trapped_call(SigInfo* info, UContext* uc) {
   if (uc->rip == ptr(mino_local_syscall) + 2 && show_local_call(uc)) info->fields[0] = uc->rip;
 }
@@ -107,7 +107,7 @@ u64 on_signal(int sig, SigInfo* info, UContext* uc) {
       note_illegal_instruction();
       return 0;
     }
-    if (ts && ts->in_hook == kOutside && be_traced(ts)) return 0;  // faults again: its first stop
+    if (ts && ts->in_hook == kOutside && be_traced(ts)) return 0;  // stops when it faults again
   }
   const bool trapped = fault && sig == SIGSYS && info->code == SYS_SECCOMP;
   if (trapped && ts && ts->strict) end_strict(ts);
@@ -124,7 +124,7 @@ u64 on_signal(int sig, SigInfo* info, UContext* uc) {
   if (trapped && ts && (ts->hidden_mask & bit(sig))) action.handler = kDefault;
   if (action.handler == kIgnore && !fault) return 0;
   if (action.handler == kDefault || action.handler == kIgnore) {
-    if (trapped) uc->rip -= 2;  // asks the filter again
+    if (trapped) uc->rip -= 2;  // to ask the filter again
     die_by(sig, info);
     return 0;
   }
@@ -150,8 +150,7 @@ long kernel_sigaction(int sig, const SigAction* act, SigAction* old) {
   return raw(__NR_rt_sigaction, static_cast<u64>(sig), ptr(act), ptr(old), 8);
 }
 
-// The action that the kernel gets for a handler of the application: all signals blocked, so that
-// mino_on_signal is never interrupted by another before it has decided.
+// All signals are blocked, so that no other signal interrupts mino_on_signal before it has decided.
 SigAction kernel_action(u64 flags) {
   return {
       ptr(mino_signal),

@@ -16,7 +16,7 @@ void end_strict(ThreadState* ts) {
     raw(__NR_tgkill, static_cast<u64>(raw(__NR_getpid)), static_cast<u64>(raw(__NR_gettid)),
         SIGKILL);
   }
-  // The others live on. What the hook was about, if it was, stays as it is.
+  // The other threads live on. A call that the hook was executing, if any, stays as it is.
   if (ts->in_hook == kOutside) {
     ts->in_hook = kInside;
     release_lane(ts);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Arming Syscall User Dispatch and taking its traps. See hook/catch/sud.h.
+// See hook/catch/sud.h.
 #include "hook/catch/sud.h"
 
 #include "hook/base/library.h"
@@ -23,11 +23,11 @@ bool arm_dispatch() {
 
 namespace {
 
-// A 32-bit call (int $0x80) of a 64-bit program: it stays on the host, made from here. But for
-// those that make processes: a child that nobody has told the device of would use its parent's
-// lane.
+// A 32-bit call (int $0x80) of a 64-bit program. It stays on the host and is made here. Calls that
+// make processes are refused: the device would not learn about the child, which would use its
+// parent's lane.
 void call_32(UContext* uc) {
-  // The numbers of i386, which no header has beside those of x86-64.
+  // Numbers of i386. Its header cannot be included beside that of x86-64.
   constexpr u32 kFork = 2, kClone = 120, kVfork = 190, kClone3 = 435;
   const u32 number = static_cast<u32>(uc->rax);
   if (number == kFork || number == kClone || number == kVfork || number == kClone3) {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// See hook/catch/warm.h.
 #include "hook/catch/warm.h"
 
 #include <initializer_list>

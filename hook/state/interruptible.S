@@ -2,7 +2,7 @@
 //
 // See hook/state/interruptible.h.
 
-#include "hook/entry_offsets.h"  // made by the build of hook/catch/entry_offsets.cc
+#include "hook/entry_offsets.h"  // generated from hook/catch/entry_offsets.cc
 
         .text
 

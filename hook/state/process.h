@@ -20,7 +20,7 @@ struct SigAction {  // the kernel's struct sigaction
 struct Directory {
   char path[4096];  // where relative paths start, or "" when not known
   bool offloaded;
-  bool near;  // an offloaded prefix lies below (or at) it
+  bool near;  // an offloaded prefix is below it or at it
 };
 
 struct Children {

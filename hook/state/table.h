@@ -89,7 +89,7 @@ class TableChange {
 void copy_table(Table* to, const Table* from);
 void reset_table(Table* table);  // in a copy: no lock is held, nobody shares it
 
-// The device is gone: calls answer errors from now on.
+// The device is gone: calls fail from now on.
 void session_died(Session& session);
 
 // A short lock, never held across a system call that can block. The acquire pairs with the release
