@@ -14,8 +14,8 @@
 //
 // The trap is rearmed before there can be text that has not been scanned (mmap, mprotect, shmat,
 // personality; madvise, which discards rewritten text), before a second thread starts, and before a
-// seccomp filter is installed. The vDSO is not scanned: its calls only read the clock and stay on
-// the host.
+// seccomp filter is installed. The vDSO is not scanned: its calls concern the clock and stay on the
+// host.
 #pragma once
 
 #include "abi/syscalls.h"

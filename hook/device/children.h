@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Children that were born with a session and have not been waited for yet.
+// Children that were born with a session and have not been waited for yet. The calls that make
+// processes add them; the calls that wait for processes remove them.
 #pragma once
 
 #include "hook/state/process.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Descriptors that the host can use in place of an offloaded file: to map it, or to pass it to
-// another process.
+// Descriptors that the host can use in place of an offloaded file: to map it
+// (hook/calls/memory.cc), or to pass it to another process (hook/calls/messages.cc).
 #pragma once
 
 #include "hook/state/thread.h"

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The device's half of fork. The device forks the proxy before the host forks the program, so that
-// a child has its session before it exists.
+// a child has its session before it exists. Used by hook/calls/fork.cc, and by
+// hook/device/sharing.h for a thread that unshares its table.
 #pragma once
 
 #include "hook/state/process.h"

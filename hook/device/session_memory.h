@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Maps session memory (abi/layout.h). The peer that describes it may be hostile.
+// Maps session memory (abi/layout.h), for attach and fork. The peer that describes it may be
+// hostile, so nothing in the description is used before it is checked.
 #pragma once
 
 #include "abi/message.h"

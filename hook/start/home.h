@@ -4,8 +4,8 @@
 // the filter's front lets the hook's calls pass by their address, and exec keeps the filter. So
 // with the first filter an address is chosen, the home, and passed on in MINO_RUN. In each program
 // that is executed under a filter, the library that ld.so has loaded maps a second copy of itself
-// there, and that copy does everything else. What the first copy calls for that (openat, mmap,
-// close) ld.so has called before to load it.
+// there, and that copy does everything else. To do so, the first copy must make no calls but those
+// that ld.so has made to load it (openat, mmap, close).
 #pragma once
 
 #include "hook/base/library.h"

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Programs as execve finds them. Some are not brought the hook by ld.so; this file tells which, and
-// maps them, so that the hook can load them itself (hook/start/load.cc).
+// Programs as execve finds them. This file tells into which of them ld.so does not bring the hook,
+// and maps those, so that the hook can load them itself (hook/start/load.cc). The kernel must start
+// all others.
 #pragma once
 
 #include "hook/base/raw.h"

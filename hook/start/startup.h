@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Startup: the hook takes over a program, once, before its main. It runs either in a library that
-// ld.so has loaded (hook/start/startup.cc), or in the program that loads the real one
-// (hook/start/load.cc).
+// Startup: the hook takes over a program, once, before its main. It runs either in the library that
+// ld.so has loaded (hook/start/startup.cc), or in libminoc.so as a program, which then loads the
+// real one (hook/start/load.cc).
 #pragma once
 
 namespace mino::hook {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Descriptors of the hook's own. They have high numbers, out of the program's way, and are marked
-// in its table, so that the program cannot see or close them.
+// Descriptors of the hook's own: the control connection, the placeholder, bells, the kick. They
+// have high numbers, out of the program's way, and are marked in its table, so that the program
+// cannot see or close them.
 #pragma once
 
 #include "hook/state/process.h"

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Signal masks. Four signals are never really blocked (kSynchronous), because the hook depends on
-// them.
+// Signal masks, for the signal handler and for calls that wait with a mask of their own
+// (hook/calls/poll.cc, hook/calls/epoll.cc). Four signals must never really be blocked
+// (kSynchronous), because the hook depends on them.
 #pragma once
 
 #include "hook/base/uapi.h"
