@@ -42,8 +42,7 @@ u64 msg_flags(const abi::Row& row, const Frame& f) {
 }
 
 void raise_sigpipe() {
-  raw(__NR_tgkill, static_cast<u64>(raw(__NR_getpid)), static_cast<u64>(raw(__NR_gettid)),
-      kSigPipe);
+  raw(__NR_tgkill, static_cast<u64>(raw(__NR_getpid)), static_cast<u64>(raw(__NR_gettid)), SIGPIPE);
 }
 
 long do_by_fd(ThreadState* ts, const abi::Row& row) {
@@ -147,7 +146,7 @@ extern "C" __attribute__((visibility("hidden"))) long mino_dispatch(mino::hook::
   ts->call_trips = ts->call_upcalls = 0;
   trace_begin(ts);
   const u64 args[6] = {f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9};
-  maybe_rest(ts);  // before the call, which may add text
+  maybe_disarm(ts);  // before the call, which may add text
   const long result = route(ts, row);
   if (result == kLocal) return 1;
   if (result == -EPIPE && (row.flags & mino::abi::kRaisesSigpipe) &&

@@ -44,8 +44,8 @@ long do_credentials(ThreadState* ts, const abi::Row& row) {
   const long result = raw(row.nr, args[0], args[1], args[2], args[3], args[4]);
   if (is_error(result) || ts->process->session().status != SessionStatus::kLive) return result;
   if (loses && row.nr != __NR_prctl) {
-    ts->process->rights_changed = true;
-    __atomic_fetch_add(&ts->process->table()->rights_turn, 1u, __ATOMIC_RELAXED);
+    ts->process->credentials_changed = true;
+    __atomic_fetch_add(&ts->process->table()->credentials_turn, 1u, __ATOMIC_RELAXED);
   }
   // capset names the client's thread, which the device does not know. There it means the lane's
   // thread: pid 0.

@@ -126,7 +126,7 @@ long do_close_range(ThreadState* ts, const abi::Row&) {
   const u64 flags = ts->frame.rdx;
   if (first > last || (flags & ~u64{CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC})) return kLocal;
   if ((flags & CLOSE_RANGE_UNSHARE) && table_is_shared(ts)) {
-    if (const long error = own_table(ts, kCloneFiles)) return error;
+    if (const long error = own_table(ts, CLONE_FILES)) return error;
     process = ts->process;
   }
   if (!(flags & CLOSE_RANGE_CLOEXEC)) {

@@ -159,7 +159,7 @@ long wait_once(ThreadState* ts, u64 epfd, u64 events, u64 max, i64 timeout_ns) {
   const u64 args[6] = {epfd,        events + found * sizeof(epoll_event),
                        max - found, timeout_ns < 0 ? 0 : ptr(timespec),
                        0,           0};
-  PollFd host[3] = {{static_cast<int>(epfd), POLLIN, 0}};
+  pollfd host[3] = {{static_cast<int>(epfd), POLLIN, 0}};
   MixedWait wait{host, 1, !host_first && (process->flags(epfd) & kLocalMembers)};
   if (!prepare_bell(ts)) return -ENOMEM;
   offload_start(ts, row, args, abi::kFlagBell);

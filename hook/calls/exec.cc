@@ -74,7 +74,7 @@ long do_exec(ThreadState* ts, const abi::Row& row) {
   // exec unshares the descriptor table. The device must do the same.
   if (ts->process->table()->shared && named && may_read_program(ts, path) &&
       raw(__NR_faccessat2, AT_FDCWD, ptr(path), X_OK, 0) == 0) {
-    if (const long error = own_table(ts, kCloneFiles)) return error;
+    if (const long error = own_table(ts, CLONE_FILES)) return error;
   }
   int filters = -1;
   if (ts->filters) {

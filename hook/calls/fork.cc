@@ -119,7 +119,7 @@ namespace {
 // A child with its own memory: fork, and clone without CLONE_VM.
 long fork_process(ThreadState* ts, const Request& request) {
   Process* process = ts->process;
-  const bool same_table = request.args.flags & kCloneFiles;
+  const bool same_table = request.args.flags & CLONE_FILES;
   ForkedSession session;
   u32 client = 0;
   void* table = nullptr;
@@ -149,7 +149,7 @@ long fork_process(ThreadState* ts, const Request& request) {
     join_table(ts, client);
   else
     finish_fork_in_child(ts, session);
-  if (settings.sud && !at_rest()) arm_dispatch();
+  if (settings.sud && !is_disarmed()) arm_dispatch();
   if (stack) ts->frame.rsp = stack;
   return 0;
 }
@@ -158,7 +158,7 @@ long fork_process(ThreadState* ts, const Request& request) {
 long clone_sharing(ThreadState* ts, const Request& request) {
   const clone_args& a = request.args;
   Process* process = ts->process;
-  const bool same_table = a.flags & kCloneFiles, thread = a.flags & kCloneThread;
+  const bool same_table = a.flags & CLONE_FILES, thread = a.flags & CLONE_THREAD;
   const bool same_process = same_table && thread;
   const bool same_fs_base = !(a.flags & CLONE_SETTLS);
   u64 stack = request.clone3 && a.stack ? a.stack + a.stack_size : a.stack;
@@ -186,7 +186,7 @@ long clone_sharing(ThreadState* ts, const Request& request) {
   // A thread that ended unseen (its exit is a site that `patch` could not rewrite) leaves its state
   // and its lane to the thread that gets its TCB next.
   ThreadState* child = same_process && !same_fs_base ? inherit_thread(a.tls, process) : nullptr;
-  if (child && child->has_lane && !lane_has_rights(child)) release_lane(child);
+  if (child && child->has_lane && !lane_has_credentials(child)) release_lane(child);
   if (!child) child = make_thread(child_process);
   const auto give_up = [&](long error) {
     if (!same_process) {
@@ -218,9 +218,9 @@ long clone_sharing(ThreadState* ts, const Request& request) {
     add_twin(ts, child);
   if (!vfork) {
     expect_other_threads(true);
-    end_rest();
+    rearm();
   }
-  const bool was_at_rest = at_rest();
+  const bool was_disarmed = is_disarmed();
   // Signals are blocked until the clone has returned. A signal before it would be deferred, and the
   // child would inherit the mask that belongs to that. A signal while a vfork child runs would find
   // the child's state in the parent's place. The child leaves the hook as if a signal had been
@@ -234,7 +234,7 @@ long clone_sharing(ThreadState* ts, const Request& request) {
   const long pid = kernel_clone(request, stack, true);
   // The parent. With CLONE_VFORK the child has executed or exited by now.
   if (takes_place) replace_thread(ts->fs_base, ts);
-  if (was_at_rest && !at_rest()) arm_dispatch();  // the child has armed it for itself
+  if (was_disarmed && !is_disarmed()) arm_dispatch();  // the child has armed it for itself
   if (!ts->deferred) raw(__NR_rt_sigprocmask, SIG_SETMASK, ptr(&mask), 0, 8);
   if (is_error(pid) || vfork) {
     child->in_hook = kOutside;
@@ -280,5 +280,5 @@ extern "C" __attribute__((visibility("hidden"))) void mino_child_start(
     if (!ts->process->joins) finish_fork_in_child(ts, session);
   }
   if (ts->clear_handlers) clear_handlers(ts->process);
-  if (settings.sud && !at_rest()) arm_dispatch();
+  if (settings.sud && !is_disarmed()) arm_dispatch();
 }

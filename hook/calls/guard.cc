@@ -39,7 +39,7 @@ long do_guard(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   if (row.nr == __NR_prctl && f.rdi == PR_SET_KEEPCAPS) return do_credentials(ts, row);
   // After PR_SET_MDWE text can no longer be changed.
-  if (row.nr == __NR_prctl && f.rdi == PR_SET_MDWE) end_rest_for_good();
+  if (row.nr == __NR_prctl && f.rdi == PR_SET_MDWE) rearm_for_good();
   // The thread gets another TCB. The table of threads must know before the program continues.
   if (row.nr == __NR_arch_prctl) {
     const long result = raw(row.nr, f.rdi, f.rsi);
@@ -69,9 +69,9 @@ long do_guard(ThreadState* ts, const abi::Row& row) {
     learn_open_limit(ts->process);
     return result;
   }
-  if (row.nr == __NR_unshare && (f.rdi & kCloneFiles) && table_is_shared(ts)) {
-    const long result = own_table(ts, kCloneFiles);
-    if (is_error(result) || f.rdi == kCloneFiles) return result;
+  if (row.nr == __NR_unshare && (f.rdi & CLONE_FILES) && table_is_shared(ts)) {
+    const long result = own_table(ts, CLONE_FILES);
+    if (is_error(result) || f.rdi == CLONE_FILES) return result;
   }
   // The program's sockets are on the device, so a new network namespace must be there too.
   if (settings.netns && row.nr == __NR_unshare && (f.rdi & CLONE_NEWNET)) {

@@ -26,12 +26,12 @@ struct TimeSpec {
 // The two arrays of poll entries of one call: on the hook's stack, or mapped if they are long.
 class Entries {
  public:
-  explicit Entries(u64 count) : bytes_((count + 2) * sizeof(PollFd)) {
+  explicit Entries(u64 count) : bytes_((count + 2) * sizeof(pollfd)) {
     if (count + 2 <= kInline) {
       device_ = inline_;
       host_ = inline_ + kInline;
     } else {
-      mapped_ = static_cast<PollFd*>(map_pages(2 * bytes_));
+      mapped_ = static_cast<pollfd*>(map_pages(2 * bytes_));
       device_ = mapped_;
       host_ = mapped_ ? mapped_ + count + 2 : nullptr;
     }
@@ -42,21 +42,21 @@ class Entries {
   Entries(const Entries&) = delete;
   Entries& operator=(const Entries&) = delete;
   bool valid() const { return device_ != nullptr; }
-  PollFd* device() { return device_; }
-  PollFd* host() { return host_; }
+  pollfd* device() { return device_; }
+  pollfd* host() { return host_; }
 
  private:
   static constexpr u64 kInline = 1026;
   u64 bytes_;
-  PollFd inline_[2 * kInline];
-  PollFd* mapped_ = nullptr;
-  PollFd* device_ = nullptr;
-  PollFd* host_ = nullptr;
+  pollfd inline_[2 * kInline];
+  pollfd* mapped_ = nullptr;
+  pollfd* device_ = nullptr;
+  pollfd* host_ = nullptr;
 };
 
 // Splits `device`, which has all entries, into what the device and what the host watches. An epoll
 // set with a companion is watched on both. True if the device has anything to watch.
-bool split(const Process* process, PollFd* device, PollFd* host, u64 count, bool* host_any) {
+bool split(const Process* process, pollfd* device, pollfd* host, u64 count, bool* host_any) {
   bool device_any = false;
   *host_any = false;
   for (u64 i = 0; i < count; i++) {
@@ -72,7 +72,7 @@ bool split(const Process* process, PollFd* device, PollFd* host, u64 count, bool
 }
 
 // What files on a dead device report.
-void show_dead(PollFd* device, u64 count) {
+void show_dead(pollfd* device, u64 count) {
   for (u64 i = 0; i < count; i++) {
     if (device[i].fd < 0) continue;
     device[i].revents = static_cast<short>(
@@ -83,7 +83,7 @@ void show_dead(PollFd* device, u64 count) {
 // Waits. Afterwards both arrays hold revents, and `timeout` (nullptr: for ever) holds what is left
 // of it.
 long wait_both(ThreadState* ts, Entries& entries, u64 count, bool host_any, TimeSpec* timeout) {
-  PollFd* device = entries.device();
+  pollfd* device = entries.device();
   const abi::Row& row = *abi::find_row(__NR_ppoll);
   const u64 args[6] = {ptr(device), count, ptr(timeout), 0, 0, 0};
   if (ready(ts) != 0) {
@@ -127,7 +127,7 @@ long do_poll(ThreadState* ts, const abi::Row& row) {
   if (count > ts->process->open_limit) return -EINVAL;
   Entries entries(count);
   if (!entries.valid()) return -ENOMEM;
-  if (!user_read(f.rdi, entries.device(), count * sizeof(PollFd)))
+  if (!user_read(f.rdi, entries.device(), count * sizeof(pollfd)))
     return kLocal;  // the kernel's EFAULT
   bool host_any;
   if (!split(ts->process, entries.device(), entries.host(), count, &host_any)) return kLocal;
@@ -153,7 +153,7 @@ long do_poll(ThreadState* ts, const abi::Row& row) {
     const short revents =
         static_cast<short>(entries.device()[i].revents | entries.host()[i].revents);
     if (revents) ready_count++;
-    if (!user_write(f.rdi + i * sizeof(PollFd) + 6, &revents, 2)) return -EFAULT;
+    if (!user_write(f.rdi + i * sizeof(pollfd) + 6, &revents, 2)) return -EFAULT;
   }
   if (is_ppoll && f.rdx) user_write(f.rdx, &timeout, sizeof timeout);
   return ready_count;
@@ -238,7 +238,7 @@ long do_select(ThreadState* ts, const abi::Row& row) {
     count += test(sets.in[0], fd) || test(sets.in[1], fd) || test(sets.in[2], fd);
   Entries entries(count);
   if (!entries.valid()) return -ENOMEM;
-  PollFd* device = entries.device();
+  pollfd* device = entries.device();
   count = 0;
   for (u64 fd = 0; fd < bits; fd++) {
     short events = 0;

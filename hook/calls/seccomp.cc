@@ -38,21 +38,21 @@ void get_ready(ThreadState* ts) {
 // Installs `filter` behind a front. Returns the kernel's result.
 long install(ThreadState* ts, Filter* filter, long number, u64 a, u64 b, bool all_threads,
              bool makes_fd) {
-  end_rest();  // while the filter does not forbid it
-  const u64 bytes = (kMaxFront + filter->count) * sizeof(BpfInstruction);
-  auto* const code = static_cast<BpfInstruction*>(map_pages(bytes));
+  rearm();  // while the filter does not forbid it
+  const u64 bytes = (kMaxFront + filter->count) * sizeof(sock_filter);
+  auto* const code = static_cast<sock_filter*>(map_pages(bytes));
   if (!code) return -ENOMEM;
   get_ready(ts);
   filter->before = ts->filters;
   const u32 front =
       write_front(code, {base(), end_of_text(), ptr(mino_local_syscall)}, settings.home);
-  copy(code + front, filter->code(), filter->count * sizeof(BpfInstruction));
+  copy(code + front, filter->code(), filter->count * sizeof(sock_filter));
   long result = -EINVAL;
-  if (front + filter->count > kMaxFilterInstructions) {
+  if (front + filter->count > BPF_MAXINSNS) {
     char text[160];
     char* end = print(text, "mino: a seccomp filter of ");
     end = print(print_number(end, filter->count), " instructions is refused: with mino's own, ");
-    end = print(print_number(end, kMaxFilterInstructions), " are too few\n");
+    end = print(print_number(end, BPF_MAXINSNS), " are too few\n");
     raw(__NR_write, 2, ptr(text), static_cast<u64>(end - text));
   } else {
     const Program program{static_cast<u16>(front + filter->count), {}, ptr(code)};
@@ -63,7 +63,7 @@ long install(ThreadState* ts, Filter* filter, long number, u64 a, u64 b, bool al
   if (makes_fd ? is_error(result) : result != 0)
     drop_filter(filter);
   else
-    put_under(ts, filter, all_threads);
+    add_filter(ts, filter, all_threads);
   return result;
 }
 
@@ -71,16 +71,16 @@ long install(ThreadState* ts, Filter* filter, long number, u64 a, u64 b, bool al
 // list of calls; end_strict (hook/catch/strict_mode.h) carries out its verdict.
 long do_strict(ThreadState* ts) {
   if (raw(__NR_prctl, PR_GET_SECCOMP) != 0) return kLocal;  // EINVAL: there are filters
-  constexpr BpfInstruction kStrict[] = {
-      {bpf::kLoad, 0, 0, offsetof(seccomp_data, arch)},
-      {bpf::kJumpEqual, 0, 5, kArchX86_64},
-      {bpf::kLoad, 0, 0, offsetof(seccomp_data, nr)},
-      {bpf::kJumpEqual, 4, 0, static_cast<u32>(__NR_read)},
-      {bpf::kJumpEqual, 3, 0, static_cast<u32>(__NR_write)},
-      {bpf::kJumpEqual, 2, 0, static_cast<u32>(__NR_exit)},
-      {bpf::kJumpEqual, 1, 0, static_cast<u32>(__NR_rt_sigreturn)},
-      {bpf::kReturn, 0, 0, kVerdictTrap},
-      {bpf::kReturn, 0, 0, kVerdictAllow},
+  constexpr sock_filter kStrict[] = {
+      {BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, arch)},
+      {BPF_JMP | BPF_JEQ | BPF_K, 0, 5, AUDIT_ARCH_X86_64},
+      {BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, nr)},
+      {BPF_JMP | BPF_JEQ | BPF_K, 4, 0, static_cast<u32>(__NR_read)},
+      {BPF_JMP | BPF_JEQ | BPF_K, 3, 0, static_cast<u32>(__NR_write)},
+      {BPF_JMP | BPF_JEQ | BPF_K, 2, 0, static_cast<u32>(__NR_exit)},
+      {BPF_JMP | BPF_JEQ | BPF_K, 1, 0, static_cast<u32>(__NR_rt_sigreturn)},
+      {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_TRAP},
+      {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW},
   };
   Filter* const filter = make_filter(sizeof kStrict / sizeof *kStrict);
   if (!filter) return -ENOMEM;
@@ -105,11 +105,11 @@ long do_seccomp(ThreadState* ts, const abi::Row& row) {
   if (by_prctl ? f.rsi != SECCOMP_MODE_FILTER : f.rdi != SECCOMP_SET_MODE_FILTER) return kLocal;
   Program program{};
   if (!user_read(f.rdx, &program, sizeof program) || program.count == 0 ||
-      program.count > kMaxFilterInstructions)
+      program.count > BPF_MAXINSNS)
     return kLocal;  // the kernel's error
   Filter* const filter = make_filter(program.count);
   if (!filter) return -ENOMEM;
-  if (!user_read(program.instructions, filter->code(), program.count * sizeof(BpfInstruction))) {
+  if (!user_read(program.instructions, filter->code(), program.count * sizeof(sock_filter))) {
     drop_filter(filter);
     return kLocal;
   }

@@ -72,12 +72,12 @@ constexpr u32 kNumberAt = offsetof(seccomp_data, nr), kArchAt = offsetof(seccomp
 // Appends instructions. Jump targets are indexes of instructions.
 class Writer {
  public:
-  explicit Writer(BpfInstruction* to) : to_(to) {}
+  explicit Writer(sock_filter* to) : to_(to) {}
   u32 at() const { return at_; }
-  void load(u32 from) { to_[at_++] = {bpf::kLoad, 0, 0, from}; }
-  void answer(u32 verdict) { to_[at_++] = {bpf::kReturn, 0, 0, verdict}; }
+  void load(u32 from) { to_[at_++] = {BPF_LD | BPF_W | BPF_ABS, 0, 0, from}; }
+  void answer(u32 verdict) { to_[at_++] = {BPF_RET | BPF_K, 0, 0, verdict}; }
   void go(u32 place) {
-    to_[at_] = {bpf::kJump, 0, 0, place - at_ - 1};
+    to_[at_] = {BPF_JMP | BPF_JA, 0, 0, place - at_ - 1};
     at_++;
   }
   void test(u16 code, u32 value, u32 if_true, u32 if_false) {
@@ -87,13 +87,13 @@ class Writer {
 
  private:
   u8 distance(u32 place) const { return static_cast<u8>(place - at_ - 1); }
-  BpfInstruction* to_;
+  sock_filter* to_;
   u32 at_ = 0;
 };
 
 }  // namespace
 
-u32 write_front(BpfInstruction* to, const Text& text, u64 home) {
+u32 write_front(sock_filter* to, const Text& text, u64 home) {
   Writer w(to);
   const u64 begin = text.begin, end = text.end;
   const u32 upper = static_cast<u32>(begin >> 32), home_upper = static_cast<u32>(home >> 32);
@@ -107,27 +107,27 @@ u32 write_front(BpfInstruction* to, const Text& text, u64 home) {
     const u32 here = w.at(), next = here + kPiece;
     const bool last = i == pieces - 1;
     w.load(kAddressAt + 4);
-    w.test(bpf::kJumpEqual, upper + i, here + 3, here + 2);
-    w.test(bpf::kJumpEqual, home_upper + i, here + 3, next);
+    w.test(BPF_JMP | BPF_JEQ | BPF_K, upper + i, here + 3, here + 2);
+    w.test(BPF_JMP | BPF_JEQ | BPF_K, home_upper + i, here + 3, next);
     w.load(kAddressAt);
-    w.test(bpf::kJumpAtLeast, i == 0 ? static_cast<u32>(begin) : 0, here + 5, next);
-    w.test(bpf::kJumpGreater, last ? static_cast<u32>(end - 1) : ~0u, next, here + 6);
+    w.test(BPF_JMP | BPF_JGE | BPF_K, i == 0 ? static_cast<u32>(begin) : 0, here + 5, next);
+    w.test(BPF_JMP | BPF_JGT | BPF_K, last ? static_cast<u32>(end - 1) : ~0u, next, here + 6);
     w.go(known);
   }
   w.go(theirs);
   // The address that a filter sees is that of the instruction after the syscall, which has two
   // bytes.
-  w.test(bpf::kJumpEqual, static_cast<u32>(text.local + 2), theirs, w.at() + 1);
+  w.test(BPF_JMP | BPF_JEQ | BPF_K, static_cast<u32>(text.local + 2), theirs, w.at() + 1);
   w.load(kArchAt);
-  w.test(bpf::kJumpEqual, kArchX86_64, w.at() + 1, theirs);
+  w.test(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, w.at() + 1, theirs);
   w.load(kNumberAt);
-  w.test(bpf::kJumpEqual, __NR_prctl, options, w.at() + 1);
-  for (const u32 number : kOwnCalls) w.test(bpf::kJumpEqual, number, allow, w.at() + 1);
+  w.test(BPF_JMP | BPF_JEQ | BPF_K, __NR_prctl, options, w.at() + 1);
+  for (const u32 number : kOwnCalls) w.test(BPF_JMP | BPF_JEQ | BPF_K, number, allow, w.at() + 1);
   w.go(theirs);
   w.load(kFirstAt);
-  for (const u32 option : kOwnOptions) w.test(bpf::kJumpEqual, option, allow, w.at() + 1);
+  for (const u32 option : kOwnOptions) w.test(BPF_JMP | BPF_JEQ | BPF_K, option, allow, w.at() + 1);
   w.go(theirs);
-  w.answer(kVerdictAllow);
+  w.answer(SECCOMP_RET_ALLOW);
   static_assert(2 * kPiece + 1 + 5 + kCalls + 1 + 1 + kOptions + 1 + 1 <= kMaxFront);
   return w.at();
 }

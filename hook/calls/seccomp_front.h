@@ -20,6 +20,6 @@ struct Text {
 
 // Writes the front for `text` and for a copy of it that begins at `home` (hook/start/home.h). The
 // lower 32 bits of `home` are those of `text.begin`. Returns the number of instructions.
-u32 write_front(BpfInstruction* to, const Text& text, u64 home);
+u32 write_front(sock_filter* to, const Text& text, u64 home);
 
 }  // namespace mino::hook

@@ -11,25 +11,25 @@
 namespace mino::hook {
 namespace {
 
-constexpr u32 kTheirs = kVerdictErrno | 1;
+constexpr u32 kTheirs = SECCOMP_RET_ERRNO | 1;
 
 class Front {
  public:
   Front(const Text& text, u64 home) {
     count_ = write_front(code_, text, home);
     EXPECT_LE(count_, kMaxFront);
-    code_[count_] = {bpf::kReturn, 0, 0, kTheirs};
+    code_[count_] = {BPF_RET | BPF_K, 0, 0, kTheirs};
   }
   // Whether the front lets a call pass whose instruction ends at `address`.
-  bool passes(u64 address, long number, u64 first = 0, u32 arch = kArchX86_64) const {
-    const SeccompData call{static_cast<u32>(number), arch, address, {first}};
+  bool passes(u64 address, long number, u64 first = 0, u32 arch = AUDIT_ARCH_X86_64) const {
+    const seccomp_data call{static_cast<int>(number), arch, address, {first}};
     const u32 verdict = run_bpf(code_, count_ + 1, call);
-    EXPECT_TRUE(verdict == kTheirs || verdict == kVerdictAllow);
-    return verdict == kVerdictAllow;
+    EXPECT_TRUE(verdict == kTheirs || verdict == SECCOMP_RET_ALLOW);
+    return verdict == SECCOMP_RET_ALLOW;
   }
 
  private:
-  BpfInstruction code_[kMaxFront + 1];
+  sock_filter code_[kMaxFront + 1];
   u32 count_;
 };
 

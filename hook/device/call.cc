@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The call path. What is shared is written once and read once; what comes back is checked before it
-// is used.
+// The call path. It writes each shared field once and reads each once, and it checks what comes
+// back before using it.
 #include "hook/device/call.h"
 
 #include "abi/decode.h"
@@ -19,8 +19,9 @@ namespace {
 
 constexpr u32 kSlotMask = abi::kRingSlots - 1;
 
-// Cycles, at the 2 to 4 GHz of today's machines: a spin of 1 µs, and the longest one (about 100 µs:
-// a wake-up across cores on a virtual machine, which a sleeping device needs before it can answer).
+// In cycles, at the 2 to 4 GHz of current machines: a spin of about 1 µs, and the longest spin,
+// about 100 µs. A wake-up across cores on a virtual machine takes that long, and a sleeping device
+// needs one before it can answer.
 constexpr u64 kShortSpin = 3'000;
 constexpr u64 kLongSpin = 300'000;
 
@@ -55,7 +56,7 @@ class WindowSink {
 
   int32_t piece(const abi::Piece& piece) {
     if (count_ == abi::kMaxWindows) return -2;
-    // Bytes that are in the arena already (hook/calls/splice.cc) are a window where they lie.
+    // Bytes that are already in the arena (hook/calls/splice.cc) become a window where they are.
     const u64 place = piece.addr - ptr(lane_.arena);
     if (place < limit_ && piece.len <= limit_ - place && place % 8 == 0 && place >= used_) {
       add(piece.addr, piece.len, place, piece.dir);
@@ -86,27 +87,25 @@ abi::Submission& next_submission(ThreadState* ts) {
   return ts->lane.submissions[ts->submit_position & kSlotMask];
 }
 
-constexpr u64 kFutexWake = 1;
-
-// Wakes an engine whose lanes sleep together. The fence pairs with the one that it executes between
-// storing device_sleeping and looking again.
+// Wakes an engine whose lanes sleep together. The fence pairs with the one that the engine executes
+// between storing device_sleeping and checking for work again.
 void ring_doorbell(ThreadState* ts) {
   auto* header = reinterpret_cast<abi::SessionHeader*>(ts->process->session().memory);
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (header->device_sleeping.load(std::memory_order_relaxed) == abi::kAwake) return;
   header->doorbell.fetch_add(1, std::memory_order_relaxed);
-  raw(__NR_futex, ptr(&header->doorbell), kFutexWake, 1);
+  raw(__NR_futex, ptr(&header->doorbell), FUTEX_WAKE, 1);
 }
 
 // Publishes the slot and wakes the device if it sleeps. The release store pairs with the device's
-// acquire load of `turn`; the fence with the one the device executes between storing
-// device_sleeping and looking again.
+// acquire load of `turn`; the fence pairs with the one that the device executes between storing
+// device_sleeping and checking again.
 void publish(ThreadState* ts, abi::Submission& slot) {
   ts->submit_position++;
   slot.turn.store(ts->submit_position, std::memory_order_release);
   ring_doorbell(ts);
   if (ts->lane.control->device_sleeping.load(std::memory_order_relaxed) != abi::kAwake)
-    raw(__NR_futex, ptr(&slot.turn), kFutexWake, 1);
+    raw(__NR_futex, ptr(&slot.turn), FUTEX_WAKE, 1);
 }
 
 void submit(ThreadState* ts, abi::SubmissionKind kind, u32 number, const u64 args[6],
@@ -149,7 +148,7 @@ void serve_upcall(ThreadState* ts, abi::CompletionKind kind, const abi::Extent& 
       break;
     case abi::CompletionKind::kUpcallString:
       served = user_string(addr, reinterpret_cast<char*>(arena), e.len);
-      if (served == -ENAMETOOLONG) served = e.len;  // all of it, and no NUL: the device asks on
+      if (served == -ENAMETOOLONG) served = e.len;  // no NUL so far: the device asks for more
       break;
     case abi::CompletionKind::kUpcallProbe:
       served = static_cast<i64>(user_writable(addr, e.len, true));
@@ -161,8 +160,8 @@ void serve_upcall(ThreadState* ts, abi::CompletionKind kind, const abi::Extent& 
   reply(ts, served);
 }
 
-// Applies what the device copied out into windows. A bad address here means that the memory went
-// away during the call: EFAULT, as from the kernel.
+// Copies what the device has put into windows to client memory. A bad address here means that the
+// memory went away during the call: EFAULT, as from the kernel.
 long apply(ThreadState* ts, const abi::CheckedCompletion& done) {
   long result = done.result;
   for (u16 i = 0; i < done.extent_count; i++) {
@@ -180,19 +179,13 @@ void sleep_on_lane(ThreadState* ts, bool interruptible) {
   abi::Completion& slot = ts->lane.completions[ts->complete_position & kSlotMask];
   const u32 expected = slot.turn.load(std::memory_order_relaxed);
   const u32 alive = control->liveness.load(std::memory_order_relaxed);
-  constexpr u32 kOwnerDied = 0x40000000;
   control->client_sleeping.store(abi::kOnFutex, std::memory_order_seq_cst);
-  std::atomic_thread_fence(
-      std::memory_order_seq_cst);  // pairs with the fence after the device's publication
+  // Pairs with the device's fence between publishing a completion and reading client_sleeping.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
   if (slot.turn.load(std::memory_order_acquire) != ts->complete_position + 1 &&
-      !(alive & kOwnerDied) && alive != 0) {
-    struct Waiter {
-      u64 value, address;
-      u32 flags, reserved;
-    };
-    constexpr u32 kSize32 = 2;
-    const Waiter waiters[2] = {{expected, ptr(&slot.turn), kSize32, 0},
-                               {alive, ptr(&control->liveness), kSize32, 0}};
+      !(alive & FUTEX_OWNER_DIED) && alive != 0) {
+    const futex_waitv waiters[2] = {{expected, ptr(&slot.turn), FUTEX_32, 0},
+                                    {alive, ptr(&control->liveness), FUTEX_32, 0}};
     const u64 args[6] = {ptr(waiters), 2, 0, 0, 0, 0};
     if (interruptible) {
       mino_interruptible(ts, __NR_futex_waitv, args);
@@ -210,13 +203,12 @@ u32 row_index(const abi::Row& row) {
 }
 
 bool device_alive(const ThreadState* ts) {
-  constexpr u32 kOwnerDied = 0x40000000;
   const u32 alive = ts->lane.control->liveness.load(std::memory_order_relaxed);
-  return alive != 0 && !(alive & kOwnerDied);
+  return alive != 0 && !(alive & FUTEX_OWNER_DIED);
 }
 
-// Every eighth wait is patient whatever was learnt: two sides that have both learnt to sleep would
-// otherwise keep each other asleep, because each then measures the other's wake-up.
+// Every eighth wait spins for long, whatever was learnt. Otherwise two sides that have both learnt
+// to sleep would keep each other asleep, because each measures the other's wake-up.
 u64 spin_budget(ThreadState* ts, u32 index) {
   const u64 usual = ts->wait_cycles[index];
   if (usual < kLongSpin) return min(kShortSpin + 2 * usual, kLongSpin);
@@ -224,8 +216,8 @@ u64 spin_budget(ThreadState* ts, u32 index) {
 }
 
 void learn_wait(ThreadState* ts, u32 index, u64 took) {
-  // A moving average: down at once when spinning has paid, up over about eight waits; one very long
-  // wait counts no more than two sleeps.
+  // A moving average. It falls at once when spinning has paid off, and rises over about eight
+  // waits; one very long wait counts as at most two sleeps.
   const u64 usual = ts->wait_cycles[index];
   const u64 now =
       took < usual / 2 ? (usual + took) / 2 : (usual * 7 + min(took, 2 * kLongSpin)) / 8;
@@ -243,7 +235,7 @@ bool offload_done(ThreadState* ts, long& result) {
   if (slot.turn.load(std::memory_order_acquire) != ts->complete_position + 1) return false;
   abi::CheckedCompletion completion;
   if (!abi::decode_completion(slot, ts->lane.arena_bytes, completion)) {
-    session_died(ts->process->session());  // a device that does not keep the contract is none
+    session_died(ts->process->session());  // a device that breaks the contract counts as dead
     result = -ENETDOWN;
     return true;
   }
@@ -269,7 +261,7 @@ void offload_cancel(ThreadState* ts) {
 long offload_wait(ThreadState* ts, u32 index, u32 call_flags) {
   bool cancelled = false;
   long result = 0;
-  // The shortest calls of a device that is awake are not worth a clock.
+  // The shortest calls to a device that is awake are not worth reading the clock.
   for (int i = 0; i < 64; i++) {
     if (offload_done(ts, result)) {
       learn_wait(ts, index, 0);
@@ -300,8 +292,7 @@ long offload_wait(ThreadState* ts, u32 index, u32 call_flags) {
     now = cycles();
     if (now - start < kShortSpin) continue;
     if (now - start < budget) {
-      raw(__NR_sched_yield);  // costs little when the core has nothing else; lets the proxy run when
-                              // it has
+      raw(__NR_sched_yield);  // cheap on an idle core; on a shared one it lets the proxy run
       continue;
     }
     sleep_on_lane(ts, !cancelled && !(call_flags & kNoCancel));
@@ -315,8 +306,8 @@ long offload(ThreadState* ts, const abi::Row& row, const u64 args[6], int instal
     ts->call_trips++;
     const long result = offload_wait(ts, row_index(row), call_flags);
     if (ts->process->session().status == SessionStatus::kDead) return dead_result(row, args);
-    // A cancellation that came too late for its call can hit nothing; but a restart code without a
-    // signal of ours means only: again.
+    // A cancellation that comes too late hits nothing. A restart code without a deferred signal
+    // only means: submit the call again.
     if (result <= abi::kErestartsys && result >= abi::kErestartRestartblock && !ts->deferred)
       continue;
     return result;
@@ -330,40 +321,39 @@ long offload_op(ThreadState* ts, abi::Op op, u64 a, u64 b, int install_fd, u32 c
 }
 
 long dead_result(const abi::Row& row, const u64 args[6]) {
-  constexpr u64 kSoError = 4, kSolSocket = 1, kFGetFl = 3;
   switch (row.nr) {
-    case 0:
-    case 1:
-    case 17:
-    case 18:
-    case 19:
-    case 20:
-    case 295:
-    case 296:
-    case 327:
-    case 328:
-    case 44:
-    case 45:
-    case 46:
-    case 47:
-    case 299:
-    case 307:
-    case 40:
-    case 275:
+    case __NR_read:
+    case __NR_write:
+    case __NR_pread64:
+    case __NR_pwrite64:
+    case __NR_readv:
+    case __NR_writev:
+    case __NR_preadv:
+    case __NR_pwritev:
+    case __NR_preadv2:
+    case __NR_pwritev2:
+    case __NR_sendto:
+    case __NR_recvfrom:
+    case __NR_sendmsg:
+    case __NR_recvmsg:
+    case __NR_recvmmsg:
+    case __NR_sendmmsg:
+    case __NR_sendfile:
+    case __NR_splice:
       return -ECONNRESET;
-    case 3:
+    case __NR_close:
       return 0;
-    case 48:
-    case 52:
+    case __NR_shutdown:
+    case __NR_getpeername:
       return -ENOTCONN;
-    case 55:
-      if (args[1] == kSolSocket && args[2] == kSoError) {
-        const int reset = 104;
+    case __NR_getsockopt:
+      if (args[1] == SOL_SOCKET && args[2] == SO_ERROR) {
+        const int reset = ECONNRESET;
         return user_write(args[3], &reset, 4) ? 0 : -EFAULT;
       }
       return -ENETDOWN;
-    case 72:
-      return args[1] == kFGetFl ? 2 : 0;
+    case __NR_fcntl:
+      return args[1] == F_GETFL ? O_RDWR : 0;
     default:
       return -ENETDOWN;
   }

@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// MINO_RUN in and out. Its form (written by cli/run, read here):
-//   v=1;sock=PATH;hook=auto|patch|sud|preload;windows=0|1;arena=N;trace=FD;families=2,10;netlinks=0,4;paths=A:B;orig=0|1;instance=N;netns=0|1;load=0|1;rest=CALLS
-//   and, added by the hook itself across exec:  ;s=FD;p=FD, ;c=1 (credentials have changed),
-//   ;l=0 (links are not followed), and under a seccomp filter ;r=ADDRESS;f=FD; ;k=SITES
-//   (hook/catch/warm.h); and last, where this library is executed in a program's place: ;x=PATH
+// See hook/start/environment.h. The form of MINO_RUN, which cli/run writes and this file reads:
+//
+//   v=1;sock=PATH;hook=auto|patch|sud|preload;windows=0|1;arena=N;trace=FD;families=2,10;
+//   netlinks=0,4;paths=A:B;orig=0|1;instance=N;netns=0|1;load=0|1;rest=CALLS
+//
+// The hook itself adds these across exec:
+//
+//   ;s=FD;p=FD       the session's control connection and placeholder
+//   ;c=1             credentials have changed
+//   ;l=0             symbolic links are not followed
+//   ;r=ADDRESS;f=FD  under a seccomp filter: the home (hook/start/home.h) and the filters
+//   ;k=SITES         warm sites (hook/catch/warm.h)
+//   ;x=PATH          last; where this library is executed in a program's place: the program
 #include "hook/start/environment.h"
 
 #include <initializer_list>
@@ -47,7 +55,7 @@ void parse_paths(const char* s) {
   char* const end = settings.paths + sizeof settings.paths;
   while (*s && *s != ';') {
     while (*s && *s != ';' && *s != ':' && to + 2 < end) *to++ = *s++;
-    if (to > settings.paths && to[-1] == '/') to--;  // a prefix is kept without its trailing slash
+    if (to > settings.paths && to[-1] == '/') to--;  // prefixes are kept without a trailing slash
     *to++ = 0;
     settings.path_count++;
     while (*s == ':') s++;
@@ -55,7 +63,7 @@ void parse_paths(const char* s) {
   }
 }
 
-// False: there is no room.
+// False if there is no room.
 bool add_head(const char* path) {
   u64 n = 0;
   while (path[n] && path[n] != '/') n++;
@@ -70,13 +78,13 @@ bool add_head(const char* path) {
   return true;
 }
 
-// What paths.cc and links.cc ask of the prefixes for nearly every path.
+// Learns what hook/calls/paths.cc and links.cc ask about the prefixes for nearly every path.
 void learn_about_prefixes() {
   bool all = add_head("proc");
   settings.all_virtual = true;
   const char* prefix = settings.paths;
   for (u32 i = 0; i < settings.path_count; i++, prefix += length(prefix) + 1) {
-    all &= *prefix && add_head(prefix + 1);  // "" is the root
+    all &= *prefix && add_head(prefix + 1);  // "" stands for the root
     settings.all_virtual &= starts_with(prefix, "/proc/") || starts_with(prefix, "/sys/");
   }
   if (!all) settings.head_count = 0;
@@ -89,8 +97,8 @@ bool ends_with(const char* text, u64 bytes, const char* end) {
   return same;
 }
 
-// Takes our library out of an LD_PRELOAD value in place, and keeps its path in `library`, if that
-// is asked for. False: nothing is left of the value.
+// Removes our library from an LD_PRELOAD value in place, and copies its path to `library`, unless
+// that is nullptr. False if nothing is left of the value.
 bool without_library(char* value, char* library = nullptr) {
   char* to = value;
   const char* from = value;
@@ -125,7 +133,7 @@ bool read_environment(char** envp, Inherited& inherited) {
     char* out = settings.variable;
     char* const out_end = settings.variable + sizeof settings.variable - 64;
     for (const char* s = *e + sizeof kVariable - 1; *s;) {
-      if (starts_with(s, "x=")) {  // a path may hold anything
+      if (starts_with(s, "x=")) {  // a path may contain anything
         copy_until(settings.program, sizeof settings.program, s + 2, 0);
         break;
       }
@@ -161,7 +169,7 @@ bool read_environment(char** envp, Inherited& inherited) {
         else if (is("paths"))
           parse_paths(number);
         else if (is("rest"))
-          settings.rest_after = static_cast<u32>(parse_number(number));
+          settings.disarm_after = static_cast<u32>(parse_number(number));
         else if (is("netns"))
           settings.netns = *number == '1';
         else if (is("instance"))
@@ -173,7 +181,7 @@ bool read_environment(char** envp, Inherited& inherited) {
         else if (is("s"))
           own = true, inherited.socket = static_cast<int>(parse_number(number));
         else if (is("c"))
-          own = true, settings.rights_changed = true;
+          own = true, settings.credentials_changed = true;
         else if (is("p"))
           own = true, inherited.placeholder = static_cast<int>(parse_number(number));
         else if (is("r"))
@@ -202,7 +210,8 @@ bool read_environment(char** envp, Inherited& inherited) {
 
 namespace {
 
-// Entries of an array of pointers that a null pointer ends; ~0 if it cannot be read.
+// The number of entries in an array of pointers that ends with a null pointer; ~0 if it cannot be
+// read.
 u64 count_pointers(u64 array) {
   u64 count = 0;
   for (u64 entry = 1; array; count++) {
@@ -212,20 +221,19 @@ u64 count_pointers(u64 array) {
   return count;
 }
 
-// Does a string of the environment that execve was given name this variable?
+// Whether a string in the environment given to execve names this variable.
 bool names(u64 entry, const char* variable) {
   char name[sizeof kPreload];
   name[user_copy_in(name, entry, sizeof name - 1)] = 0;
   return starts_with(name, variable);
 }
 
-// What an LD_PRELOAD of the program's takes with our library in front; 0 for other variables, and
-// for one that execve will refuse.
+// The bytes that an LD_PRELOAD of the program needs with our library in front. 0 for other
+// variables, and for a string that execve will refuse.
 u64 preload_bytes(u64 entry) {
-  constexpr u64 kMaxString = 131072;  // MAX_ARG_STRLEN
   if (!names(entry, kPreload)) return 0;
   char part[256];
-  for (u64 done = 0; done < kMaxString; done += sizeof part) {
+  for (u64 done = 0; done < MAX_ARG_STRLEN; done += sizeof part) {
     const i64 n = user_string(entry + done, part, sizeof part);
     if (n > 0) return done + static_cast<u64>(n) + length(settings.library) + 1;
     if (n == -EFAULT) return 0;
@@ -233,7 +241,7 @@ u64 preload_bytes(u64 entry) {
   return 0;
 }
 
-// Writes that: the end, or nullptr if the string has become another one.
+// Writes that LD_PRELOAD. Returns its end, or nullptr if the string has changed meanwhile.
 char* print_preload(char* to, u64 entry, u64 bytes) {
   char* end = print(print(to, kPreload), settings.library);
   const u64 room = bytes - static_cast<u64>(end + 1 - to);
@@ -266,7 +274,7 @@ ExecEnvironment::ExecEnvironment(Process* process, u64 envp, const ProgramFile* 
   process->exec_memory = table_;
   process->exec_bytes = bytes_;
   char* text = reinterpret_cast<char*>(table_ + count + 3 + argc + 4);
-  if (argc || (file && file->script)) {  // as fs/binfmt_script.c makes them
+  if (argc || (file && file->script)) {  // as fs/binfmt_script.c does
     u64* to = table_ + count + 3;
     arguments_ = ptr(to);
     for (const char* word : {file->path, file->argument, path}) {
@@ -281,15 +289,15 @@ ExecEnvironment::ExecEnvironment(Process* process, u64 envp, const ProgramFile* 
     }
     *to = 0;
   }
-  // Ours in front of every LD_PRELOAD of the program's: of several, some C libraries take the
-  // first, others the last.
+  // Put our library in front of every LD_PRELOAD of the program: if there are several, some C
+  // libraries take the first, others the last.
   bool preloaded = false;
   u64 used = 0;
   for (u64 i = 0; i < count; i++) {
     user_read(envp + i * 8, &entry, 8);
     if (names(entry, kVariable)) continue;
     u64 bytes = preload_bytes(entry);
-    if (bytes > preloads) bytes = 0;  // it was another one
+    if (bytes > preloads) bytes = 0;  // the string has changed
     preloads -= bytes;
     if (char* const end = bytes ? print_preload(text, entry, bytes) : nullptr) {
       entry = ptr(text);
@@ -311,7 +319,7 @@ ExecEnvironment::ExecEnvironment(Process* process, u64 envp, const ProgramFile* 
     text = print_number(text, static_cast<u64>(process->session().socket));
     text = print(text, ";p=");
     text = print_number(text, static_cast<u64>(process->session().placeholder));
-    if (process->rights_changed) text = print(text, ";c=1");
+    if (process->credentials_changed) text = print(text, ";c=1");
   }
   if (filters >= 0) {
     text = print_number(print(text, ";r="), settings.home);
