@@ -60,7 +60,7 @@ enum class MessageType : uint32_t {
   kJoin,       // … and here is one
   kParcel,     // what the client passes on in place of an exported file (abi/parcel.h)
   kSettle,  // a parcel's descriptor has been closed: a proxy's to minod, the device's to a client
-  kFetch,   // pidfd_getfd by another client (hook/calls/fetching.cc)
+  kFetch,   // pidfd_getfd by another client (hook/calls/pidfd_getfd.cc)
 };
 
 // Why a client was not admitted; the text in the message names the limit or the remedy.

@@ -9,10 +9,10 @@ using namespace mino;
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Input input(data, size);
-  hook::SeccompData call{};
+  seccomp_data call{};
   input.bytes(&call, sizeof call);
-  const uint32_t count = static_cast<uint32_t>(input.left() / sizeof(hook::BpfInstruction));
-  auto* const code = new hook::BpfInstruction[count];  // of exactly this size
+  const uint32_t count = static_cast<uint32_t>(input.left() / sizeof(sock_filter));
+  auto* const code = new sock_filter[count];  // of exactly this size
   input.bytes(code, count * sizeof *code);
   const uint32_t answer = hook::run_bpf(code, count, call);
   REQUIRE(hook::run_bpf(code, count, call) == answer);

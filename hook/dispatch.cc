@@ -1,24 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// From a trapped system call to its handler, and from the handler's answer back to the application.
+// From a caught system call to its handler, and from the handler's result back to the program.
+// Called by hook/catch/entry.S. The handlers, one per Route, are in hook/calls/. This is the top
+// layer of hook/: nothing else may depend on it.
 #include "hook/base/uapi.h"
 #include "hook/calls/bpf.h"
-#include "hook/calls/copying.h"
 #include "hook/calls/credentials.h"
 #include "hook/calls/descriptors.h"
 #include "hook/calls/epoll.h"
 #include "hook/calls/exec.h"
 #include "hook/calls/exit.h"
-#include "hook/calls/fetching.h"
 #include "hook/calls/fork.h"
 #include "hook/calls/guard.h"
 #include "hook/calls/handler.h"
 #include "hook/calls/ioctl.h"
-#include "hook/calls/memory.h"
 #include "hook/calls/messages.h"
+#include "hook/calls/mmap.h"
 #include "hook/calls/paths.h"
+#include "hook/calls/pidfd_getfd.h"
 #include "hook/calls/poll.h"
 #include "hook/calls/signals.h"
+#include "hook/calls/splice.h"
 #include "hook/calls/wait.h"
 #include "hook/catch/disarm.h"
 #include "hook/device/attach.h"
@@ -40,8 +42,7 @@ u64 msg_flags(const abi::Row& row, const Frame& f) {
 }
 
 void raise_sigpipe() {
-  raw(__NR_tgkill, static_cast<u64>(raw(__NR_getpid)), static_cast<u64>(raw(__NR_gettid)),
-      kSigPipe);
+  raw(__NR_tgkill, static_cast<u64>(raw(__NR_getpid)), static_cast<u64>(raw(__NR_gettid)), SIGPIPE);
 }
 
 long do_by_fd(ThreadState* ts, const abi::Row& row) {
@@ -58,7 +59,7 @@ long route(ThreadState* ts, const abi::Row& row) {
     case kSocket:
       return do_socket(ts, row);
     case kSocketPair:
-      return kLocal;  // no offloaded family makes pairs: this kernel's error is as good
+      return kLocal;  // no offloaded family has pairs, so the host kernel's error is right
     case kPath:
       return do_path(ts, row);
     case kMount:
@@ -92,7 +93,7 @@ long route(ThreadState* ts, const abi::Row& row) {
     case kMessage:
       return do_message(ts, row);
     case kFetch:
-      return do_fetch(ts, row);
+      return do_pidfd_getfd(ts, row);
     case kFork:
       return do_fork(ts, row);
     case kExec:
@@ -102,9 +103,9 @@ long route(ThreadState* ts, const abi::Row& row) {
     case kSignal:
       return do_signal(ts, row);
     case kMirror:
-      return do_mirror(ts, row);
+      return do_credentials(ts, row);
     case kMap:
-      return do_map(ts, row);
+      return do_mmap(ts, row);
     case kText:
       before_change_of_text(ts, row);
       return kLocal;
@@ -120,8 +121,8 @@ long route(ThreadState* ts, const abi::Row& row) {
   return kLocal;
 }
 
-// What a restart code means to the application, as arch/x86/kernel/signal.c:handle_signal decides.
-// True: the call is to be started over after the handler.
+// Whether a call with this restart code starts over after the signal's handler, as handle_signal in
+// arch/x86/kernel/signal.c decides.
 bool restarts(const ThreadState* ts, long result) {
   if (result == abi::kErestartnointr) return true;
   return result == abi::kErestartsys && ts->restartable;
@@ -145,12 +146,11 @@ extern "C" __attribute__((visibility("hidden"))) long mino_dispatch(mino::hook::
   ts->call_trips = ts->call_upcalls = 0;
   trace_begin(ts);
   const u64 args[6] = {f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9};
-  maybe_rest(ts);  // before the call, which may bring text
+  maybe_disarm(ts);  // before the call, which may add text
   const long result = route(ts, row);
   if (result == kLocal) return 1;
-  constexpr u64 kMsgNoSignal = 0x4000;
   if (result == -EPIPE && (row.flags & mino::abi::kRaisesSigpipe) &&
-      !(msg_flags(row, f) & kMsgNoSignal)) {
+      !(msg_flags(row, f) & MSG_NOSIGNAL)) {
     raise_sigpipe();
   }
   if (ts->call_trips) trace_end(ts, row, args, result);

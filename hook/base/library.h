@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Where this library lies in memory: of the two copies that a program may have (hook/start/home.h), the one
-// that asks.
+// The address range of this library. A program may hold two copies of it (hook/start/home.h); each
+// copy sees its own range. Used wherever the hook has to tell its own text from the program's.
 #pragma once
 
 #include "hook/base/raw.h"
 
 extern "C" {
-extern const char __ehdr_start[] __attribute__((visibility("hidden")));  // the linker's
+extern const char __ehdr_start[] __attribute__((visibility("hidden")));  // defined by the linker
 extern const char etext[] __attribute__((visibility("hidden")));
 }
 

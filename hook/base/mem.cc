@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Functions that GCC calls of its own accord, for copies of structures: nothing here links libc.
+// memcpy and memset, which GCC may call for copies of structures even with -ffreestanding. The hook
+// links no libc, so it brings its own. Nothing in the hook calls them by name.
 #include "hook/base/mem.h"
 
-extern "C" {  // GCC may call these for structure copies; nothing here links against libc.
+extern "C" {
 __attribute__((visibility("hidden"))) void* memcpy(void* to, const void* from, size_t n) {
   mino::hook::copy(to, from, n);
   return to;

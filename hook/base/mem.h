@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The few memory and string functions of a program without libc. For the hook's own memory only;
-// the client's memory goes through hook/base/user.h.
+// The few memory and string functions that the hook needs, since it has no libc. They are for the
+// hook's own memory only: client memory may be bad and goes through hook/base/user.h.
 #pragma once
 
 #include "hook/base/raw.h"
@@ -33,13 +33,13 @@ inline u64 min(u64 a, u64 b) {
   return a < b ? a : b;
 }
 
-// Decimal digits at `s`; moves s past them.
+// Reads decimal digits at `s` and moves s past them.
 inline u64 parse_number(const char*& s) {
   u64 n = 0;
   while (*s >= '0' && *s <= '9') n = n * 10 + static_cast<u64>(*s++ - '0');
   return n;
 }
-// Writes n in decimal at `to`, without a NUL; returns the end.
+// Writes n in decimal at `to`, without a NUL. Returns the end.
 inline char* print_number(char* to, u64 n) {
   char digits[20];
   int count = 0;

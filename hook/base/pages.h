@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Memory of the hook's own, by pages: it has no heap.
+// Memory for the hook itself, in whole pages. The hook has no heap; this is its only allocator.
 #pragma once
 
 #include "hook/base/raw.h"
@@ -8,7 +8,7 @@
 
 namespace mino::hook {
 
-// mmap of anonymous memory, zeroed, lazily committed; nullptr when the host has none.
+// Maps anonymous memory, zeroed and committed as it is touched. nullptr if the host kernel refuses.
 inline void* map_pages(u64 bytes) {
   const long p = raw(__NR_mmap, 0, bytes, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, ~0ull, 0);

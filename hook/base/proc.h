@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What /proc says of this process and thread, as proc(5) has it. A program's seccomp filter may not
-// allow these calls: only for who knows that there is none.
+// Reads /proc about this process and this thread (proc(5)). A seccomp filter of the program may
+// forbid the calls made here, so callers must know that the thread has no filter.
 #pragma once
 
 #include "hook/base/mem.h"
@@ -9,10 +9,10 @@
 
 namespace mino::hook {
 
-// The beginning of a file, ended by a NUL: its bytes, 0 without /proc.
+// Reads the beginning of a file and ends it with a NUL. Returns how many bytes it read; 0 without
+// /proc.
 inline u64 read_proc(const char* path, char* text, u64 room) {
-  constexpr u64 kCloexec = 0x80000;
-  const long fd = raw(__NR_openat, AT_FDCWD, ptr(path), kCloexec, 0);
+  const long fd = raw(__NR_openat, AT_FDCWD, ptr(path), O_CLOEXEC, 0);
   if (is_error(fd)) return 0;
   const long got = raw(__NR_read, static_cast<u64>(fd), ptr(text), room - 1);
   raw(__NR_close, static_cast<u64>(fd));
@@ -21,8 +21,8 @@ inline u64 read_proc(const char* path, char* text, u64 room) {
   return bytes;
 }
 
-// A number of the calling thread's status, whose line begins with `name` ("\nUmask:\t") and is one
-// of the first; false without /proc.
+// Reads a number from the calling thread's status file: the line begins with `name` ("\nUmask:\t")
+// and must be among the first 255 bytes. False without /proc.
 inline bool read_status(const char* name, u64 base, u64& value) {
   char text[256];
   if (!read_proc("/proc/thread-self/status", text, sizeof text)) return false;

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Hard rules of hook/, and the raw system calls it is made of.
+// The hard rules of hook/, and the raw system calls that everything in it is made of.
 //
 // This code runs inside somebody else's program, between any two of its instructions. Therefore:
 //   - no libc, no malloc, no exceptions, no thread-local storage, no static initialisers;
-//   - no vector registers (-mgeneral-regs-only): they hold the application's values across a system
-//   call;
+//   - no vector registers (-mgeneral-regs-only), which hold the program's values across a call;
 //   - no lock is held across a wait, and none that a signal handler could need;
-//   - errno is not ours; nothing returns through it;
-//   - client memory is touched only through user_read/user_write (hook/base/user.h), which survive bad
-//   addresses;
-//   - system calls are made only by the instructions in this library's text, which Syscall User
-//   Dispatch exempts.
+//   - errno belongs to the program; no result is returned through it;
+//   - client memory is touched only by user_read/user_write (hook/base/user.h), which survive bad
+//     addresses;
+//   - system calls are made only by instructions in this library's text, which Syscall User
+//     Dispatch exempts.
 #pragma once
 
 #include <cstddef>
@@ -25,7 +24,7 @@ using u32 = uint32_t;
 using u64 = uint64_t;
 using i64 = int64_t;
 
-// A system call on the host kernel; the result is the kernel's (negative errno on failure).
+// Makes a system call on the host kernel. Returns the kernel's result, a negative errno on failure.
 inline long raw(long nr, u64 a = 0, u64 b = 0, u64 c = 0, u64 d = 0, u64 e = 0, u64 f = 0) {
   register u64 r10 asm("r10") = d;
   register u64 r8 asm("r8") = e;

@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The kernel's constants and structures, under the kernel's own names: from its headers for programs, which
-// need no libc, and written down here where those have none. Everything in hook/ that speaks to the kernel
-// uses them; no other file of hook/ gives a constant of the kernel a name or a number.
+// The kernel's constants and structures, under the kernel's own names. They come from its headers
+// for programs, which need no libc; what those lack is defined here. Everything in hook/ that talks
+// to the kernel uses them. No other file of hook/ may give a constant of the kernel a name or a
+// number.
 //
-// What is defined here is held against libc's headers by hook/base/uapi_test.cc, which reads the lines
-// "#define NAME VALUE" below; what libc does not have either is in its list of exceptions.
+// hook/base/uapi_test.cc compares the lines "#define NAME VALUE" below with libc's headers. Names
+// that libc lacks too are in the test's list of exceptions.
 #pragma once
 
 #include <asm-generic/signal-defs.h>
+#include <asm/hwcap2.h>
 #include <asm/ioctls.h>
 #include <asm/prctl.h>
 #include <asm/resource.h>
 #include <asm/siginfo.h>
 #include <asm/socket.h>
 #include <asm/stat.h>
+#include <asm/statfs.h>
 #include <asm/unistd_64.h>
 #include <linux/audit.h>
 #include <linux/auxvec.h>
@@ -45,14 +48,16 @@
 #include <linux/rtnetlink.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
+#include <linux/signalfd.h>
 #include <linux/sockios.h>
 #include <linux/stat.h>
 #include <linux/tcp.h>
 #include <linux/uio.h>
+#include <linux/un.h>
 #include <linux/wait.h>
 #include <linux/xattr.h>
 
-// include/linux/socket.h and net.h, which the kernel keeps to itself
+// include/linux/socket.h and net.h, which are not among the headers for programs
 #define AF_UNIX 1
 #define AF_INET 2
 #define AF_INET6 10
@@ -71,8 +76,10 @@
 #define MSG_CMSG_CLOEXEC 0x40000000
 
 // include/linux/{splice,eventfd,statfs,fs}.h, include/uapi/linux/shm.h (which needs libc's types)
+#define SPLICE_F_MOVE 1
 #define SPLICE_F_NONBLOCK 2
 #define SPLICE_F_MORE 4
+#define SPLICE_F_GIFT 8
 #define EFD_CLOEXEC 02000000
 #define EFD_NONBLOCK 04000
 #define SHM_EXEC 0100000
@@ -80,8 +87,8 @@
 #define MAX_RW_COUNT 0x7ffff000
 #define MAX_ARG_STRLEN 131072
 
-// arch/x86/include/uapi/asm/signal.h and include/uapi/linux/signal.h: they define sigset_t, and so does what
-// <atomic> includes
+// arch/x86/include/uapi/asm/signal.h and include/uapi/linux/signal.h. They cannot be included: they
+// define sigset_t, which <atomic> brings in as well.
 #define SIGINT 2
 #define SIGQUIT 3
 #define SIGILL 4
@@ -95,7 +102,26 @@
 #define SA_RESTORER 0x04000000
 #define SS_DISABLE 2
 
-// The kernel has only its bits (MAY_READ …)
+// include/uapi/linux/wireless.h. It cannot be included: it includes headers of libc.
+#define SIOCIWFIRST 0x8B00
+#define SIOCIWLAST 0x8BFF
+
+// include/uapi/linux/time.h. It cannot be included: it defines struct timespec, which <atomic>
+// brings in as well.
+#define CLOCK_MONOTONIC 1
+
+// include/uapi/linux/stat.h, which hides these from a file that has included a header of glibc
+#ifndef S_IFMT
+#define S_IFMT 0170000
+#define S_IFREG 0100000
+#define S_IFBLK 0060000
+#define S_IFDIR 0040000
+#define S_IFIFO 0010000
+#define S_ISUID 04000
+#define S_ISGID 02000
+#endif
+
+// The arguments of access(2). The kernel uses its MAY_… bits for them.
 #define X_OK 1
 #define W_OK 2
 #define R_OK 4
@@ -107,4 +133,11 @@
 #ifndef PR_SET_MDWE
 #define PR_SET_MDWE 65
 #define PR_GET_MDWE 66
+#endif
+#define BPF_TOKEN_CREATE 36  // an enumerator there
+#ifndef PROCMAP_QUERY        // newer headers have the other three as enumerators
+#define PROCMAP_QUERY 0xc0686611
+#define PROCMAP_QUERY_VMA_READABLE 1
+#define PROCMAP_QUERY_VMA_EXECUTABLE 4
+#define PROCMAP_QUERY_COVERING_OR_NEXT_VMA 0x10
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What hook/base/uapi.h writes down itself is what libc says.
+// The constants that hook/base/uapi.h defines itself have the values that libc gives them.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
@@ -10,7 +10,9 @@
 #include <sys/prctl.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <set>
@@ -23,13 +25,25 @@ namespace mino::hook {
 namespace {
 
 constexpr NamedValue kOfLibc[] = {
-#include "hook/uapi_names.inc"  // made by the build of hook/base/uapi.h
+#include "hook/uapi_names.inc"  // generated from hook/base/uapi.h
 };
 
-// Names that libc does not have. (The last three: not the libc of every machine this is built on.)
-const std::set<std::string> kOnlyOurs = {"ST_VALID",       "MAX_RW_COUNT", "MAX_ARG_STRLEN",
-                                         "SA_RESTORER",    "SHM_EXEC",     "PR_SET_MDWE",
-                                         "__NR_fchmodat2", "PR_GET_MDWE"};
+// Names that libc does not have. Those from PR_SET_MDWE on are in the libc of newer systems.
+const std::set<std::string> kOnlyOurs = {"ST_VALID",
+                                         "MAX_RW_COUNT",
+                                         "MAX_ARG_STRLEN",
+                                         "SA_RESTORER",
+                                         "SHM_EXEC",
+                                         "SIOCIWFIRST",
+                                         "SIOCIWLAST",
+                                         "PR_SET_MDWE",
+                                         "__NR_fchmodat2",
+                                         "PR_GET_MDWE",
+                                         "BPF_TOKEN_CREATE",
+                                         "PROCMAP_QUERY",
+                                         "PROCMAP_QUERY_VMA_READABLE",
+                                         "PROCMAP_QUERY_VMA_EXECUTABLE",
+                                         "PROCMAP_QUERY_COVERING_OR_NEXT_VMA"};
 
 TEST(Uapi, IsWhatLibcSays) {
   const auto ours = uapi_values();

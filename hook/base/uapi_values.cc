@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See hook/base/uapi_values.h.
+// What hook/base/uapi.h defines, as a table. See hook/base/uapi_values.h.
 #include "hook/base/uapi_values.h"
 
 #include "hook/base/uapi.h"
@@ -9,7 +9,7 @@ namespace mino::hook {
 
 std::span<const NamedValue> uapi_values() {
   static constexpr NamedValue kValues[] = {
-#include "hook/uapi_names.inc"  // made by the build of hook/base/uapi.h
+#include "hook/uapi_names.inc"  // generated from hook/base/uapi.h
   };
   return kValues;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// For uapi_test.cc only: the constants that hook/base/uapi.h defines itself, as a file sees them that includes
-// nothing else. The kernel's headers and libc's cannot be included together.
+// The constants that hook/base/uapi.h defines itself, for uapi_test.cc only. A file that includes
+// libc's headers cannot include the kernel's as well, so this table crosses between the two.
 #pragma once
 
 #include <span>

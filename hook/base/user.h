@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Client memory, which may be bad, unmapped meanwhile, or read-only. Copies are plain instructions
-// whose faults our SIGSEGV/SIGBUS handler turns into short counts (hook/catch/on_signal.cc), as the kernel
-// does with its exception tables; process_vm_readv on oneself would cost 2 µs a call.
+// Access to client memory, which may be bad, read-only, or unmapped at any moment. Copies are plain
+// instructions; the handler of SIGSEGV and SIGBUS turns their faults into short counts
+// (hook/catch/on_signal.cc), as the kernel does with its exception tables. process_vm_readv on the
+// own process was rejected: it would cost 2 µs a call.
 #pragma once
 
 #include "hook/base/mem.h"
@@ -12,7 +13,7 @@ extern "C" {
 long mino_copy(void* to, const void* from, mino::hook::u64 bytes)
     __attribute__((visibility("hidden")));
 int mino_probe(void* p) __attribute__((visibility("hidden")));
-// Places in these two, for the handler of faults (hook/catch/on_signal.cc).
+// Labels in these two, for the fault handler (hook/catch/on_signal.cc).
 extern const char mino_copy_begin[] __attribute__((visibility("hidden")));
 extern const char mino_copy_fault[] __attribute__((visibility("hidden")));
 extern const char mino_copy_words_begin[] __attribute__((visibility("hidden")));
@@ -26,7 +27,7 @@ extern const char mino_probe_fault[] __attribute__((visibility("hidden")));
 
 namespace mino::hook {
 
-// Copies; returns how many of `bytes` were copied before a fault.
+// Copy, and return how many of `bytes` were copied before a fault.
 inline u64 user_copy_in(void* to, u64 from, u64 bytes) {
   return bytes - static_cast<u64>(mino_copy(to, reinterpret_cast<const void*>(from), bytes));
 }
@@ -40,8 +41,8 @@ inline bool user_write(u64 to, const void* from, u64 bytes) {
   return user_copy_out(to, from, bytes) == bytes;
 }
 
-// A NUL-terminated string of at most `max` bytes with its NUL: its length with the NUL; -EFAULT;
-// -ENAMETOOLONG.
+// Copies a NUL-terminated string of at most `max` bytes, counting the NUL. Returns its length with
+// the NUL, -EFAULT, or -ENAMETOOLONG.
 inline i64 user_string(u64 from, char* to, u64 max) {
   u64 done = 0;
   while (done < max) {
@@ -51,7 +52,7 @@ inline i64 user_string(u64 from, char* to, u64 max) {
     for (u64 i = done; i < end;) {
       u64 word = 0;
       if (end - i >= 8) __builtin_memcpy(&word, to + i, 8);
-      // Eight bytes without a zero, or one at a time.
+      // Skip eight bytes that hold no zero, or look at one.
       if (word && ((word - 0x0101010101010101) & ~word & 0x8080808080808080) == 0) {
         i += 8;
       } else if (to[i++] == 0) {
@@ -64,8 +65,8 @@ inline i64 user_string(u64 from, char* to, u64 max) {
   return -ENAMETOOLONG;
 }
 
-// How many of `bytes` at `at` can be written; looks at the first and the last page, and walks the
-// pages between only when the last one is bad.
+// How many of `bytes` at `at` can be written. Probes the first and the last page; the pages between
+// are probed only if the last one is bad, or if `every_page` is set.
 inline u64 user_writable(u64 at, u64 bytes, bool every_page = false) {
   if (bytes == 0) return 0;
   if (mino_probe(reinterpret_cast<void*>(at)) != 0) return 0;

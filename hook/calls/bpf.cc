@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See hook/calls/bpf.h.
+// See hook/calls/bpf.h. The commands that make a descriptor need a number on the host; all others
+// are sent as they are.
 #include "hook/calls/bpf.h"
+
+#include "hook/base/uapi.h"
 
 namespace mino::hook {
 
-// The commands that make a descriptor; all are close-on-exec (Documentation/userspace-api/ebpf).
+// Descriptors made by bpf(2) are always close-on-exec (Documentation/userspace-api/ebpf).
 long do_bpf(ThreadState* ts, const abi::Row& row) {
-  constexpr u64 kMakesFd =
-      1ull << 0 | 1ull << 5 | 1ull << 7 |     // MAP_CREATE, PROG_LOAD, OBJ_GET
-      1ull << 13 | 1ull << 14 | 1ull << 17 |  // …_GET_FD_BY_ID, RAW_TRACEPOINT_OPEN
-      1ull << 18 | 1ull << 19 |               // BTF_LOAD, BTF_GET_FD_BY_ID
-      1ull << 28 | 1ull << 30 |               // LINK_CREATE, LINK_GET_FD_BY_ID
-      1ull << 32 | 1ull << 33 | 1ull << 36;   // ENABLE_STATS, ITER_CREATE, TOKEN_CREATE
+  constexpr u64 kMakesFd = 1ull << BPF_MAP_CREATE | 1ull << BPF_PROG_LOAD | 1ull << BPF_OBJ_GET |
+                           1ull << BPF_PROG_GET_FD_BY_ID | 1ull << BPF_MAP_GET_FD_BY_ID |
+                           1ull << BPF_RAW_TRACEPOINT_OPEN | 1ull << BPF_BTF_LOAD |
+                           1ull << BPF_BTF_GET_FD_BY_ID | 1ull << BPF_LINK_CREATE |
+                           1ull << BPF_LINK_GET_FD_BY_ID | 1ull << BPF_ENABLE_STATS |
+                           1ull << BPF_ITER_CREATE | 1ull << BPF_TOKEN_CREATE;
   const u64 command = static_cast<u32>(ts->frame.rdi);
   if (command >= 64 || !(kMakesFd >> command & 1)) return offload_frame(ts, row);
   u64 args[6];

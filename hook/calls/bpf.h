@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// bpf(2): an instance's, where the device's kernel is not the program's own.
+// bpf(2). Used with the linux engine only: programs and maps must be in the kernel instance, where
+// the sockets are that they are attached to. With the native engine the call stays on the host.
 #pragma once
 
 #include "hook/calls/handler.h"

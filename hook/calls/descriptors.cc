@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Calls that make, copy and close descriptors. The rules: one number on both sides; the placeholder
-// comes first and goes last; a number is flagged offloaded exactly while the device has it.
+// See hook/calls/descriptors.h.
 #include "hook/calls/descriptors.h"
 
 #include "hook/base/uapi.h"
@@ -16,15 +15,12 @@ namespace mino::hook {
 
 namespace {
 
-constexpr u64 kOCloexec = 0x80000;
-
-// dup2/dup3 onto a number where the hook keeps something: that moves away first.
+// For dup2 and dup3 onto a number that the hook uses itself: moves the hook's descriptor away.
 void make_way(Process* process, u64 fd) {
   if (!(process->flags(fd) & kPrivate)) return;
-  constexpr u64 kFDupFdCloexec = 1030;
   for (int* own : {&process->session().socket, &process->session().placeholder}) {
     if (*own < 0 || static_cast<u64>(*own) != fd) continue;
-    const long moved = raw(__NR_fcntl, fd, kFDupFdCloexec, fd + 1);
+    const long moved = raw(__NR_fcntl, fd, F_DUPFD_CLOEXEC, fd + 1);
     if (is_error(moved)) continue;
     process->set_flags(static_cast<u64>(moved), kPrivate);
     *own = static_cast<int>(moved);
@@ -42,8 +38,7 @@ long dup_to(ThreadState* ts, u64 from, u64 to, u64 flags) {
     return kLocal;
   }
   if (from_flags & kPrivate) return -EBADF;
-  constexpr u64 kFGetFd = 1;
-  if (is_error(raw(__NR_fcntl, from, kFGetFd))) return -EBADF;
+  if (is_error(raw(__NR_fcntl, from, F_GETFD))) return -EBADF;
   if (to >= abi::kMaxFd) return -EBADF;
   make_way(process, to);
   if (on_device(from_flags)) {
@@ -62,21 +57,20 @@ long dup_to(ThreadState* ts, u64 from, u64 to, u64 flags) {
     process->set_flags(to, from_flags);
     return result;
   }
-  // A local file onto an offloaded number.
+  // A local file takes an offloaded number.
   const long result = raw(__NR_dup3, from, to, flags);
   if (is_error(result)) return result;
-  forget(ts, to);
+  forget_fd(ts, to);
   process->set_flags(to, from_flags & (kEpoll | kSignals));
   if (on_device(to_flags)) close_on_device(ts, to);
   return result;
 }
 
-// dup, F_DUPFD: the host chooses the number.
+// dup and F_DUPFD. The host chooses the number.
 long dup_from(ThreadState* ts, u64 from, u64 lowest, bool cloexec) {
   Process* process = ts->process;
   if (const long error = ready(ts)) return error;
-  constexpr u64 kFDupFd = 0, kFDupFdCloexec = 1030;
-  const long fd = raw(__NR_fcntl, from, cloexec ? kFDupFdCloexec : kFDupFd, lowest);
+  const long fd = raw(__NR_fcntl, from, cloexec ? F_DUPFD_CLOEXEC : F_DUPFD, lowest);
   if (is_error(fd)) return fd;
   const u64 args[6] = {from, static_cast<u64>(fd), 0};
   const long result =
@@ -89,7 +83,7 @@ long dup_from(ThreadState* ts, u64 from, u64 lowest, bool cloexec) {
   return fd;
 }
 
-// The kernel's close_range over [first, last] without the hook's own numbers.
+// close_range over [first, last] on the host, leaving out the hook's own descriptors.
 long close_range_on_host(const Process* process, u64 first, u64 last, u64 flags) {
   long result = 0;
   const u64 end = last < process->table()->fd_limit ? last : process->table()->fd_limit;
@@ -108,12 +102,11 @@ long close_range_on_host(const Process* process, u64 first, u64 last, u64 flags)
 long do_socket(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   const u32 family = static_cast<u32>(f.rdi), protocol = static_cast<u32>(f.rdx);
-  constexpr u32 kNetlink = 16;
-  const u32 set = family == kNetlink ? settings.netlinks : settings.families;
-  const u32 member = family == kNetlink ? protocol : family;
+  const u32 set = family == AF_NETLINK ? settings.netlinks : settings.families;
+  const u32 member = family == AF_NETLINK ? protocol : family;
   if (member >= 32 || !(set & (1u << member))) return kLocal;
   const u64 args[6] = {f.rdi, f.rsi, f.rdx};
-  return offload_new_fd(ts, row, args, f.rsi & kOCloexec);
+  return offload_new_fd(ts, row, args, f.rsi & SOCK_CLOEXEC);
 }
 
 long do_close(ThreadState* ts, const abi::Row&) {
@@ -122,7 +115,7 @@ long do_close(ThreadState* ts, const abi::Row&) {
   if (flags == 0) return kLocal;
   if (flags & kPrivate) return -EBADF;
   const long result = on_device(flags) ? close_on_device(ts, fd) : 0;
-  forget(ts, fd);
+  forget_fd(ts, fd);
   const long closed = raw(__NR_close, fd);
   return result < 0 ? result : closed;
 }
@@ -131,18 +124,17 @@ long do_close_range(ThreadState* ts, const abi::Row&) {
   Process* process = ts->process;
   const u64 first = static_cast<u32>(ts->frame.rdi), last = static_cast<u32>(ts->frame.rsi);
   const u64 flags = ts->frame.rdx;
-  constexpr u64 kUnshare = 2, kCloexec = 4;
-  if (first > last || (flags & ~(kUnshare | kCloexec))) return kLocal;
-  if ((flags & kUnshare) && table_is_shared(ts)) {
-    if (const long error = own_table(ts, kCloneFiles)) return error;
+  if (first > last || (flags & ~u64{CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC})) return kLocal;
+  if ((flags & CLOSE_RANGE_UNSHARE) && table_is_shared(ts)) {
+    if (const long error = own_table(ts, CLONE_FILES)) return error;
     process = ts->process;
   }
-  if (!(flags & kCloexec)) {
+  if (!(flags & CLOSE_RANGE_CLOEXEC)) {
     for (u64 fd = first; fd <= last && fd < process->table()->fd_limit; fd++) {
       const u8 fd_flags = process->fds[fd];
       if (fd_flags == 0 || (fd_flags & kPrivate)) continue;
       if (on_device(fd_flags)) close_on_device(ts, fd);
-      forget(ts, fd);
+      forget_fd(ts, fd);
       raw(__NR_close, fd);
     }
   }
@@ -157,20 +149,19 @@ long do_dup(ThreadState* ts, const abi::Row& row) {
     if (flags & kPrivate) return -EBADF;
     if (on_device(flags)) return dup_from(ts, from, 0, false);
     if (!(flags & (kEpoll | kSignals))) return kLocal;
-    return made_here(ts, raw(__NR_dup, from), flags);
+    return register_local_fd(ts, raw(__NR_dup, from), flags);
   }
   if (from == to) return flags & kPrivate ? -EBADF : kLocal;
-  if (row.nr == __NR_dup3 && (f.rdx & ~kOCloexec)) return kLocal;  // EINVAL
+  if (row.nr == __NR_dup3 && (f.rdx & ~O_CLOEXEC)) return kLocal;  // the kernel's EINVAL
   return dup_to(ts, from, to, row.nr == __NR_dup3 ? f.rdx : 0);
 }
 
 namespace {
 
-// fcntl on a signalfd: copies of it are of its kind.
+// fcntl on a signalfd. A copy is a signalfd too.
 long dup_signals(ThreadState* ts, const Frame& f, u8 flags) {
-  constexpr u64 kFDupFd = 0, kFDupFdCloexec = 1030;
-  if (f.rsi != kFDupFd && f.rsi != kFDupFdCloexec) return kLocal;
-  return made_here(ts, raw(__NR_fcntl, f.rdi, f.rsi, f.rdx), flags);
+  if (f.rsi != F_DUPFD && f.rsi != F_DUPFD_CLOEXEC) return kLocal;
+  return register_local_fd(ts, raw(__NR_fcntl, f.rdi, f.rsi, f.rdx), flags);
 }
 
 }  // namespace
@@ -182,13 +173,12 @@ long do_fcntl(ThreadState* ts, const abi::Row& row) {
   if (flags & kPrivate) return -EBADF;
   if (flags & kSignals) return dup_signals(ts, f, flags);
   if (!on_device(flags)) return kLocal;
-  constexpr u64 kFDupFd = 0, kFGetFd = 1, kFSetFd = 2, kFDupFdCloexec = 1030;
   switch (f.rsi) {
-    case kFDupFd:
-    case kFDupFdCloexec:
-      return dup_from(ts, fd, f.rdx, f.rsi == kFDupFdCloexec);
-    case kFGetFd:
-    case kFSetFd:  // properties of the descriptor
+    case F_DUPFD:
+    case F_DUPFD_CLOEXEC:
+      return dup_from(ts, fd, f.rdx, f.rsi == F_DUPFD_CLOEXEC);
+    case F_GETFD:
+    case F_SETFD:  // flags of the descriptor, not of the file
       return kLocal;
     default:
       if (!(flags & kOffloaded)) return kLocal;

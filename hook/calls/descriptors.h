@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Calls that make, copy and close descriptors.
+// Calls that make, copy and close descriptors: socket, close, close_range, dup, fcntl. Their rules:
+// an offloaded file has the same number on both sides; the placeholder comes first and goes last; a
+// number is flagged kOffloaded exactly while the device has a file there.
 #pragma once
 
 #include "hook/calls/handler.h"

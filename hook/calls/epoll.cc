@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// epoll over local and offloaded files. A set is a real epoll file of the host; when the first
-// offloaded file is added it gets a companion of the same number on the device, so that level,
-// edge, oneshot, exclusive and nested behaviour are Linux's own on either side. A wait asks both
-// (hook/device/mixed_wait.h).
-//
-// Threads may sit in the host's epoll_wait when another makes the companion. The kick, an always
-// readable eventfd registered with a value that only we know, fetches them out, and with them
-// whoever waits for the set through another table, who looks and sleeps again.
+// See hook/calls/epoll.h. Threads may be in epoll_wait on the host when another thread makes the
+// companion. The kick wakes them: an eventfd that is always readable, registered in the set with a
+// value that only the hook knows. It also wakes threads that wait for the set through another
+// descriptor table; they find nothing and sleep again.
 #include "hook/calls/epoll.h"
+
 #include "hook/base/uapi.h"
 #include "hook/base/user.h"
 #include "hook/calls/epoll_shadow.h"
@@ -29,44 +26,39 @@ namespace mino::hook {
 
 namespace {
 
-constexpr u64 kAdd = 1, kDel = 2;
-constexpr u32 kEpollIn = 1;
-
-// The same in all tables and programs: a set may be in several, with a waiter in each.
+// The same in all programs: several of them may have the set, and each may have waiters.
 constexpr u64 kKickValue = 0xb6dd6f6e696d8a4f;
 
 u16 waiters(const Process* process, u64 epfd) {
   return __atomic_load_n(&process->epoll_waiters[epfd], __ATOMIC_SEQ_CST);
 }
 
-// Until none of this table's threads sleeps there any more. Those that are counted but died with
-// their process are not waited for longer than that.
-void fetch_sleepers(ThreadState* ts, u64 epfd) {
+// Wakes the threads of this descriptor table that wait for the set, and waits until none is left.
+// The time limit is for threads that were counted and died with their process.
+void kick_waiters(ThreadState* ts, u64 epfd) {
   Table* const table = ts->process->table();
   if (!waiters(ts->process, epfd)) return;
   lock_table(table, table->kick_lock);
   if (table->kick_fd < 0) {
-    constexpr u64 kNonblockCloexec = 0x80800;
-    const long fd = raw(__NR_eventfd2, 1, kNonblockCloexec);
+    const long fd = raw(__NR_eventfd2, 1, EFD_NONBLOCK | EFD_CLOEXEC);
     if (!is_error(fd)) table->kick_fd = make_private(ts->process, static_cast<int>(fd));
   }
   unlock(table->kick_lock);
   constexpr int kYields = 100, kPatience = 1000, kPause = 1;  // ms
-  EpollEvent event{kEpollIn, kKickValue};
-  raw(__NR_epoll_ctl, epfd, kAdd, static_cast<u64>(table->kick_fd), ptr(&event));
+  epoll_event event{EPOLLIN, kKickValue};
+  raw(__NR_epoll_ctl, epfd, EPOLL_CTL_ADD, static_cast<u64>(table->kick_fd), ptr(&event));
   for (int i = 0; i < kYields && waiters(ts->process, epfd); i++) raw(__NR_sched_yield);
   for (int i = 0; i < kPatience && waiters(ts->process, epfd); i++) raw(__NR_poll, 0, 0, kPause);
-  raw(__NR_epoll_ctl, epfd, kDel, static_cast<u64>(table->kick_fd), ptr(&event));
+  raw(__NR_epoll_ctl, epfd, EPOLL_CTL_DEL, static_cast<u64>(table->kick_fd), ptr(&event));
 }
 
-// Is `fd` an epoll file? Asks with a deletion that cannot succeed: the answer differs by what fd
-// is.
+// Whether `fd` is an epoll file. Tries a deletion that cannot succeed; the error tells.
 bool is_epoll(const Process* process, u64 fd) {
   if (process->flags(fd) & kEpoll) return true;
   if (process->session().socket < 0) return false;
-  EpollEvent event{};
-  return raw(__NR_epoll_ctl, fd, kDel, static_cast<u64>(process->session().socket), ptr(&event)) ==
-         -ENOENT;
+  epoll_event event{};
+  return raw(__NR_epoll_ctl, fd, EPOLL_CTL_DEL, static_cast<u64>(process->session().socket),
+             ptr(&event)) == -ENOENT;
 }
 
 long make_companion(ThreadState* ts, u64 epfd) {
@@ -75,7 +67,7 @@ long make_companion(ThreadState* ts, u64 epfd) {
   if (const long error = ready(ts)) return error;
   if (!is_epoll(process, epfd)) return kLocal;
   const u64 args[6] = {0};
-  // Of two threads with a first socket each, one makes it.
+  // If two threads add the first offloaded files at once, one of them makes the companion.
   lock_table(process->table(), process->table()->companion_lock);
   long result = 0;
   if (!(process->flags(epfd) & kCompanion)) {
@@ -85,16 +77,16 @@ long make_companion(ThreadState* ts, u64 epfd) {
   }
   unlock(process->table()->companion_lock);
   if (result < 0) return result;
-  // Pairs with the sleeper, which counts itself and then looks at the flag.
+  // Pairs with the waiter in wait_rounds, which counts itself and then reads the flag.
   std::atomic_thread_fence(std::memory_order_seq_cst);
-  fetch_sleepers(ts, epfd);
+  kick_waiters(ts, epfd);
   return 0;
 }
 
-// Events of the host half, without the kick.
-long host_events(u64 events, long got) {
+// Removes the kick from `got` events of the host.
+long without_kick(u64 events, long got) {
   if (got <= 0) return got;
-  EpollEvent event;
+  epoll_event event;
   long kept = 0;
   for (long i = 0; i < got; i++) {
     const u64 at = events + static_cast<u64>(i) * sizeof event;
@@ -106,12 +98,12 @@ long host_events(u64 events, long got) {
   return kept;
 }
 
-// A nested set may be ready on both sides: one registration, one event. Answers how many host
-// events remain.
+// A nested set may be ready on both sides, but its registration must give one event. Returns how
+// many events of the host remain.
 u64 merge_nested(u64 device_events, u64 device_count, u64 host_events_at, u64 host_count) {
   u64 kept = 0;
   for (u64 i = 0; i < host_count; i++) {
-    EpollEvent event, other;
+    epoll_event event, other;
     if (!user_read(host_events_at + i * sizeof event, &event, sizeof event)) return host_count;
     bool merged = false;
     for (u64 k = 0; k < device_count && !merged; k++) {
@@ -128,11 +120,11 @@ u64 merge_nested(u64 device_events, u64 device_count, u64 host_events_at, u64 ho
 
 i64 now_ns() {
   i64 t[2];
-  raw(__NR_clock_gettime, 1, ptr(t));
+  raw(__NR_clock_gettime, CLOCK_MONOTONIC, ptr(t));
   return t[0] * 1'000'000'000 + t[1];
 }
 
-// The three waits' timeouts as one: nanoseconds, negative for ever.
+// The timeout of epoll_wait, epoll_pwait or epoll_pwait2 in nanoseconds; negative for ever.
 long read_timeout(const abi::Row& row, const Frame& f, i64& timeout_ns) {
   if (row.nr != __NR_epoll_pwait2) {
     const int ms = static_cast<int>(f.r10);
@@ -148,7 +140,8 @@ long read_timeout(const abi::Row& row, const Frame& f, i64& timeout_ns) {
   return 0;
 }
 
-// One round over both halves. Device events go to the front of the buffer, host events behind them.
+// Waits once for both sides. Events of the device go to the front of the buffer, those of the host
+// behind them.
 long wait_once(ThreadState* ts, u64 epfd, u64 events, u64 max, i64 timeout_ns) {
   const abi::Row& row = *abi::find_row(__NR_epoll_pwait2);
   Process* process = ts->process;
@@ -156,17 +149,17 @@ long wait_once(ThreadState* ts, u64 epfd, u64 events, u64 max, i64 timeout_ns) {
   const bool host_first = ts->flip && (process->flags(epfd) & kLocalMembers);
   ts->flip = false;
   if (host_first) {
-    const long got = host_events(events, raw(__NR_epoll_wait, epfd, events, max, 0));
+    const long got = without_kick(events, raw(__NR_epoll_wait, epfd, events, max, 0));
     if (got < 0) return got;
     found = static_cast<u64>(got);
     if (found == max) return got;
     if (found) timeout_ns = 0;
   }
   const i64 timespec[2] = {timeout_ns / 1'000'000'000, timeout_ns % 1'000'000'000};
-  const u64 args[6] = {epfd,        events + found * sizeof(EpollEvent),
+  const u64 args[6] = {epfd,        events + found * sizeof(epoll_event),
                        max - found, timeout_ns < 0 ? 0 : ptr(timespec),
                        0,           0};
-  PollFd host[3] = {{static_cast<int>(epfd), 1, 0}};
+  pollfd host[3] = {{static_cast<int>(epfd), POLLIN, 0}};
   MixedWait wait{host, 1, !host_first && (process->flags(epfd) & kLocalMembers)};
   if (!prepare_bell(ts)) return -ENOMEM;
   offload_start(ts, row, args, abi::kFlagBell);
@@ -177,8 +170,8 @@ long wait_once(ThreadState* ts, u64 epfd, u64 events, u64 max, i64 timeout_ns) {
   found += from_device;
   if (found == max && (process->flags(epfd) & kLocalMembers)) ts->flip = true;
   if (wait.host_ready && found < max) {
-    const u64 at = events + found * sizeof(EpollEvent);
-    const long got = host_events(at, raw(__NR_epoll_wait, epfd, at, max - found, 0));
+    const u64 at = events + found * sizeof(epoll_event);
+    const long got = without_kick(at, raw(__NR_epoll_wait, epfd, at, max - found, 0));
     if (got > 0) {
       found += process->flags(epfd) & kNestedMembers
                    ? merge_nested(events, from_device, at, static_cast<u64>(got))
@@ -189,17 +182,19 @@ long wait_once(ThreadState* ts, u64 epfd, u64 events, u64 max, i64 timeout_ns) {
   return static_cast<long>(found);
 }
 
-long dead_wait(ThreadState* ts, u64 epfd, u64 events, u64 max) {
-  EpollEvent reported[64];
+// After the device has died: reports its registered files as the shadow has them. kLocal if there
+// are none.
+long report_dead(ThreadState* ts, u64 epfd, u64 events, u64 max) {
+  epoll_event reported[64];
   const u32 count =
       shadow_report(ts->process, static_cast<u32>(epfd), reported, static_cast<u32>(min(max, 64)));
   if (count == 0) return kLocal;
   slow_down_dead(ts);
-  return user_write(events, reported, count * sizeof(EpollEvent)) ? static_cast<long>(count)
-                                                                  : -EFAULT;
+  return user_write(events, reported, count * sizeof(epoll_event)) ? static_cast<long>(count)
+                                                                   : -EFAULT;
 }
 
-// Rounds until there is an event, the time is over, or a signal came.
+// Waits until there is an event, the time is over, or a signal has come.
 long wait_rounds(ThreadState* ts, u64 epfd, u64 max, i64 timeout_ns) {
   const Frame& f = ts->frame;
   const i64 deadline = timeout_ns > 0 ? now_ns() + timeout_ns : 0;
@@ -209,7 +204,7 @@ long wait_rounds(ThreadState* ts, u64 epfd, u64 max, i64 timeout_ns) {
     const bool dead =
         companion && (ts->process->session().status == SessionStatus::kDead || ready(ts) != 0);
     if (dead) {
-      result = dead_wait(ts, epfd, f.rsi, max);
+      result = report_dead(ts, epfd, f.rsi, max);
       if (result != kLocal) return result;
     }
     if (!companion || dead) {
@@ -223,7 +218,7 @@ long wait_rounds(ThreadState* ts, u64 epfd, u64 max, i64 timeout_ns) {
       if (late) continue;
       if (result == abi::kErestartsys) result = abi::kErestartnohand;
       if (result > 0) {
-        const long kept = host_events(f.rsi, result);
+        const long kept = without_kick(f.rsi, result);
         if (kept != 0) return kept;
       } else {
         return result;
@@ -234,8 +229,7 @@ long wait_rounds(ThreadState* ts, u64 epfd, u64 max, i64 timeout_ns) {
       if (result != 0) return result;
     }
     if (ts->deferred) {
-      // What is ready counts for more than the signal: the kernel looks before it looks for
-      // signals.
+      // Ready events come before the signal: the kernel, too, checks for them first.
       if (!companion || dead) return abi::kErestartnohand;
       const i64 now[2] = {0, 0};
       const u64 args[6] = {epfd, f.rsi, max, ptr(now), 0, 0};
@@ -253,7 +247,7 @@ long wait_rounds(ThreadState* ts, u64 epfd, u64 max, i64 timeout_ns) {
 }  // namespace
 
 long do_epoll_create(ThreadState* ts, const abi::Row& row) {
-  return made_here(ts, raw(row.nr, ts->frame.rdi), kEpoll);
+  return register_local_fd(ts, raw(row.nr, ts->frame.rdi), kEpoll);
 }
 
 long do_epoll_ctl(ThreadState* ts, const abi::Row& row) {
@@ -264,37 +258,40 @@ long do_epoll_ctl(ThreadState* ts, const abi::Row& row) {
   const u8 target = process->flags(fd);
   if (target & kPrivate) return -EBADF;
   if (process->offloaded(epfd)) {
-    // Not an epoll set: the error is the kernel's, from whichever side knows the target.
+    // Not an epoll file. The side that knows the target gives the error.
     if (target & kOffloaded) return offload_frame(ts, row);
     return raw(__NR_epoll_ctl, static_cast<u64>(process->session().socket), f.rsi, f.rdx, f.r10);
   }
   const bool nested = (target & kEpoll) && epfd != fd;
   if (!(target & kOffloaded) && !nested) {
     const long result = raw(__NR_epoll_ctl, f.rdi, f.rsi, f.rdx, f.r10);
-    if (result == 0 && operation == kAdd) {
+    if (result == 0 && operation == EPOLL_CTL_ADD) {
       process->add_flags(epfd, kEpoll | kLocalMembers);
     }
     return result;
   }
   if (nested) {
-    // Both sides of both sets, so that whatever joins the inner one later is seen by the outer one.
+    // Register it on both sides, so that the outer set sees whatever is added to the inner one
+    // later.
     const long local = raw(__NR_epoll_ctl, f.rdi, f.rsi, f.rdx, f.r10);
     if (local != 0) return local;
-    if (operation == kAdd) process->add_flags(epfd, kEpoll | kLocalMembers | kNestedMembers);
-    if (make_companion(ts, fd) != 0 || make_companion(ts, epfd) != 0) return 0;  // stays local
+    if (operation == EPOLL_CTL_ADD)
+      process->add_flags(epfd, kEpoll | kLocalMembers | kNestedMembers);
+    // Without a companion the set stays local.
+    if (make_companion(ts, fd) != 0 || make_companion(ts, epfd) != 0) return 0;
     offload_frame(ts, row);
     return 0;
   }
-  if (process->session().status == SessionStatus::kDead) return operation == kDel ? 0 : -ENETDOWN;
+  if (process->session().status == SessionStatus::kDead)
+    return operation == EPOLL_CTL_DEL ? 0 : -ENETDOWN;
   if (const long error = make_companion(ts, epfd)) {
     if (error != kLocal) return error;
-    constexpr u64 kFGetFd = 1;
-    return is_error(raw(__NR_fcntl, epfd, kFGetFd)) ? -EBADF : -EINVAL;
+    return is_error(raw(__NR_fcntl, epfd, F_GETFD)) ? -EBADF : -EINVAL;
   }
   const long result = offload_frame(ts, row);
   if (result == 0) {
-    EpollEvent event{};
-    if (operation == kDel)
+    epoll_event event{};
+    if (operation == EPOLL_CTL_DEL)
       shadow_remove(process, static_cast<u32>(epfd), static_cast<u32>(fd));
     else if (user_read(f.r10, &event, sizeof event)) {
       shadow_set(process, static_cast<u32>(epfd), static_cast<u32>(fd), event);

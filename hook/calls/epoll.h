@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// epoll: sets on this host, with a companion on the device for offloaded members.
+// epoll over local and offloaded files. Every set is a real epoll file on the host. When the first
+// offloaded file is added to it, it gets a companion: a set with the same number on the device.
+// Level, edge, oneshot, exclusive and nested behaviour are therefore Linux's own on either side. A
+// wait asks both sides (hook/device/mixed_wait.h).
 #pragma once
 
 #include "hook/calls/handler.h"

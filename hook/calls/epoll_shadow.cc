@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A flat, growing array under a short lock. Registrations are rare next to waits, and reports
-// happen once in a device's life, so that simplicity wins over look-up speed. Removal by fd walks
-// only live entries.
+// See hook/calls/epoll_shadow.h. A flat, growing array under a short lock. Registrations are rare
+// compared with waits, and reports happen once in a device's life, so the structure is simple
+// rather than fast.
 #include "hook/calls/epoll_shadow.h"
 
 #include "hook/base/mem.h"
@@ -22,7 +22,7 @@ namespace {
 
 struct Entry {
   u32 epfd, fd;
-  EpollEvent event;
+  epoll_event event;
   u32 next;  // chain of the same fd; index + 1, 0 ends it
 };
 
@@ -58,7 +58,7 @@ void release(u32* link) {
 
 }  // namespace
 
-void shadow_set(Process* process, u32 epfd, u32 fd, const EpollEvent& event) {
+void shadow_set(Process* process, u32 epfd, u32 fd, const epoll_event& event) {
   if (process->fds != main_process()->fds || fd >= abi::kMaxFd) return;
   lock(shadow_lock);
   if (prepare()) {
@@ -101,14 +101,13 @@ void shadow_forget_fd(Process* process, u32 fd) {
   unlock(shadow_lock);
 }
 
-u32 shadow_report(Process*, u32 epfd, EpollEvent* events, u32 max) {
-  constexpr u32 kEpollErr = 8, kEpollHup = 0x10;
+u32 shadow_report(Process*, u32 epfd, epoll_event* events, u32 max) {
   u32 count = 0;
   lock(shadow_lock);
   for (u32 i = 0; entries && i < used && count < max; i++) {
     if (entries[i].epfd != epfd) continue;
-    events[count++] = {(entries[i].event.events & 0x2005) | kEpollErr | kEpollHup,
-                       entries[i].event.data};
+    const u32 wanted = entries[i].event.events & (EPOLLIN | EPOLLOUT | EPOLLRDHUP);
+    events[count++] = {wanted | EPOLLERR | EPOLLHUP, entries[i].event.data};
   }
   unlock(shadow_lock);
   return count;

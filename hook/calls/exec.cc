@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What execve needs so that the next program is hooked, too. See hook/calls/exec.h.
+// See hook/calls/exec.h.
 #include "hook/calls/exec.h"
 
 #include "hook/base/uapi.h"
 #include "hook/base/user.h"
-#include "hook/calls/own_executable.h"
+#include "hook/calls/proc_self_exe.h"
 #include "hook/catch/on_signal.h"
 #include "hook/device/attach.h"
 #include "hook/device/sharing.h"
@@ -20,13 +20,12 @@ namespace mino::hook {
 
 namespace {
 
-// The path that an execve or execveat means, where it has one; false if not.
+// The path of the program that execve or execveat names; false if it names none (AT_EMPTY_PATH).
 bool exec_path(const Frame& f, bool at, char* path) {
-  constexpr u64 kEmptyPath = 0x1000;
   const int directory = static_cast<int>(f.rdi);
   char name[kMaxProgramPath];
   const i64 n = user_string(at ? f.rsi : f.rdi, name, sizeof name);
-  if (n < 1 || (n == 1 && !(at && (f.r8 & kEmptyPath)))) return false;
+  if (n < 1 || (n == 1 && !(at && (f.r8 & AT_EMPTY_PATH)))) return false;
   u64 used = 0;
   if (at && name[0] != '/' && directory >= 0) {
     char link[40];
@@ -40,11 +39,12 @@ bool exec_path(const Frame& f, bool at, char* path) {
   return true;
 }
 
-// To load a static program, the hook makes calls that such a program needs not be allowed.
-bool may_look(const ThreadState* ts, const char* path) {
-  if (!ts->filters ||
-      (filters_allow_own(ts, __NR_openat, AT_FDCWD, ptr(path)) &&
-       filters_allow_own(ts, __NR_mmap, 0, 4096, 1) && filters_allow_own(ts, __NR_close, 3)))
+// Whether the seccomp filters allow the calls by which the hook reads a program file. Says so on
+// stderr if not.
+bool may_read_program(const ThreadState* ts, const char* path) {
+  if (!ts->filters || (filters_allow_own(ts, __NR_openat, AT_FDCWD, ptr(path)) &&
+                       filters_allow_own(ts, __NR_mmap, 0, 4096, PROT_READ) &&
+                       filters_allow_own(ts, __NR_close, 3)))
     return true;
   char text[kMaxProgramPath + 160];
   char* end = print(print(text, "mino: "), path);
@@ -64,17 +64,17 @@ long do_exec(ThreadState* ts, const abi::Row& row) {
   ProgramFile file;
   char path[kMaxProgramPath];
   const bool named = exec_path(f, at, path);
-  const bool own = named && is_own_executable(path);
+  const bool own = named && is_proc_self_exe(path);
   if (own) print(path, settings.executable)[0] = 0;
-  // Without the trap, programs that ld.so does not start would run unseen, behind a foreign name.
-  constexpr u64 kExecute = 1;
-  const bool load = named && settings.sud && settings.library[0] && may_look(ts, path) &&
+  // Without the trap, the calls of a static program would go unseen, and its name would be the
+  // hook's.
+  const bool load = named && settings.sud && settings.library[0] && may_read_program(ts, path) &&
                     needs_loading(path, settings.load_all, file) &&
-                    raw(__NR_faccessat2, AT_FDCWD, ptr(settings.library), kExecute, 0) == 0;
-  // The kernel gives the new image a table of its own, and the device has to.
-  if (ts->process->table()->shared && named && may_look(ts, path) &&
-      raw(__NR_faccessat2, AT_FDCWD, ptr(path), kExecute, 0) == 0) {
-    if (const long error = own_table(ts, kCloneFiles)) return error;
+                    raw(__NR_faccessat2, AT_FDCWD, ptr(settings.library), X_OK, 0) == 0;
+  // exec unshares the descriptor table. The device must do the same.
+  if (ts->process->table()->shared && named && may_read_program(ts, path) &&
+      raw(__NR_faccessat2, AT_FDCWD, ptr(path), X_OK, 0) == 0) {
+    if (const long error = own_table(ts, CLONE_FILES)) return error;
   }
   int filters = -1;
   if (ts->filters) {
@@ -88,8 +88,7 @@ long do_exec(ThreadState* ts, const abi::Row& row) {
     return kLocal;
   }
   keep_across_exec(ts->process, true);
-  constexpr u64 kFSetFd = 2;
-  if (filters >= 0) raw(__NR_fcntl, static_cast<u64>(filters), kFSetFd, 0);
+  if (filters >= 0) raw(__NR_fcntl, static_cast<u64>(filters), F_SETFD, 0);
   be_traced(ts);
   const u64 in_place[6] = {f.rdi, f.rsi, at ? argv : environment.pointer(), environment.pointer(),
                            f.r8};
@@ -99,7 +98,8 @@ long do_exec(ThreadState* ts, const abi::Row& row) {
                             : mino_interruptible(ts, row.nr, in_place);
   keep_across_exec(ts->process, false);
   close_private(ts->process, filters);
-  // A signal was deferred: its handler runs first, and the new image must not inherit our mask.
+  // A signal was deferred. Its handler must run first, and the new program must not inherit the
+  // hook's mask.
   if (result == abi::kErestartsys) result = abi::kErestartnointr;
   return result;
 }

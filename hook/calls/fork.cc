@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// fork, vfork, clone and clone3.
-//
-// A new process gets its session before it exists: the device forks the proxy (whose descriptors
-// are copied by the device's kernel), then the host forks. What the child is, decides how it
-// starts:
-//   own memory       runs on in this C++ code, on its own copy of the hook's stack;
-//   shared memory    (threads, vfork, posix_spawn) begins at mino_clone_vm with a ThreadState of
-//   its own, on the stack
-//                    that the caller gave or, for vfork, on the caller's own; see entry.S.
+// See hook/calls/fork.h. A child starts in one of two ways:
+//   own memory      (fork) It continues in this C++ code, on its own copy of the hook's stack.
+//   shared memory   (threads, vfork, posix_spawn) It starts in mino_clone_vm (hook/catch/entry.S)
+//                   with its own ThreadState, on the stack that the caller gave or, for vfork, on
+//                   the caller's stack.
 #include "hook/calls/fork.h"
 
 #include "hook/base/mem.h"
@@ -35,31 +31,23 @@ namespace mino::hook {
 
 namespace {
 
-constexpr u64 kCloneVm = 0x100, kCloneVfork = 0x4000, kCloneSettls = 0x80000,
-              kCloneClearSighand = 0x100000000, kSigChld = 17;
-
-struct CloneArgs {  // include/uapi/linux/sched.h
-  u64 flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
-      set_tid_size, cgroup;
-};
-
-// fork, vfork, clone and clone3 in one form.
+// The arguments of fork, vfork, clone or clone3 in one form.
 struct Request {
-  CloneArgs args{};
-  u64 size = 0;  // clone3: of the caller's structure
+  clone_args args{};
+  u64 size = 0;  // clone3: bytes of the caller's structure
   bool clone3 = false;
 };
 
 bool read_request(const Frame& f, u64 number, Request& request) {
-  CloneArgs& a = request.args;
+  clone_args& a = request.args;
   if (number == static_cast<u64>(__NR_fork)) {
-    a.exit_signal = kSigChld;
+    a.exit_signal = SIGCHLD;
   } else if (number == static_cast<u64>(__NR_vfork)) {
-    a.flags = kCloneVm | kCloneVfork;
-    a.exit_signal = kSigChld;
+    a.flags = CLONE_VM | CLONE_VFORK;
+    a.exit_signal = SIGCHLD;
   } else if (number == static_cast<u64>(__NR_clone)) {
-    a.flags = f.rdi & ~0xffull;
-    a.exit_signal = f.rdi & 0xff;
+    a.flags = f.rdi & ~u64{CSIGNAL};
+    a.exit_signal = f.rdi & CSIGNAL;
     a.stack = f.rsi;
     a.parent_tid = f.rdx;
     a.child_tid = f.r10;
@@ -67,15 +55,15 @@ bool read_request(const Frame& f, u64 number, Request& request) {
   } else {
     request.clone3 = true;
     request.size = f.rsi;
-    return f.rsi >= 64 && f.rsi <= sizeof a && user_read(f.rdi, &a, f.rsi);
+    return f.rsi >= CLONE_ARGS_SIZE_VER0 && f.rsi <= sizeof a && user_read(f.rdi, &a, f.rsi);
   }
   return true;
 }
 
-// The kernel call for a request, with the stack pointer the child shall start on (0: the caller's).
+// Makes the kernel call for a request. `stack`: the child's stack pointer, or 0 for the caller's.
 long kernel_clone(const Request& request, u64 stack, bool into_shared_memory) {
   if (request.clone3) {
-    CloneArgs a = request.args;
+    clone_args a = request.args;
     if (stack) {
       // clone3 wants the lowest byte and the size; the child starts at their sum.
       a.stack = stack - 4096;
@@ -86,17 +74,18 @@ long kernel_clone(const Request& request, u64 stack, bool into_shared_memory) {
     return into_shared_memory ? mino_clone_vm(__NR_clone3, ptr(&a), request.size, 0, 0, 0)
                               : raw(__NR_clone3, ptr(&a), request.size);
   }
-  const CloneArgs& a = request.args;
+  const clone_args& a = request.args;
   const u64 flags = a.flags | a.exit_signal;
   return into_shared_memory
              ? mino_clone_vm(__NR_clone, flags, stack, a.parent_tid, a.child_tid, a.tls)
              : raw(__NR_clone, flags, stack, a.parent_tid, a.child_tid, a.tls);
 }
 
-// CLONE_CLEAR_SIGHAND took the hook's handlers too.
+// After CLONE_CLEAR_SIGHAND, which has removed the hook's handlers too.
 void clear_handlers(Process* process) {
   for (int sig = 0; sig < 65; sig++) {
-    if (process->actions[sig].handler > 1) process->actions[sig] = SigAction{};
+    if (process->actions[sig].handler > reinterpret_cast<u64>(SIG_IGN))
+      process->actions[sig] = SigAction{};
   }
   SigAction keep[65];
   copy(keep, process->actions, sizeof keep);
@@ -127,10 +116,10 @@ void begin_child(ThreadState* ts, void* table, bool company, bool same_table) {
 
 namespace {
 
-// A child with memory of its own: fork, and clone without CLONE_VM.
+// A child with its own memory: fork, and clone without CLONE_VM.
 long fork_process(ThreadState* ts, const Request& request) {
   Process* process = ts->process;
-  const bool same_table = request.args.flags & kCloneFiles;
+  const bool same_table = request.args.flags & CLONE_FILES;
   ForkedSession session;
   u32 client = 0;
   void* table = nullptr;
@@ -153,25 +142,25 @@ long fork_process(ThreadState* ts, const Request& request) {
     if ((session.present || same_table) && !is_error(pid)) remember_child(process, pid);
     return pid;
   }
-  if (request.args.flags & kCloneSettls) enter_thread(ts, request.args.tls);
+  if (request.args.flags & CLONE_SETTLS) enter_thread(ts, request.args.tls);
   begin_child(ts, table, company, same_table);
-  if (request.args.flags & kCloneClearSighand) clear_handlers(process);
+  if (request.args.flags & CLONE_CLEAR_SIGHAND) clear_handlers(process);
   if (same_table)
     join_table(ts, client);
   else
     finish_fork_in_child(ts, session);
-  if (settings.sud && !at_rest()) arm_dispatch();
+  if (settings.sud && !is_disarmed()) arm_dispatch();
   if (stack) ts->frame.rsp = stack;
   return 0;
 }
 
-// A child that shares our memory.
+// A child that shares this memory.
 long clone_sharing(ThreadState* ts, const Request& request) {
-  const CloneArgs& a = request.args;
+  const clone_args& a = request.args;
   Process* process = ts->process;
-  const bool same_table = a.flags & kCloneFiles, thread = a.flags & kCloneThread;
+  const bool same_table = a.flags & CLONE_FILES, thread = a.flags & CLONE_THREAD;
   const bool same_process = same_table && thread;
-  const bool same_fs_base = !(a.flags & kCloneSettls);
+  const bool same_fs_base = !(a.flags & CLONE_SETTLS);
   u64 stack = request.clone3 && a.stack ? a.stack + a.stack_size : a.stack;
   if (!stack) stack = ts->frame.rsp;  // vfork: on the caller's stack, below what it uses
   ForkedSession session;
@@ -194,10 +183,10 @@ long clone_sharing(ThreadState* ts, const Request& request) {
   } else if (process->threads) {
     __atomic_fetch_add(&process->threads, 1u, __ATOMIC_RELAXED);
   }
-  // A thread that ended unseen (its exit is a site that `patch` cannot prove) leaves its state to
-  // whoever gets its TCB, with the lane.
+  // A thread that ended unseen (its exit is a site that `patch` could not rewrite) leaves its state
+  // and its lane to the thread that gets its TCB next.
   ThreadState* child = same_process && !same_fs_base ? inherit_thread(a.tls, process) : nullptr;
-  if (child && child->has_lane && !lane_has_rights(child)) release_lane(child);
+  if (child && child->has_lane && !lane_has_credentials(child)) release_lane(child);
   if (!child) child = make_thread(child_process);
   const auto give_up = [&](long error) {
     if (!same_process) {
@@ -214,10 +203,10 @@ long clone_sharing(ThreadState* ts, const Request& request) {
   child->hidden_mask = ts->hidden_mask;
   inherit_filters(child, ts);
   child->in_hook = kInside;
-  const bool vfork = a.flags & kCloneVfork;
+  const bool vfork = a.flags & CLONE_VFORK;
   const bool takes_place = same_fs_base && vfork;
   child->suspended = takes_place ? ts : nullptr;
-  child->clear_handlers = a.flags & kCloneClearSighand;
+  child->clear_handlers = a.flags & CLONE_CLEAR_SIGHAND;
   if (!user_write(stack - 136, &child, 8)) {
     child->in_hook = kOutside;
     leave_thread(child);
@@ -229,28 +218,29 @@ long clone_sharing(ThreadState* ts, const Request& request) {
     add_twin(ts, child);
   if (!vfork) {
     expect_other_threads(true);
-    end_rest();
+    rearm();
   }
-  const bool was_at_rest = at_rest();
-  // No signal comes to the parent until it has its child: it would be deferred, and the mask of
-  // that state be the child's; and a signal as a vfork's child executes would find that one's state
-  // in the parent's place. The child leaves as if one had been deferred, with the right mask.
-  constexpr u64 kSetmask = 2;
+  const bool was_disarmed = is_disarmed();
+  // Signals are blocked until the clone has returned. A signal before it would be deferred, and the
+  // child would inherit the mask that belongs to that. A signal while a vfork child runs would find
+  // the child's state in the parent's place. The child leaves the hook as if a signal had been
+  // deferred, and thereby gets the right mask.
   const u64 all = ~kSynchronous;
   u64 mask = 0;
-  raw(__NR_rt_sigprocmask, kSetmask, ptr(&all), ptr(&mask), 8);
+  raw(__NR_rt_sigprocmask, SIG_SETMASK, ptr(&all), ptr(&mask), 8);
   if (ts->deferred) mask = ts->resume_mask;
   child->deferred = child->restartable = 1;
   child->window_mask = child->resume_mask = mask;
   const long pid = kernel_clone(request, stack, true);
-  // The parent. With CLONE_VFORK the child has exec'ed or exited by now.
+  // The parent. With CLONE_VFORK the child has executed or exited by now.
   if (takes_place) replace_thread(ts->fs_base, ts);
-  if (was_at_rest && !at_rest()) arm_dispatch();  // the child has ended that, for itself
-  if (!ts->deferred) raw(__NR_rt_sigprocmask, kSetmask, ptr(&mask), 0, 8);
+  if (was_disarmed && !is_disarmed()) arm_dispatch();  // the child has armed it for itself
+  if (!ts->deferred) raw(__NR_rt_sigprocmask, SIG_SETMASK, ptr(&mask), 0, 8);
   if (is_error(pid) || vfork) {
     child->in_hook = kOutside;
     if (takes_place) child->fs_base = 0;
-    if (child->process != child_process) discard_process(child->process);  // it left our table
+    // It may have left this descriptor table.
+    if (child->process != child_process) discard_process(child->process);
     leave_thread(child);
   }
   if (is_error(pid)) return give_up(pid);
@@ -259,7 +249,7 @@ long clone_sharing(ThreadState* ts, const Request& request) {
     if (vfork) {
       finish_fork_in_parent(process, session);
       free_process(child_process);
-    } else if (session.present) {  // it runs on in our memory: only the descriptor is ours to close
+    } else if (session.present) {  // it continues in this memory: close only the descriptor
       close_private(process, session.session.socket);
     }
   }
@@ -271,12 +261,12 @@ long clone_sharing(ThreadState* ts, const Request& request) {
 long do_fork(ThreadState* ts, const abi::Row& row) {
   Request request;
   if (!read_request(ts->frame, row.nr, request)) return kLocal;  // the kernel's EINVAL or EFAULT
-  return request.args.flags & kCloneVm ? clone_sharing(ts, request) : fork_process(ts, request);
+  return request.args.flags & CLONE_VM ? clone_sharing(ts, request) : fork_process(ts, request);
 }
 
 }  // namespace mino::hook
 
-// The first thing a child with shared memory does, on its own hook stack.
+// The first thing that a child with shared memory does, on its own hook stack.
 extern "C" __attribute__((visibility("hidden"))) void mino_child_start(
     mino::hook::ThreadState* ts) {
   using namespace mino::hook;
@@ -290,5 +280,5 @@ extern "C" __attribute__((visibility("hidden"))) void mino_child_start(
     if (!ts->process->joins) finish_fork_in_child(ts, session);
   }
   if (ts->clear_handlers) clear_handlers(ts->process);
-  if (settings.sud && !at_rest()) arm_dispatch();
+  if (settings.sud && !is_disarmed()) arm_dispatch();
 }

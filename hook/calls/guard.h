@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Calls that stay on the host, but that the hook must know of: they change what it stands on (address
-// spaces, limits, namespaces, tracing), or take its place.
+// Calls that stay on the host, but that the hook must know of because they change what it relies
+// on: prctl, arch_prctl, munmap, ptrace, kill, setrlimit, chroot, unshare, setns. A few are
+// refused, such as Syscall User Dispatch for the program; a few that concern the network namespace
+// go to the device.
 #pragma once
 
 #include "hook/calls/handler.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What handlers have in common. See hook/calls/handler.h.
+// See hook/calls/handler.h.
 #include "hook/calls/handler.h"
 
 #include "hook/base/uapi.h"
@@ -17,23 +17,23 @@ long close_on_device(ThreadState* ts, u64 fd) {
   return result == -EBADF ? 0 : result;
 }
 
-void forget(ThreadState* ts, u64 fd) {
+void forget_fd(ThreadState* ts, u64 fd) {
   if (ts->process->flags(fd) & (kOffloaded | kEpoll))
     shadow_forget_fd(ts->process, static_cast<u32>(fd));
   ts->process->set_flags(fd, 0);
 }
 
-void closed_unseen(ThreadState* ts, u64 fd) {
+void drop_stale_fd(ThreadState* ts, u64 fd) {
   const u8 flags = ts->process->flags(fd);
   if (!(flags & (kOffloaded | kCompanion | kEpoll | kSignals))) [[likely]]
     return;
-  forget(ts, fd);
+  forget_fd(ts, fd);
   if (on_device(flags)) close_on_device(ts, fd);
 }
 
-long made_here(ThreadState* ts, long fd, u8 flags) {
+long register_local_fd(ThreadState* ts, long fd, u8 flags) {
   if (is_error(fd)) return fd;
-  closed_unseen(ts, static_cast<u64>(fd));
+  drop_stale_fd(ts, static_cast<u64>(fd));
   ts->process->set_flags(static_cast<u64>(fd), flags);
   return fd;
 }
@@ -42,26 +42,24 @@ long offload_frame(ThreadState* ts, const abi::Row& row) {
   u64 args[6];
   for (int i = 0; i < 6; i++) args[i] = ts->frame.arg(i);
   if (row.flags & abi::kMakesFd) {
-    constexpr u64 kSockCloexec = 0x80000;
-    return offload_new_fd(ts, row, args, row.nr == 288 && (args[3] & kSockCloexec));
+    return offload_new_fd(ts, row, args, row.nr == __NR_accept4 && (args[3] & SOCK_CLOEXEC));
   }
   if (ready(ts) != 0) return dead_result(row, args);
   return offload(ts, row, args);
 }
 
-// Open order: the placeholder first, so that the number is never free on one side only.
+// The placeholder is made first, so that the number is never free on one side only.
 long offload_new_fd(ThreadState* ts, const abi::Row& row, const u64 args[6], bool cloexec) {
   if (const long error = ready(ts)) return error;
-  constexpr u64 kFDupFd = 0, kFDupFdCloexec = 1030;
   Process* process = ts->process;
   const long fd = raw(__NR_fcntl, static_cast<u64>(process->session().placeholder),
-                      cloexec ? kFDupFdCloexec : kFDupFd, 0);
+                      cloexec ? F_DUPFD_CLOEXEC : F_DUPFD, 0);
   if (is_error(fd)) return fd;
   if (static_cast<u64>(fd) >= abi::kMaxFd) {
     raw(__NR_close, static_cast<u64>(fd));
     return -EMFILE;
   }
-  closed_unseen(ts, static_cast<u64>(fd));
+  drop_stale_fd(ts, static_cast<u64>(fd));
   const long result = offload(ts, row, args, static_cast<int>(fd));
   if (result < 0) {
     raw(__NR_close, static_cast<u64>(fd));

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Handlers: one per Route (abi/shape.h). A handler decides where the call in ts->frame runs. It
-// answers kLocal (execute it on the host, with the application's registers and stack), or the
-// result.
+// What handlers have in common. There is one handler per Route (abi/shape.h), called by
+// hook/dispatch.cc. It decides where the call in ts->frame runs. It returns the call's result, or
+// kLocal: then the call is executed on the host, with the program's registers and stack. A handler
+// must not have made the call when it returns kLocal.
 #pragma once
 
 #include "abi/syscalls.h"
@@ -11,20 +12,24 @@
 
 namespace mino::hook {
 
-// A result that no kernel call has: "not for me".
+// A result that no system call has.
 inline constexpr long kLocal = -0x10000;
 
-long offload_frame(ThreadState* ts, const abi::Row& row);  // the frame's own arguments
+// Makes the call on the device, with the frame's arguments.
+long offload_frame(ThreadState* ts, const abi::Row& row);
+// Makes a call on the device whose result is a new descriptor. The host chooses the number.
 long offload_new_fd(ThreadState* ts, const abi::Row& row, const u64 args[6], bool cloexec);
-// The host has given out a number. Were it flagged still, it has been closed where no tier but the
-// trap sees it: what the device has there is closed, too, before the number means something else.
-void closed_unseen(ThreadState* ts, u64 fd);
-// … unless it has answered an error: from here on the number is a local file's, of these FdFlags.
-long made_here(ThreadState* ts, long fd, u8 flags);
+// The host has given out a number. If it is still flagged, the program has closed it where only the
+// trap sees it. Then this closes the device's file too, before the number means something else.
+void drop_stale_fd(ThreadState* ts, u64 fd);
+// A call on the host has made the descriptor `fd` (or failed, if that is an error). Notes these
+// FdFlags for it. Returns `fd`.
+long register_local_fd(ThreadState* ts, long fd, u8 flags);
 
-// The device's half of a close. It always happens: neither signals nor errors leave the number open.
+// Closes the device's file. It always happens: neither signals nor errors leave the number open.
 long close_on_device(ThreadState* ts, u64 fd);
-void forget(ThreadState* ts, u64 fd);  // … and what the hook has kept of it
+// Clears what the hook has noted for a descriptor.
+void forget_fd(ThreadState* ts, u64 fd);
 
 inline bool on_device(u8 fd_flags) {
   return fd_flags & (kOffloaded | kCompanion);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// ioctl: by the descriptor, or about the network's interfaces.
+// ioctl. The descriptor decides where it runs, except for requests about network interfaces: these
+// go to the device even from a local socket.
 #pragma once
 
 #include "hook/calls/handler.h"

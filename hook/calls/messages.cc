@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// sendmsg and recvmsg. On offloaded sockets they are calls like any other. On local AF_UNIX sockets
-// they may pass descriptors (SCM_RIGHTS): in place of an offloaded file travels a parcel
-// (abi/parcel.h), a sealed memfd of the device's making that says under which id the device keeps
-// the file; the receiver's hook imports that in its place. A receiver without mino has the memfd.
+// See hook/calls/messages.h. A parcel is a sealed memfd, made by the device, that says under which
+// id the device keeps the file. The receiver's hook imports the file in its place. A receiver
+// without mino gets the memfd.
 #include "hook/calls/messages.h"
 
 #include "abi/parcel.h"
@@ -31,18 +30,17 @@ struct CmsgHdr {
   int level, type;
 };
 
-constexpr int kSolSocket = 1, kScmRights = 1;
 constexpr u64 kMaxControl = 8192;
 
-// Calls `each(offset of fd)` for every descriptor in a control buffer.
+// Calls `each(offset)` for every descriptor in a control buffer.
 template <class Each>
-void each_right(const u8* control, u64 bytes, Each each) {
+void each_descriptor(const u8* control, u64 bytes, Each each) {
   u64 at = 0;
   while (at + sizeof(CmsgHdr) <= bytes) {
     CmsgHdr header;
     copy(&header, control + at, sizeof header);
     if (header.len < sizeof header || header.len > bytes - at) return;
-    if (header.level == kSolSocket && header.type == kScmRights) {
+    if (header.level == SOL_SOCKET && header.type == SCM_RIGHTS) {
       for (u64 k = sizeof header; k + 4 <= header.len; k += 4) each(at + k);
     }
     at += (header.len + 7) & ~7ull;
@@ -59,26 +57,28 @@ int get_fd(const u8* control, u64 at) {
 
 namespace {
 
-// The control data of one outgoing message, with parcels for offloaded files. 0: nothing to change.
+// The control data of one outgoing message, with parcels in place of offloaded files.
 struct Outgoing {
   u8 control[kMaxControl];
   int parcels[256];
   u64 ids[256];
   int count = 0;
 
-  // The receiver may have been faster: whoever closes the parcel last has the device look.
+  // The receiver may already have closed it. Whoever closes a parcel last tells the device to
+  // check.
   void close(ThreadState* ts) {
     for (int i = 0; i < count; i++) raw(__NR_close, static_cast<u64>(parcels[i]));
     for (int i = 0; i < count; i++) offload_op(ts, abi::Op::kSettle, ids[i], 0, -1);
   }
 };
 
+// 0 or the error. Nothing is changed if out.count stays 0.
 long pack(ThreadState* ts, const MsgHdr& header, Outgoing& out) {
   if (header.control == 0 || header.controllen < sizeof(CmsgHdr) || header.controllen > kMaxControl)
     return 0;
   if (!user_read(header.control, out.control, header.controllen)) return 0;
   long error = 0;
-  each_right(out.control, header.controllen, [&](u64 at) {
+  each_descriptor(out.control, header.controllen, [&](u64 at) {
     const int fd = get_fd(out.control, at);
     if (fd < 0 || !ts->process->offloaded(static_cast<u32>(fd)) || error || out.count == 256)
       return;
@@ -107,7 +107,7 @@ long send_local(ThreadState* ts, const u64 args[6], u64 message) {
   return result;
 }
 
-// A message vector on a local socket with parcels in it goes one by one.
+// sendmmsg on a local socket. If any message passes an offloaded file, they are sent one by one.
 long send_local_vector(ThreadState* ts, const u64 args[6]) {
   const u64 count = min(static_cast<u32>(args[2]), abi::kMaxIov);
   bool any = false;
@@ -117,7 +117,7 @@ long send_local_vector(ThreadState* ts, const u64 args[6]) {
     if (header.control == 0 || header.controllen > kMaxControl) continue;
     u8 control[kMaxControl];
     if (!user_read(header.control, control, header.controllen)) continue;
-    each_right(control, header.controllen, [&](u64 at) {
+    each_descriptor(control, header.controllen, [&](u64 at) {
       const int fd = get_fd(control, at);
       any |= fd >= 0 && ts->process->offloaded(static_cast<u32>(fd));
     });
@@ -136,15 +136,15 @@ long send_local_vector(ThreadState* ts, const u64 args[6]) {
   return sent;
 }
 
-void unpack_message(ThreadState* ts, u64 message, bool peeked) {
+void import_parcels(ThreadState* ts, u64 message, bool peeked) {
   MsgHdr header;
   u8 control[kMaxControl];
   if (!user_read(message, &header, sizeof header) || header.controllen < sizeof(CmsgHdr)) return;
   const u64 bytes = min(header.controllen, kMaxControl);
   if (!user_read(header.control, control, bytes)) return;
-  each_right(control, bytes, [&](u64 at) {
+  each_descriptor(control, bytes, [&](u64 at) {
     const int fd = get_fd(control, at);
-    if (fd >= 0) unpack(ts, static_cast<u64>(fd), peeked);
+    if (fd >= 0) import_if_parcel(ts, static_cast<u64>(fd), peeked);
   });
 }
 
@@ -155,20 +155,18 @@ long do_message(ThreadState* ts, const abi::Row& row) {
   if (ts->process->offloaded(f.rdi)) return offload_frame(ts, row);
   const u64 args[6] = {f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9};
   const bool have_session = ts->process->session().status == SessionStatus::kLive;
-  constexpr int kSendmmsg = 307, kRecvmmsg = 299;
   if (row.nr == __NR_sendmsg) return have_session ? send_local(ts, args, f.rsi) : kLocal;
-  if (row.nr == kSendmmsg) return have_session ? send_local_vector(ts, args) : kLocal;
-  // Receiving: only messages with room for descriptors concern us.
+  if (row.nr == __NR_sendmmsg) return have_session ? send_local_vector(ts, args) : kLocal;
+  // Receiving. Only messages with room for descriptors matter.
   MsgHdr header;
   if (!user_read(f.rsi, &header, sizeof header)) return kLocal;
   if (row.nr == __NR_recvmsg && (header.control == 0 || header.controllen < sizeof(CmsgHdr) + 4))
     return kLocal;
   const long result = mino_interruptible(ts, row.nr, args);
   if (result < 0) return result;
-  constexpr u64 kMsgPeek = 2;
-  const u64 flags = row.nr == kRecvmmsg ? f.r10 : f.rdx;
-  const u64 messages = row.nr == kRecvmmsg ? static_cast<u64>(result) : 1;
-  for (u64 i = 0; i < messages; i++) unpack_message(ts, f.rsi + i * 64, flags & kMsgPeek);
+  const u64 flags = row.nr == __NR_recvmmsg ? f.r10 : f.rdx;
+  const u64 messages = row.nr == __NR_recvmmsg ? static_cast<u64>(result) : 1;
+  for (u64 i = 0; i < messages; i++) import_parcels(ts, f.rsi + i * 64, flags & MSG_PEEK);
   return result;
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// sendmsg, sendmmsg, recvmsg and recvmmsg: descriptors may travel with them.
+// sendmsg, sendmmsg, recvmsg and recvmmsg. On offloaded sockets they are calls like any other. On
+// local AF_UNIX sockets they may pass descriptors (SCM_RIGHTS), and in place of an offloaded file a
+// parcel is passed (abi/parcel.h).
 #pragma once
 
 #include "hook/calls/handler.h"

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// See hook/calls/owner.h.
 #include "hook/calls/owner.h"
 
 #include "hook/base/uapi.h"
@@ -12,20 +14,15 @@ namespace mino::hook {
 
 namespace {
 
-constexpr u64 kFSetOwn = 8, kFGetOwn = 9, kFSetOwnEx = 15, kFGetOwnEx = 16;
-constexpr u32 kFioSetOwn = 0x8901, kSiocSetPgrp = 0x8902, kFioGetOwn = 0x8903,
-              kSiocGetPgrp = 0x8904;
 constexpr int kOwnerThread = static_cast<int>(abi::Owner::kThread),
               kOwnerProcess = static_cast<int>(abi::Owner::kProcess),
               kOwnerGroup = static_cast<int>(abi::Owner::kGroup);
 
-struct OwnerEx {  // f_owner_ex; the types are abi::Owner's values
-  int type, pid;
-};
+// The types in f_owner_ex are abi::Owner's values.
 
 // F_SETOWN's argument: a process, or a group as a negative number.
-OwnerEx from_signed(int number) {
-  return number < 0 ? OwnerEx{kOwnerGroup, -number} : OwnerEx{kOwnerProcess, number};
+f_owner_ex from_signed(int number) {
+  return number < 0 ? f_owner_ex{kOwnerGroup, -number} : f_owner_ex{kOwnerProcess, number};
 }
 
 long ask(ThreadState* ts, abi::Op op, u64 a, u64 b) {
@@ -33,9 +30,10 @@ long ask(ThreadState* ts, abi::Op op, u64 a, u64 b) {
   return offload_op(ts, op, a, b, -1, kNoCancel);
 }
 
-// 0 or the error. Whether there is such an owner, this host's kernel says, by the placeholder.
-long set(ThreadState* ts, u64 fd, const OwnerEx& owner, u64 socket) {
-  if (const long error = raw(__NR_fcntl, fd, kFSetOwnEx, ptr(&owner)); is_error(error))
+// 0 or the error. The owner is first set on the placeholder, so the host kernel says whether there
+// is such a process.
+long set(ThreadState* ts, u64 fd, const f_owner_ex& owner, u64 socket) {
+  if (const long error = raw(__NR_fcntl, fd, F_SETOWN_EX, ptr(&owner)); is_error(error))
     return error;
   if (const long error = ready(ts)) return error;
   const u64 kind = static_cast<u64>(static_cast<u32>(owner.type)) << 32;
@@ -43,7 +41,7 @@ long set(ThreadState* ts, u64 fd, const OwnerEx& owner, u64 socket) {
   return ask(ts, abi::Op::kSetOwner, fd | kind | socket, static_cast<u32>(owner.pid) | client);
 }
 
-long get(ThreadState* ts, u64 fd, OwnerEx& owner, u64 socket) {
+long get(ThreadState* ts, u64 fd, f_owner_ex& owner, u64 socket) {
   if (const long error = ready(ts)) return error;
   const long result = ask(ts, abi::Op::kGetOwner, fd | socket, 0);
   if (is_error(result)) return result;
@@ -51,38 +49,38 @@ long get(ThreadState* ts, u64 fd, OwnerEx& owner, u64 socket) {
   return 0;
 }
 
-int to_signed(const OwnerEx& owner) {
+int to_signed(const f_owner_ex& owner) {
   return owner.type == kOwnerGroup ? -owner.pid : owner.pid;
 }
 
-constexpr int kNoNumber = -2147483647 - 1;  // has no positive counterpart: EINVAL
+constexpr int kNoNumber = -2147483647 - 1;  // has no positive counterpart: the kernel says EINVAL
 
 }  // namespace
 
 bool is_owner_fcntl(u64 command) {
-  return command == kFSetOwn || command == kFGetOwn || command == kFSetOwnEx ||
-         command == kFGetOwnEx;
+  return command == F_SETOWN || command == F_GETOWN || command == F_SETOWN_EX ||
+         command == F_GETOWN_EX;
 }
 
 bool is_owner_ioctl(u32 request) {
-  return request >= kFioSetOwn && request <= kSiocGetPgrp;
+  return request >= FIOSETOWN && request <= SIOCGPGRP;
 }
 
 long owner_fcntl(ThreadState* ts, const abi::Row& row) {
   if (!settings.netns) return offload_frame(ts, row);
   const Frame& f = ts->frame;
   const u64 fd = static_cast<u32>(f.rdi);
-  OwnerEx owner{};
+  f_owner_ex owner{};
   long result = 0;
   switch (f.rsi) {
-    case kFSetOwn:
+    case F_SETOWN:
       if (static_cast<int>(f.rdx) == kNoNumber) return -EINVAL;
       return set(ts, fd, from_signed(static_cast<int>(f.rdx)), 0);
-    case kFSetOwnEx:
+    case F_SETOWN_EX:
       if (!user_read(f.rdx, &owner, sizeof owner)) return -EFAULT;
       if (owner.type < kOwnerThread || owner.type > kOwnerGroup) return -EINVAL;
       return set(ts, fd, owner, 0);
-    case kFGetOwn:
+    case F_GETOWN:
       result = get(ts, fd, owner, 0);
       return is_error(result) ? result : to_signed(owner);
     default:
@@ -97,8 +95,8 @@ long owner_ioctl(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   const u64 fd = static_cast<u32>(f.rdi);
   const u32 request = static_cast<u32>(f.rsi);
-  OwnerEx owner{};
-  if (request == kFioGetOwn || request == kSiocGetPgrp) {
+  f_owner_ex owner{};
+  if (request == FIOGETOWN || request == SIOCGPGRP) {
     const long result = get(ts, fd, owner, abi::kOnlySocket);
     if (is_error(result)) return result;
     const int number = to_signed(owner);

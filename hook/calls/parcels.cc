@@ -11,14 +11,8 @@
 
 namespace mino::hook {
 
-namespace {
-
-constexpr u64 kFGetSeals = 1034, kAllSeals = 15;
-
-}  // namespace
-
 bool is_parcel(u64 fd, u64& id) {
-  if (raw(__NR_fcntl, fd, kFGetSeals) != static_cast<long>(kAllSeals)) return false;
+  if (raw(__NR_fcntl, fd, F_GET_SEALS) != kAllSeals) return false;
   abi::Parcel parcel;
   if (raw(__NR_pread64, fd, ptr(&parcel), sizeof parcel, 0) != sizeof parcel) return false;
   for (u64 i = 0; i < abi::kParcelTextBytes; i++) {
@@ -35,17 +29,16 @@ bool is_parcel(u64 fd, u64& id) {
 long import_parcel(ThreadState* ts, u64 fd, u64 id) {
   const long result = offload_op(ts, abi::Op::kImport, id, 0, static_cast<int>(fd));
   if (result < 0) return result;
-  constexpr u64 kFGetFd = 1;
-  const long cloexec = raw(__NR_fcntl, fd, kFGetFd);
+  const long cloexec = raw(__NR_fcntl, fd, F_GETFD);
   raw(__NR_dup3, static_cast<u64>(ts->process->session().placeholder), fd,
-      cloexec == 1 ? 0x80000 : 0);
+      cloexec == FD_CLOEXEC ? O_CLOEXEC : 0);
   ts->process->set_flags(fd, kOffloaded);
   return 0;
 }
 
-void unpack(ThreadState* ts, u64 fd, bool peeked) {
+void import_if_parcel(ThreadState* ts, u64 fd, bool peeked) {
   u64 id;
-  closed_unseen(ts, fd);
+  drop_stale_fd(ts, fd);
   if (!is_parcel(fd, id) || ready(ts) != 0 || import_parcel(ts, fd, id) != 0) return;
   if (!peeked) offload_op(ts, abi::Op::kSettle, id, 0, -1);
 }

@@ -13,7 +13,7 @@ namespace mino::hook {
 
 namespace {
 
-// The next part of a path that means something: a name, or "..".
+// A part of a path: a name or "..". Empty parts and "." are skipped.
 struct Part {
   const char* at;
   u64 bytes;
@@ -31,7 +31,7 @@ bool next_part(const char*& p, Part& part) {
   return false;
 }
 
-// True also if that is not known.
+// Whether `part` is the first part of a prefix. Also true if that is not known.
 bool begins_a_prefix(const char* part, u64 n) {
   const char* head = settings.heads;
   for (u32 i = 0; i < settings.head_count; i++) {
@@ -113,7 +113,7 @@ void learn_cwd(Process* process) {
 
 bool name_of_directory(Process* process, int dirfd, char* to, u64& used) {
   used = 0;
-  if (dirfd == kAtFdCwd) {
+  if (dirfd == AT_FDCWD) {
     learn_cwd(process);
     return process->directory->path[0] == '/' && normalise(to, used, process->directory->path);
   }
@@ -129,7 +129,7 @@ bool name_of_directory(Process* process, int dirfd, char* to, u64& used) {
 }
 
 bool start_directory(Process* process, int dirfd, const char* path, char* to, u64& used) {
-  if (dirfd == kAtFdCwd) {
+  if (dirfd == AT_FDCWD) {
     learn_cwd(process);
     if (!process->directory->near && !process->directory->offloaded && !has_dotdot(path))
       return false;
@@ -147,9 +147,10 @@ bool start_directory(Process* process, int dirfd, const char* path, char* to, u6
 
 namespace {
 
-// Names of the process itself that mean another on the device: /proc/PID/net with our own number,
-// and /proc/self/fd/N of an offloaded file, which the lane thread has in its table.
-void own_names(const Process* process, char* path) {
+// Rewrites names in /proc of this process that mean another process on the device: /proc/PID/net
+// with our own id, and /proc/self/fd/N of an offloaded file, which the lane thread has in its
+// descriptor table.
+void rewrite_own_proc(const Process* process, char* path) {
   if (!starts_with(path, "/proc/")) return;
   const char* rest = path + 6;
   if (*rest >= '1' && *rest <= '9') {
@@ -174,9 +175,10 @@ void own_names(const Process* process, char* path) {
   print_number(print(path, "/proc/thread-self/fd/"), fd)[0] = 0;
 }
 
-// /proc/PID/fd/N, where a client has an offloaded file at N: the same of the device's process that
-// stands for the client, which shows what the file is. So `ss -p` finds whose sockets there are.
-bool names_of_others(ThreadState* ts, char* path) {
+// Rewrites /proc/PID/fd/N where another client has an offloaded file at N. It becomes the same name
+// of the process that stands for that client on the device, and which shows what the file is. `ss
+// -p` finds the owners of sockets by it.
+bool rewrite_proc_of_client(ThreadState* ts, char* path) {
   if (!starts_with(path, "/proc/")) return false;
   const char* rest = path + 6;
   const char* digits = rest;
@@ -205,9 +207,9 @@ bool names_of_others(ThreadState* ts, char* path) {
 
 }  // namespace
 
-bool is_the_devices(ThreadState* ts, char* path) {
-  own_names(ts->process, path);
-  return names_of_others(ts, path) || starts_with(path, "/proc/thread-self/fd/") ||
+bool is_device_path(ThreadState* ts, char* path) {
+  rewrite_own_proc(ts->process, path);
+  return rewrite_proc_of_client(ts, path) || starts_with(path, "/proc/thread-self/fd/") ||
          relation(path) == Relation::kInside;
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Paths as text: absolute, free of "." and "..", and how they lie to the offloaded prefixes. Used
-// by the calls with paths (hook/calls/paths.cc) and by what follows the host's symbolic links
-// (hook/calls/links.cc).
+// Paths as text: makes them absolute, removes "." and "..", and compares them with the offloaded
+// prefixes. Used by hook/calls/paths.cc and symlinks.cc. It looks at no file, except to find the
+// directory that a relative path starts from, and does not follow links.
 #pragma once
 
 #include "hook/state/process.h"
@@ -10,29 +10,30 @@
 
 namespace mino::hook {
 
-inline constexpr int kAtFdCwd = -100;
-
-// Joins `path` to the absolute directory in `to` (or to "/") and normalises. False if too long.
+// Appends `path` to the absolute directory in `to` ("" for the root) and normalises it. False if it
+// is too long.
 bool normalise(char* to, u64& used, const char* path);
 
+// kInside: the path is a prefix or lies below one. kAbove: a prefix lies below the path.
 enum class Relation { kFar, kInside, kAbove };
 
-// How `path` (absolute, normalised, "" for the root) lies to the offloaded prefixes.
+// How `path` (absolute, normalised, "" for the root) relates to the offloaded prefixes.
 Relation relation(const char* path);
 
-// True if an absolute, normalised path is the device's; it may be changed to the device's name.
-bool is_the_devices(ThreadState* ts, char* path);
+// True if an absolute, normalised path belongs on the device. It is then changed to its name there,
+// if that differs (/proc).
+bool is_device_path(ThreadState* ts, char* path);
 
-// The directory that a relative path starts from; false if it has no name.
+// The path of the directory `dirfd`; false if it has none.
 bool name_of_directory(Process* process, int dirfd, char* to, u64& used);
 
-// Most paths, by one look at their text: an absolute one whose first part begins no prefix, and
-// which does not come back to the root.
+// A cheap test that is true for most paths: the path is absolute, its first part begins no prefix,
+// and it does not come back to the root.
 bool is_surely_far(const char* path);
 
 bool has_dotdot(const char* path);
 
-// The directory that a relative path starts from; false if it cannot reach a prefix.
+// The directory that the relative path `path` starts from; false if the path cannot reach a prefix.
 bool start_directory(Process* process, int dirfd, const char* path, char* to, u64& used);
 
 }  // namespace mino::hook

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Calls with paths: which of them lie under an offloaded prefix. Decided by the text of the path,
-// made absolute and free of "." and "..", against the policy's prefixes; then by where symbolic
-// links of the host's lead (hook/calls/links.cc). The device is sent the absolute path.
+// See hook/calls/paths.h.
 #include "hook/calls/paths.h"
 
 #include "hook/base/uapi.h"
 #include "hook/base/user.h"
-#include "hook/calls/links.h"
-#include "hook/calls/own_executable.h"
 #include "hook/calls/path_text.h"
+#include "hook/calls/proc_self_exe.h"
+#include "hook/calls/symlinks.h"
 #include "hook/device/attach.h"
 #include "hook/device/call.h"
 #include "hook/state/interruptible.h"
@@ -19,8 +17,8 @@ namespace mino::hook {
 
 namespace {
 
-// Where the path of one argument leads, by its text. kDevice with `absolute` empty: send the
-// arguments as they are. kHost with `path` empty: links need not be looked for.
+// Where the path of one argument leads, by its text. kDevice with an empty `absolute`: send the
+// arguments as they are. kHost with an empty `path`: links need not be checked.
 enum class Where { kHost, kDevice, kUnreadable };
 
 Where resolve(ThreadState* ts, int dirfd, u64 pointer, bool fd_may_be_path, char* path,
@@ -36,14 +34,14 @@ Where resolve(ThreadState* ts, int dirfd, u64 pointer, bool fd_may_be_path, char
   }
   if (!dir_offloaded && is_surely_far(path)) return Where::kHost;
   u64 used = 0;
-  if (dir_offloaded && in_root)
-    return Where::kDevice;  // openat2 with RESOLVE_IN_ROOT: "/" is the directory
+  // openat2 with RESOLVE_IN_ROOT: "/" is the directory.
+  if (dir_offloaded && in_root) return Where::kDevice;
   if (path[0] != '/') {
     if (dir_offloaded) return Where::kDevice;
-    if (n == 1) return Where::kHost;  // "" : the host's ENOENT, or AT_EMPTY_PATH
-    // The device's own name for its working directory may lie elsewhere: /sys/class/net holds
-    // links.
-    if (dirfd == kAtFdCwd && process->directory->offloaded && !has_dotdot(path) &&
+    if (n == 1) return Where::kHost;  // "": ENOENT, or AT_EMPTY_PATH
+    // The working directory may have a name on the device that lies under no prefix: /sys/class/net
+    // holds links.
+    if (dirfd == AT_FDCWD && process->directory->offloaded && !has_dotdot(path) &&
         relation(process->directory->path) != Relation::kInside)
       return Where::kDevice;
     if (!start_directory(process, dirfd, path, absolute, used)) {
@@ -51,7 +49,7 @@ Where resolve(ThreadState* ts, int dirfd, u64 pointer, bool fd_may_be_path, char
       return Where::kHost;
     }
   }
-  if (!normalise(absolute, used, path) || !is_the_devices(ts, absolute)) {
+  if (!normalise(absolute, used, path) || !is_device_path(ts, absolute)) {
     absolute[0] = 0;
     return Where::kHost;
   }
@@ -77,35 +75,35 @@ int path_argument(const abi::Row& row, bool last, int* dir) {
   return found;
 }
 
-// Whether the call means what a symbolic link at the end of its path leads to.
+// Whether the call follows a symbolic link at the end of its path.
 bool follows_last(const abi::Row& row, const Frame& f, u64 how_flags) {
-  constexpr u64 kSymlinkNofollow = 0x100, kSymlinkFollow = 0x400, kONofollow = 0x20000,
-                kOCreatExclusive = 0xc0;
-  constexpr int kLinkat = 265;
+  constexpr u64 kCreateNew = O_CREAT | O_EXCL;
   u64 open_flags = how_flags, at_flags = 0;
   for (int i = 0; i < 6; i++) {
     if (row.args[i].print == abi::Print::kOpenFlags) open_flags = f.arg(i);
     if (row.args[i].print == abi::Print::kAtFlags) at_flags = f.arg(i);
   }
-  if (row.nr == kLinkat) return at_flags & kSymlinkFollow;
-  return !(row.flags & abi::kKeepsLink) && !(at_flags & kSymlinkNofollow) &&
-         !(open_flags & kONofollow) && (open_flags & kOCreatExclusive) != kOCreatExclusive;
+  if (row.nr == __NR_linkat) return at_flags & AT_SYMLINK_FOLLOW;
+  return !(row.flags & abi::kKeepsLink) && !(at_flags & AT_SYMLINK_NOFOLLOW) &&
+         !(open_flags & O_NOFOLLOW) && (open_flags & kCreateNew) != kCreateNew;
 }
 
-// The host's answer by its own links: kLocal, a result, or kDeviceInstead with `absolute`.
-long by_links(ThreadState* ts, const abi::Row& row, int dirfd, const char* path, const u64 how[3],
-              char* absolute) {
+// For a path that lies on the host by its text: a result, kLocal, or kDeviceInstead with
+// `absolute`.
+long follow_links(ThreadState* ts, const abi::Row& row, int dirfd, const char* path,
+                  const open_how& how, char* absolute) {
   if (!settings.links || !path[0]) return kLocal;
-  // How such an openat2 takes links is for the host to say.
-  constexpr u64 kNoXdevSymlinksBeneathRoot = 0x1d;
-  if (how[2] & kNoXdevSymlinksBeneathRoot) return kLocal;
-  return look_or_open(ts, row, dirfd, path, follows_last(row, ts->frame, how[0]), absolute);
+  // An openat2 with rules for links is left to the host kernel.
+  constexpr u64 kLinkRules =
+      RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH | RESOLVE_IN_ROOT;
+  if (how.resolve & kLinkRules) return kLocal;
+  return try_on_host(ts, row, dirfd, path, follows_last(row, ts->frame, how.flags), absolute);
 }
 
-// An open of the host's that nothing else is to be known of than which number it makes: without the
-// trap, that may have been closed unseen. kLocal with the trap, where the program's own filter is
-// to see the call, and where a signal comes first.
-long open_in_sight(ThreadState* ts, const abi::Row& row) {
+// Makes an open on the host, only to learn the number that it returns: without the trap, a file at
+// this number may have been closed unseen. kLocal if the trap is armed, if the program's own
+// filter must see the call, or if a signal comes first.
+long open_on_host(ThreadState* ts, const abi::Row& row) {
   if (settings.sud || ts->filters) return kLocal;
   const Frame& f = ts->frame;
   const u64 args[6] = {f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9};
@@ -119,19 +117,17 @@ long do_path(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   int dir;
   const int at = path_argument(row, true, &dir);
-  if (const long result = own_executable(row, f, at, dir); result != kLocal) return result;
-  const int dirfd = dir >= 0 ? static_cast<int>(f.arg(dir)) : kAtFdCwd;
+  if (const long result = call_with_own_path(row, f, at, dir); result != kLocal) return result;
+  const int dirfd = dir >= 0 ? static_cast<int>(f.arg(dir)) : AT_FDCWD;
   char path[abi::kMaxPath], absolute[abi::kMaxPath];
-  constexpr int kOpenat2 = 437;
-  u64 how[3] = {};
-  if (row.nr == kOpenat2) user_read(f.rdx, how, sizeof how);
-  constexpr u64 kResolveInRoot = 0x10;
+  open_how how{};
+  if (row.nr == __NR_openat2) user_read(f.rdx, &how, sizeof how);
   if (resolve(ts, dirfd, f.arg(at), row.flags & abi::kFdMayBePath, path, absolute,
-              how[2] & kResolveInRoot) != Where::kDevice) {
-    long result = by_links(ts, row, dirfd, path, how, absolute);
+              how.resolve & RESOLVE_IN_ROOT) != Where::kDevice) {
+    long result = follow_links(ts, row, dirfd, path, how, absolute);
     if (row.flags & abi::kMakesFd) {
-      if (result == kLocal) result = open_in_sight(ts, row);
-      if (result >= 0) closed_unseen(ts, static_cast<u64>(result));
+      if (result == kLocal) result = open_on_host(ts, row);
+      if (result >= 0) drop_stale_fd(ts, static_cast<u64>(result));
     }
     if (result != kDeviceInstead) return result;
   }
@@ -139,12 +135,11 @@ long do_path(ThreadState* ts, const abi::Row& row) {
   for (int i = 0; i < 6; i++) args[i] = f.arg(i);
   if (absolute[0]) {
     args[at] = ptr(absolute);
-    if (dir >= 0) args[dir] = static_cast<u64>(kAtFdCwd);
+    if (dir >= 0) args[dir] = static_cast<u64>(AT_FDCWD);
   }
   if (row.flags & abi::kMakesFd) {
-    constexpr u64 kOCloexec = 0x80000;
-    const u64 open_flags = row.nr == __NR_open ? f.rsi : row.nr == __NR_openat ? f.rdx : how[0];
-    return offload_new_fd(ts, row, args, open_flags & kOCloexec);
+    const u64 open_flags = row.nr == __NR_open ? f.rsi : row.nr == __NR_openat ? f.rdx : how.flags;
+    return offload_new_fd(ts, row, args, open_flags & O_CLOEXEC);
   }
   if (ready(ts) != 0) return -ENETDOWN;
   return offload(ts, row, args);
@@ -157,7 +152,7 @@ long do_path_two(ThreadState* ts, const abi::Row& row) {
             second = path_argument(row, true, &second_dir);
   char path[abi::kMaxPath], from[abi::kMaxPath], to[abi::kMaxPath];
   const auto where = [&](int at, int dir, bool follow, char* absolute) {
-    const int dirfd = dir >= 0 ? static_cast<int>(f.arg(dir)) : kAtFdCwd;
+    const int dirfd = dir >= 0 ? static_cast<int>(f.arg(dir)) : AT_FDCWD;
     const Where text = resolve(ts, dirfd, f.arg(at), row.flags & abi::kFdMayBePath, path, absolute);
     if (text != Where::kHost || !settings.links || !path[0]) return text;
     return leads_to_device(ts, dirfd, path, follow, absolute) ? Where::kDevice : Where::kHost;
@@ -171,14 +166,15 @@ long do_path_two(ThreadState* ts, const abi::Row& row) {
   for (int i = 0; i < 6; i++) args[i] = f.arg(i);
   if (from[0]) args[first] = ptr(from);
   if (to[0]) args[second] = ptr(to);
-  if (from[0] && first_dir >= 0) args[first_dir] = static_cast<u64>(kAtFdCwd);
-  if (to[0] && second_dir >= 0) args[second_dir] = static_cast<u64>(kAtFdCwd);
+  if (from[0] && first_dir >= 0) args[first_dir] = static_cast<u64>(AT_FDCWD);
+  if (to[0] && second_dir >= 0) args[second_dir] = static_cast<u64>(AT_FDCWD);
   if (ready(ts) != 0) return -ENETDOWN;
   return offload(ts, row, args);
 }
 
-// chdir into an offloaded directory: the device changes to it, and the host too where it has a
-// directory of that name, so that a relative path means the same on both.
+// chdir, fchdir, getcwd. On chdir into an offloaded directory the device changes to it. The host
+// changes too if it has a directory of that name, so that a relative path means the same on both
+// sides.
 long do_cwd(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   Process* process = ts->process;
@@ -191,9 +187,9 @@ long do_cwd(ThreadState* ts, const abi::Row& row) {
   char path[abi::kMaxPath], absolute[abi::kMaxPath];
   const bool by_fd = row.nr == __NR_fchdir;
   Where where = by_fd ? (process->offloaded(f.rdi) ? Where::kDevice : Where::kHost)
-                      : resolve(ts, kAtFdCwd, f.rdi, false, path, absolute);
+                      : resolve(ts, AT_FDCWD, f.rdi, false, path, absolute);
   if (!by_fd && where == Where::kHost && settings.links && path[0] &&
-      leads_to_device(ts, kAtFdCwd, path, true, absolute))
+      leads_to_device(ts, AT_FDCWD, path, true, absolute))
     where = Where::kDevice;
   if (where != Where::kDevice) {
     const long result = raw(row.nr, f.rdi);
@@ -207,7 +203,7 @@ long do_cwd(ThreadState* ts, const abi::Row& row) {
   if (ready(ts) != 0) return -ENETDOWN;
   const long result = offload(ts, row, args);
   if (result < 0) return result;
-  // The name as the device knows it.
+  // The device has the name of the directory.
   const u64 ask[6] = {ptr(process->directory->path), sizeof process->directory->path};
   if (offload(ts, *abi::find_row(__NR_getcwd), ask) > 0) {
     process->directory->offloaded = true;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Calls with paths.
+// Calls with paths, which run on the device if the path lies under an offloaded prefix. The text of
+// the path decides first (hook/calls/path_text.h), then where symbolic links on the host lead
+// (hook/calls/symlinks.h). The device is sent the absolute path.
 #pragma once
 
 #include "hook/calls/handler.h"

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// poll, ppoll, select and pselect6 over sets that may hold local and offloaded files. select
-// becomes poll: one array with the offloaded entries for the device, one with the others for the
-// host, merged by index.
+// See hook/calls/poll.h.
 #include "hook/calls/poll.h"
+
 #include "hook/base/pages.h"
 #include "hook/base/uapi.h"
 #include "hook/base/user.h"
@@ -20,22 +19,19 @@ namespace mino::hook {
 
 namespace {
 
-constexpr short kIn = 0x1, kPri = 0x2, kOut = 0x4, kErr = 0x8, kHup = 0x10, kNval = 0x20,
-                kRdNorm = 0x40, kRdBand = 0x80, kWrNorm = 0x100, kWrBand = 0x200;
-
 struct TimeSpec {
   i64 seconds, nanoseconds;
 };
 
-// Memory for one call: arrays of poll entries, from the hook's stack or mapped.
+// The two arrays of poll entries of one call: on the hook's stack, or mapped if they are long.
 class Entries {
  public:
-  explicit Entries(u64 count) : bytes_((count + 2) * sizeof(PollFd)) {
+  explicit Entries(u64 count) : bytes_((count + 2) * sizeof(pollfd)) {
     if (count + 2 <= kInline) {
       device_ = inline_;
       host_ = inline_ + kInline;
     } else {
-      mapped_ = static_cast<PollFd*>(map_pages(2 * bytes_));
+      mapped_ = static_cast<pollfd*>(map_pages(2 * bytes_));
       device_ = mapped_;
       host_ = mapped_ ? mapped_ + count + 2 : nullptr;
     }
@@ -46,21 +42,21 @@ class Entries {
   Entries(const Entries&) = delete;
   Entries& operator=(const Entries&) = delete;
   bool valid() const { return device_ != nullptr; }
-  PollFd* device() { return device_; }
-  PollFd* host() { return host_; }
+  pollfd* device() { return device_; }
+  pollfd* host() { return host_; }
 
  private:
   static constexpr u64 kInline = 1026;
   u64 bytes_;
-  PollFd inline_[2 * kInline];
-  PollFd* mapped_ = nullptr;
-  PollFd* device_ = nullptr;
-  PollFd* host_ = nullptr;
+  pollfd inline_[2 * kInline];
+  pollfd* mapped_ = nullptr;
+  pollfd* device_ = nullptr;
+  pollfd* host_ = nullptr;
 };
 
-// Splits `device` (which has all entries) into what the device and what the host watches. An epoll
-// set with a companion is watched on both. True if the device has anything to do.
-bool split(const Process* process, PollFd* device, PollFd* host, u64 count, bool* host_any) {
+// Splits `device`, which has all entries, into what the device and what the host watches. An epoll
+// set with a companion is watched on both. True if the device has anything to watch.
+bool split(const Process* process, pollfd* device, pollfd* host, u64 count, bool* host_any) {
   bool device_any = false;
   *host_any = false;
   for (u64 i = 0; i < count; i++) {
@@ -75,19 +71,19 @@ bool split(const Process* process, PollFd* device, PollFd* host, u64 count, bool
   return device_any;
 }
 
-// What sockets of a dead device show.
-void show_dead(PollFd* device, u64 count) {
+// What files on a dead device report.
+void show_dead(pollfd* device, u64 count) {
   for (u64 i = 0; i < count; i++) {
     if (device[i].fd < 0) continue;
-    device[i].revents =
-        static_cast<short>((device[i].events & (kIn | kOut | kRdNorm | kWrNorm)) | kErr | kHup);
+    device[i].revents = static_cast<short>(
+        (device[i].events & (POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM)) | POLLERR | POLLHUP);
   }
 }
 
-// Waits; `device` and `host` then hold revents. `timeout` (nullptr: for ever) holds the rest
-// afterwards.
+// Waits. Afterwards both arrays hold revents, and `timeout` (nullptr: for ever) holds what is left
+// of it.
 long wait_both(ThreadState* ts, Entries& entries, u64 count, bool host_any, TimeSpec* timeout) {
-  PollFd* device = entries.device();
+  pollfd* device = entries.device();
   const abi::Row& row = *abi::find_row(__NR_ppoll);
   const u64 args[6] = {ptr(device), count, ptr(timeout), 0, 0, 0};
   if (ready(ts) != 0) {
@@ -104,12 +100,12 @@ long wait_both(ThreadState* ts, Entries& entries, u64 count, bool host_any, Time
     offload_start(ts, row, args, abi::kFlagBell);
     wait_mixed(ts, row_index(row), wait);
     result = wait.device;
-    // The last look must be at the whole host half, also when the device was first.
+    // Poll all of the host's entries at the end, even if the device was ready first.
     if (!wait.host_ready) wait.host_ready = raw(__NR_poll, ptr(wait.host), count, 0) > 0;
     if (result == 0 && !wait.host_ready && ts->deferred) result = abi::kErestartnohand;
   }
   if (result == abi::kErestartnohand && ts->process->session().status != SessionStatus::kDead) {
-    // What is ready counts for more than the signal: the kernel looks before it looks for signals.
+    // Ready files come before the signal: the kernel, too, checks for them first.
     const TimeSpec now{};
     const u64 again[6] = {args[0], count, ptr(&now), 0, 0, 0};
     const long found = offload(ts, row, again, -1, 0, kNoCancel);
@@ -131,7 +127,7 @@ long do_poll(ThreadState* ts, const abi::Row& row) {
   if (count > ts->process->open_limit) return -EINVAL;
   Entries entries(count);
   if (!entries.valid()) return -ENOMEM;
-  if (!user_read(f.rdi, entries.device(), count * sizeof(PollFd)))
+  if (!user_read(f.rdi, entries.device(), count * sizeof(pollfd)))
     return kLocal;  // the kernel's EFAULT
   bool host_any;
   if (!split(ts->process, entries.device(), entries.host(), count, &host_any)) return kLocal;
@@ -157,7 +153,7 @@ long do_poll(ThreadState* ts, const abi::Row& row) {
     const short revents =
         static_cast<short>(entries.device()[i].revents | entries.host()[i].revents);
     if (revents) ready_count++;
-    if (!user_write(f.rdi + i * sizeof(PollFd) + 6, &revents, 2)) return -EFAULT;
+    if (!user_write(f.rdi + i * sizeof(pollfd) + 6, &revents, 2)) return -EFAULT;
   }
   if (is_ppoll && f.rdx) user_write(f.rdx, &timeout, sizeof timeout);
   return ready_count;
@@ -198,8 +194,7 @@ bool read_sets(const Frame& f, u64 bits, FdSets& sets) {
   return true;
 }
 
-// Whether any number in the sets is offloaded: without copying, for programs that never use the
-// device.
+// Whether any number in the sets is offloaded. Most programs never get past this test.
 bool any_on_device(const Process* process, const FdSets& sets, u64 bits) {
   for (u64 fd = 0; fd < bits && fd < process->table()->fd_limit; fd++) {
     if (!(process->fds[fd] & (kOffloaded | kCompanion))) continue;
@@ -220,7 +215,7 @@ long do_select(ThreadState* ts, const abi::Row& row) {
   FdSets sets{};
   if (!read_sets(f, bits, sets)) return kLocal;
   if (!any_on_device(ts->process, sets, bits)) return kLocal;
-  // Arguments that only the host can judge.
+  // The timeout and the mask, checked as the host kernel would.
   const bool is_pselect = row.nr == __NR_pselect6;
   TimeSpec timeout{};
   TimeSpec* limit = f.r8 ? &timeout : nullptr;
@@ -237,22 +232,22 @@ long do_select(ThreadState* ts, const abi::Row& row) {
   }
   u64 mask_argument[2] = {0, 8};
   if (is_pselect && f.r9 && !user_read(f.r9, mask_argument, sizeof mask_argument)) return -EFAULT;
-  // One entry per number that is in any set.
+  // One poll entry for each number that is in any set.
   u64 count = 0;
   for (u64 fd = 0; fd < bits; fd++)
     count += test(sets.in[0], fd) || test(sets.in[1], fd) || test(sets.in[2], fd);
   Entries entries(count);
   if (!entries.valid()) return -ENOMEM;
-  PollFd* device = entries.device();
+  pollfd* device = entries.device();
   count = 0;
   for (u64 fd = 0; fd < bits; fd++) {
     short events = 0;
-    if (test(sets.in[0], fd)) events |= kIn | kRdNorm | kRdBand;
-    if (test(sets.in[1], fd)) events |= kOut | kWrNorm | kWrBand;
-    if (test(sets.in[2], fd)) events |= kPri;
+    if (test(sets.in[0], fd)) events |= POLLIN | POLLRDNORM | POLLRDBAND;
+    if (test(sets.in[1], fd)) events |= POLLOUT | POLLWRNORM | POLLWRBAND;
+    if (test(sets.in[2], fd)) events |= POLLPRI;
     if (events) device[count++] = {static_cast<int>(fd), events, 0};
   }
-  // Which entry is which number is needed after `split` has blanked some.
+  // `split` blanks some entries; their numbers are found again from the sets.
   bool host_any;
   split(ts->process, device, entries.host(), count, &host_any);
   TemporaryMask mask(ts, mask_argument[0], mask_argument[1]);
@@ -268,10 +263,10 @@ long do_select(ThreadState* ts, const abi::Row& row) {
   for (u64 i = 0, fd = 0; i < count; i++, fd++) {
     while (!test(sets.in[0], fd) && !test(sets.in[1], fd) && !test(sets.in[2], fd)) fd++;
     const short revents = static_cast<short>(device[i].revents | entries.host()[i].revents);
-    if (revents & kNval) return -EBADF;
-    const bool states[3] = {(revents & (kIn | kRdNorm | kRdBand | kHup | kErr)) != 0,
-                            (revents & (kOut | kWrNorm | kWrBand | kErr)) != 0,
-                            (revents & kPri) != 0};
+    if (revents & POLLNVAL) return -EBADF;
+    const bool states[3] = {(revents & (POLLIN | POLLRDNORM | POLLRDBAND | POLLHUP | POLLERR)) != 0,
+                            (revents & (POLLOUT | POLLWRNORM | POLLWRBAND | POLLERR)) != 0,
+                            (revents & POLLPRI) != 0};
     for (int k = 0; k < 3; k++) {
       if (!test(sets.in[k], fd)) continue;
       put(sets.in[k], fd, states[k]);

@@ -1,34 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The front of filters: what it lets pass, from where.
+// Which calls the front of a filter lets pass, and from which addresses.
 #include "hook/calls/seccomp_front.h"
 
 #include <gtest/gtest.h>
+#include <linux/audit.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
 namespace mino::hook {
 namespace {
 
-constexpr u32 kTheirs = kVerdictErrno | 1;
+constexpr u32 kTheirs = SECCOMP_RET_ERRNO | 1;
 
 class Front {
  public:
   Front(const Text& text, u64 home) {
     count_ = write_front(code_, text, home);
     EXPECT_LE(count_, kMaxFront);
-    code_[count_] = {bpf::kReturn, 0, 0, kTheirs};
+    code_[count_] = {BPF_RET | BPF_K, 0, 0, kTheirs};
   }
-  // Does it let the call pass, whose instruction ends at `address`?
-  bool passes(u64 address, long number, u64 first = 0, u32 arch = kArchX86_64) const {
-    const SeccompData call{static_cast<u32>(number), arch, address, {first}};
+  // Whether the front lets a call pass whose instruction ends at `address`.
+  bool passes(u64 address, long number, u64 first = 0, u32 arch = AUDIT_ARCH_X86_64) const {
+    const seccomp_data call{static_cast<int>(number), arch, address, {first}};
     const u32 verdict = run_bpf(code_, count_ + 1, call);
-    EXPECT_TRUE(verdict == kTheirs || verdict == kVerdictAllow);
-    return verdict == kVerdictAllow;
+    EXPECT_TRUE(verdict == kTheirs || verdict == SECCOMP_RET_ALLOW);
+    return verdict == SECCOMP_RET_ALLOW;
   }
 
  private:
-  BpfInstruction code_[kMaxFront + 1];
+  sock_filter code_[kMaxFront + 1];
   u32 count_;
 };
 
@@ -40,7 +41,7 @@ void own_calls_from(const Front& front, u64 address) {
   for (long number : {SYS_open, SYS_openat, SYS_socket, SYS_connect, SYS_execve, SYS_clone,
                       SYS_mprotect, SYS_ptrace, SYS_kill})
     EXPECT_FALSE(front.passes(address, number)) << number;
-  EXPECT_FALSE(front.passes(address, SYS_read, 0, 0x40000003));  // as an i386 call
+  EXPECT_FALSE(front.passes(address, SYS_read, 0, AUDIT_ARCH_I386));
 }
 
 void none_from(const Front& front, u64 address) {
@@ -48,7 +49,7 @@ void none_from(const Front& front, u64 address) {
   EXPECT_FALSE(front.passes(address, SYS_futex_waitv)) << std::hex << address;
 }
 
-// The text anywhere, also across multiples of 4 GiB; and its copy.
+// The text at several places, also across a multiple of 4 GiB, and its copy.
 TEST(SeccompFront, by_place) {
   constexpr u64 kBytes = 0x18000, kLocal = 0x4321;
   for (u64 begin :
@@ -69,7 +70,7 @@ TEST(SeccompFront, by_place) {
   }
 }
 
-// A copy that is at home already.
+// A library that is at its home already.
 TEST(SeccompFront, at_home) {
   const u64 home = 0x581234567000;
   const Front front({home, home + 0x1000, home + 0x100}, home);

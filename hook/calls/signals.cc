@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See hook/calls/signals.h, and hook/catch/on_signal.h for what becomes of handlers.
+// See hook/calls/signals.h. How handlers are called is in hook/catch/on_signal.h.
 #include "hook/calls/signals.h"
 
 #include "hook/base/mem.h"
@@ -16,9 +16,6 @@ namespace mino::hook {
 
 namespace {
 
-constexpr u64 kIgnore = 1;
-constexpr int kSigBlock = 0, kSigUnblock = 1, kSigSetmask = 2;
-
 long do_sigaction(ThreadState* ts) {
   const Frame& f = ts->frame;
   Process* process = ts->process;
@@ -32,10 +29,11 @@ long do_sigaction(ThreadState* ts) {
       process->actions[sig] = wanted;
     }
   } else {
-    // The table entry must be right before the kernel can deliver by it.
+    // The entry in `actions` must be right before the kernel can deliver a signal by it.
     const SigAction known = process->actions[sig];
-    const bool is_handler = wanted.handler > kIgnore;
-    if (!is_handler && known.handler <= kIgnore) return kLocal;  // no handler before or after
+    const u64 ignore = reinterpret_cast<u64>(SIG_IGN);
+    const bool is_handler = wanted.handler > ignore;
+    if (!is_handler && known.handler <= ignore) return kLocal;  // no handler before or after
     const SigAction ours = is_handler ? kernel_action(wanted.flags) : wanted;
     if (f.rsi && is_handler) process->actions[sig] = wanted;
     const long result = kernel_sigaction(sig, f.rsi ? &ours : nullptr, &before);
@@ -55,36 +53,34 @@ struct AlternateStack {  // stack_t
   int flags, pad;
   u64 bytes;
 };
-constexpr long kSigaltstack = 131;
-constexpr int kSsDisable = 2;
 
-void take_trap_stack_back(ThreadState* ts) {
+void leave_trap_stack(ThreadState* ts) {
   if (!ts->trap_stack) return;
-  const AlternateStack none{0, kSsDisable, 0, 0};
-  raw(kSigaltstack, ptr(&none));
+  const AlternateStack none{0, SS_DISABLE, 0, 0};
+  raw(__NR_sigaltstack, ptr(&none));
   ts->trap_stack = false;
 }
 
-// For a thread that will not take another signal. False if that is not sure, or if it is on its
-// alternate stack (the kernel's EPERM).
+// Gives traps a stack of the hook, for a thread that will take no other signal. False if the thread
+// may take one, or if it is on its alternate stack (the kernel's EPERM).
 bool use_trap_stack(ThreadState* ts, AlternateStack& before) {
-  constexpr u64 kKillAndStop = bit(9) | bit(19);
+  constexpr u64 kKillAndStop = bit(SIGKILL) | bit(SIGSTOP);
   u64 mask = 0;
   if (!settings.sud || ts->deferred) return false;
-  raw(__NR_rt_sigprocmask, kSigBlock, 0, ptr(&mask), 8);
-  raw(kSigaltstack, 0, ptr(&before));
+  raw(__NR_rt_sigprocmask, SIG_BLOCK, 0, ptr(&mask), 8);
+  raw(__NR_sigaltstack, 0, ptr(&before));
   const bool on_it = ts->frame.rsp - before.base < before.bytes;
   if ((mask | kSynchronous | kKillAndStop) != ~0ull || on_it) return false;
   const AlternateStack ours{ptr(ts->stack_base) - kTrapStackBytes, 0, 0, kTrapStackBytes};
-  ts->trap_stack = raw(kSigaltstack, ptr(&ours)) == 0;
+  ts->trap_stack = raw(__NR_sigaltstack, ptr(&ours)) == 0;
   return ts->trap_stack;
 }
 
 long do_sigaltstack(ThreadState* ts) {
   const Frame& f = ts->frame;
   AlternateStack wanted{}, before{};
-  take_trap_stack_back(ts);
-  if (!f.rdi || !user_read(f.rdi, &wanted, sizeof wanted) || wanted.flags != kSsDisable)
+  leave_trap_stack(ts);
+  if (!f.rdi || !user_read(f.rdi, &wanted, sizeof wanted) || wanted.flags != SS_DISABLE)
     return kLocal;
   if (!use_trap_stack(ts, before)) return kLocal;
   return f.rsi && !user_write(f.rsi, &before, sizeof before) ? -EFAULT : 0;
@@ -97,14 +93,14 @@ long do_munmap(ThreadState* ts) {
   if (f.rsp - f.rdi >= f.rsi) return kLocal;
   AlternateStack before{};
   use_trap_stack(ts, before);
-  return raw(__NR_munmap, f.rdi, f.rsi);  // on the hook's stack, and back without the other
+  return raw(__NR_munmap, f.rdi, f.rsi);  // the hook runs on its own stack
 }
 
 namespace {
 
 long do_sigprocmask(ThreadState* ts) {
   const Frame& f = ts->frame;
-  if (f.rsi) take_trap_stack_back(ts);
+  if (f.rsi) leave_trap_stack(ts);
   const int how = static_cast<int>(f.rdi);
   u64 set = 0, old = 0;
   if (f.rsi && !user_read(f.rsi, &set, 8)) return -EFAULT;
@@ -113,22 +109,22 @@ long do_sigprocmask(ThreadState* ts) {
   const u64 args[6] = {f.rdi, f.rsi ? ptr(&open) : 0, ptr(&old), 8};
   const long result = mino_interruptible(ts, __NR_rt_sigprocmask, args);
   if (result == abi::kErestartsys) {
-    // A signal is deferred already, and the kernel's mask is ours: the application's waits in
+    // A signal is deferred already. The kernel has the hook's mask, and the program's mask waits in
     // resume_mask.
     old = ts->resume_mask;
-    if (f.rsi && how == kSigBlock) ts->resume_mask |= open;
-    if (f.rsi && how == kSigUnblock) ts->resume_mask &= ~open;
-    if (f.rsi && how == kSigSetmask) ts->resume_mask = open;
-    if (f.rsi && (how < kSigBlock || how > kSigSetmask)) return -EINVAL;
+    if (f.rsi && how == SIG_BLOCK) ts->resume_mask |= open;
+    if (f.rsi && how == SIG_UNBLOCK) ts->resume_mask &= ~open;
+    if (f.rsi && how == SIG_SETMASK) ts->resume_mask = open;
+    if (f.rsi && (how < SIG_BLOCK || how > SIG_SETMASK)) return -EINVAL;
     ts->window_mask = ts->resume_mask;
   } else if (is_error(result)) {
     return result;
   }
   if (f.rsi) {
     const u64 ours = set & kSynchronous;
-    if (how == kSigBlock) ts->hidden_mask = hidden | ours;
-    if (how == kSigUnblock) ts->hidden_mask = hidden & ~ours;
-    if (how == kSigSetmask) ts->hidden_mask = ours;
+    if (how == SIG_BLOCK) ts->hidden_mask = hidden | ours;
+    if (how == SIG_UNBLOCK) ts->hidden_mask = hidden & ~ours;
+    if (how == SIG_SETMASK) ts->hidden_mask = ours;
   }
   old |= hidden;
   if (f.rdx && !user_write(f.rdx, &old, 8)) return -EFAULT;
@@ -138,11 +134,11 @@ long do_sigprocmask(ThreadState* ts) {
 long do_sigtimedwait(ThreadState* ts) {
   const Frame& f = ts->frame;
   if (!settings.netns || !f.rsi) return kLocal;
-  constexpr long kRtSigtimedwait = 128;
   const u64 args[6] = {f.rdi, f.rsi, f.rdx, f.r10};
-  const long result = mino_interruptible(ts, kRtSigtimedwait, args);
-  if (result == abi::kErestartsys) return abi::kErestartnointr;  // a handler's turn; not begun yet
-  int head[3];                                                   // of siginfo_t
+  const long result = mino_interruptible(ts, __NR_rt_sigtimedwait, args);
+  // A handler comes first; the call has not begun.
+  if (result == abi::kErestartsys) return abi::kErestartnointr;
+  int head[3];  // of siginfo_t
   if (result > 0 && user_read(f.rsi, head, sizeof head) && restore_code(head[0], head[1], head[2]))
     user_write(f.rsi, head, sizeof head);
   return result;
@@ -151,10 +147,12 @@ long do_sigtimedwait(ThreadState* ts) {
 long do_signalfd(ThreadState* ts, long nr) {
   const Frame& f = ts->frame;
   const long fd = raw(nr, f.rdi, f.rsi, f.rdx, f.r10);
-  return fd == static_cast<int>(f.rdi) ? fd : made_here(ts, fd, settings.netns ? kSignals : 0);
+  return fd == static_cast<int>(f.rdi) ? fd
+                                       : register_local_fd(ts, fd, settings.netns ? kSignals : 0);
 }
 
-// Where byte `at` of what was read has been stored: `buffers` are so many, or one if that is 0.
+// Where byte `at` of what was read has been stored. `buffers` points to `count` iovecs, or is the
+// buffer if that is 0.
 u64 place_of_byte(u64 buffers, u64 count, u64 at) {
   struct {
     u64 base, bytes;
@@ -171,11 +169,10 @@ u64 place_of_byte(u64 buffers, u64 count, u64 at) {
 
 long read_signals(ThreadState* ts, long nr) {
   const Frame& f = ts->frame;
-  constexpr long kReadv = 19, kPreadv2 = 327;
-  if (nr != __NR_read && nr != kReadv && nr != kPreadv2) return kLocal;
+  if (nr != __NR_read && nr != __NR_readv && nr != __NR_preadv2) return kLocal;
   const u64 args[6] = {f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9};
   const long result = mino_interruptible(ts, nr, args);
-  constexpr long kRecord = 128;  // struct signalfd_siginfo: signo, errno, code, …
+  constexpr long kRecord = sizeof(signalfd_siginfo);  // begins with signo, errno, code
   const u64 parts = nr == __NR_read ? 0 : f.rdx;
   for (long record = 0; record + kRecord <= result; record += kRecord) {
     int head[3]{};
@@ -193,17 +190,15 @@ long read_signals(ThreadState* ts, long nr) {
 
 long do_signal(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
-  constexpr int kSigaltstack = 131;
-  if (row.nr == kSigaltstack) return do_sigaltstack(ts);
-  constexpr int kSignalfd = 282, kSignalfd4 = 289, kRtSigtimedwait = 128;
-  if (row.nr == kSignalfd || row.nr == kSignalfd4) return do_signalfd(ts, row.nr);
-  if (f.r10 != 8) return kLocal;  // a wrong size is the kernel's EINVAL
+  if (row.nr == __NR_sigaltstack) return do_sigaltstack(ts);
+  if (row.nr == __NR_signalfd || row.nr == __NR_signalfd4) return do_signalfd(ts, row.nr);
+  if (f.r10 != 8) return kLocal;  // a wrong size: the kernel's EINVAL
   if (row.nr == __NR_rt_sigprocmask) return do_sigprocmask(ts);
   if (row.nr == __NR_rt_sigaction) {
     const int sig = static_cast<int>(f.rdi);
-    return sig < 1 || sig > 64 || sig == 9 || sig == 19 ? kLocal : do_sigaction(ts);
+    return sig < 1 || sig > 64 || sig == SIGKILL || sig == SIGSTOP ? kLocal : do_sigaction(ts);
   }
-  return row.nr == kRtSigtimedwait ? do_sigtimedwait(ts) : kLocal;
+  return row.nr == __NR_rt_sigtimedwait ? do_sigtimedwait(ts) : kLocal;
 }
 
 }  // namespace mino::hook

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Calls about signals: what the program sets and asks for, and what waits for them.
+// Calls about signals: rt_sigaction, rt_sigprocmask, sigaltstack, rt_sigtimedwait, signalfd. They
+// run on the host, but the hook must keep its own handlers and never block the signals that it
+// needs (hook/catch/on_signal.h). What the program set and blocked is remembered and reported.
 #pragma once
 
 #include "hook/calls/handler.h"
 
 namespace mino::hook {
 
-long do_signal(ThreadState* ts, const abi::Row& row);  // all of the route kSignal
-// munmap of the stack that the thread is on, by which some runtimes end a thread.
+long do_signal(ThreadState* ts, const abi::Row& row);
+// munmap. Some runtimes end a thread by unmapping the stack that it runs on.
 long do_munmap(ThreadState* ts);
 // A read of a signalfd.
 long read_signals(ThreadState* ts, long nr);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// wait4 and waitid: after them, what the child held on the device is free, too.
+// wait4 and waitid. They run on the host. When they report a child's end, they return only after
+// its session has ended too: a program may rely on the child's ports and files being free.
 #pragma once
 
 #include "hook/calls/handler.h"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the kernel hands to a signal's handler.
+// What the kernel passes to a signal handler, by its layout. Used by the handlers in this room; the
+// program's handlers see the same memory.
 #pragma once
 
 #include "hook/base/raw.h"
@@ -17,7 +18,7 @@ static_assert(offsetof(UContext, sigmask) == 296);
 
 struct SigInfo {
   int signo, error, code, pad;
-  u64 fields[14];  // [0] is si_addr, si_call_addr, or pid and uid
+  u64 fields[14];  // [0] is si_addr or si_call_addr, or holds pid and uid
 };
 static_assert(sizeof(SigInfo) == 128);
 

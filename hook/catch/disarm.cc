@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// See hook/catch/disarm.h.
 #include "hook/catch/disarm.h"
 
 #include "hook/base/library.h"
@@ -18,10 +20,8 @@ namespace mino::hook {
 
 namespace {
 
-constexpr u64 kProtRead = 1, kProtExec = 4;
-
-bool resting;
-bool never;  // again: what was taken for data has been executed
+bool disarmed;
+bool never;  // something that the scan took for data has been executed
 u32 attempts;
 
 constexpr u32 kMostWithheld = 64;
@@ -59,7 +59,7 @@ void ask_about_changes(bool ask) {
   }
 }
 
-// Not on the stack: it would be 16 KiB.
+// Not on the stack, where it would take 16 KiB.
 Instruction found[1024];
 u32 found_count;
 
@@ -78,8 +78,8 @@ bool note(const Image& image, u64 at) {
   return true;
 }
 
-// Every pair of bytes that could be a `syscall`, `sysenter` or `int $0x80`.
-bool look_through(const Image& image) {
+// Judges every pair of bytes that could be `syscall`, `sysenter` or `int $0x80`.
+bool scan_text(const Image& image) {
   found_count = 0;
   const auto* const end = reinterpret_cast<const u8*>(image.end());
   const auto* p = reinterpret_cast<const u8*>(image.begin());
@@ -93,26 +93,27 @@ bool look_through(const Image& image) {
 }
 
 bool is_our_own(const Image& image) {
-  return (image.begin() >= base() && image.begin() < end_of_text()) || is_patchers(image.begin());
+  return (image.begin() >= base() && image.begin() < end_of_text()) ||
+         is_patcher_memory(image.begin());
 }
 
-// Calls `visit` with all text but the kernel's and our own, until it says no. False also if that
-// was not all.
+// Calls `visit` for all text except the vDSO and our own, until it returns false. Returns false
+// then, and also if some text could not be found.
 template <class Visit>
 bool for_all_text(Visit visit) {
   for (u64 at = 0;;) {
     Image image;
     const Image::Next next = image.next_text(at);
     if (next != Image::Next::kText) return next == Image::Next::kNone;
-    if (!image.is_kernels() && !is_our_own(image) && !visit(image)) return false;
+    if (!image.is_vdso() && !is_our_own(image) && !visit(image)) return false;
     at = image.end();
   }
 }
 
-bool look_through_all() {
+bool scan_all_text() {
   constexpr u64 kMost = 64 << 20;
   u64 bytes = 0;
-  // First what costs little: code that is made at run time, or without unwind information.
+  // First the cheap checks, for code that is made at run time or has no unwind information.
   return for_all_text([&](const Image& image) {
            bytes += image.end() - image.begin();
            return image.patchable() && image.has_functions() && bytes <= kMost;
@@ -120,102 +121,102 @@ bool look_through_all() {
          for_all_text([](Image& image) {
            const u64 end = image.end();
            image.end_where_unreadable(image.begin(), end);
-           return image.end() == end && look_through(image);
+           return image.end() == end && scan_text(image);
          });
 }
 
-// What is readable is executable, then; or what was executable once may not become so again.
+constexpr u32 kAskPersonality = 0xffffffff;  // changes nothing (personality(2))
+
+// With READ_IMPLIES_EXEC withheld pages would be executable. With MDWE they could not be made
+// executable again.
 bool memory_is_odd() {
-  constexpr long kPersonality = 135;
-  constexpr u64 kAskOnly = 0xffffffff, kReadImpliesExec = 0x0400000, kPrGetMdwe = 66;
-  return static_cast<u64>(raw(kPersonality, kAskOnly)) & kReadImpliesExec ||
-         raw(__NR_prctl, kPrGetMdwe, 0, 0, 0, 0) > 0;
+  return static_cast<u64>(raw(__NR_personality, kAskPersonality)) & READ_IMPLIES_EXEC ||
+         raw(__NR_prctl, PR_GET_MDWE, 0, 0, 0, 0) > 0;
 }
 
-// A debugger's breakpoints stand where instructions begin.
+// A debugger may have put breakpoints where instructions begin.
 bool is_traced() {
   u64 tracer = 0;
   return !read_status("\nTracerPid:\t", 10, tracer) || tracer;
 }
 
-bool can_rest(const ThreadState* ts) {
-  return settings.rest_after && settings.sud && settings.patch && !resting && !never &&
+bool can_disarm(const ThreadState* ts) {
+  return settings.disarm_after && settings.sud && settings.patch && !disarmed && !never &&
          !ts->filters && !ts->trace_me && !has_other_threads() && !ts->process->shares_memory &&
          !ts->process->threads && !memory_is_odd() && !is_traced();
 }
 
-// The trap is armed: its `syscall` instructions are back, and all that was text is.
+// The trap is armed, or still armed: restores the `syscall` instructions and the permissions of
+// withheld pages.
 void undo() {
   ask_about_changes(false);
-  protect_withheld(kProtRead | kProtExec);
+  protect_withheld(PROT_READ | PROT_EXEC);
   restore_replaced();
   withheld_count = text_count = 0;
 }
 
 }  // namespace
 
-void try_to_rest(ThreadState* ts) {
+void try_to_disarm(ThreadState* ts) {
   constexpr u32 kMostAttempts = 6;
-  ts->calls_left = settings.rest_after << attempts;
-  if (!can_rest(ts)) return;
+  ts->calls_left = settings.disarm_after << attempts;
+  if (!can_disarm(ts)) return;
   if (attempts < kMostAttempts) attempts++;
   pause_patching();
   withheld_count = text_count = 0;
-  if (look_through_all() && protect_withheld(kProtRead)) {
+  if (scan_all_text() && protect_withheld(PROT_READ)) {
     ask_about_changes(true);
-    resting = disarm_dispatch();
+    disarmed = disarm_dispatch();
   }
-  if (!resting) undo();
+  if (!disarmed) undo();
   resume_patching();
 }
 
-bool at_rest() {
-  return resting;
+bool is_disarmed() {
+  return disarmed;
 }
 
-void end_rest() {
-  if (!resting) return;
-  resting = false;
+void rearm() {
+  if (!disarmed) return;
+  disarmed = false;
   arm_dispatch();
   undo();
 }
 
-void end_rest_for_good() {
+void rearm_for_good() {
   never = true;
-  end_rest();
+  rearm();
 }
 
 void before_change_of_memory(u64 begin, u64 bytes) {
-  if (!resting) return;
+  if (!disarmed) return;
   bool meets = false;
   for (u32 i = 0; i < withheld_count; i++)
     meets |= Range{withheld[i], withheld[i] + 4096}.meets(begin, bytes);
   for (u32 i = 0; i < text_count; i++) meets |= texts[i].meets(begin, bytes);
-  if (meets) end_rest();
+  if (meets) rearm();
 }
 
 void before_change_of_text(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
-  constexpr int kMremap = 25, kShmat = 30, kPersonality = 135, kPkeyMprotect = 329;
-  constexpr u64 kShmExec = 0100000, kReadImpliesExec = 0x0400000, kAsk = 0xffffffff, kDontneed = 4;
   switch (row.nr) {
     case __NR_mmap:
     case __NR_mprotect:
-    case kPkeyMprotect:
-      if (f.rdx & kProtExec) end_rest();
+    case __NR_pkey_mprotect:
+      if (f.rdx & PROT_EXEC) rearm();
       return before_change_of_memory(f.rdi, f.rsi);
     case __NR_madvise:
-      if (f.rdx == kDontneed) before_change_of_memory(f.rdi, f.rsi);
+      if (f.rdx == MADV_DONTNEED) before_change_of_memory(f.rdi, f.rsi);
       return;
-    case kMremap:
+    case __NR_mremap:
       before_change_of_memory(f.rdi, f.rsi);
       return before_change_of_memory(f.r8, f.rdx);
-    case kShmat:
-      if (f.rdx & kShmExec) end_rest();
+    case __NR_shmat:
+      if (f.rdx & SHM_EXEC) rearm();
       return;
-    case kPersonality:
-      if (static_cast<u32>(f.rdi) == kAsk || !(f.rdi & kReadImpliesExec)) return;
-      return end_rest_for_good();
+    case __NR_personality:
+      if (static_cast<u32>(f.rdi) == kAskPersonality || !(f.rdi & READ_IMPLIES_EXEC)) return;
+      return rearm_for_good();
     default:
       return;
   }
@@ -224,15 +225,15 @@ void before_change_of_text(ThreadState* ts, const abi::Row& row) {
 void note_illegal_instruction() {
   constexpr u32 kMany = 1024;
   static u32 count;
-  if (resting && ++count == kMany) end_rest_for_good();
+  if (disarmed && ++count == kMany) rearm_for_good();
 }
 
 bool on_withheld_page(const SigInfo* info, const UContext* uc) {
   constexpr u64 kInstructionFetch = 16;
-  if (!resting || !(uc->err & kInstructionFetch)) return false;
+  if (!disarmed || !(uc->err & kInstructionFetch)) return false;
   for (u32 i = 0; i < withheld_count; i++) {
     if (withheld[i] != (info->fields[0] & ~4095ull)) continue;
-    end_rest_for_good();
+    rearm_for_good();
     return true;
   }
   return false;

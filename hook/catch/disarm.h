@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The trap at rest. Armed, Syscall User Dispatch costs each call that stays on the host some 35 ns.
-// A process of one thread that makes many calls can do without: when every `syscall` instruction of
-// its text has been rewritten (hook/catch/patch.h), there is nothing left to trap.
+// Disarming the trap. Syscall User Dispatch, while armed, costs each call that stays on the host
+// about 35 ns. A process of one thread that makes many calls can do without it: once every
+// `syscall` instruction in its text has been rewritten (hook/catch/patch.h), there is nothing left
+// to trap.
 //
-// For that all executable mappings are looked through, once. Two bytes 0f 05 in a function that
-// .eh_frame knows are judged by decoding it from its beginning: an instruction is rewritten; if
-// they lie within another, they are left. The page of those of which that cannot be told (data
-// among code, functions without unwind information) is withheld: readable, not executable. If it is
-// executed after all, it gets its right back, and the trap is armed again, for good.
+// Before that, all executable mappings are scanned once. Two bytes 0f 05 within a function that
+// .eh_frame describes are judged by decoding the function from its start: an instruction is
+// rewritten, and bytes inside another instruction are left alone. A page whose byte pairs cannot be
+// classified (data among code, functions without unwind information) is withheld: readable, not
+// executable. If it is executed after all, it becomes executable again, and the trap is armed again
+// for good.
 //
-// The trap is armed again before there can be text that has not been looked through (mmap,
-// mprotect, shmat, personality; madvise, which takes away what has been rewritten), before a second
-// thread, and before a seccomp filter. The vDSO is not looked at: its calls are of the clock, and
-// the host's.
+// The trap is rearmed before there can be text that has not been scanned (mmap, mprotect, shmat,
+// personality; madvise, which discards rewritten text), before a second thread starts, and before a
+// seccomp filter is installed. The vDSO is not scanned: its calls concern the clock and stay on the
+// host.
 #pragma once
 
 #include "abi/syscalls.h"
@@ -22,31 +24,35 @@
 
 namespace mino::hook {
 
-void try_to_rest(ThreadState* ts);
+// Disarms the trap if the process allows it. If not, a later attempt follows after more calls.
+void try_to_disarm(ThreadState* ts);
 
-// Before each call that entry.S gives to the dispatcher, as it does with the last of those.
-inline void maybe_rest(ThreadState* ts) {
+// Called before each call that entry.S gives to the dispatcher. entry.S counts calls_left down, and
+// gives the last of them to the dispatcher whatever it is.
+inline void maybe_disarm(ThreadState* ts) {
   if (ts->calls_left == 0) [[unlikely]]
-    try_to_rest(ts);
+    try_to_disarm(ts);
 }
 
 // The trap is off although settings.sud is on.
-bool at_rest();
+bool is_disarmed();
 
-// Arms the trap again if it is at rest; for good: what has been looked at may be text all the same.
-void end_rest();
-void end_rest_for_good();
+// Arm the trap again if it is disarmed. For good: something that the scan took for data has proved
+// to be code.
+void rearm();
+void rearm_for_good();
 
-// Before the host's mmap, and calls of the route kText, which are asked about only at rest.
+// Called before mmap on the host, and before calls of the route kText, which reach the hook only
+// while the trap is disarmed.
 void before_change_of_text(ThreadState* ts, const abi::Row& row);
-// [begin, begin + bytes) gets another content.
+// The contents of [begin, begin + bytes) are about to change.
 void before_change_of_memory(u64 begin, u64 bytes);
 
-// A replaced instruction was executed. That costs more than the trap (8 and 2 us on a virtual
-// machine), so a program that does so again and again is better off armed.
+// A replaced instruction was executed. That costs more than the trap (8 and 2 µs on a virtual
+// machine), so a program that does it again and again is better off with the trap armed.
 void note_illegal_instruction();
 
-// SIGSEGV: true if a withheld page was executed, and can be now.
+// For SIGSEGV: true if a withheld page was executed; it is executable now.
 bool on_withheld_page(const SigInfo* info, const UContext* uc);
 
 }  // namespace mino::hook

@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Where patched sites, trapped system calls and signals enter the hook, and where new threads and children
-// begin. Everything that cannot be said in C++: exact registers, stacks, and the instruction ranges that the
-// signal handler recognises.
+// Where patched sites, trapped system calls and signals enter the hook, and where new threads and
+// children begin. It holds everything that C++ cannot express: exact registers, stacks, and the
+// instruction ranges that the signal handler recognises.
 //
-// A site arrives with the application's registers and: %rax number, %rcx return address, %r11 distance from the
-// return address back to where the call can be restarted. (The kernel clobbers %rcx and %r11 in every
-// system call, so no program keeps anything there.) The red zone is never written.
+// A site arrives with the program's registers, and %rax = the number, %rcx = the return address,
+// %r11 = the distance from there back to where the call can be restarted. (The kernel clobbers %rcx
+// and %r11 in every system call, so no program keeps anything in them.) The red zone is never
+// written.
 
 #include <asm/unistd_64.h>
 
-#include "hook/entry_offsets.h"  // made by the build of hook/catch/entry_offsets.cc
+#include "hook/entry_offsets.h"  // generated from hook/catch/entry_offsets.cc
 
-// The caller's registers are in the ThreadState at %rbx: for debuggers, which then see the program's own stack
-// behind the hook's. DWARF 5, 6.4.2: CFA = *(rbx + F_RSP); register = *(rbx + F_…).
-// %rbx with an offset, as an operand of DW_CFA_expression: DW_OP_breg3, SLEB128 of two bytes.
+// Unwind information for debuggers, which then see the program's own stack behind the hook's: the
+// caller's registers are in the ThreadState at %rbx. DWARF 5, 6.4.2: CFA = *(rbx + F_RSP); register
+// = *(rbx + F_…). AT_RBX is %rbx with an offset, as an operand of DW_CFA_expression: DW_OP_breg3
+// and an SLEB128 of two bytes.
 #define AT_RBX(offset) 0x73, ((offset) & 0x7f) | 0x80, (offset) >> 7
         .macro cfi_frame_in_thread_state
         .cfi_escape 0xf, 0x4, AT_RBX(F_RSP), 0x6   // the CFA
@@ -38,7 +40,8 @@
         .hidden mino_dispatch, mino_thread_new, mino_on_signal, mino_child_start
         .hidden mino_interest, mino_threads, mino_paths_matter
 
-// The slot of this %fs base in the thread table: %r11, and on to \found. Changes %rcx and %rdx.
+// Finds the slot of this %fs base in the thread table, puts it into %r11 and jumps to \found.
+// Changes %rcx and %rdx.
 .macro find_slot found, unknown
         rdfsbase %rcx
         movabs  $0x9e3779b97f4a7c15, %rdx
@@ -58,7 +61,7 @@
         jmp     .Lprobe\@
 .endm
 
-// What a thread goes on with, but for %rax: %r11 is its state.
+// Loads the registers that a thread continues with, except %rax. %r11 is its state.
 .macro load_frame
         mov     F_RBX(%r11), %rbx
         mov     F_RDX(%r11), %rdx
@@ -99,7 +102,7 @@ mino_entry:
         je      .Llocal
         push    %rdx
         .cfi_def_cfa_offset 152
-        // The thread: open addressing by the %fs base, which differs between live threads.
+        // Find the thread: open addressing by the %fs base, which differs between live threads.
 .Llookup:
         find_slot .Lfound, .Lunknown
 .Lfound:
@@ -111,7 +114,8 @@ mino_entry:
         jne     .Lnested
         decl    TS_CALLS_LEFT(%rdx)
         je      .Lenter
-        // Most calls are on descriptors that the hook knows nothing of: those stay on this stack.
+        // Most calls are on descriptors that the hook knows nothing about. Those stay on this
+        // stack.
         lea     mino_interest(%rip), %rcx
         movzbl  (%rcx,%rax), %r11d
         cmp     $ASK_IF_FLAGGED, %r11d
@@ -183,8 +187,9 @@ mino_other_asks:
         jmp     .Lenter
         .cfi_endproc
 
-        // A thread that ends may have given its stack away already (Go), or unmapped it (musl): nothing of it is
-        // touched. It does not need its registers any more, except what a signal's handler may see.
+        // A thread that ends may have given its stack away already (Go), or unmapped it (musl), so
+        // its stack is not touched. Its registers no longer matter, except those that a signal
+        // handler may see.
         .type mino_exit_thread, @function
 mino_exit_thread:
         .cfi_startproc
@@ -232,7 +237,7 @@ mino_exit_thread:
         jmp     .Ldispatch
         .cfi_endproc
 
-        // Several states have this %fs base: the thread id decides.
+        // Several states have this %fs base. The thread id decides.
         .type mino_twins, @function
 mino_twins:
         .cfi_startproc
@@ -251,13 +256,14 @@ mino_twins:
         jne     .Lnext_twin
         pop     %rax
         .cfi_def_cfa_offset 152
-        jmp     .Lnested                // nobody we know: stay on the host
+        jmp     .Lnested                // an unknown thread: stay on the host
 .Ltwin_found:
         pop     %rax
         jmp     .Lthread
         .cfi_endproc
 
-        // The number is not in the table, or no thread state: an ordinary system call on the application's stack.
+        // The number is not in the table, or there is no thread state: an ordinary system call on
+        // the program's stack.
         .type mino_local, @function
 mino_local:
         .cfi_startproc
@@ -281,7 +287,8 @@ mino_local_syscall:
         jmp     *%rcx
         .cfi_endproc
 
-        // A thread whose birth was not seen: make its state (on its own stack, this once) and look again.
+        // A thread whose start the hook did not see: make its state (on its own stack, this once)
+        // and search again.
         .type mino_unknown, @function
 mino_unknown:
         .cfi_startproc
@@ -312,8 +319,8 @@ mino_unknown:
         jmp     .Llookup
         .cfi_endproc
 
-        // Leaving: every register is loaded before in_hook is cleared, because from that store on a
-        // signal handler may run, call the hook, and reuse this thread's frame.
+        // Leaving: every register is loaded before in_hook is cleared. From that store on a signal
+        // handler may run, call the hook, and reuse this thread's frame.
         .type mino_exit, @function
 mino_exit:
         .cfi_startproc
@@ -343,7 +350,7 @@ mino_exit:
         movl    $IN_HOOK_OUTSIDE, TS_IN_HOOK(%r11)
         cmpl    $0, TS_DEFERRED(%r11)
         je      .Llocal
-        // A signal came before the call began: deliver it, then start the call over.
+        // A signal came before the call began: deliver it, then restart the call.
         lea     144(%rsp), %rsp
 .Lstart_over:
         .cfi_undefined rip
@@ -351,9 +358,10 @@ mino_exit:
         sub     F_RESTART(%r11), %rcx
         mov     %rcx, F_RIP(%r11)
 
-        // The window: on the application's stack, unblock what was deferred. The kernel delivers it at
-        // mino_window_end; the handler sees that address and puts the frame's registers into the ucontext,
-        // so that the application's handler finds, and returns to, the application's own context.
+        // The signal window: on the program's stack, unblock what was deferred. The kernel delivers
+        // it at mino_window_end. The signal handler sees that address and puts the frame's
+        // registers into the ucontext, so that the program's handler finds, and returns to, the
+        // program's own context.
 .Lwindow:
         movl    $IN_HOOK_WINDOW, TS_IN_HOOK(%r11)
         movl    $0, TS_DEFERRED(%r11)
@@ -369,7 +377,7 @@ mino_exit:
 mino_window_begin:
         syscall
 mino_window_end:
-        // Nothing was delivered under this mask; go on with the application's own, if that is another.
+        // Nothing was delivered under this mask: continue with the program's own, if that differs.
         mov     TS_RESUME_MASK(%rbx), %rax
         mov     %rbx, %r11
         cmp     TS_WINDOW_MASK(%rbx), %rax
@@ -377,7 +385,8 @@ mino_window_end:
         mov     %rax, TS_WINDOW_MASK(%rbx)
         jmp     .Lopen_mask
 
-        // Free for reuse from the exchange on, if nothing is deferred: both words at once, and no look afterwards.
+        // From this exchange on the state is free for reuse, unless a signal is deferred. The
+        // exchange changes both words at once, and nothing reads the state afterwards.
 .Lexit_last:
         mov     F_RIP(%r11), %r8
         mov     $1, %eax                // inside the hook, nothing deferred
@@ -392,8 +401,8 @@ mino_window_end:
 mino_exit_end:
         .cfi_endproc
 
-// void mino_call_32(u64 registers[7]): int $0x80 with %eax, %ebx, %ecx, %edx, %esi, %edi, %ebp from there; %rax
-// goes back. Bad memory is the kernel's EFAULT.
+// void mino_call_32(u64 registers[7]): int $0x80 with %eax, %ebx, %ecx, %edx, %esi, %edi, %ebp from
+// the array. %rax is stored back. Bad memory results in EFAULT from the kernel.
         .globl mino_call_32
         .hidden mino_call_32
         .type mino_call_32, @function
@@ -416,9 +425,9 @@ mino_call_32:
         pop     %rbx
         ret
 
-// Signals. The kernel calls mino_signal(sig, info, uc); mino_on_signal answers the handler to run, or 0.
-// The application's handler is jumped to with the stack exactly as the kernel made it, so that unwinders, and
-// handlers that look at their frame, see what they would see without the hook.
+// The kernel calls mino_signal(sig, info, uc). mino_on_signal returns the handler to run, or 0. The
+// program's handler is entered by a jump, with the stack exactly as the kernel made it, so that
+// unwinders, and handlers that inspect their frame, see what they would see without the hook.
         .globl mino_signal
         .hidden mino_signal
         .type mino_signal, @function
@@ -447,7 +456,7 @@ mino_signal:
 .Lno_handler:
         ret                             // into mino_restore_rt, whose address the kernel pushed
 
-// The bytes are those that libgcc and gdb look for; the return address of every handler points here.
+// libgcc and gdb recognise these bytes. The return address of every handler points here.
         .balign 16
         nop
         .globl mino_restore_rt
@@ -457,9 +466,10 @@ mino_restore_rt:
         mov     $__NR_rt_sigreturn, %rax
         syscall
 
-// long mino_clone_vm(nr, a0, a1, a2, a3, a4): clone or clone3 into a child that shares our memory. The parent
-// stays on the hook stack. The child starts on the stack given to the kernel, where [sp - 136] holds its
-// ThreadState; the frame in there has the registers to go on with.
+// long mino_clone_vm(nr, a0, a1, a2, a3, a4): clone or clone3 into a child that shares our memory.
+// The parent stays on the hook's stack. The child starts on the stack that the kernel was given,
+// where [sp - 136] holds its ThreadState; the frame in it has the registers that the child
+// continues with.
         .globl mino_clone_vm
         .hidden mino_clone_vm
         .type mino_clone_vm, @function

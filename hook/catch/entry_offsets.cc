@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Offsets and constants of C++ for the assembly of the hook. This is compiled, never linked: the build reads
-// the lines "->NAME VALUE" out of what the compiler writes, and makes entry_offsets.h of them
-// (hook/entry_offsets.cmake).
+// Offsets and constants of C++ for the assembly of the hook. This file is compiled but never
+// linked: the build reads the lines "->NAME VALUE" in the compiler's output and generates
+// entry_offsets.h from them (hook/entry_offsets.cmake).
 #include "hook/base/raw.h"
 #include "hook/state/process.h"
 #include "hook/state/thread.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reading /proc/self/maps and .eh_frame_hdr (LSB core, "Exception Frames"). Only encodings that GNU
-// ld and lld emit are understood; anything else means "no islet".
+// See hook/catch/image.h. Reads /proc/self/maps and .eh_frame_hdr (LSB core, "Exception Frames").
+// Only encodings that GNU ld and lld emit are understood; anything else means "no islet".
 #include "hook/catch/image.h"
 
 #include <initializer_list>
@@ -58,7 +58,7 @@ T peek(const u8* p) {
   return value;
 }
 
-// Length of the padding instruction at p (of those that assemblers emit), or 0.
+// The length of the padding instruction at p (one of those that assemblers emit), or 0.
 u32 padding_length(const u8* p, const u8* end) {
   const u8* q = p;
   while (q < end && (*q == 0x66 || *q == 0x2e)) q++;
@@ -108,8 +108,8 @@ u64 readable_end(u64 from, u64 to) {
   return to;
 }
 
-// Not on the stack: the trap comes on the program's own, and musl's posix_spawn has 5 KiB for it.
-// Used before main, or by the holder of patch_lock.
+// Not on the stack: the trap runs on the program's own stack, and musl's posix_spawn has only 5
+// KiB. Used before main, or by the holder of patch_lock.
 char maps[4096 + 1];
 
 }  // namespace
@@ -120,10 +120,10 @@ void Image::end_where_unreadable(u64 from, u64 to) {
 }
 
 bool Image::scan_maps(u64 from, u64 containing) {
-  const long fd = raw(__NR_openat, AT_FDCWD, ptr("/proc/self/maps"), 0x80000, 0);
+  const long fd = raw(__NR_openat, AT_FDCWD, ptr("/proc/self/maps"), O_CLOEXEC, 0);
   if (is_error(fd)) return false;
   u64 have = 0, file_begin = 0;
-  Line run{};  // neighbours that are parts of one mapping; patched pages split it
+  Line run{};  // the parts of one mapping, which patched pages have split
   bool found = false, complete = false;
   while (!complete) {
     const long got = raw(__NR_read, static_cast<u64>(fd), ptr(maps + have), 4096 - have);
@@ -165,7 +165,7 @@ bool Image::next_executable(u64 from) {
   return scan_maps(from, 0);
 }
 bool Image::find(u64 address, u8* build_id) {
-  const long fd = raw(__NR_openat, AT_FDCWD, ptr("/proc/self/maps"), 0x80000, 0);
+  const long fd = raw(__NR_openat, AT_FDCWD, ptr("/proc/self/maps"), O_CLOEXEC, 0);
   if (is_error(fd)) return false;
   bool answered = true;
   const bool found = query(static_cast<u64>(fd), address, build_id, answered);
@@ -175,34 +175,32 @@ bool Image::find(u64 address, u8* build_id) {
 
 namespace {
 
-struct Mapping {  // linux/fs.h, struct procmap_query
+struct Mapping {  // struct procmap_query of linux/fs.h, since Linux 6.11
   u64 size, flags, address, begin, end, permissions, page_size, offset, inode;
   u32 major, minor, name_bytes, build_id_bytes;
   u64 name, build_id;
 };
-constexpr u64 kReadable = 1, kExecutable = 4;  // also: 2 writable, 8 shared
+constexpr u64 kReadableExecutable = PROCMAP_QUERY_VMA_READABLE | PROCMAP_QUERY_VMA_EXECUTABLE;
 
 long ask_about(u64 fd, Mapping& at, u64 address) {
-  constexpr u64 kProcmapQuery = 0xc0686611;
   at.size = sizeof at;
   at.address = address;
-  return raw(__NR_ioctl, fd, kProcmapQuery, ptr(&at));
+  return raw(__NR_ioctl, fd, PROCMAP_QUERY, ptr(&at));
 }
 
 }  // namespace
 
 Image::Next Image::next_text(u64 from) {
-  constexpr u64 kOrNext = 16;
-  const long fd = raw(__NR_openat, AT_FDCWD, ptr("/proc/self/maps"), 0x80000, 0);
+  const long fd = raw(__NR_openat, AT_FDCWD, ptr("/proc/self/maps"), O_CLOEXEC, 0);
   if (is_error(fd)) return Next::kUnknown;
   Mapping at{};
-  at.flags = kExecutable | kOrNext;
+  at.flags = PROCMAP_QUERY_VMA_EXECUTABLE | PROCMAP_QUERY_COVERING_OR_NEXT_VMA;
   at.name = ptr(maps);
   at.name_bytes = sizeof maps;
   const long result = ask_about(static_cast<u64>(fd), at, from);
   bool answered = result == 0;
   if (answered) {
-    kernels_ = at.name_bytes && equal(maps, "[vdso]");
+    vdso_ = at.name_bytes && equal(maps, "[vdso]");
     const u64 inside = at.begin > from ? at.begin : from;
     answered = query(static_cast<u64>(fd), inside, nullptr, answered) && answered;
   }
@@ -210,7 +208,8 @@ Image::Next Image::next_text(u64 from) {
   return answered ? Next::kText : result == -ENOENT ? Next::kNone : Next::kUnknown;
 }
 
-// A tenth of the time of reading text. `answered` is false on kernels before 6.11.
+// Takes a tenth of the time that reading the text takes. `answered` is false on kernels before
+// 6.11.
 bool Image::query(u64 fd, u64 address, u8* build_id, bool& answered) {
   Mapping at;
   const auto ask = [&](u64 where) {
@@ -229,23 +228,22 @@ bool Image::query(u64 fd, u64 address, u8* build_id, bool& answered) {
   offset_ = at.offset;
   end_ = at.end;
   const u64 inode = at.inode, device = u64{at.major} << 32 | at.minor;
-  patchable_ = inode != 0 && at.permissions == (kReadable | kExecutable);
+  patchable_ = inode != 0 && at.permissions == kReadableExecutable;
   if (!patchable_) return true;
   const auto same_file = [&] {
     return at.inode == inode && (u64{at.major} << 32 | at.minor) == device;
   };
-  // Neighbours that are parts of one mapping, which patched pages have split.
+  // Join neighbours that are parts of one mapping, which patched pages have split.
   bool same_mapping = true;
   while (ask(file_begin_ - 1) == 0 && same_file()) {
     file_begin_ = at.begin;
-    same_mapping = same_mapping && at.permissions == (kReadable | kExecutable);
+    same_mapping = same_mapping && at.permissions == kReadableExecutable;
     if (same_mapping) {
       begin_ = at.begin;
       offset_ = at.offset;
     }
   }
-  while (ask(end_) == 0 && same_file() && at.permissions == (kReadable | kExecutable))
-    end_ = at.end;
+  while (ask(end_) == 0 && same_file() && at.permissions == kReadableExecutable) end_ = at.end;
   find_eh_frame();
   return true;
 }
@@ -253,7 +251,7 @@ bool Image::query(u64 fd, u64 address, u8* build_id, bool& answered) {
 void Image::find_eh_frame() {
   const u8* elf = reinterpret_cast<const u8*>(file_begin_);
   if (readable_end(file_begin_, file_begin_ + 4096) == file_begin_) return;
-  if (peek<u32>(elf) != 0x464c457f || elf[4] != 2) return;
+  if (peek<u32>(elf) != 0x464c457f || elf[EI_CLASS] != ELFCLASS64) return;
   const u8* headers = elf + peek<u64>(elf + 32);
   const u16 count = peek<u16>(elf + 56);
   u64 bias = 0, frame = 0, frame_end = 0, segment = 0, segment_end = 0;
@@ -263,11 +261,11 @@ void Image::find_eh_frame() {
     const u8* h = headers + i * 56;
     const u32 type = peek<u32>(h);
     const u64 vaddr = peek<u64>(h + 16);
-    if (type == 1 && !have_bias) {  // the first PT_LOAD holds the ELF header
+    if (type == PT_LOAD && !have_bias) {  // the first one holds the ELF header
       bias = file_begin_ - (vaddr & ~4095ull);
       have_bias = true;
     }
-    if (type == 0x6474e550) {  // PT_GNU_EH_FRAME
+    if (type == PT_GNU_EH_FRAME) {
       frame = vaddr;
       frame_end = vaddr + peek<u64>(h + 40);
     }
@@ -276,12 +274,12 @@ void Image::find_eh_frame() {
   for (u16 i = 0; i < count; i++) {
     const u8* h = headers + i * 56;
     const u64 vaddr = peek<u64>(h + 16), bytes = peek<u64>(h + 32);
-    if (peek<u32>(h) != 1 || frame < vaddr || frame - vaddr >= bytes) continue;
+    if (peek<u32>(h) != PT_LOAD || frame < vaddr || frame - vaddr >= bytes) continue;
     segment = bias + vaddr;
     segment_end = segment + bytes;
   }
   const u8* header = reinterpret_cast<const u8*>(bias + frame);
-  // It may not be mapped yet (ld.so maps text first), or what lies there is something else.
+  // It may not be mapped yet (ld.so maps text first), or something else may be there.
   frames_ = segment;
   frames_end_ = readable_end(segment, segment_end);
   if (!in_frames(ptr(header), frame_end - frame) || frame_end - frame < 12) return;
@@ -298,16 +296,16 @@ u64 Image::function_start(u32 i) const {
 
 namespace {
 
-// Whether the pointers of a CIE's functions are pcrel|sdata4. `room` bytes of it can be read.
+// Whether the pointers of a CIE's functions are pcrel|sdata4. `room` bytes of the CIE can be read.
 bool has_short_pointers(const u8* cie, u64 room) {
-  constexpr u64 kMost = 32;  // with all letters, and numbers below 128
+  constexpr u64 kMost = 32;  // enough for all letters, with numbers below 128
   if (room < kMost || cie[8] != 1 || cie[9] != 'z') return false;
   const u8* letter = cie + 10;
   const u8* p = letter;
   while (*p && p < cie + 15) p++;
   if (*p++) return false;
-  for (int i = 0; i < 4;
-       i++) {  // alignments of code and data, return address, length of what follows
+  // Alignments of code and data, the return address, the length of what follows.
+  for (int i = 0; i < 4; i++) {
     if (*p++ & 0x80) return false;
   }
   for (; *letter; letter++) {
@@ -399,7 +397,7 @@ bool Image::is_padding(u64 at, u64 bytes) const {
 u64 Image::find_islet(u64 site) const {
   u32 low;
   if (!find_function(site, low)) return 0;
-  // The gaps before, after, and one further in both directions.
+  // Try the gaps before and after the function, and one further in both directions.
   for (const u32 i : {low - 1, low, low - 2, low + 1}) {
     if (i >= function_count_ || i + 1 >= function_count_) continue;
     const u64 gap = function_end(i), gap_end = function_start(i + 1);

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// See hook/catch/instruction.h. Tables give the form of what follows each opcode.
 #include "hook/catch/instruction.h"
 
 namespace mino::hook {
@@ -8,23 +10,22 @@ namespace {
 // What follows an opcode.
 enum Form : u8 {
   kNone,  // nothing
-  kM,     // ModRM, and what that asks for
-  kMB,    // … and a byte
-  kMZ,    // … and 4 bytes, or 2 with an operand-size prefix
+  kM,     // ModRM, and the SIB byte and displacement that it asks for
+  kMB,    // the same and a byte
+  kMZ,    // the same and 4 bytes, or 2 with an operand-size prefix
   kB,     // a byte
   kW,     // 2 bytes
   kWB,    // 3 bytes
   kZ,     // 4 bytes, or 2 with an operand-size prefix
   kV,     // as kZ, or 8 with REX.W
   kA,     // an address: 8 bytes, or 4 with an address-size prefix
-  kJ,     // a displacement of 4 bytes, whose size is not the same everywhere with a prefix
+  kJ,     // a displacement of 4 bytes; with a prefix its size depends on the processor
   kGroup3B,
   kGroup3Z,  // kMB and kMZ for TEST, else kM
   kGroup0,
   kGroup0B,
-  kGroup0Z,  // kM, kMB, kMZ where the ModRM's reg is 0 (or it is that of xabort, xbegin), else
-             // invalid
-  kX,        // invalid, or not known
+  kGroup0Z,  // kM, kMB, kMZ if the ModRM's reg is 0 (or that of xabort, xbegin), else invalid
+  kX,        // invalid or unknown
 };
 
 struct Forms {
@@ -79,7 +80,7 @@ constexpr Forms kTwoBytes = forms({
     {0xc7, 0xc7, kM}, {0xc8, 0xcf, kNone}, {0xd0, 0xfe, kM},
 });
 
-// VEX and EVEX: map 1 is that of the two-byte opcodes, but few of those are there.
+// VEX and EVEX: map 1 holds the two-byte opcodes, but few of them exist there.
 constexpr bool vector_has_byte(u32 map, u8 opcode) {
   return map == 3 || (map == 1 && ((opcode >= 0x70 && opcode <= 0x73) || opcode == 0xc2 ||
                                    (opcode >= 0xc4 && opcode <= 0xc6)));
@@ -152,7 +153,7 @@ class Reader {
     return vector(map);
   }
   bool evex() {
-    const u32 map = byte() & 0x0f;  // bit 3 is 0 but for APX
+    const u32 map = byte() & 0x0f;  // bit 3 is 0 except for APX
     byte();
     byte();
     return map != 4 && map < 8 && vector(map);  // 5 and 6: AVX512-FP16

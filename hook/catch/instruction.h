@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How long x86-64 instructions are: enough to find where they begin. (Intel SDM volume 2, chapter 2
-// and appendix A; a test holds it against Zydis over whole libraries.)
+// The lengths of x86-64 instructions: enough to find where each begins. Used by the scan. Sources:
+// Intel SDM volume 2, chapter 2 and appendix A; a test compares it with Zydis over whole libraries.
 #pragma once
 
 #include "hook/base/raw.h"
@@ -10,8 +10,8 @@ namespace mino::hook {
 
 inline constexpr u32 kMaxInstructionBytes = 15;
 
-// Bytes of the instruction at p, which ends before `end`; 0 if it is none, or one that programs do
-// not have: privileged, far, or of an extension that is not known here.
+// The length of the instruction at p, which must end before `end`. 0 if there is none, or one that
+// programs do not use: privileged, far, or of an unknown extension.
 u32 instruction_length(const u8* p, const u8* end);
 
 }  // namespace mino::hook

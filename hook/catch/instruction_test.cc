@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Against Zydis: all of the code of libraries that are everywhere, and bytes by chance.
+// Compares lengths of instructions with Zydis: all code of common libraries, and random bytes.
 #include "hook/catch/instruction.h"
 
 #include <Zydis/Decoder.h>
@@ -84,7 +84,8 @@ TEST(Instruction, HasTheLengthThatZydisGivesItInRealLibraries) {
         continue;
       }
       count++;
-      // OpenSSL's assembler and the vDSO have data among their code, which may look like anything.
+      // The assembly of OpenSSL and the vDSO have data among their code, which may look like
+      // anything.
       if (!text.name.contains("libcrypto") && !text.name.contains("vdso")) {
         clean++;
         if (length == 0) unknown++;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The signal handler behind every handler. See hook/catch/on_signal.h.
+// The signal handler behind all handlers of the program. See hook/catch/on_signal.h.
 #include "hook/catch/on_signal.h"
 
 #include "hook/base/uapi.h"
@@ -18,21 +18,16 @@ namespace mino::hook {
 
 namespace {
 
-constexpr u64 kSaNoCldStop = 1, kSaNoCldWait = 2, kSaSiginfo = 4, kSaRestorer = 0x04000000,
-              kSaOnStack = 0x08000000, kSaRestart = 0x10000000, kSaNoDefer = 0x40000000,
-              kSaResetHand = 0x80000000;
-constexpr u64 kDefault = 0, kIgnore = 1;
-constexpr int kSigUnblock = 1;
-constexpr long kPtrace = 101;
+const u64 kDefault = reinterpret_cast<u64>(SIG_DFL), kIgnore = reinterpret_cast<u64>(SIG_IGN);
 
-// The default action of a signal that is ours in the kernel: let it happen for real.
+// The default action of a signal that the hook has caught: let it happen for real.
 void die_by(int sig, const SigInfo* info) {
   SigAction action{};
   kernel_sigaction(sig, &action, nullptr);
   if (info->code <= 0 || !(bit(sig) & kSynchronous)) {
     raw(__NR_rt_tgsigqueueinfo, static_cast<u64>(raw(__NR_getpid)),
         static_cast<u64>(raw(__NR_gettid)), static_cast<u64>(sig), ptr(info));
-  }  // else: the instruction is executed again and faults again
+  }  // otherwise the instruction runs again and faults again
 }
 
 bool fix_fault(UContext* uc) {
@@ -58,7 +53,7 @@ void defer(ThreadState* ts, int sig, const SigInfo* info, UContext* uc) {
     ts->restartable = 1;
   }
   ts->deferred = 1;
-  if (!(ts->process->actions[sig].flags & kSaRestart)) ts->restartable = 0;
+  if (!(ts->process->actions[sig].flags & SA_RESTART)) ts->restartable = 0;
   uc->sigmask = ~kSynchronous;
   raw(__NR_rt_tgsigqueueinfo, static_cast<u64>(raw(__NR_getpid)),
       static_cast<u64>(raw(__NR_gettid)), static_cast<u64>(sig), ptr(info));
@@ -67,7 +62,7 @@ void defer(ThreadState* ts, int sig, const SigInfo* info, UContext* uc) {
   }
 }
 
-// In the window: the interrupted context becomes the application's.
+// In the signal window: the interrupted context becomes the program's.
 void show_application_context(ThreadState* ts, UContext* uc) {
   const Frame& f = ts->frame;
   uc->rax = f.rax, uc->rbx = f.rbx, uc->rcx = f.rip, uc->rdx = f.rdx, uc->rsi = f.rsi,
@@ -79,9 +74,9 @@ void show_application_context(ThreadState* ts, UContext* uc) {
   __atomic_store_n(&ts->in_hook, kOutside, __ATOMIC_RELEASE);
 }
 
-// In a call of the program's that the hook makes on the program's stack (entry.S, mino_local), the
-// handler finds the program where it made the call: behind it, or where the kernel starts it again.
-// Static programs' unwinders know nothing of the hook's text.
+// If the signal interrupts a call that the hook makes on the program's stack (mino_local in
+// entry.S), the handler sees the program where it made the call: just after it, or where the kernel
+// restarts it. Unwinders of static programs know nothing about the hook's text.
 bool show_local_call(UContext* uc) {
   const u64 call = ptr(mino_local_syscall);
   const bool done = uc->rip == call + 2;
@@ -94,7 +89,7 @@ bool show_local_call(UContext* uc) {
   return true;
 }
 
-// A seccomp filter trapped the program's call: its handler finds it where the program made it.
+// A seccomp filter has trapped the program's call: the handler sees it where the program made it.
 void show_trapped_call(SigInfo* info, UContext* uc) {
   if (uc->rip == ptr(mino_local_syscall) + 2 && show_local_call(uc)) info->fields[0] = uc->rip;
 }
@@ -105,17 +100,16 @@ u64 on_signal(int sig, SigInfo* info, UContext* uc) {
   Process* process = ts ? ts->process : main_process();
   const bool fault = info->code > 0 && (bit(sig) & kSynchronous);
   if (fault) {
-    if ((sig == kSigSegv || sig == kSigBus) && fix_fault(uc)) return 0;
-    if (sig == kSigSegv && on_withheld_page(info, uc)) return 0;
-    if (sig == kSigSys && on_trap(info, uc)) return 0;
-    if (sig == kSigIll && on_illegal_instruction(uc)) {
+    if ((sig == SIGSEGV || sig == SIGBUS) && fix_fault(uc)) return 0;
+    if (sig == SIGSEGV && on_withheld_page(info, uc)) return 0;
+    if (sig == SIGSYS && on_trap(info, uc)) return 0;
+    if (sig == SIGILL && on_illegal_instruction(uc)) {
       note_illegal_instruction();
       return 0;
     }
-    if (ts && ts->in_hook == kOutside && be_traced(ts)) return 0;  // faults again: its first stop
+    if (ts && ts->in_hook == kOutside && be_traced(ts)) return 0;  // stops when it faults again
   }
-  constexpr int kSysSeccomp = 1;
-  const bool trapped = fault && sig == kSigSys && info->code == kSysSeccomp;
+  const bool trapped = fault && sig == SIGSYS && info->code == SYS_SECCOMP;
   if (trapped && ts && ts->strict) end_strict(ts);
   u64 handler_mask = uc->sigmask;
   if (ts && ts->in_hook == kInside && !fault) {
@@ -130,22 +124,22 @@ u64 on_signal(int sig, SigInfo* info, UContext* uc) {
   if (trapped && ts && (ts->hidden_mask & bit(sig))) action.handler = kDefault;
   if (action.handler == kIgnore && !fault) return 0;
   if (action.handler == kDefault || action.handler == kIgnore) {
-    if (trapped) uc->rip -= 2;  // asks the filter again
+    if (trapped) uc->rip -= 2;  // to ask the filter again
     die_by(sig, info);
     return 0;
   }
   if (trapped) show_trapped_call(info, uc);
   if (!fault) show_local_call(uc);
-  if (action.flags & kSaResetHand) {
+  if (action.flags & SA_RESETHAND) {
     if (!(bit(sig) & kSynchronous)) {
       SigAction reset{};
       kernel_sigaction(sig, &reset, nullptr);
     }
     process->actions[sig].handler = kDefault;
-    process->actions[sig].flags &= ~kSaSiginfo;
+    process->actions[sig].flags &= ~u64{SA_SIGINFO};
   }
   handler_mask |= action.mask;
-  if (!(action.flags & kSaNoDefer)) handler_mask |= bit(sig);
+  if (!(action.flags & SA_NODEFER)) handler_mask |= bit(sig);
   set_mask(handler_mask & ~kSynchronous);
   return action.handler;
 }
@@ -156,26 +150,24 @@ long kernel_sigaction(int sig, const SigAction* act, SigAction* old) {
   return raw(__NR_rt_sigaction, static_cast<u64>(sig), ptr(act), ptr(old), 8);
 }
 
-// The action that the kernel gets for a handler of the application: all signals blocked, so that
-// mino_on_signal is never interrupted by another before it has decided.
+// All signals are blocked, so that no other signal interrupts mino_on_signal before it has decided.
 SigAction kernel_action(u64 flags) {
   return {
       ptr(mino_signal),
-      (flags & (kSaNoCldStop | kSaNoCldWait | kSaOnStack | kSaRestart)) | kSaSiginfo | kSaRestorer,
+      (flags & (SA_NOCLDSTOP | SA_NOCLDWAIT | SA_ONSTACK | SA_RESTART)) | SA_SIGINFO | SA_RESTORER,
       ptr(mino_restore_rt), ~kSynchronous};
 }
 
 bool restore_code(int sig, int& error, int& code) {
-  constexpr int kSiSigio = -5;
-  if (code != kSiSigio || error == 0 || (bit(sig) & kSynchronous)) return false;
+  if (code != SI_SIGIO || error == 0 || (bit(sig) & kSynchronous)) return false;
   code = error;
   error = 0;
   return true;
 }
 
 void install_signal_handlers(Process* process) {
-  for (int sig : {kSigIll, kSigBus, kSigSegv, kSigSys}) {
-    const SigAction ours = kernel_action(kSaOnStack);
+  for (int sig : {SIGILL, SIGBUS, SIGSEGV, SIGSYS}) {
+    const SigAction ours = kernel_action(SA_ONSTACK);
     kernel_sigaction(sig, &ours, &process->actions[sig]);
   }
 }
@@ -183,14 +175,14 @@ void install_signal_handlers(Process* process) {
 void open_synchronous_signals(ThreadState* ts) {
   const u64 ours = kSynchronous;
   u64 inherited = 0;
-  raw(__NR_rt_sigprocmask, kSigUnblock, ptr(&ours), ptr(&inherited), 8);
+  raw(__NR_rt_sigprocmask, SIG_UNBLOCK, ptr(&ours), ptr(&inherited), 8);
   ts->hidden_mask = inherited & kSynchronous;
 }
 
 bool be_traced(ThreadState* ts) {
   if (!ts->trace_me) return false;
   ts->trace_me = false;
-  return raw(kPtrace) == 0;
+  return raw(__NR_ptrace, PTRACE_TRACEME) == 0;
 }
 
 }  // namespace mino::hook

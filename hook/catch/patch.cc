@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The patcher. See hook/catch/patch.h for the two forms and what is proven.
+// See hook/catch/patch.h for the two forms and for what is proven.
 #include "hook/catch/patch.h"
 
 #include "hook/base/library.h"
@@ -26,7 +26,6 @@ constexpr u32 kSlotBytes = 32;
 // Behind the table: a stub, then the slots. Few of their pages are ever touched.
 constexpr u64 kStub = kTable + kTableBytes, kSlots = kStub + kSlotBytes;
 constexpr u64 kLowBytes = (kSlots + kSites * kSlotBytes - kTable + 4095) & ~4095ull;
-constexpr u64 kProtRead = 1, kProtWrite = 2, kProtExec = 4;
 
 u64* const table = reinterpret_cast<u64*>(kTable);
 u8* const slots = reinterpret_cast<u8*>(kSlots);
@@ -39,9 +38,9 @@ bool other_threads;
 WarmSites warm;
 const char* warm_text;  // not read yet
 
-// How often sites have trapped, by a hash of their address.
+// How often each site has trapped, by a hash of its address.
 constexpr u8 kHot = 6, kNotPatchable = 255;
-constexpr u32 kWarm = 10;  // traps in all, after which the warm sites are patched
+constexpr u32 kWarm = 10;  // the total of traps after which the warm sites are patched
 u32 traps;
 struct Trapped {
   u64 site;
@@ -59,19 +58,17 @@ void put64(u8* to, u64 value) {
   copy(to, &value, 8);
 }
 
-// May be refused: PR_SET_MDWE, SELinux.
+// PR_SET_MDWE or SELinux may refuse it.
 bool protect(u64 begin, u64 bytes, u64 prot) {
   const u64 page = begin & ~4095ull;
   return raw(__NR_mprotect, page, (begin + bytes - page + 4095) & ~4095ull, prot) == 0;
 }
 
-// Reserves the table and the slots; false if low memory is not to be had (then only `sud` can
-// work).
+// Reserves the table and the slots. False if low memory is not available; then only `sud` can work.
 bool prepare() {
   if (prepared) return true;
-  constexpr u64 kPrivateAnonFixedNoreplace = 0x100022;
-  const long low = raw(__NR_mmap, kTable, kLowBytes, kProtRead | kProtWrite,
-                       kPrivateAnonFixedNoreplace, ~0ull, 0);
+  const long low = raw(__NR_mmap, kTable, kLowBytes, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, ~0ull, 0);
   if (low != static_cast<long>(kTable)) {
     if (!is_error(low)) raw(__NR_munmap, static_cast<u64>(low), kLowBytes);
     return false;
@@ -80,32 +77,32 @@ bool prepare() {
   stub[0] = 0xff, stub[1] = 0x25;
   put32(stub + 2, 0);
   put64(stub + 6, ptr(mino_entry));
-  prepared = protect(kTable, kLowBytes, kProtRead | kProtExec);
+  prepared = protect(kTable, kLowBytes, PROT_READ | PROT_EXEC);
   if (!prepared) raw(__NR_munmap, kTable, kLowBytes);
   return prepared;
 }
 
-// While one of these stands, slots can be made. Other threads go on using those there are.
+// While one of these exists, slots can be made. Other threads continue to use existing slots.
 class SlotsWritable {
  public:
-  SlotsWritable() : good_(protect(kTable, kLowBytes, kProtRead | kProtWrite | kProtExec)) {}
-  ~SlotsWritable() { protect(kTable, kLowBytes, kProtRead | kProtExec); }
+  SlotsWritable() : good_(protect(kTable, kLowBytes, PROT_READ | PROT_WRITE | PROT_EXEC)) {}
+  ~SlotsWritable() { protect(kTable, kLowBytes, PROT_READ | PROT_EXEC); }
   bool good() const { return good_; }
 
  private:
   bool good_;
 };
 
-// … and the text of the image from `begin` to `end` be changed.
+// While one of these exists, the text of the image from `begin` to `end` can be changed.
 class TextWritable {
  public:
   TextWritable(u64 begin, u64 end) : begin_(begin), bytes_(end - begin) {
-    good_ = protect(begin_, bytes_, kProtRead | kProtWrite | kProtExec);
+    good_ = protect(begin_, bytes_, PROT_READ | PROT_WRITE | PROT_EXEC);
   }
-  // With room for what lies around a site.
+  // With room for what surrounds a site.
   TextWritable(const Image& image, u64 begin, u64 end)
       : TextWritable(max(begin - kReach, image.begin()), min(end + kReach, image.end())) {}
-  ~TextWritable() { protect(begin_, bytes_, kProtRead | kProtExec); }
+  ~TextWritable() { protect(begin_, bytes_, PROT_READ | PROT_EXEC); }
   bool good() const { return good_; }
 
  private:
@@ -114,8 +111,8 @@ class TextWritable {
   bool good_;
 };
 
-// Writes a slot that (after `head`, the displaced instruction) enters the hook for the call that
-// returns to `ret`. Answers the seven bytes of the jump to it, or false when the table is full.
+// Writes a slot. It executes `head`, the displaced instructions, and enters the hook for the call
+// that returns to `ret`. Writes the seven bytes of a jump to it; false when the table is full.
 bool make_slot(const u8* head, u32 head_bytes, u64 ret, u32 restart, u8 jump[7]) {
   if (patched_sites >= kSites) return false;
   const u32 index = patched_sites++;
@@ -139,30 +136,28 @@ bool make_slot(const u8* head, u32 head_bytes, u64 ret, u32 restart, u8 jump[7])
   return true;
 }
 
-// Cross-modifying code: what other cores have fetched must be refetched (SDM 8.1.3, membarrier(2)).
+// Cross-modifying code: other cores must refetch what they have fetched (SDM 8.1.3, membarrier(2)).
 void sync_cores(bool live) {
-  constexpr u64 kPrivateExpeditedSyncCore = 32;
-  constexpr u64 kRegisterSyncCore = 64;
   static bool registered;
   if (!live) return;
-  if (!registered) raw(__NR_membarrier, kRegisterSyncCore, 0, 0);
+  if (!registered) raw(__NR_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0);
   registered = true;
-  raw(__NR_membarrier, kPrivateExpeditedSyncCore, 0, 0);
+  raw(__NR_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0);
 }
 
 void store16(u8* to, u16 value) {
   __atomic_store_n(reinterpret_cast<u16*>(to), value, __ATOMIC_RELEASE);
 }
 
-// Both forms assume writable text. With other threads running (`live`) nobody may ever execute half
-// of a jump: first byte to an invalid instruction (who comes now waits in SIGILL), then the old
-// `syscall` (who was past the first instruction enters by SIGILL with the right number), then the
-// rest, then the first byte. `site` is the first displaced byte, `head` the number of bytes before
-// the `syscall`.
+// Both forms assume writable text. With other threads running (`live`), none may ever execute half
+// of a jump. So the first byte becomes an invalid instruction (a thread that arrives now waits in
+// SIGILL); then the old `syscall` is overwritten (a thread that was past the first instruction
+// enters by SIGILL, with the right number); then the rest; then the first byte of the jump. `site`
+// is the first displaced byte, `head` the number of bytes before the `syscall`.
 bool patch_seven(u8* site, u32 head, bool live) {
   u8 jump[7];
-  // The two bytes must be stored as one; and nobody may stand between two displaced instructions
-  // without 06.
+  // The two bytes must be stored at once. And with two displaced instructions and no 06 before the
+  // second (head 6), another thread may be between them.
   if (live && ((ptr(site + 5) & 63) == 63 || head == 6)) return false;
   if (!make_slot(site, head, ptr(site) + head + 2, head + 2, jump)) return false;
   u16 tail;
@@ -199,7 +194,7 @@ bool patch(const Site& site, bool live) {
                    : patch_two(site.at, site.islet, live);
 }
 
-// Calls `visit` with every `syscall` in [begin, end) that has room around it in the image.
+// Calls `visit` for every `syscall` in [begin, end) that has enough room around it in the image.
 template <class Visit>
 void for_each_syscall(const Image& image, u64 begin, u64 end, Visit visit) {
   const u8* p = reinterpret_cast<const u8*>(max(begin, image.begin() + 16));
@@ -215,7 +210,7 @@ bool has_other_threads() {
 
 namespace {
 
-// `syscall` instructions that are an ud2 now.
+// `syscall` instructions that are ud2 now.
 constexpr u32 kMostReplaced = 1024;
 u64 replaced[kMostReplaced];
 u32 replaced_count;
@@ -235,7 +230,7 @@ bool is_replaced(u64 at) {
   return false;
 }
 
-// rt_sigreturn wants the stack pointer as it is. `mov $15,%rax`, or %eax.
+// rt_sigreturn needs the stack pointer as it is. Recognises `mov $15,%rax` and %eax.
 bool returns_from_signal(const u8* at) {
   const bool wide =
       at[-7] == 0x48 && at[-6] == 0xc7 && at[-5] == 0xc0 && at[-4] == __NR_rt_sigreturn;
@@ -251,7 +246,7 @@ bool rewrite(const Image& image, const Instruction& instruction) {
       !returns_from_signal(at) && ((prove(at, image, true, site) && is_known()) ||
                                    (prove_trapped(at, number, false, image, site) && is_known()));
   if (!good) return replace(instruction.at);
-  // The longer forms leave the old `syscall` behind the jump, where something may branch to.
+  // The longer forms leave the old `syscall` behind the jump, and something may branch to it.
   return patch(site, false) && (site.head <= 6 || replace(instruction.at));
 }
 
@@ -282,7 +277,7 @@ bool rewrite_all(const Image& image, const Instruction* instructions, u32 count)
   return true;
 }
 
-bool is_patchers(u64 address) {
+bool is_patcher_memory(u64 address) {
   return prepared && address - kTable < kLowBytes;
 }
 
@@ -335,7 +330,7 @@ WarmSite warm_site(const Site& site, const Image& image) {
           static_cast<signed char>(site.head ? 0 : site.islet - (at + 2))};
 }
 
-// False: never try again.
+// False if this site must never be tried again.
 bool patch_trapped_site(u64 at, u64 number) {
   Image image;
   if (!image.find(at) || !image.patchable() || !prepare()) return false;
@@ -351,14 +346,15 @@ bool patch_trapped_site(u64 at, u64 number) {
   return true;
 }
 
-// Those that lie near each other: text is made writable as a whole, and each page is copied.
+// Sites within this distance are patched together: text is made writable as a whole, and each page
+// is copied.
 constexpr u64 kWarmBytes = 24 * 4096;
 
 // Not on the stack: see hook/catch/image.cc, `maps`.
 u64 candidates[2 * WarmSites::kMost];
 Site known[WarmSites::kMost];
 
-// Where most of the image's common sites lie close together: the range, empty if there are none.
+// The range in which most common sites of the image are close together; empty if there are none.
 void find_warm_range(const Image& image, u64& begin, u64& end) {
   constexpr u32 kMost = sizeof candidates / sizeof candidates[0];
   u32 count = 0, best = 0;
@@ -376,7 +372,7 @@ void find_warm_range(const Image& image, u64& begin, u64& end) {
   }
 }
 
-// Patches what another process has found.
+// Patches the sites that another process has found.
 void patch_known_sites(const Image& image) {
   u32 count = 0;
   for (u32 i = 0; i < warm.count; i++) {
@@ -392,13 +388,14 @@ void patch_known_sites(const Image& image) {
     for (next = i + 1; next < count && ptr(known[next].at) - begin < kWarmBytes;) next++;
     const TextWritable text_writable(image, begin, ptr(known[next - 1].at));
     for (u32 k = i; k < next && text_writable.good(); k++) {
-      if (looks_like(known[k], image)) patch(known[k], false);  // two may have claimed one islet
+      // Checked again: two sites may have claimed one islet.
+      if (looks_like(known[k], image)) patch(known[k], false);
     }
   }
 }
 
-// The warm sites of the image around `at`, if that is one with a name (its build-id), and not so
-// large that to look for them would not pay.
+// Patches the warm sites of the image around `at`, if it has a build-id and is not so large that
+// searching it would not pay.
 void patch_warm_sites(u64 at) {
   constexpr u64 kMostScanned = 4 << 20;
   Image image;
@@ -423,7 +420,7 @@ void patch_warm_sites(u64 at) {
   });
 }
 
-// Among eight places; the one seen least gives way.
+// Each site has eight possible places; the least used gives way.
 Trapped& count_of(u64 site) {
   const u64 hash = (site * 0x9e3779b97f4a7c15) >> 56;
   Trapped* least = &trapped[hash];
@@ -445,7 +442,8 @@ void inherit_warm_sites(const char* text) {
 const WarmSites& warm_sites() {
   static char text[kWarmTextBytes + 1];
   if (warm_text) {
-    user_string(ptr(warm_text), text, sizeof text - 1);  // no further: a debugger shows each fault
+    // Not read beyond its end: a debugger would show each fault.
+    user_string(ptr(warm_text), text, sizeof text - 1);
     parse_warm_sites(text, warm);
     warm_text = nullptr;
   }
@@ -459,7 +457,7 @@ void patch_when_hot(u64 site, u64 number) {
   if (!enough && !hot) return;
   const u8* p = reinterpret_cast<const u8*>(site);
   if (__atomic_exchange_n(&patch_lock, 1u, __ATOMIC_ACQUIRE))
-    return;  // somebody patches; next time
+    return;  // another thread is patching; try next time
   if (enough) patch_warm_sites(site);
   if (hot) {
     seen.times = 0;
@@ -494,7 +492,7 @@ bool enter(UContext* uc, u64 ret) {
 
 bool on_illegal_instruction(UContext* uc) {
   const u8* p = reinterpret_cast<const u8*>(uc->rip);
-  // Again, until the patch is complete: at its first byte, and where the `syscall` was.
+  // Retry until the patch is complete: at its first byte, and at the old `syscall`.
   const u64 unfinished = site_in_progress;
   if (unfinished && (uc->rip == unfinished || uc->rip == unfinished + 5)) return true;
   if (p[0] == 0x0f && p[1] == 0x0b) {
@@ -507,7 +505,7 @@ bool on_illegal_instruction(UContext* uc) {
   }
   if (p[0] != 0x06) return p[0] == 0xff && p[1] == 0x24;  // completed meanwhile: retry
   if (p[1] != 0x00 || p[-5] != 0xff || p[-4] != 0x24 || p[-3] != 0x25) return false;
-  // With one displaced instruction this is the old `syscall`; with two, the second of them.
+  // With one displaced instruction this is the old `syscall`; with two, it is the second of them.
   u32 address;
   copy(&address, p - 2, 4);
   const u32 index = (address - static_cast<u32>(kTable)) / 8;

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// See hook/catch/scan.h.
 #include "hook/catch/scan.h"
 
 #include "hook/catch/instruction.h"
@@ -24,7 +26,7 @@ bool all_prefixes(u64 from, u64 to) {
   return from == to;
 }
 
-// Control does not go on behind one of these.
+// Control does not continue after one of these.
 bool ends_a_path(const u8* code) {
   if (is_prefix(code[0])) code++;
   return code[0] == 0xc3 || code[0] == 0xc2 || code[0] == 0xe9 || code[0] == 0xeb ||
@@ -32,8 +34,8 @@ bool ends_a_path(const u8* code) {
          (code[0] == 0x0f && code[1] == 0x0b);
 }
 
-// By decoding all of [from, to), which holds both bytes at `at`. `own_end`: where the function ends
-// by .eh_frame; what lies behind belongs to it only where control comes there.
+// Decodes all of [from, to), which contains both bytes at `at`. `own_end` is where the function
+// ends by .eh_frame; what follows belongs to it only if control reaches it.
 Verdict decode(u64 at, u64 from, u64 to, u64 own_end, u32& begins) {
   Verdict verdict = Verdict::kNone;
   begins = 0;
@@ -45,7 +47,7 @@ Verdict decode(u64 at, u64 from, u64 to, u64 own_end, u32& begins) {
     if (p <= at && at - p < 32) begins |= 1u << (at - p);
     if (p == at) verdict = Verdict::kInstruction;
     if (p < at && p + n == at + 2) {
-      // What a jump of ours has displaced and not overwritten: something may branch there.
+      // Bytes that a jump of ours has displaced but not overwritten: something may branch there.
       if (displaced) {
         verdict = Verdict::kInstruction;
         begins = 0;
@@ -69,7 +71,7 @@ Verdict judge(const Image& image, u64 at, u32& begins) {
     verdict = decode(at, from, to, to, begins);
   } else if (Site site; image.function_before(at, from, to) && at - to < kRoom &&
                         prove(code_at(at), image, true, site)) {
-    // glibc's clone and clone3 say that they end a little before their `syscall`.
+    // The .eh_frame records of clone and clone3 in glibc end a little before their `syscall`.
     verdict = decode(at, from, at + 2, to, begins);
   }
   const bool is_syscall = *code_at(at) == 0x0f && *code_at(at + 1) == 0x05;

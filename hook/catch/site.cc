@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The forms of a site. See hook/catch/patch.h for what they become.
+// See hook/catch/site.h for the questions, and hook/catch/patch.h for the forms.
 #include "hook/catch/site.h"
 
 #include "abi/syscalls.h"
@@ -11,11 +11,12 @@ namespace mino::hook {
 
 namespace {
 
-// Instructions that can be displaced: they neither jump nor address by %rip, and doing them twice
+// The instructions that can be displaced neither jump nor address by %rip, and executing them twice
 // is harmless.
 
-// The byte at p may begin an instruction: it is not one that a REX prefix makes another (41 ba: mov
-// $imm32,%r10d), nor the disp8 of one that ends in an imm32 (c7 45 b8: movl $imm32,-0x48(%rbp)).
+// Whether the byte at p may begin an instruction. It does not if a REX prefix makes it another one
+// (41 ba: mov $imm32,%r10d), or if it is the disp8 of one that ends in an imm32 (c7 45 b8: movl
+// $imm32,-0x48(%rbp)).
 bool may_begin(const u8* p) {
   const auto takes_both = [](u8 opcode) {
     return opcode == 0xc7 || opcode == 0x81 || opcode == 0x69;
@@ -42,11 +43,11 @@ bool is_load_edi(const u8* p) {  // mov disp8(%rsp),%edi
 bool is_load_edi_by_rbp(const u8* p) {  // mov disp8(%rbp),%edi
   return p[0] == 0x8b && p[1] == 0x7d && may_begin(p);
 }
-bool is_load_constant(const u8* p) {  // mov $imm32,%r32 but %esp
+bool is_load_constant(const u8* p) {  // mov $imm32,%r32, except %esp
   return p[0] > 0xb8 && p[0] <= 0xbf && p[0] != 0xbc && may_begin(p);
 }
 
-// What can be rewritten before the `syscall` at `at`: the bytes displaced besides it, or 0.
+// How many bytes before the `syscall` at `at` can be displaced with it, or 0.
 u32 head_length(const u8* at) {
   if (is_load_number(at - 5) || is_load_from_stack(at - 5) || is_load_constant(at - 5)) return 5;
   if (is_load_edi(at - 4) && (is_load_number(at - 9) || is_load_from_stack(at - 9))) return 9;

@@ -12,19 +12,18 @@ void end_strict(ThreadState* ts) {
   u32 threads = 0;
   for (const ThreadState* t = first_thread(); t; t = t->next)
     threads += !t->exiting && t->group == ts->group;
-  constexpr u64 kSigKill = 9;
   if (threads == 1) {
     raw(__NR_tgkill, static_cast<u64>(raw(__NR_getpid)), static_cast<u64>(raw(__NR_gettid)),
-        kSigKill);
+        SIGKILL);
   }
-  // The others live on. What the hook was about, if it was, stays as it is.
+  // The other threads live on. A call that the hook was executing, if any, stays as it is.
   if (ts->in_hook == kOutside) {
     ts->in_hook = kInside;
     release_lane(ts);
     leave_thread(ts);
     ts->in_hook = kOutside;
   }
-  for (;;) raw(__NR_exit, kSigKill);
+  for (;;) raw(__NR_exit, SIGKILL);
 }
 
 }  // namespace mino::hook

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// SECCOMP_MODE_STRICT. The kernel's own would end the hook, too: so it is a filter with the same list
-// (hook/calls/seccomp.cc), whose verdict is carried out here.
+// SECCOMP_MODE_STRICT. The kernel's own strict mode would kill the hook too. So it is a filter with
+// the same list of calls (hook/calls/seccomp.cc); its verdict is carried out here.
 #pragma once
 
 #include "hook/state/thread.h"
 
 namespace mino::hook {
 
-// A thread in strict mode (SECCOMP_MODE_STRICT) made another call than it may.
+// Ends a thread that has made a call which strict mode forbids.
 [[noreturn]] void end_strict(ThreadState* ts);
 
 }  // namespace mino::hook

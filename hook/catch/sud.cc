@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Arming Syscall User Dispatch and taking its traps. See hook/catch/sud.h.
+// See hook/catch/sud.h.
 #include "hook/catch/sud.h"
 
 #include "hook/base/library.h"
@@ -12,48 +12,42 @@
 
 namespace mino::hook {
 
-namespace {
-constexpr u64 kPrSetSyscallUserDispatch = 59;
-}
-
 bool disarm_dispatch() {
-  constexpr u64 kOff = 0;
-  return raw(__NR_prctl, kPrSetSyscallUserDispatch, kOff, 0, 0, 0) == 0;
+  return raw(__NR_prctl, PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF, 0, 0, 0) == 0;
 }
 
 bool arm_dispatch() {
-  constexpr u64 kOn = 1;
-  return raw(__NR_prctl, kPrSetSyscallUserDispatch, kOn, base(), end_of_text() - base(), 0) == 0;
+  return raw(__NR_prctl, PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, base(),
+             end_of_text() - base(), 0) == 0;
 }
 
 namespace {
 
-// A 32-bit call (int $0x80) of a 64-bit program: it stays on the host, made from here. But for
-// those that make processes: a child that nobody has told the device of would use its parent's
-// lane.
+// A 32-bit call (int $0x80) of a 64-bit program. It stays on the host and is made here. Calls that
+// make processes are refused: the device would not learn about the child, which would use its
+// parent's lane.
 void call_32(UContext* uc) {
-  constexpr u32 kFork = 2, kClone = 120, kVfork = 190, kClone3 = 435;
+  // Numbers of i386. Its header cannot be included beside that of x86-64.
+  constexpr u32 kI386Fork = 2, kI386Clone = 120, kI386Vfork = 190, kI386Clone3 = 435;
   const u32 number = static_cast<u32>(uc->rax);
-  if (number == kFork || number == kClone || number == kVfork || number == kClone3) {
+  if (number == kI386Fork || number == kI386Clone || number == kI386Vfork ||
+      number == kI386Clone3) {
     uc->rax = static_cast<u64>(-ENOSYS);
     return;
   }
-  constexpr u64 kSetmask = 2;
   const u64 ours = ~kSynchronous, programs = uc->sigmask & ~kSynchronous;
   u64 registers[7] = {uc->rax, uc->rbx, uc->rcx, uc->rdx, uc->rsi, uc->rdi, uc->rbp};
-  raw(__NR_rt_sigprocmask, kSetmask, ptr(&programs), 0, 8);
+  raw(__NR_rt_sigprocmask, SIG_SETMASK, ptr(&programs), 0, 8);
   mino_call_32(registers);
-  raw(__NR_rt_sigprocmask, kSetmask, ptr(&ours), 0, 8);
+  raw(__NR_rt_sigprocmask, SIG_SETMASK, ptr(&ours), 0, 8);
   uc->rax = registers[0];
 }
 
 }  // namespace
 
 bool on_trap(const SigInfo* info, UContext* uc) {
-  constexpr int kSysUserDispatch = 2;
-  constexpr u32 kAuditArchX8664 = 0xc000003e;
-  if (info->code != kSysUserDispatch) return false;
-  if (static_cast<u32>(info->fields[1] >> 32) != kAuditArchX8664) {
+  if (info->code != SYS_USER_DISPATCH) return false;
+  if (static_cast<u32>(info->fields[1] >> 32) != AUDIT_ARCH_X86_64) {
     call_32(uc);
     return true;
   }

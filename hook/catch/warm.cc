@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// See hook/catch/warm.h.
 #include "hook/catch/warm.h"
 
 #include <initializer_list>
 
 #include "hook/base/mem.h"
+#include "hook/base/uapi.h"
 
 namespace mino::hook {
 
@@ -22,10 +25,9 @@ void WarmSites::add(const WarmSite& site) {
 
 bool is_common(int number) {
   for (const int n :
-       {0 /* read */, 1 /* write */, 3 /* close */, 7 /* poll */, 8 /* lseek */, 9 /* mmap */,
-        10 /* mprotect */, 11 /* munmap */, 12 /* brk */, 13 /* rt_sigaction */, 16 /* ioctl */,
-        17 /* pread64 */, 21 /* access */, 72 /* fcntl */, 89 /* readlink */, 257 /* openat */,
-        262 /* newfstatat */, 302 /* prlimit64 */}) {
+       {__NR_read, __NR_write, __NR_close, __NR_poll, __NR_lseek, __NR_mmap, __NR_mprotect,
+        __NR_munmap, __NR_brk, __NR_rt_sigaction, __NR_ioctl, __NR_pread64, __NR_access, __NR_fcntl,
+        __NR_readlink, __NR_openat, __NR_newfstatat, __NR_prlimit64}) {
     if (n == number) return true;
   }
   return false;

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// Tests the text form of warm sites, and the search for byte pairs (hook/catch/site.h).
 #include "hook/catch/warm.h"
 
 #include <gtest/gtest.h>

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Control connection, session memory and lanes of one process. See hook/device/attach.h and
-// abi/message.h.
+// See hook/device/attach.h for what this does, and abi/message.h for the messages.
 #include "hook/device/attach.h"
 
 #include "hook/base/mem.h"
@@ -19,38 +18,33 @@ namespace mino::hook {
 
 namespace {
 
-constexpr u64 kCloexec = 0x80000;
-constexpr u64 kFGetFd = 1, kFSetFd = 2;
-
 int make_placeholder(u64 session_id) {
   char name[40];
   char* end = print(name, "mino:");
   end = print_number(end, session_id);
   *end = 0;
-  constexpr u64 kMfdCloexec = 1, kMfdAllowSealing = 2, kFAddSeals = 1033, kAllSeals = 15;
-  const long fd = raw(__NR_memfd_create, ptr(name), kMfdCloexec | kMfdAllowSealing);
-  // Who gets one and is not under mino finds an empty file that cannot be written to.
-  if (!is_error(fd)) raw(__NR_fcntl, static_cast<u64>(fd), kFAddSeals, kAllSeals);
+  constexpr u64 kAllSeals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+  const long fd = raw(__NR_memfd_create, ptr(name), MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  // A process that gets one and is not under mino finds an empty file that cannot be written to.
+  if (!is_error(fd)) raw(__NR_fcntl, static_cast<u64>(fd), F_ADD_SEALS, kAllSeals);
   if (!settings.preload || is_error(fd)) return static_cast<int>(fd);
-  // This tier misses calls of this program, too: a read shall be an error, not the end of a file.
+  // The preload tier misses some calls of its own program too. For those, a read must be an error,
+  // not the end of a file.
   char link[40];
   *print_number(print(link, "/proc/self/fd/"), static_cast<u64>(fd)) = 0;
-  constexpr u64 kWriteOnly = 1;
-  const long closed = raw(__NR_open, ptr(link), kWriteOnly | kCloexec);
+  const long closed = raw(__NR_open, ptr(link), O_WRONLY | O_CLOEXEC);
   if (is_error(closed)) return static_cast<int>(fd);
   raw(__NR_close, static_cast<u64>(fd));
   return static_cast<int>(closed);
 }
 
-// Hello, Welcome. Leaves the session kLive or kNone; a refusal is told once on standard error.
+// Exchanges Hello and Welcome. A refusal is reported on standard error.
 bool connect_session(Process* process) {
   Session& session = process->session();
-  struct {
-    u16 family;
-    char path[108];
-  } address{1, {}};
-  copy(address.path, settings.socket_path, sizeof address.path);
-  const long fd = raw(__NR_socket, 1, 5 | kCloexec, 0);  // AF_UNIX, SOCK_SEQPACKET
+  sockaddr_un address{AF_UNIX, {}};
+  static_assert(sizeof address.sun_path == sizeof settings.socket_path);
+  copy(address.sun_path, settings.socket_path, sizeof address.sun_path);
+  const long fd = raw(__NR_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
   if (is_error(fd)) return false;
   session.socket = make_private(process, static_cast<int>(fd));
   const u64 s = static_cast<u64>(session.socket);
@@ -60,8 +54,7 @@ bool connect_session(Process* process) {
   message.type = abi::MessageType::kHello;
   message.arena_bytes = settings.arena_bytes;
   message.turn = settings.instance + 1;
-  constexpr u64 kPrGetName = 16;
-  raw(__NR_prctl, kPrGetName, ptr(message.text));
+  raw(__NR_prctl, PR_GET_NAME, ptr(message.text));
   int memory = -1;
   bool good = raw(__NR_connect, s, ptr(&address), sizeof address) == 0 &&
               send_message(session, message) &&
@@ -99,7 +92,8 @@ bool claim_lane(ThreadState* ts) {
   return false;
 }
 
-// Waits until a lane thread serves the lane. Not a hot path: once per thread.
+// Waits until a lane thread serves the lane. Not a hot path: once per thread. The acquire loads of
+// `attached` pair with the store of the lane thread.
 bool await_attached(Session& session, abi::LaneControl* control) {
   abi::Message message;
   if (control->attached.load(std::memory_order_acquire) == 0) {
@@ -110,13 +104,10 @@ bool await_attached(Session& session, abi::LaneControl* control) {
   }
   while (control->attached.load(std::memory_order_acquire) == 0) {
     const i64 timeout[2] = {0, 50'000'000};
-    raw(__NR_futex, ptr(&control->attached), 0, 0, ptr(timeout));
+    raw(__NR_futex, ptr(&control->attached), FUTEX_WAIT, 0, ptr(timeout));
     if (control->attached.load(std::memory_order_acquire) != 0) break;
-    struct {
-      int fd;
-      short events, revents;
-    } p{session.socket, 0, 0};
-    if (raw(__NR_poll, ptr(&p), 1, 0) > 0) return false;  // hung up
+    pollfd p{session.socket, 0, 0};
+    if (raw(__NR_poll, ptr(&p), 1, 0) > 0) return false;  // the device has hung up
   }
   return true;
 }
@@ -125,26 +116,25 @@ bool await_attached(Session& session, abi::LaneControl* control) {
 
 namespace {
 
-constexpr long kUmask = 95;
-
-// The device makes files as this process would; what other threads make on the host meanwhile has
-// its own mode. Without /proc, and under a seccomp filter that may not allow it, a umask can only
-// be asked for by setting one.
+// Gives the device this process's umask, so that files made there get the right mode. Without
+// /proc, or under a seccomp filter that may forbid reading it, the umask can only be read by
+// setting it: another thread may create a file on the host meanwhile, with a wrong mode.
 void follow_umask(ThreadState* ts) {
   u64 mask;
   if (ts->filters || !read_status("\nUmask:\t", 8, mask)) {
-    mask = static_cast<u64>(raw(kUmask, 077));
-    raw(kUmask, mask);
+    mask = static_cast<u64>(raw(__NR_umask, 077));
+    raw(__NR_umask, mask);
   }
   const u64 args[6] = {mask};
-  offload(ts, *abi::find_row(kUmask), args, -1, 0, kNoCancel);
+  offload(ts, *abi::find_row(__NR_umask), args, -1, 0, kNoCancel);
 }
 
-// What other threads closed between the device's copy of a table and the host's is closed in the
-// device's, before a new file wants its number.
+// Closes on the device what other threads closed on the host after the device had copied the table,
+// before a new file needs one of these numbers.
 void settle_table(ThreadState* ts) {
   Process* const process = ts->process;
-  // Another thread that is here for its first call waits: what it opened now would be closed.
+  // Another thread that gets here with its first call must wait: what it opened now would be
+  // closed.
   lock_table(process->table(), process->table()->fork_lock);
   u8* const bitmap = process->unsettled ? static_cast<u8*>(map_pages(abi::kMaxFd / 8)) : nullptr;
   const long bytes =
@@ -195,8 +185,9 @@ long ready(ThreadState* ts) {
   ts->complete_position = ts->lane.control->completion_position.load(std::memory_order_acquire);
   ts->has_lane = true;
   if (connected) follow_umask(ts);
-  if (fresh) ts->process->table()->lane_rights[ts->lane_index] = ts->process->table()->rights_turn;
-  if (!lane_has_rights(ts)) follow_rights(ts);
+  if (fresh)
+    ts->process->table()->lane_credentials[ts->lane_index] = ts->process->table()->credentials_turn;
+  if (!lane_has_credentials(ts)) follow_credentials(ts);
   if (__atomic_load_n(&ts->process->unsettled, __ATOMIC_ACQUIRE)) settle_table(ts);
   return 0;
 }
@@ -216,8 +207,8 @@ void release_lane(ThreadState* ts) {
 void keep_across_exec(Process* process, bool keep) {
   const Session& session = process->session();
   if (session.status != SessionStatus::kLive) return;
-  raw(__NR_fcntl, static_cast<u64>(session.socket), kFSetFd, keep ? 0 : 1);
-  raw(__NR_fcntl, static_cast<u64>(session.placeholder), kFSetFd, keep ? 0 : 1);
+  raw(__NR_fcntl, static_cast<u64>(session.socket), F_SETFD, keep ? 0 : FD_CLOEXEC);
+  raw(__NR_fcntl, static_cast<u64>(session.placeholder), F_SETFD, keep ? 0 : FD_CLOEXEC);
 }
 
 void reattach(ThreadState* ts, int socket, int placeholder) {
@@ -225,48 +216,46 @@ void reattach(ThreadState* ts, int socket, int placeholder) {
   Session& session = process->session();
   session.socket = socket;
   session.placeholder = placeholder;
-  process->rights_changed = settings.rights_changed;
-  process->table()->rights_turn = 1;  // older lanes may be there
+  process->credentials_changed = settings.credentials_changed;
+  process->table()->credentials_turn = 1;  // there may be older lanes
   process->set_flags(static_cast<u64>(socket), kPrivate);
   process->set_flags(static_cast<u64>(placeholder), kPrivate);
-  raw(__NR_fcntl, static_cast<u64>(socket), kFSetFd, 1);
-  raw(__NR_fcntl, static_cast<u64>(placeholder), kFSetFd, 1);
+  raw(__NR_fcntl, static_cast<u64>(socket), F_SETFD, FD_CLOEXEC);
+  raw(__NR_fcntl, static_cast<u64>(placeholder), F_SETFD, FD_CLOEXEC);
   abi::Message message;
   message.type = abi::MessageType::kReattach;
-  constexpr u64 kPrGetName = 16;
-  raw(__NR_prctl, kPrGetName, ptr(message.text));
+  raw(__NR_prctl, PR_GET_NAME, ptr(message.text));
   int memory = -1;
   const bool good = send_message(session, message) &&
                     await_message(session, abi::MessageType::kWelcome, message, &memory, 1) &&
                     map_session(session, message, memory);
   if (memory >= 0) raw(__NR_close, static_cast<u64>(memory));
   session.status = good ? SessionStatus::kLive : SessionStatus::kDead;
-  // Which numbers are ours: those the device has. Which of them survived: those the host still has.
+  // Our numbers are those that the device has. Those that survived exec are still open on the host.
   u8* bitmap = static_cast<u8*>(map_pages(abi::kMaxFd / 8));
   if (good && bitmap && ready(ts) == 0) {
     const long bytes = offload_op(ts, abi::Op::kListFds, ptr(bitmap), abi::kMaxFd / 8, -1);
     for (u64 fd = 0; bytes > 0 && fd < static_cast<u64>(bytes) * 8; fd++) {
       if (!(bitmap[fd / 8] & (1 << fd % 8))) continue;
-      if (is_error(raw(__NR_fcntl, fd, kFGetFd))) {
+      if (is_error(raw(__NR_fcntl, fd, F_GETFD))) {
         const u64 args[6] = {fd};
         offload(ts, *abi::find_row(__NR_close), args, -1, 0, kNoCancel);
         continue;
       }
-      // An epoll set is a real file here; everything else is a placeholder.
-      constexpr u64 kFGetSeals = 1034;
-      const bool is_memfd = !is_error(raw(__NR_fcntl, fd, kFGetSeals));
+      // An epoll set is a real file on the host; everything else is a placeholder.
+      const bool is_memfd = !is_error(raw(__NR_fcntl, fd, F_GET_SEALS));
       process->set_flags(fd, is_memfd ? kOffloaded : kEpoll | kCompanion | kLocalMembers);
     }
   }
   if (bitmap) unmap_pages(bitmap, abi::kMaxFd / 8);
   if (good && ready(ts) == 0) follow_capabilities(ts);
-  if (!good) {  // the device is gone: our numbers are the placeholder's duplicates
-    constexpr long kFstat = 5;
-    u64 mine[18]{}, other[18]{};
-    raw(kFstat, static_cast<u64>(placeholder), ptr(mine));
+  if (!good) {  // the device is gone: our numbers are those that duplicate the placeholder
+    struct stat mine{}, other{};
+    raw(__NR_fstat, static_cast<u64>(placeholder), ptr(&mine));
     for (u64 fd = 0; fd < 65536; fd++) {
-      if (process->fds[fd] || is_error(raw(kFstat, fd, ptr(other)))) continue;
-      if (mine[0] == other[0] && mine[1] == other[1]) process->set_flags(fd, kOffloaded);
+      if (process->fds[fd] || is_error(raw(__NR_fstat, fd, ptr(&other)))) continue;
+      if (mine.st_dev == other.st_dev && mine.st_ino == other.st_ino)
+        process->set_flags(fd, kOffloaded);
     }
   }
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The session: connecting to the device, lanes, and what fork and exec do to them. The first
-// offloaded call connects; a program that never needs the device never meets it.
+// The session of a process: connecting to the device, claiming a lane for each thread, and
+// surviving exec. The first offloaded call connects; a program that never needs the device never
+// gets a session. Used by every handler that offloads a call.
 #pragma once
 
 #include "abi/message.h"
@@ -10,15 +11,16 @@
 
 namespace mino::hook {
 
-// A live session with a lane for this thread: 0, or -ENETDOWN (no device, dead, or no lane left).
+// Makes sure that there is a live session, with a lane for this thread. 0; -ENETDOWN without a
+// device or after its death; -ENOBUFS if no lane is left.
 long ready(ThreadState* ts);
 
-// Gives the thread's lane back (the thread ends, or its process record is replaced).
+// Gives the thread's lane back, because the thread ends or its Process is replaced.
 void release_lane(ThreadState* ts);
 
-// exec: the control connection and the placeholder survive it.
+// Lets the control connection and the placeholder survive exec, or not.
 void keep_across_exec(Process* process, bool keep);
-// In the new image: take the session over again. `socket` and `placeholder` come from MINO_RUN.
+// Takes the session over in the new image. `socket` and `placeholder` come from MINO_RUN.
 void reattach(ThreadState* ts, int socket, int placeholder);
 
 }  // namespace mino::hook

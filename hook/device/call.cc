@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The call path. What is shared is written once and read once; what comes back is checked before it
-// is used.
+// The call path. It writes each shared field once and reads each once, and it checks what comes
+// back before using it.
 #include "hook/device/call.h"
 
 #include "abi/decode.h"
@@ -52,7 +52,7 @@ class WindowSink {
 
   int32_t piece(const abi::Piece& piece) {
     if (count_ == abi::kMaxWindows) return -2;
-    // Bytes that are in the arena already (hook/calls/copying.cc) are a window where they lie.
+    // Bytes that are already in the arena (hook/calls/splice.cc) become a window where they are.
     const u64 place = piece.addr - ptr(lane_.arena);
     if (place < limit_ && piece.len <= limit_ - place && place % 8 == 0 && place >= used_) {
       add(piece.addr, piece.len, place, piece.dir);
@@ -83,27 +83,25 @@ abi::Submission& next_submission(ThreadState* ts) {
   return ts->lane.submissions[ts->submit_position & kSlotMask];
 }
 
-constexpr u64 kFutexWake = 1;
-
-// Wakes an engine whose lanes sleep together. The fence pairs with the one that it executes between
-// storing device_sleeping and looking again.
+// Wakes an engine whose lanes sleep together. The fence pairs with the one that the engine executes
+// between storing device_sleeping and checking for work again.
 void ring_doorbell(ThreadState* ts) {
   auto* header = reinterpret_cast<abi::SessionHeader*>(ts->process->session().memory);
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (header->device_sleeping.load(std::memory_order_relaxed) == abi::kAwake) return;
   header->doorbell.fetch_add(1, std::memory_order_relaxed);
-  raw(__NR_futex, ptr(&header->doorbell), kFutexWake, 1);
+  raw(__NR_futex, ptr(&header->doorbell), FUTEX_WAKE, 1);
 }
 
 // Publishes the slot and wakes the device if it sleeps. The release store pairs with the device's
-// acquire load of `turn`; the fence with the one the device executes between storing
-// device_sleeping and looking again.
+// acquire load of `turn`; the fence pairs with the one that the device executes between storing
+// device_sleeping and checking again.
 void publish(ThreadState* ts, abi::Submission& slot) {
   ts->submit_position++;
   slot.turn.store(ts->submit_position, std::memory_order_release);
   ring_doorbell(ts);
   if (ts->lane.control->device_sleeping.load(std::memory_order_relaxed) != abi::kAwake)
-    raw(__NR_futex, ptr(&slot.turn), kFutexWake, 1);
+    raw(__NR_futex, ptr(&slot.turn), FUTEX_WAKE, 1);
 }
 
 void submit(ThreadState* ts, abi::SubmissionKind kind, u32 number, const u64 args[6],
@@ -146,7 +144,7 @@ void serve_upcall(ThreadState* ts, abi::CompletionKind kind, const abi::Extent& 
       break;
     case abi::CompletionKind::kUpcallString:
       served = user_string(addr, reinterpret_cast<char*>(arena), e.len);
-      if (served == -ENAMETOOLONG) served = e.len;  // all of it, and no NUL: the device asks on
+      if (served == -ENAMETOOLONG) served = e.len;  // no NUL so far: the device asks for more
       break;
     case abi::CompletionKind::kUpcallProbe:
       served = static_cast<i64>(user_writable(addr, e.len, true));
@@ -158,8 +156,8 @@ void serve_upcall(ThreadState* ts, abi::CompletionKind kind, const abi::Extent& 
   reply(ts, served);
 }
 
-// Applies what the device copied out into windows. A bad address here means that the memory went
-// away during the call: EFAULT, as from the kernel.
+// Copies what the device has put into windows to client memory. A bad address here means that the
+// memory went away during the call: EFAULT, as from the kernel.
 long apply(ThreadState* ts, const abi::CheckedCompletion& done) {
   long result = done.result;
   for (u16 i = 0; i < done.extent_count; i++) {
@@ -177,19 +175,13 @@ void sleep_on_lane(ThreadState* ts, bool interruptible) {
   abi::Completion& slot = ts->lane.completions[ts->complete_position & kSlotMask];
   const u32 expected = slot.turn.load(std::memory_order_relaxed);
   const u32 alive = control->liveness.load(std::memory_order_relaxed);
-  constexpr u32 kOwnerDied = 0x40000000;
   control->client_sleeping.store(abi::kOnFutex, std::memory_order_seq_cst);
-  std::atomic_thread_fence(
-      std::memory_order_seq_cst);  // pairs with the fence after the device's publication
+  // Pairs with the device's fence between publishing a completion and reading client_sleeping.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
   if (slot.turn.load(std::memory_order_acquire) != ts->complete_position + 1 &&
-      !(alive & kOwnerDied) && alive != 0) {
-    struct Waiter {
-      u64 value, address;
-      u32 flags, reserved;
-    };
-    constexpr u32 kSize32 = 2;
-    const Waiter waiters[2] = {{expected, ptr(&slot.turn), kSize32, 0},
-                               {alive, ptr(&control->liveness), kSize32, 0}};
+      !(alive & FUTEX_OWNER_DIED) && alive != 0) {
+    const futex_waitv waiters[2] = {{expected, ptr(&slot.turn), FUTEX_32, 0},
+                                    {alive, ptr(&control->liveness), FUTEX_32, 0}};
     const u64 args[6] = {ptr(waiters), 2, 0, 0, 0, 0};
     if (interruptible) {
       mino_interruptible(ts, __NR_futex_waitv, args);
@@ -207,9 +199,8 @@ u32 row_index(const abi::Row& row) {
 }
 
 bool device_alive(const ThreadState* ts) {
-  constexpr u32 kOwnerDied = 0x40000000;
   const u32 alive = ts->lane.control->liveness.load(std::memory_order_relaxed);
-  return alive != 0 && !(alive & kOwnerDied);
+  return alive != 0 && !(alive & FUTEX_OWNER_DIED);
 }
 
 u64 spin_budget(ThreadState* ts, u32 index) {
@@ -232,7 +223,7 @@ bool offload_done(ThreadState* ts, long& result) {
   if (slot.turn.load(std::memory_order_acquire) != ts->complete_position + 1) return false;
   abi::CheckedCompletion completion;
   if (!abi::decode_completion(slot, ts->lane.arena_bytes, completion)) {
-    session_died(ts->process->session());  // a device that does not keep the contract is none
+    session_died(ts->process->session());  // a device that breaks the contract counts as dead
     result = -ENETDOWN;
     return true;
   }
@@ -258,7 +249,7 @@ void offload_cancel(ThreadState* ts) {
 long offload_wait(ThreadState* ts, u32 index, u32 call_flags) {
   bool cancelled = false;
   long result = 0;
-  // The shortest calls of a device that is awake are not worth a clock.
+  // The shortest calls to a device that is awake are not worth reading the clock.
   for (u32 i = 0; i < kPatience.first_looks; i++) {
     if (offload_done(ts, result)) {
       learn_wait(ts, index, 0);
@@ -305,8 +296,8 @@ long offload(ThreadState* ts, const abi::Row& row, const u64 args[6], int instal
     ts->call_trips++;
     const long result = offload_wait(ts, row_index(row), call_flags);
     if (ts->process->session().status == SessionStatus::kDead) return dead_result(row, args);
-    // A cancellation that came too late for its call can hit nothing; but a restart code without a
-    // signal of ours means only: again.
+    // A cancellation that comes too late hits nothing. A restart code without a deferred signal
+    // only means: submit the call again.
     if (result <= abi::kErestartsys && result >= abi::kErestartRestartblock && !ts->deferred)
       continue;
     return result;

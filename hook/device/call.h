@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One call to the device: windows, submission, waiting, upcalls, completion. The caller has a lane
-// (ready()).
+// One call to the device: windows, submission, waiting, upcalls, completion. The caller must have a
+// lane (ready() in hook/device/attach.h).
 #pragma once
 
 #include "hook/state/process.h"
@@ -10,31 +10,31 @@
 namespace mino::hook {
 
 enum CallFlags : u32 {
-  kNoCancel = 1,  // a signal does not interrupt it (it is short, and must not happen twice or half)
-  kNoWindows = 2,  // bare registers
+  kNoCancel = 1,   // no signal interrupts it: it is short, and must not happen twice or half
+  kNoWindows = 2,  // only the registers travel
 };
 
-// The whole of it: submit, wait, apply. Restart codes (-512…) come back only if a signal was
+// The whole call: submit, wait, apply. Returns a restart code (-512…) only if a signal was
 // deferred.
 long offload(ThreadState* ts, const abi::Row& row, const u64 args[6], int install_fd = -1,
              u8 submission_flags = 0, u32 call_flags = 0);
 long offload_op(ThreadState* ts, abi::Op op, u64 a, u64 b, int install_fd,
                 u32 call_flags = kNoCancel);
 
-// The same in pieces, for waits that also watch the host: start, then poll until it is done.
+// The same in steps, for waits that also watch the host: start, then poll until it is done.
 long offload_start(ThreadState* ts, const abi::Row& row, const u64 args[6], u8 submission_flags);
-bool offload_done(ThreadState* ts, long& result);  // serves upcalls; false: not yet
+bool offload_done(ThreadState* ts, long& result);  // serves upcalls; false: not done yet
 void offload_cancel(ThreadState* ts);
 long offload_wait(ThreadState* ts, u32 row_index, u32 call_flags);
 
-// How long to spin for this row before sleeping, in cycles; and what it really took.
+// How long to spin for this row before sleeping, in cycles; and how long the wait really took.
 u64 spin_budget(ThreadState* ts, u32 row_index);
 void learn_wait(ThreadState* ts, u32 row_index, u64 took);
 bool device_alive(const ThreadState* ts);
 
 u32 row_index(const abi::Row& row);
 
-// What a call on an offloaded file answers when the device is gone.
+// The result of a call on an offloaded file after the device has died.
 long dead_result(const abi::Row& row, const u64 args[6]);
 
 }  // namespace mino::hook

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See hook/device/fork.h and abi/message.h.
+// See hook/device/fork.h for what this does, and abi/message.h for the messages.
 #include "hook/device/fork.h"
 
 #include "hook/base/mem.h"
@@ -17,16 +17,12 @@ namespace mino::hook {
 
 namespace {
 
-// The device says why a child cannot have a session before it lets the fork fail. Told once.
+// Before it lets a fork fail, the device says why the child cannot have a session. Reported once.
 void tell_why_no_child(const Session& session) {
   static bool told;
-  constexpr short kPollIn = 1;
-  struct {
-    int fd;
-    short events, revents;
-  } p{session.socket, kPollIn, 0};
+  pollfd p{session.socket, POLLIN, 0};
   abi::Message message;
-  if (raw(__NR_poll, ptr(&p), 1, 0) != 1 || !(p.revents & kPollIn) ||
+  if (raw(__NR_poll, ptr(&p), 1, 0) != 1 || !(p.revents & POLLIN) ||
       !receive_message(session.socket, message, nullptr, 0) ||
       message.type != abi::MessageType::kRefuse || told)
     return;
@@ -49,7 +45,7 @@ long begin_fork(ThreadState* ts, bool& asked) {
     if (!asked) unlock(process->table()->fork_lock);
   }
   if (result == -ENETDOWN || process->session().status == SessionStatus::kDead)
-    return 0;  // dead: fork anyway
+    return 0;  // the device is dead: fork anyway
   return result == 0 ? 0 : -EAGAIN;
 }
 
@@ -102,12 +98,11 @@ void finish_fork_in_child(ThreadState* ts, ForkedSession& child) {
     return;
   }
   session = child.session;
-  session.placeholder = placeholder;  // only recognised by what it is a duplicate of
+  session.placeholder = placeholder;  // only compared with its duplicates
   mark_control(session.socket);
   abi::Message message;
   message.type = abi::MessageType::kAdopt;
-  constexpr u64 kPrGetName = 16;
-  raw(__NR_prctl, kPrGetName, ptr(message.text));
+  raw(__NR_prctl, PR_GET_NAME, ptr(message.text));
   if (!send_message(session, message)) session_died(session);
 }
 

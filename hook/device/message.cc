@@ -20,40 +20,37 @@ struct Iov {
   const void* base;
   u64 len;
 };
-struct Control {  // cmsghdr with up to two descriptors
+struct Control {  // struct cmsghdr with descriptors; two are expected at most
   u64 len;
   int level, type;
   int fds[4];
 };
 
-// By this a control connection is known: a limit to the time that its sends may block, in seconds,
-// which nobody will see the end of.
-constexpr long kSetsockopt = 54, kGetsockopt = 55;
-constexpr u64 kSolSocket = 1, kSoSndtimeo = 21;
+// The mark of a control connection: an absurdly long send timeout, in seconds.
 constexpr i64 kControlMark = 0x6d696e6f;
 
 }  // namespace
 
 void set_receive_timeout(int fd, i64 seconds) {
   const i64 value[2] = {seconds, 0};
-  raw(kSetsockopt, static_cast<u64>(fd), 1, 20, ptr(value), sizeof value);
+  raw(__NR_setsockopt, static_cast<u64>(fd), SOL_SOCKET, SO_RCVTIMEO, ptr(value), sizeof value);
 }
 
 void mark_control(int fd) {
   const i64 mark[2] = {kControlMark, 0};
-  raw(kSetsockopt, static_cast<u64>(fd), kSolSocket, kSoSndtimeo, ptr(mark), sizeof mark);
+  raw(__NR_setsockopt, static_cast<u64>(fd), SOL_SOCKET, SO_SNDTIMEO, ptr(mark), sizeof mark);
 }
 
 bool is_control(u64 fd) {
   i64 mark[2] = {};
   u32 bytes = sizeof mark;
-  return raw(kGetsockopt, fd, kSolSocket, kSoSndtimeo, ptr(mark), ptr(&bytes)) == 0 &&
+  return raw(__NR_getsockopt, fd, SOL_SOCKET, SO_SNDTIMEO, ptr(mark), ptr(&bytes)) == 0 &&
          mark[0] == kControlMark;
 }
 
 bool send_message(const Session& session, const abi::Message& message, int fd, u64 flags) {
   Iov iov{&message, sizeof message};
-  Control control{20, 1, 1, {fd}};  // SOL_SOCKET, SCM_RIGHTS
+  Control control{20, SOL_SOCKET, SCM_RIGHTS, {fd}};
   MsgHdr header{};
   header.iov = ptr(&iov);
   header.iovlen = 1;
@@ -61,9 +58,8 @@ bool send_message(const Session& session, const abi::Message& message, int fd, u
     header.control = ptr(&control);
     header.controllen = 24;
   }
-  constexpr u64 kMsgNoSignal = 0x4000;
   long sent;
-  do sent = raw(__NR_sendmsg, static_cast<u64>(session.socket), ptr(&header), flags | kMsgNoSignal);
+  do sent = raw(__NR_sendmsg, static_cast<u64>(session.socket), ptr(&header), flags | MSG_NOSIGNAL);
   while (sent == -EINTR);
   return sent == sizeof message;
 }
@@ -76,12 +72,12 @@ bool receive_message(int socket, abi::Message& message, int* fds, int want) {
   header.iovlen = 1;
   header.control = ptr(&control);
   header.controllen = sizeof control;
-  constexpr u64 kMsgCmsgCloexec = 0x40000000;
   long got;
-  do got = raw(__NR_recvmsg, static_cast<u64>(socket), ptr(&header), kMsgCmsgCloexec);
+  do got = raw(__NR_recvmsg, static_cast<u64>(socket), ptr(&header), MSG_CMSG_CLOEXEC);
   while (got == -EINTR);
   int count = 0;
-  if (!is_error(got) && header.controllen >= 16 && control.level == 1 && control.type == 1) {
+  if (!is_error(got) && header.controllen >= 16 && control.level == SOL_SOCKET &&
+      control.type == SCM_RIGHTS) {
     count = static_cast<int>((control.len - 16) / 4);
   }
   const bool good =

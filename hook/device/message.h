@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Messages of the control connection (abi/message.h), and the descriptors that travel with them.
-// Bounded and checked; a message of another form ends the conversation, not the program.
+// Sends and receives the messages of the control connection (abi/message.h) and the descriptors
+// that travel with them. Everything received is bounded and checked; a malformed message ends the
+// conversation, not the program.
 #pragma once
 
 #include "abi/message.h"
@@ -10,16 +11,18 @@
 namespace mino::hook {
 
 bool send_message(const Session& session, const abi::Message& message, int fd = -1, u64 flags = 0);
-// One message with up to `want` descriptors; false on anything else (they are closed then).
+// Receives one message with exactly `want` descriptors. False on anything else; its descriptors are
+// closed then.
 bool receive_message(int socket, abi::Message& message, int* fds, int want);
-// The answer to a question, for ten seconds; one that came too late for its own question is passed over.
+// Waits up to ten seconds for the answer to a question. Late answers to earlier questions are
+// skipped.
 bool await_message(const Session& session, abi::MessageType type, abi::Message& message, int* fds,
                    int want);
 void set_receive_timeout(int fd, i64 seconds);
 
-void tell_refusal(const abi::Message& message);  // what it says, on standard error
+void tell_refusal(const abi::Message& message);  // on standard error
 
-// Lets other processes know a control connection when they see it.
+// Marks a control connection, so that any process can recognise it.
 void mark_control(int fd);
 bool is_control(u64 fd);
 

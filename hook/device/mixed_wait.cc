@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The wait loop of hook/device/mixed_wait.h: spin a little on the completion ring, then sleep on bell and
-// host together.
+// See hook/device/mixed_wait.h. The loop spins for a while on the completion ring, then sleeps on
+// the bell and the host together.
 #include "hook/device/mixed_wait.h"
 
 #include "hook/base/uapi.h"
@@ -15,8 +15,6 @@ namespace mino::hook {
 
 namespace {
 
-constexpr short kPollIn = 1;
-
 bool host_is_ready(MixedWait& wait) {
   return raw(__NR_poll, ptr(wait.host), wait.count, 0) > 0;
 }
@@ -25,18 +23,18 @@ bool host_is_ready(MixedWait& wait) {
 void sleep_on_bell(ThreadState* ts, MixedWait& wait) {
   abi::LaneControl* control = ts->lane.control;
   const abi::Completion& slot = ts->lane.completions[ts->complete_position & (abi::kRingSlots - 1)];
-  wait.host[wait.count] = {ts->bell, kPollIn, 0};
-  PollFd& death = wait.host[wait.count + 1];
+  wait.host[wait.count] = {ts->bell, POLLIN, 0};
+  pollfd& death = wait.host[wait.count + 1];
   death = {ts->process->session().socket, 0, 0};  // POLLHUP when the proxy is gone
   control->client_sleeping.store(abi::kOnBell, std::memory_order_seq_cst);
-  std::atomic_thread_fence(
-      std::memory_order_seq_cst);  // pairs with the device's fence after publication
+  // Pairs with the device's fence between publishing a completion and reading client_sleeping.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
   if (slot.turn.load(std::memory_order_acquire) != ts->complete_position + 1 && device_alive(ts)) {
     const u64 args[6] = {ptr(wait.host), wait.count + 2, 0, 0, 8, 0};
     mino_interruptible(ts, __NR_ppoll, args);
   }
   control->client_sleeping.store(abi::kAwake, std::memory_order_relaxed);
-  if (wait.host[wait.count].revents & kPollIn) {
+  if (wait.host[wait.count].revents & POLLIN) {
     u64 rung;
     raw(__NR_read, static_cast<u64>(ts->bell), ptr(&rung), 8);
   }
@@ -49,8 +47,7 @@ void sleep_on_bell(ThreadState* ts, MixedWait& wait) {
 
 bool prepare_bell(ThreadState* ts) {
   if (ts->bell < 0) {
-    constexpr u64 kNonblockCloexec = 0x80800;
-    const long fd = raw(__NR_eventfd2, 0, kNonblockCloexec);
+    const long fd = raw(__NR_eventfd2, 0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (is_error(fd)) return false;
     ts->bell = make_private(ts->process, static_cast<int>(fd));
     ts->bell_sent = false;

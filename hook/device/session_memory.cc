@@ -19,15 +19,15 @@ bool map_session(Session& session, const abi::Message& message, int memory_fd) {
   session.arena_bytes = message.arena_bytes;
   session.id = message.session_id;
   session.memory_bytes = abi::session_bytes(message.lane_count, message.arena_bytes);
-  // The object must be as large as it says and stay so, or a peer could make us fault.
-  constexpr u64 kFGetSeals = 1034, kSealShrink = 2;
-  const long seals = raw(__NR_fcntl, static_cast<u64>(memory_fd), kFGetSeals);
-  const long size = raw(__NR_lseek, static_cast<u64>(memory_fd), 0, 2);
-  if (is_error(seals) || !(static_cast<u64>(seals) & kSealShrink) ||
+  // The file must be large enough and must not shrink; otherwise a peer could make us fault.
+  const long seals = raw(__NR_fcntl, static_cast<u64>(memory_fd), F_GET_SEALS);
+  const long size = raw(__NR_lseek, static_cast<u64>(memory_fd), 0, SEEK_END);
+  if (is_error(seals) || !(static_cast<u64>(seals) & F_SEAL_SHRINK) ||
       size < static_cast<long>(session.memory_bytes)) {
     return false;
   }
-  const long p = raw(__NR_mmap, 0, session.memory_bytes, 3, 1, static_cast<u64>(memory_fd), 0);
+  const long p = raw(__NR_mmap, 0, session.memory_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+                     static_cast<u64>(memory_fd), 0);
   if (is_error(p)) return false;
   session.memory = reinterpret_cast<u8*>(p);
   mino_paths_matter = 1;

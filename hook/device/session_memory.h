@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Mapping session memory (abi/layout.h), as a peer that may be hostile has described it.
+// Maps session memory (abi/layout.h), for attach and fork. The peer that describes it may be
+// hostile, so nothing in the description is used before it is checked.
 #pragma once
 
 #include "abi/message.h"
@@ -8,7 +9,7 @@
 
 namespace mino::hook {
 
-// Maps session memory and checks its header against what the message said.
+// Maps session memory. False if the message, the file or the header in it is not what it must be.
 bool map_session(Session& session, const abi::Message& message, int memory_fd);
 
 }  // namespace mino::hook

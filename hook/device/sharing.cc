@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Tables change hands here. What is the hook's own in a table (sockets, bells, the kick) has the
-// same number in a copy of it, and is closed there when nobody there can use it.
+// See hook/device/sharing.h. The hook's own descriptors in a table (sockets, bells, the kick) have
+// the same numbers in a copy, and are closed there if nobody can use them.
 #include "hook/device/sharing.h"
 
 #include "hook/base/mem.h"
@@ -17,15 +17,13 @@ namespace mino::hook {
 
 namespace {
 
-constexpr long kUnshare = 272, kMremap = 25;
-
-// From `from` to the address of `to`, in place of what is there.
+// Moves pages from `from` to `to`, in place of what is mapped there.
 bool move_pages(void* from, void* to, u64 bytes) {
-  constexpr u64 kMayMoveFixed = 3;
-  return !is_error(raw(kMremap, ptr(from), bytes, bytes, kMayMoveFixed, ptr(to)));
+  return !is_error(
+      raw(__NR_mremap, ptr(from), bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, ptr(to)));
 }
 
-// Tells the device that the session will have several processes as its clients.
+// Tells the device that the session will have several client processes.
 bool announce_sharing(Process* process) {
   abi::Message message;
   message.type = abi::MessageType::kShare;
@@ -44,14 +42,14 @@ bool table_is_shared(const ThreadState* ts) {
 }
 
 long own_table(ThreadState* ts, u64 unshare_flags) {
-  if (!table_is_shared(ts)) return raw(kUnshare, unshare_flags);
+  if (!table_is_shared(ts)) return raw(__NR_unshare, unshare_flags);
   Process* const before = ts->process;
   bool asked;
   if (const long error = begin_fork(ts, asked)) return error;
   release_lane(ts);
-  Process* own = copy_process(*before, kCloneSighand | kCloneFs | kCloneThread);
-  const long result = own ? raw(kUnshare, unshare_flags) : -ENOMEM;
-  // The answer must not arrive before: its descriptors are for the new table alone.
+  Process* own = copy_process(*before, CLONE_SIGHAND | CLONE_FS | CLONE_THREAD);
+  const long result = own ? raw(__NR_unshare, unshare_flags) : -ENOMEM;
+  // The answer must not be received earlier: its descriptors belong in the new table only.
   ForkedSession session;
   if (asked) receive_fork(is_error(result) ? before : own, session);
   if (asked) unlock(before->table()->fork_lock);
@@ -75,11 +73,10 @@ long own_table(ThreadState* ts, u64 unshare_flags) {
 }
 
 void forget_closed(Process* copy, const Process* original) {
-  constexpr u64 kFGetFd = 1;
   for (u64 fd = 0; fd < copy->table()->fd_limit; fd++) {
     const u8 flags = copy->fds[fd];
     if (!flags || (flags & kPrivate) || flags == original->flags(fd)) continue;
-    if (is_error(raw(__NR_fcntl, fd, kFGetFd))) copy->set_flags(fd, 0);
+    if (is_error(raw(__NR_fcntl, fd, F_GETFD))) copy->set_flags(fd, 0);
   }
 }
 
@@ -99,15 +96,16 @@ void discard_process(Process* process) {
 
 namespace {
 
-// The table at its address is memory that a process made with CLONE_FILES will share; false if
-// there is none. Other threads go on with it, so nothing of it may change or be locked meanwhile.
+// Moves the table into shared memory at the same address, for a process made with CLONE_FILES.
+// False on failure. Other threads go on using the table, so nothing in it may change or be locked
+// meanwhile.
 bool move_to_shared_memory(Process* process) {
   Table* const table = process->table();
   u32* const locks[] = {&table->companion_lock, &table->kick_lock, &table->fork_lock};
   for (u32* word : locks) lock_table(table, *word);
   if (!table->mapped) {
-    constexpr u64 kReadWrite = 3, kSharedAnonymousNoreserve = 0x4021;
-    const long at = raw(__NR_mmap, 0, kTableBytes, kReadWrite, kSharedAnonymousNoreserve, ~0ull, 0);
+    const long at = raw(__NR_mmap, 0, kTableBytes, PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, ~0ull, 0);
     if (!is_error(at)) {
       u8* const shared = reinterpret_cast<u8*>(at);
       TableChange::stop();
@@ -132,7 +130,7 @@ long share_table(ThreadState* ts, bool same_memory, u32& client) {
   Table* const table = process->table();
   client = 0;
   if (!settings.active) return 0;
-  if (process->session().status == SessionStatus::kNone) ready(ts);  // one session for both
+  if (process->session().status == SessionStatus::kNone) ready(ts);  // so that both use one session
   if (!table->shared) {
     if (process->session().status == SessionStatus::kLive && !announce_sharing(process))
       return -EAGAIN;
@@ -154,7 +152,7 @@ void join_session(Process* process) {
 void join_table(ThreadState* ts, u32 client) {
   ts->process->client = client;
   ts->has_lane = false;
-  ts->bell = -1;  // the parent's
+  ts->bell = -1;  // that bell is the parent's
   ts->bell_sent = false;
   join_session(ts->process);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Trace records, made by the thread that made the call, after the call: what the kernel read is
-// still there, and what it wrote has arrived.
+// See hook/device/trace.h. The thread that made a call makes its record afterwards: what the kernel
+// has read is still in memory, and what it has written has arrived.
 #include "hook/device/trace.h"
 
 #include "abi/trace.h"
@@ -53,7 +53,7 @@ class RecordSink {
 
 u64 now_ns() {
   u64 t[2];
-  raw(__NR_clock_gettime, 1, ptr(t));
+  raw(__NR_clock_gettime, CLOCK_MONOTONIC, ptr(t));
   return t[0] * 1'000'000'000 + t[1];
 }
 
@@ -82,8 +82,7 @@ void trace_end(ThreadState* ts, const abi::Row& row, const u64 args[6], long res
   UserReader reader;
   RecordSink sink(record);
   abi::walk(row, args, reader, sink);
-  constexpr u64 kMsgNoSignal = 0x4000;
-  raw(__NR_sendto, static_cast<u64>(settings.trace_fd), ptr(record), sink.used(), kMsgNoSignal, 0,
+  raw(__NR_sendto, static_cast<u64>(settings.trace_fd), ptr(record), sink.used(), MSG_NOSIGNAL, 0,
       0);
 }
 

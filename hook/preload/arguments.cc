@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Functions of libc whose arguments are not quite those of the system call: defaults, sizes that
-// libc adds, the variants that _FORTIFY_SOURCE calls, and old names.
+// Functions of libc whose arguments are not quite those of the system call: with defaults or sizes
+// that libc adds, the variants that _FORTIFY_SOURCE calls, and old names. Functions whose arguments
+// are the same are in hook/preload/calls.h. Each must behave as glibc's does, down to errno.
 #include "hook/base/mem.h"
 #include "hook/base/uapi.h"
 #include "hook/preload/libc.h"
+#include "hook/preload/paths.h"
 
 namespace mino::libc {
 MINO_LIBC(void, __chk_fail);
-// Memory that the program frees.
+// Memory that the program will free.
 __attribute__((weak, visibility("default"))) void* program_memory(hook::u64 bytes) asm("malloc");
 }  // namespace mino::libc
 
@@ -37,15 +39,15 @@ struct Pair {
 
 }  // namespace mino::hook
 
-// A cancellation may come at any moment of the call: the hook lets its signal in at the end of it.
+// A cancellation may come at any moment of the call. The hook lets its signal in at the end of the
+// call.
 extern "C" __attribute__((visibility("hidden"))) long mino_waiting_call(
     long nr, mino::hook::u64 a, mino::hook::u64 b, mino::hook::u64 c, mino::hook::u64 d,
     mino::hook::u64 e, mino::hook::u64 f) {
   using namespace mino;
-  if (!libc::pthread_setcanceltype || hook::alone()) return mino_call(nr, a, b, c, d, e, f);
-  constexpr int kAsynchronous = 1;
+  if (!libc::pthread_setcanceltype || hook::only_thread()) return mino_call(nr, a, b, c, d, e, f);
   int type, ours;
-  libc::pthread_setcanceltype(kAsynchronous, &type);
+  libc::pthread_setcanceltype(hook::kCancelAsynchronous, &type);
   const long result = mino_call(nr, a, b, c, d, e, f);
   libc::pthread_setcanceltype(type, &ours);
   return result;
@@ -75,17 +77,14 @@ MINO_EXPORT(long, __recvfrom_chk, int fd, void* buffer, u64 bytes, u64 room, int
               ptr(length));
 }
 MINO_EXPORT(int, sockatmark, int fd) {
-  constexpr u64 kSiocAtMark = 0x8905;
   int at_mark;
-  const long result = call(__NR_ioctl, number(fd), kSiocAtMark, ptr(&at_mark));
+  const long result = call(__NR_ioctl, number(fd), SIOCATMARK, ptr(&at_mark));
   return result < 0 ? -1 : at_mark;
 }
 MINO_EXPORT(int, isfdtype, int fd, int type) {
-  u32 status[36];  // struct stat
-  constexpr long kFstat = 5;
-  constexpr u32 kMode = 6, kTypeMask = 0170000;
-  const long result = call(kFstat, number(fd), ptr(status));
-  return result < 0 ? -1 : (status[kMode] & kTypeMask) == static_cast<u32>(type);
+  struct stat info;
+  const long result = call(__NR_fstat, number(fd), ptr(&info));
+  return result < 0 ? -1 : (info.st_mode & S_IFMT) == static_cast<u32>(type);
 }
 
 MINO_EXPORT(long, __read_chk, int fd, void* buffer, u64 bytes, u64 room) {
@@ -99,25 +98,24 @@ MINO_EXPORT(long, __pread_chk, int fd, void* buffer, u64 bytes, i64 offset, u64 
 MINO_EXPORT(long, __pread64_chk, int fd, void* buffer, u64 bytes, i64 offset, u64 room) {
   return __pread_chk(fd, buffer, bytes, offset, room);
 }
-// preadv2 and pwritev2 have the offset in two registers.
+// The system calls preadv2 and pwritev2 take the offset in two registers.
 MINO_EXPORT(long, preadv2, int fd, const void* vector, int count, i64 offset, int flags) {
-  constexpr long kPreadv2 = 327;
-  return wait(kPreadv2, number(fd), ptr(vector), number(count), static_cast<u64>(offset), 0,
+  return wait(__NR_preadv2, number(fd), ptr(vector), number(count), static_cast<u64>(offset), 0,
               number(flags));
 }
 MINO_EXPORT(long, preadv64v2, int fd, const void* vector, int count, i64 offset, int flags) {
   return preadv2(fd, vector, count, offset, flags);
 }
 MINO_EXPORT(long, pwritev2, int fd, const void* vector, int count, i64 offset, int flags) {
-  constexpr long kPwritev2 = 328;
-  return wait(kPwritev2, number(fd), ptr(vector), number(count), static_cast<u64>(offset), 0,
+  return wait(__NR_pwritev2, number(fd), ptr(vector), number(count), static_cast<u64>(offset), 0,
               number(flags));
 }
 MINO_EXPORT(long, pwritev64v2, int fd, const void* vector, int count, i64 offset, int flags) {
   return pwritev2(fd, vector, count, offset, flags);
 }
 
-// Readiness. The kernel writes the time left; libc's callers do not expect it, but of select.
+// Readiness. The kernel writes the time that is left into the timeout. libc hides that, except for
+// select.
 MINO_EXPORT(int, __poll_chk, void* fds, u64 count, int timeout, u64 room) {
   check_room(count * 8, room);
   return static_cast<int>(wait(__NR_poll, ptr(fds), count, number(timeout)));
@@ -153,18 +151,13 @@ MINO_EXPORT(int, epoll_pwait2, int fd, void* events, int count, const void* time
 
 // Descriptors.
 MINO_EXPORT(int, fcntl, int fd, int command, u64 argument) {
-  constexpr int kGetOwn = 9;
-  constexpr u64 kGetOwnEx = 16;
-  constexpr int kSetLockWait = 7, kOfdSetLockWait = 38;
-  if (command == kGetOwn) {  // a group's number is negative, which must not look like an error
-    constexpr int kGroup = 2;
-    struct {
-      int type, pid;
-    } owner{};
-    const long result = call(__NR_fcntl, number(fd), kGetOwnEx, ptr(&owner));
-    return result < 0 ? -1 : owner.type == kGroup ? -owner.pid : owner.pid;
+  // F_GETOWN returns a process group as a negative number, which must not look like an error.
+  if (command == F_GETOWN) {
+    f_owner_ex owner{};
+    const long result = call(__NR_fcntl, number(fd), F_GETOWN_EX, ptr(&owner));
+    return result < 0 ? -1 : owner.type == F_OWNER_PGRP ? -owner.pid : owner.pid;
   }
-  const bool waits = command == kSetLockWait || command == kOfdSetLockWait;
+  const bool waits = command == F_SETLKW || command == F_OFD_SETLKW;
   return static_cast<int>(waits ? wait(__NR_fcntl, number(fd), number(command), argument)
                                 : call(__NR_fcntl, number(fd), number(command), argument));
 }
@@ -195,22 +188,19 @@ MINO_EXPORT(int, __openat64_2, int directory, const char* path, int flags) {
   return __openat_2(directory, path, flags);
 }
 MINO_EXPORT(int, __xstat, int, const char* path, void* status) {
-  constexpr long kStat = 4;
-  return static_cast<int>(call(kStat, ptr(path), ptr(status)));
+  return static_cast<int>(call(__NR_stat, ptr(path), ptr(status)));
 }
 MINO_EXPORT(int, __xstat64, int version, const char* path, void* status) {
   return __xstat(version, path, status);
 }
 MINO_EXPORT(int, __fxstat, int, int fd, void* status) {
-  constexpr long kFstat = 5;
-  return static_cast<int>(call(kFstat, number(fd), ptr(status)));
+  return static_cast<int>(call(__NR_fstat, number(fd), ptr(status)));
 }
 MINO_EXPORT(int, __fxstat64, int version, int fd, void* status) {
   return __fxstat(version, fd, status);
 }
 MINO_EXPORT(int, __lxstat, int, const char* path, void* status) {
-  constexpr long kLstat = 6;
-  return static_cast<int>(call(kLstat, ptr(path), ptr(status)));
+  return static_cast<int>(call(__NR_lstat, ptr(path), ptr(status)));
 }
 MINO_EXPORT(int, __lxstat64, int version, const char* path, void* status) {
   return __lxstat(version, path, status);
@@ -229,51 +219,43 @@ MINO_EXPORT(long, __readlink_chk, const char* path, char* to, u64 bytes, u64 roo
 }
 MINO_EXPORT(long, __readlinkat_chk, int directory, const char* path, char* to, u64 bytes,
             u64 room) {
-  constexpr long kReadlinkat = 267;
   check_room(bytes, room);
-  return call(kReadlinkat, number(directory), ptr(path), ptr(to), bytes);
+  return call(__NR_readlinkat, number(directory), ptr(path), ptr(to), bytes);
 }
 MINO_EXPORT(int, faccessat, int directory, const char* path, int mode, int flags) {
-  constexpr long kFaccessat = 269, kFaccessat2 = 439;
-  return static_cast<int>(call(flags ? kFaccessat2 : kFaccessat, number(directory), ptr(path),
-                               number(mode), number(flags)));
+  return static_cast<int>(call(flags ? __NR_faccessat2 : __NR_faccessat, number(directory),
+                               ptr(path), number(mode), number(flags)));
 }
 MINO_EXPORT(int, fchmodat, int directory, const char* path, u32 mode, int flags) {
-  constexpr long kFchmodat = 268, kFchmodat2 = 452;
-  constexpr long kNotSupported = -95;
-  if (!flags) return static_cast<int>(call(kFchmodat, number(directory), ptr(path), mode));
-  const long result = mino_call(kFchmodat2, number(directory), ptr(path), mode, number(flags));
+  if (!flags) return static_cast<int>(call(__NR_fchmodat, number(directory), ptr(path), mode));
+  const long result = mino_call(__NR_fchmodat2, number(directory), ptr(path), mode, number(flags));
   if (result != -ENOSYS) return static_cast<int>(answer(result));
-  if (on_device(directory) || may_be_on_device(path))
-    return static_cast<int>(answer(kNotSupported));
-  // Before Linux 6.6 libc finds a way, by /proc.
+  if (on_device(directory) || may_be_on_device(path)) return static_cast<int>(answer(-EOPNOTSUPP));
+  // Before Linux 6.6, libc does it by /proc.
   return real<int (*)(int, const char*, u32, int)>("fchmodat")(directory, path, mode, flags);
 }
 MINO_EXPORT(int, futimens, int fd, const void* times) {
-  constexpr long kUtimensat = 280;
-  return static_cast<int>(call(kUtimensat, number(fd), 0, ptr(times), 0));
+  return static_cast<int>(call(__NR_utimensat, number(fd), 0, ptr(times), 0));
 }
 MINO_EXPORT(int, posix_fadvise, int fd, i64 offset, i64 bytes, int advice) {
-  constexpr long kFadvise64 = 221;
-  return static_cast<int>(-mino_call(kFadvise64, number(fd), static_cast<u64>(offset),
+  return static_cast<int>(-mino_call(__NR_fadvise64, number(fd), static_cast<u64>(offset),
                                      static_cast<u64>(bytes), number(advice)));
 }
 MINO_EXPORT(int, posix_fadvise64, int fd, i64 offset, i64 bytes, int advice) {
   return posix_fadvise(fd, offset, bytes, advice);
 }
 MINO_EXPORT(int, umount, const char* path) {
-  constexpr long kUmount2 = 166;
-  return static_cast<int>(call(kUmount2, ptr(path), 0));
+  return static_cast<int>(call(__NR_umount2, ptr(path), 0));
 }
 MINO_EXPORT(char*, getcwd, char* to, u64 bytes) {
   using Getcwd = char* (*)(char*, u64);
   static Getcwd real_getcwd;
-  if (!held() || !this_process()->directory->offloaded || (!to && !program_memory)) {
+  if (!hook_started() || !this_process()->directory->offloaded || (!to && !program_memory)) {
     if (!real_getcwd) real_getcwd = real<Getcwd>("getcwd");
     return real_getcwd(to, bytes);
   }
   if (to) return call(__NR_getcwd, ptr(to), bytes) < 0 ? nullptr : to;
-  // libc's extension: room that the caller frees; 0 is as much as it takes.
+  // An extension of libc: memory that the caller frees; 0 bytes means as much as is needed.
   char path[4096];
   const long used =
       call(__NR_getcwd, ptr(path), bytes && bytes < sizeof path ? bytes : sizeof path);

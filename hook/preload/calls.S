@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The preload tier's way into the hook: functions of libc, under their own names, that enter mino_entry as a
-// patched site would (hook/catch/entry.S: %rcx return address, %r11 distance from it back to where the call restarts).
-// They are ordinary functions to their callers: only what a function must preserve is preserved.
+// The preload tier's way into the hook: functions of libc, under their own names, that enter
+// mino_entry as a patched site would (hook/catch/entry.S: %rcx return address, %r11 distance from
+// it back to where the call restarts). To their callers they are ordinary functions, and preserve
+// only what a function must preserve. They must make no system call past the hook.
 
-#define NR_CLONE 56
-#define NR_VFORK 58
-#define NR_EXIT 60
-#define EINVAL_NUMBER 22
+#include <asm/unistd_64.h>
+#include <linux/errno.h>
+
 #define ERRAND 511                      // hook/state/thread.h
 
         .text
@@ -22,19 +22,21 @@
 .Lback\@:
 .endm
 
-// For a call after which a child goes on elsewhere: mino_entry keeps its return address on the stack where it does not
-// hold yet (a library's constructor may come before ours) or cannot.
-.macro enter_hook_if_held
+// For a call whose child continues elsewhere. Before startup (a library's constructor may run
+// before ours), and where the hook cannot start, mino_entry keeps its return address on the stack,
+// where the child may overwrite it. Then the call is made right here.
+.macro enter_hook_if_started
         cmpb    $0, mino_interest+ERRAND(%rip)
-        jne     .Lheld\@
+        jne     .Lstarted\@
         syscall
         jmp     .Ldone\@
-.Lheld\@:
+.Lstarted\@:
         enter_hook
 .Ldone\@:
 .endm
 
-// long mino_call(long nr, a, b, c, d, e, f): the call's result, an error as its negative number.
+// long mino_call(long nr, a, b, c, d, e, f): returns the call's result; an error is a negative
+// number.
         .globl mino_call
         .hidden mino_call
         .type mino_call, @function
@@ -51,7 +53,7 @@ mino_call:
         ret
         .cfi_endproc
 
-// %eax is the number; the rest as the caller of the libc function left it.
+// %eax is the number; all other registers are as the caller of the libc function left them.
         .type mino_plain, @function
 mino_plain:
         .cfi_startproc
@@ -103,7 +105,8 @@ name:   .cfi_startproc; \
 #define WAITS(name, number) ROW(name, number, mino_waits)
 #include "hook/preload/calls.h"
 
-// vfork: the child returns first, and what it calls overwrites our return address: a register keeps it.
+// vfork: the child returns first, and what it calls overwrites the return address, so a register
+// keeps it.
         .globl  vfork, __vfork
         .type   vfork, @function
         .type   __vfork, @function
@@ -113,8 +116,8 @@ __vfork:
         pop     %rdi
         .cfi_adjust_cfa_offset -8
         .cfi_register rip, rdi
-        mov     $NR_VFORK, %eax
-        enter_hook_if_held
+        mov     $__NR_vfork, %eax
+        enter_hook_if_started
         push    %rdi
         .cfi_adjust_cfa_offset 8
         .cfi_offset rip, -8
@@ -123,14 +126,15 @@ __vfork:
         ret
         .cfi_endproc
 
-// int clone(int (*fn)(void*), void* stack, int flags, void* arg, pid_t* ptid, void* tls, pid_t* ctid)
+// int clone(int (*fn)(void*), void* stack, int flags, void* arg, pid_t* ptid, void* tls,
+//           pid_t* ctid)
         .globl  clone, __clone
         .type   clone, @function
         .type   __clone, @function
 clone:
 __clone:
         .cfi_startproc
-        mov     $-EINVAL_NUMBER, %rax
+        mov     $-EINVAL, %rax
         test    %rdi, %rdi
         je      .Lerror
         and     $-16, %rsi
@@ -142,8 +146,8 @@ __clone:
         mov     %r8, %rdx
         mov     %r9, %r8
         mov     8(%rsp), %r10
-        mov     $NR_CLONE, %eax
-        enter_hook_if_held
+        mov     $__NR_clone, %eax
+        enter_hook_if_started
         test    %rax, %rax
         jl      .Lerror
         je      .Lchild
@@ -157,7 +161,7 @@ __clone:
         pop     %rdi
         call    *%rax
         mov     %eax, %edi
-        mov     $NR_EXIT, %eax
+        mov     $__NR_exit, %eax
         enter_hook
         hlt
         .cfi_endproc

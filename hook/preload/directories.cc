@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// opendir and its kin on offloaded directories, whose entries libc would read unseen. The kernel's
-// entries (linux_dirent64) are laid out as libc's struct dirent.
+// opendir, readdir and the rest of that family for offloaded directories, whose entries libc would
+// read unseen. The kernel's entries (linux_dirent64) have the layout of libc's struct dirent. A
+// Listing must never reach libc, nor a DIR of libc be read here: every function looks at the mark
+// first.
 #include "hook/base/mem.h"
 #include "hook/base/pages.h"
 #include "hook/base/uapi.h"
 #include "hook/preload/libc.h"
+#include "hook/preload/paths.h"
 
 namespace mino::hook {
 
 namespace {
 
 struct Listing {
-  u64 mark;  // where libc's DIR has the descriptor, which is never this
+  u64 mark;  // libc's DIR has its descriptor here, which is never kMark
   int fd;
-  u32 at, end;  // of the entries that were read
+  u32 at, end;  // offsets in `entries`, of what was read and not returned yet
   i64 position;
   u8 entries[32 << 10];
 };
@@ -47,8 +50,7 @@ void* make_directory(int fd) {
 
 void* next_entry(Listing* d) {
   if (d->at >= d->end) {
-    constexpr long kGetdents64 = 217;
-    const long got = mino_call(kGetdents64, number(d->fd), ptr(d->entries), sizeof d->entries);
+    const long got = mino_call(__NR_getdents64, number(d->fd), ptr(d->entries), sizeof d->entries);
     if (got <= 0) return answer(got), nullptr;
     d->at = 0;
     d->end = static_cast<u32>(got);
@@ -62,7 +64,7 @@ void* next_entry(Listing* d) {
 }
 
 void go_to(Listing* d, i64 position) {
-  mino_call(__NR_lseek, number(d->fd), static_cast<u64>(position), 0);
+  mino_call(__NR_lseek, number(d->fd), static_cast<u64>(position), SEEK_SET);
   d->at = d->end = 0;
   d->position = position;
 }
@@ -81,8 +83,7 @@ MINO_EXPORT(void*, fdopendir, int fd) {
 }
 MINO_EXPORT(void*, opendir, const char* path) {
   if (!may_be_on_device(path)) return real<void* (*)(const char*)>("opendir")(path);
-  constexpr u64 kDirectoryCloexec = 0200000 | 02000000;
-  const long fd = mino_call(__NR_open, ptr(path), kDirectoryCloexec);
+  const long fd = mino_call(__NR_open, ptr(path), O_DIRECTORY | O_CLOEXEC);
   if (answer(fd) < 0) return nullptr;
   void* const directory = fdopendir(static_cast<int>(fd));
   if (!directory) mino_call(__NR_close, static_cast<u64>(fd));
@@ -98,7 +99,7 @@ MINO_EXPORT(void*, readdir, void* directory) {
 MINO_EXPORT(void*, readdir64, void* directory) {
   return readdir(directory);
 }
-// Deprecated, but libc's would take our mark for a lock.
+// Deprecated, but libc's function would take the mark for a lock.
 MINO_EXPORT(int, readdir_r, void* directory, void* entry, void** result) {
   Listing* d = own(directory);
   if (!d) return real<int (*)(void*, void*, void**)>("readdir_r")(directory, entry, result);

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Signal actions and masks by libc's names, so that the hook stands in front of the program's
-// handlers here as well (hook/catch/on_signal.h).
+// Signal actions and masks by libc's names, so that the hook's handler comes before the program's
+// handlers (hook/catch/on_signal.h).
 #include "hook/base/uapi.h"
-#include "hook/catch/on_signal.h"
-
 #include "hook/catch/context.h"
+#include "hook/catch/on_signal.h"
 #include "hook/preload/libc.h"
 #include "hook/state/signal_mask.h"
 
@@ -25,14 +24,11 @@ struct LibcAction {  // libc's struct sigaction
 };
 static_assert(sizeof(LibcAction) == 152);
 
-constexpr int kLast = 64, kCancel = 32, kSetId = 33;  // libc keeps 32 and 33 to itself
-constexpr u64 kOfLibc = bit(kCancel) | bit(kSetId);
-constexpr u64 kSaRestorer = 0x04000000, kSaRestart = 0x10000000, kSaNoDefer = 0x40000000,
-              kSaResetHand = 0x80000000;
-constexpr u64 kError = ~0ull, kHold = 2;
-constexpr int kBlock = 0, kUnblock = 1;
+constexpr int kLast = 64;
+constexpr u64 kOfLibc = bit(kSigCancel) | bit(kSigSetXid);
+constexpr u64 kError = ~0ull;  // SIG_ERR
 
-u64 interrupting;  // siginterrupt(sig, 1)
+u64 interrupting;  // signals for which siginterrupt(sig, 1) was called
 
 bool valid(int sig) {
   return sig >= 1 && sig <= kLast && !(bit(sig) & kOfLibc);
@@ -43,9 +39,9 @@ long change_action(int sig, const SigAction* act, SigAction* old) {
   return mino_call(__NR_rt_sigaction, number(sig), ptr(act), ptr(old), 8);
 }
 
-// signal(2) in its kinds: the old handler, or SIG_ERR.
+// The common part of signal, sysv_signal and sigset: the old handler, or SIG_ERR.
 u64 change_handler(int sig, u64 handler, u64 flags, u64 mask) {
-  const SigAction act{handler, flags | kSaRestorer, ptr(mino_restore_rt), mask};
+  const SigAction act{handler, flags | SA_RESTORER, ptr(mino_restore_rt), mask};
   SigAction old{};
   if (handler == kError) return answer(-EINVAL), kError;
   return answer(change_action(sig, &act, &old)) < 0 ? kError : old.handler;
@@ -74,7 +70,7 @@ MINO_EXPORT(int, sigaction, int sig, const void* act, void* old) {
   SigAction ours{}, before{};
   if (act) {
     const auto& wanted = *static_cast<const LibcAction*>(act);
-    ours = {wanted.handler, static_cast<u32>(wanted.flags) | kSaRestorer, ptr(mino_restore_rt),
+    ours = {wanted.handler, static_cast<u32>(wanted.flags) | SA_RESTORER, ptr(mino_restore_rt),
             wanted.mask[0]};
   }
   const long result = change_action(sig, act ? &ours : nullptr, old ? &before : nullptr);
@@ -82,7 +78,7 @@ MINO_EXPORT(int, sigaction, int sig, const void* act, void* old) {
     auto& to = *static_cast<LibcAction*>(old);
     to.handler = before.handler;
     to.mask[0] = before.mask;
-    to.flags = static_cast<int>(before.flags & ~kSaRestorer);
+    to.flags = static_cast<int>(before.flags & ~SA_RESTORER);
     to.restorer = before.restorer;
   }
   return static_cast<int>(answer(result));
@@ -93,7 +89,7 @@ MINO_EXPORT(int, __sigaction, int sig, const void* act, void* old) {
 
 MINO_EXPORT(u64, signal, int sig, u64 handler) {
   if (!valid(sig)) return answer(-EINVAL), kError;
-  return change_handler(sig, handler, interrupting & bit(sig) ? 0 : kSaRestart, bit(sig));
+  return change_handler(sig, handler, interrupting & bit(sig) ? 0 : SA_RESTART, bit(sig));
 }
 MINO_EXPORT(u64, bsd_signal, int sig, u64 handler) {
   return signal(sig, handler);
@@ -102,7 +98,7 @@ MINO_EXPORT(u64, ssignal, int sig, u64 handler) {
   return signal(sig, handler);
 }
 MINO_EXPORT(u64, sysv_signal, int sig, u64 handler) {
-  return change_handler(sig, handler, kSaNoDefer | kSaResetHand, 0);
+  return change_handler(sig, handler, SA_NODEFER | SA_RESETHAND, 0);
 }
 MINO_EXPORT(u64, __sysv_signal, int sig, u64 handler) {
   return sysv_signal(sig, handler);
@@ -113,10 +109,10 @@ MINO_EXPORT(int, siginterrupt, int sig, int interrupts) {
     return static_cast<int>(answer(error));
   if (interrupts) {
     interrupting |= bit(sig);
-    action.flags &= ~kSaRestart;
+    action.flags &= ~SA_RESTART;
   } else {
     interrupting &= ~bit(sig);
-    action.flags |= kSaRestart;
+    action.flags |= SA_RESTART;
   }
   return static_cast<int>(answer(change_action(sig, &action, nullptr)));
 }
@@ -129,30 +125,27 @@ MINO_EXPORT(int, pthread_sigmask, int how, const u64* set, u64* old) {
 }
 
 MINO_EXPORT(int, sigtimedwait, const u64* set, SigInfo* info, const void* timeout) {
-  constexpr long kRtSigtimedwait = 128;
-  constexpr int kSiTkill = -6, kSiUser = 0;
-  const long result = mino_waiting_call(kRtSigtimedwait, ptr(set), ptr(info), ptr(timeout), 8);
-  if (!is_error(result) && info && info->code == kSiTkill) info->code = kSiUser;  // as glibc has it
+  const long result = mino_waiting_call(__NR_rt_sigtimedwait, ptr(set), ptr(info), ptr(timeout), 8);
+  if (!is_error(result) && info && info->code == SI_TKILL) info->code = SI_USER;  // as glibc does
   return static_cast<int>(answer(result));
 }
 MINO_EXPORT(int, sigwaitinfo, const u64* set, SigInfo* info) {
   return sigtimedwait(set, info, nullptr);
 }
 MINO_EXPORT(int, signalfd, int fd, const u64* set, int flags) {
-  constexpr long kSignalfd4 = 289;
-  return static_cast<int>(answer(mino_call(kSignalfd4, number(fd), ptr(set), 8, number(flags))));
+  return static_cast<int>(
+      answer(mino_call(__NR_signalfd4, number(fd), ptr(set), 8, number(flags))));
 }
 
-// System V's.
+// The functions of System V.
 MINO_EXPORT(int, sighold, int sig) {
-  return change_one(kBlock, sig);
+  return change_one(SIG_BLOCK, sig);
 }
 MINO_EXPORT(int, sigrelse, int sig) {
-  return change_one(kUnblock, sig);
+  return change_one(SIG_UNBLOCK, sig);
 }
 MINO_EXPORT(int, sigignore, int sig) {
-  constexpr u64 kIgnore = 1;
-  return change_handler(sig, kIgnore, 0, 0) == kError ? -1 : 0;
+  return change_handler(sig, reinterpret_cast<u64>(SIG_IGN), 0, 0) == kError ? -1 : 0;
 }
 MINO_EXPORT(u64, sigset, int sig, u64 handler) {
   if (!valid(sig)) return answer(-EINVAL), kError;
@@ -160,9 +153,10 @@ MINO_EXPORT(u64, sigset, int sig, u64 handler) {
   u64 mask = 0;
   const u64 one = bit(sig);
   if (answer(change_action(sig, nullptr, &before)) < 0) return kError;
-  if (handler != kHold && change_handler(sig, handler, 0, 0) == kError) return kError;
-  if (answer(change_mask(handler == kHold ? kBlock : kUnblock, &one, &mask)) < 0) return kError;
-  return mask & one ? kHold : before.handler;
+  if (handler != kSigHold && change_handler(sig, handler, 0, 0) == kError) return kError;
+  if (answer(change_mask(handler == kSigHold ? SIG_BLOCK : SIG_UNBLOCK, &one, &mask)) < 0)
+    return kError;
+  return mask & one ? kSigHold : before.handler;
 }
 
 }  // namespace mino::libc

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // posix_spawn, system and popen. libc makes their processes where nothing is seen, so they are made
-// here: the child shares our memory until it executes, as libc's does, and makes its calls through
-// the hook. What a caller has put into the attributes and actions is read as libc lays it out
-// (glibc: posix/spawn.h, posix/spawn_int.h).
+// here. The child shares the parent's memory until it executes, as in libc, and makes its calls
+// through the hook. Attributes and actions are read in the layout of glibc (posix/spawn.h,
+// posix/spawn_int.h).
 #include "hook/base/mem.h"
 #include "hook/base/pages.h"
 #include "hook/base/uapi.h"
 #include "hook/catch/on_signal.h"
-#include "hook/preload/execute.h"
+#include "hook/preload/exec.h"
 #include "hook/preload/libc.h"
 #include "hook/state/signal_mask.h"
 
@@ -21,7 +21,7 @@ struct Cleanup {  // struct _pthread_cleanup_buffer
 };
 MINO_LIBC(void, _pthread_cleanup_push, Cleanup* cleanup, void (*routine)(void*), void* argument);
 MINO_LIBC(void, _pthread_cleanup_pop, Cleanup* cleanup, int execute);
-// In this library.
+// Defined in this library.
 int clone(int (*fn)(void*), void* stack, int flags, void* argument, ...) asm("clone");
 int waitpid(int pid, int* status, int options) asm("waitpid");
 void* fdopen(int fd, const char* mode) asm("fdopen");
@@ -35,20 +35,6 @@ struct Attributes {  // posix_spawnattr_t
   u64 defaults[16], mask[16];
   int priority, policy;
 };
-
-namespace {
-
-enum Flag : u32 {
-  kResetIds = 1,
-  kSetGroup = 2,
-  kSetDefaults = 4,
-  kSetMask = 8,
-  kSetParameters = 0x10,
-  kSetScheduler = 0x20,
-  kSetSession = 0x80,
-};
-
-}  // namespace
 
 struct Action {
   enum Tag : int { kClose, kDup2, kOpen, kChdir, kFchdir, kCloseFrom, kSetForeground } tag;
@@ -82,25 +68,22 @@ struct Spawn {
   const Attributes* attributes;
   char* const* argv;
   char* const* envp;
-  u64 mask;      // the caller's
-  u64 defaults;  // signals that have a handler, or that shall be as at the start
+  u64 mask;      // the caller's mask
+  u64 defaults;  // signals to reset: those with a handler, and POSIX_SPAWN_SETSIGDEF's
   long error;
 };
 
-constexpr int kSetmask = 2;
-
-long act(const Action& action) {
-  constexpr u64 kFGetFd = 1, kFSetFd = 2;
+long apply_action(const Action& action) {
   switch (action.tag) {
     case Action::kClose:
       mino_call(__NR_close, number(action.fd));
       return 0;
     case Action::kDup2: {
       if (action.fd != action.to) return mino_call(__NR_dup2, number(action.fd), number(action.to));
-      const long flags = mino_call(__NR_fcntl, number(action.fd), kFGetFd);
+      const long flags = mino_call(__NR_fcntl, number(action.fd), F_GETFD);
       return is_error(flags) ? flags
-                             : mino_call(__NR_fcntl, number(action.fd), kFSetFd,
-                                         static_cast<u64>(flags) & ~1ull);
+                             : mino_call(__NR_fcntl, number(action.fd), F_SETFD,
+                                         static_cast<u64>(flags) & ~u64{FD_CLOEXEC});
     }
     case Action::kOpen: {
       mino_call(__NR_close, number(action.open_fd));
@@ -118,48 +101,45 @@ long act(const Action& action) {
     case Action::kCloseFrom:
       return mino_call(__NR_close_range, number(action.fd), ~0u, 0);
     case Action::kSetForeground: {
-      constexpr long kGetpgrp = 111;
-      constexpr u64 kTiocspgrp = 0x5410;
-      const int group = static_cast<int>(raw(kGetpgrp));
-      return mino_call(__NR_ioctl, number(action.fd), kTiocspgrp, ptr(&group));
+      const int group = static_cast<int>(raw(__NR_getpgrp));
+      return mino_call(__NR_ioctl, number(action.fd), TIOCSPGRP, ptr(&group));
     }
   }
   return -EINVAL;
 }
 
-long take_on(const Attributes& a) {
-  constexpr long kSetpgid = 109, kSetsid = 112, kGetuid = 102, kGetgid = 104, kSetresuid = 117,
-                 kSetresgid = 119, kSetparam = 142, kSetscheduler = 144;
+long apply_attributes(const Attributes& a) {
   const u64 flags = static_cast<u64>(a.flags);
   long result = 0;
   if ((flags & (kSetParameters | kSetScheduler)) == kSetParameters)
-    result = raw(kSetparam, 0, ptr(&a.priority));
+    result = raw(__NR_sched_setparam, 0, ptr(&a.priority));
   else if (flags & kSetScheduler)
-    result = raw(kSetscheduler, 0, number(a.policy), ptr(&a.priority));
-  if (!is_error(result) && (flags & kSetSession)) result = raw(kSetsid);
-  if (!is_error(result) && (flags & kSetGroup)) result = raw(kSetpgid, 0, number(a.group));
+    result = raw(__NR_sched_setscheduler, 0, number(a.policy), ptr(&a.priority));
+  if (!is_error(result) && (flags & kSetSession)) result = raw(__NR_setsid);
+  if (!is_error(result) && (flags & kSetGroup)) result = raw(__NR_setpgid, 0, number(a.group));
   if (!is_error(result) && (flags & kResetIds)) {
-    const u64 user = static_cast<u64>(raw(kGetuid)), group = static_cast<u64>(raw(kGetgid));
-    result = mino_call(kSetresgid, ~0u, group, ~0u);
-    if (!is_error(result)) result = mino_call(kSetresuid, ~0u, user, ~0u);
+    const u64 user = static_cast<u64>(raw(__NR_getuid)), group = static_cast<u64>(raw(__NR_getgid));
+    result = mino_call(__NR_setresgid, ~0u, group, ~0u);
+    if (!is_error(result)) result = mino_call(__NR_setresuid, ~0u, user, ~0u);
   }
   return result;
 }
 
-long go(Spawn& spawn) {
+// The child up to its exec. Returns only an error.
+long execute_child(Spawn& spawn) {
   for (int sig = 1; sig <= 64; sig++) {
     const SigAction standard{};
     if (spawn.defaults & bit(sig)) mino_call(__NR_rt_sigaction, number(sig), ptr(&standard), 0, 8);
   }
   if (spawn.attributes) {
-    if (const long error = take_on(*spawn.attributes); is_error(error)) return error;
+    if (const long error = apply_attributes(*spawn.attributes); is_error(error)) return error;
   }
   for (int i = 0; spawn.actions && i < spawn.actions->used; i++) {
-    if (const long error = act(spawn.actions->list[i]); is_error(error)) return error;
+    if (const long error = apply_action(spawn.actions->list[i]); is_error(error)) return error;
   }
   const bool own_mask = spawn.attributes && (static_cast<u64>(spawn.attributes->flags) & kSetMask);
   const u64 mask = own_mask ? spawn.attributes->mask[0] : spawn.mask;
-  mino_call(__NR_rt_sigprocmask, kSetmask, ptr(&mask), 0, 8);
+  mino_call(__NR_rt_sigprocmask, SIG_SETMASK, ptr(&mask), 0, 8);
   if (!spawn.search)
     return mino_call(__NR_execve, ptr(spawn.file), ptr(spawn.argv), ptr(spawn.envp));
   return execute_named(spawn.file, spawn.argv, spawn.envp, false);
@@ -167,44 +147,44 @@ long go(Spawn& spawn) {
 
 int run_child(void* argument) {
   auto& spawn = *static_cast<Spawn*>(argument);
-  const long error = go(spawn);
+  const long error = execute_child(spawn);
   if (is_error(error)) spawn.error = error;
   constexpr u64 kFailed = 127;
   for (;;) mino_call(__NR_exit_group, kFailed);
 }
 
-// 0, or the error's number, as posix_spawn answers it.
+// 0 or the error number, as posix_spawn returns it.
 int start(int* pid, Spawn& spawn) {
   constexpr u64 kStackBytes = 64 << 10;
-  constexpr int kMemoryVforkChild = 0x100 | 0x4000 | 17;
+  constexpr int kMemoryVforkChild = CLONE_VM | CLONE_VFORK | SIGCHLD;
   u8* const stack = static_cast<u8*>(map_pages(kStackBytes));
   if (!stack) return ENOMEM;
   const u64 all = ~u64{0};
   int* const error = libc::__errno_location();
   const int error_before = *error;
-  mino_call(__NR_rt_sigprocmask, kSetmask, ptr(&all), ptr(&spawn.mask), 8);
+  mino_call(__NR_rt_sigprocmask, SIG_SETMASK, ptr(&all), ptr(&spawn.mask), 8);
   const bool chosen =
       spawn.attributes && (static_cast<u64>(spawn.attributes->flags) & kSetDefaults);
   spawn.defaults = chosen ? spawn.attributes->defaults[0] : 0;
   for (int sig = 1; sig <= 64; sig++) {
-    if (this_process()->actions[sig].handler > 1) spawn.defaults |= bit(sig);
+    if (this_process()->actions[sig].handler > reinterpret_cast<u64>(SIG_IGN))
+      spawn.defaults |= bit(sig);
   }
   const int child = libc::clone(run_child, stack + kStackBytes, kMemoryVforkChild, &spawn);
   long result = child < 0 ? -i64{*error} : spawn.error;
   if (child > 0 && spawn.error) {
-    constexpr long kWait4 = 61;
     int status;
-    mino_call(kWait4, number(child), ptr(&status));
+    mino_call(__NR_wait4, number(child), ptr(&status));
   } else if (child > 0 && pid) {
     *pid = child;
   }
-  mino_call(__NR_rt_sigprocmask, kSetmask, ptr(&spawn.mask), 0, 8);
+  mino_call(__NR_rt_sigprocmask, SIG_SETMASK, ptr(&spawn.mask), 0, 8);
   unmap_pages(stack, kStackBytes);
   *error = error_before;
   return static_cast<int>(-result);
 }
 
-// A shell for `command`.
+// Starts a shell that runs `command`.
 int start_shell(int* pid, const char* command, const Actions* actions,
                 const Attributes* attributes) {
   const char* argv[] = {"sh", "-c", command, nullptr};
@@ -217,38 +197,35 @@ int start_shell(int* pid, const char* command, const Actions* actions,
   return start(pid, spawn);
 }
 
-// While a shell of system's runs, in any thread: the first saves the actions, the last restores
-// them.
+// SIGINT and SIGQUIT are ignored while any thread is in system(). The first thread saves their
+// actions, the last restores them.
 struct Ignored {
   u32 lock, users;
   SigAction interrupt, quit;
 } ignored;
 
-constexpr int kSigInt = 2, kSigQuit = 3;
-constexpr u64 kIgnore = 1;
-
 void begin_ignoring(Attributes& attributes) {
-  const SigAction ignore{kIgnore, 0, 0, 0};
+  const SigAction ignore{reinterpret_cast<u64>(SIG_IGN), 0, 0, 0};
   lock(ignored.lock);
   if (ignored.users++ == 0) {
-    mino_call(__NR_rt_sigaction, kSigInt, ptr(&ignore), ptr(&ignored.interrupt), 8);
-    mino_call(__NR_rt_sigaction, kSigQuit, ptr(&ignore), ptr(&ignored.quit), 8);
+    mino_call(__NR_rt_sigaction, SIGINT, ptr(&ignore), ptr(&ignored.interrupt), 8);
+    mino_call(__NR_rt_sigaction, SIGQUIT, ptr(&ignore), ptr(&ignored.quit), 8);
   }
-  if (ignored.interrupt.handler != kIgnore) attributes.defaults[0] |= bit(kSigInt);
-  if (ignored.quit.handler != kIgnore) attributes.defaults[0] |= bit(kSigQuit);
+  if (ignored.interrupt.handler != ignore.handler) attributes.defaults[0] |= bit(SIGINT);
+  if (ignored.quit.handler != ignore.handler) attributes.defaults[0] |= bit(SIGQUIT);
   unlock(ignored.lock);
 }
 
 void end_ignoring() {
   lock(ignored.lock);
   if (--ignored.users == 0) {
-    mino_call(__NR_rt_sigaction, kSigInt, ptr(&ignored.interrupt), 0, 8);
-    mino_call(__NR_rt_sigaction, kSigQuit, ptr(&ignored.quit), 0, 8);
+    mino_call(__NR_rt_sigaction, SIGINT, ptr(&ignored.interrupt), 0, 8);
+    mino_call(__NR_rt_sigaction, SIGQUIT, ptr(&ignored.quit), 0, 8);
   }
   unlock(ignored.lock);
 }
 
-// waitpid, which a handler does not end.
+// Like waitpid, but a signal handler does not end it.
 int await_shell(int pid, int* status) {
   int got;
   do got = libc::waitpid(pid, status, 0);
@@ -256,13 +233,11 @@ int await_shell(int pid, int* status) {
   return got;
 }
 
-// The thread is cancelled while it waits: as in libc, the shell goes with it.
+// The thread was cancelled while it waited. As in libc, the shell is killed.
 void abandon_shell(void* pid) {
-  constexpr int kKill = 62, kWait4 = 61;
-  constexpr u64 kSigKill = 9;
   const u64 shell = number(*static_cast<const int*>(pid));
-  mino_call(kKill, shell, kSigKill);
-  while (mino_call(kWait4, shell) == -EINTR) {
+  mino_call(__NR_kill, shell, SIGKILL);
+  while (mino_call(__NR_wait4, shell) == -EINTR) {
   }
   end_ignoring();
 }
@@ -276,14 +251,14 @@ int await_shell_or_cancellation(int pid, int* status) {
   return got;
 }
 
-// Streams of popen, and their processes.
+// Streams made by popen, and their processes.
 struct Piped {
   u64 stream;  // 0: free
   int fd, pid;
 };
 Piped piped[64];
 
-// The process of one of these, which is none from here on; 0 for another stream.
+// The process of a stream made by popen; 0 for another stream. The entry becomes free.
 int take_process(const void* stream) {
   for (Piped& p : piped) {
     if (__atomic_load_n(&p.stream, __ATOMIC_ACQUIRE) != ptr(stream)) continue;
@@ -309,8 +284,8 @@ namespace mino::libc {
 
 using namespace mino::hook;
 
-// Another libc than GNU's has other actions and attributes (start.cc has said that it is not
-// served).
+// A libc other than glibc has other layouts of actions and attributes. (start.cc has reported that
+// it is not supported.)
 using StartByLibc = int (*)(int*, const char*, const Actions*, const Attributes*, char* const*,
                             char* const*);
 
@@ -331,18 +306,17 @@ MINO_EXPORT(int, posix_spawnp, int* pid, const char* file, const Actions* action
 
 MINO_EXPORT(int, system, const char* command) {
   if (!command) return 1;
-  constexpr int kSigChld = 17, kBlock = 0;
   Attributes attributes{};
   attributes.flags = kSetDefaults | kSetMask;
-  const u64 child = bit(kSigChld);
-  mino_call(__NR_rt_sigprocmask, kBlock, ptr(&child), ptr(attributes.mask), 8);
+  const u64 child = bit(SIGCHLD);
+  mino_call(__NR_rt_sigprocmask, SIG_BLOCK, ptr(&child), ptr(attributes.mask), 8);
   begin_ignoring(attributes);
   int pid, status = 0x7f00;  // a shell that could not be started: exit status 127
   if (start_shell(&pid, command, nullptr, &attributes) == 0 &&
       await_shell_or_cancellation(pid, &status) != pid)
     status = -1;
   end_ignoring();
-  mino_call(__NR_rt_sigprocmask, kSetmask, ptr(attributes.mask), 0, 8);
+  mino_call(__NR_rt_sigprocmask, SIG_SETMASK, ptr(attributes.mask), 0, 8);
   return status;
 }
 
@@ -354,7 +328,6 @@ MINO_EXPORT(void*, popen, const char* command, const char* mode) {
     stays &= *p != 'e';
   }
   if (reads == writes) return answer(-EINVAL), nullptr;
-  constexpr u64 kCloexec = 0x80000, kFSetFd = 2;
   Piped* entry = nullptr;
   for (Piped& p : piped) {
     u64 free = 0;
@@ -365,13 +338,13 @@ MINO_EXPORT(void*, popen, const char* command, const char* mode) {
     }
   }
   int ends[2];
-  const long made = entry ? mino_call(__NR_pipe2, ptr(ends), kCloexec) : -EMFILE;
+  const long made = entry ? mino_call(__NR_pipe2, ptr(ends), O_CLOEXEC) : -EMFILE;
   if (is_error(made)) {
     if (entry) __atomic_store_n(&entry->stream, 0, __ATOMIC_RELEASE);
     return answer(made), nullptr;
   }
   const int ours = ends[reads ? 0 : 1], theirs = ends[reads ? 1 : 0];
-  // The child has none of the streams that earlier calls opened.
+  // The child closes the streams that earlier calls of popen opened.
   Action list[1 + sizeof piped / sizeof *piped]{};
   Actions actions{0, 0, list};
   for (const Piped& p : piped) {
@@ -391,13 +364,13 @@ MINO_EXPORT(void*, popen, const char* command, const char* mode) {
     __atomic_store_n(&entry->stream, 0, __ATOMIC_RELEASE);
     return error ? answer(-error) : 0, nullptr;
   }
-  if (stays) mino_call(__NR_fcntl, number(ours), kFSetFd, 0);
+  if (stays) mino_call(__NR_fcntl, number(ours), F_SETFD, 0);
   entry->fd = ours;
   __atomic_store_n(&entry->stream, ptr(stream), __ATOMIC_RELEASE);
   return stream;
 }
 
-// Of a stream of popen's it is pclose.
+// For a stream made by popen, fclose does what pclose does.
 MINO_EXPORT(int, fclose, void* stream) {
   const int pid = take_process(stream), closed = close_stream(stream);
   int status;
@@ -409,7 +382,7 @@ MINO_EXPORT(int, pclose, void* stream) {
   for (const Piped& p : piped) {
     if (__atomic_load_n(&p.stream, __ATOMIC_ACQUIRE) == ptr(stream)) return fclose(stream);
   }
-  return answer(-10), -1;  // ECHILD, as POSIX has it for a stream that popen has not made
+  return answer(-ECHILD), -1;  // as POSIX says for a stream that popen has not made
 }
 
 }  // namespace mino::libc

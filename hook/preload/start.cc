@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The preload tier takes hold: before main, when libc is there.
+// Startup of the preload tier: before main, once libc is there. Called by hook/start/startup.cc.
+// With a libc that is not supported, it says so and leaves the program alone.
 #include "hook/base/uapi.h"
+#include "hook/preload/fork.h"
 #include "hook/preload/libc.h"
-#include "hook/preload/prepare.h"
+#include "hook/preload/streams.h"
+#include "hook/preload/threads.h"
 
 extern "C" __attribute__((visibility("hidden"))) void mino_preload_start() {
   using namespace mino;

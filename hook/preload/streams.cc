@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// stdio on offloaded files: libc reads and writes a stream's descriptor where nothing is seen, so
-// these are streams of fopencookie(3), whose functions make the calls through the hook.
+// See hook/preload/streams.h.
+#include "hook/preload/streams.h"
+
 #include "hook/base/mem.h"
 #include "hook/base/pages.h"
 #include "hook/base/uapi.h"
 #include "hook/preload/libc.h"
-#include "hook/preload/prepare.h"
-#include "hook/state/settings.h"
+#include "hook/preload/paths.h"
 
 namespace mino::libc {
 struct CookieFunctions {  // cookie_io_functions_t
@@ -30,7 +30,7 @@ namespace mino::hook {
 namespace {
 
 struct Stream {
-  u64 file;  // FILE*; 0: free, 1: in the making
+  u64 file;  // FILE*; 0: free, 1: being made
   int fd;
 };
 Stream streams[1024];
@@ -86,21 +86,19 @@ void* make_stream(int fd, const char* mode) {
   return answer(-EMFILE), nullptr;
 }
 
-// The flags of open(2) for a mode of fopen(3); -1 for none.
+// The flags of open(2) for a mode of fopen(3); -1 if the mode is invalid.
 int open_flags(const char* mode) {
-  constexpr int kWriteOnly = 1, kReadWrite = 2, kCreate = 0100, kExclusive = 0200,
-                kTruncate = 01000, kAppend = 02000, kCloexec = 02000000;
   int access = 0, more = 0;
   if (*mode == 'w')
-    access = kWriteOnly, more = kCreate | kTruncate;
+    access = O_WRONLY, more = O_CREAT | O_TRUNC;
   else if (*mode == 'a')
-    access = kWriteOnly, more = kCreate | kAppend;
+    access = O_WRONLY, more = O_CREAT | O_APPEND;
   else if (*mode != 'r')
     return -1;
   for (const char* p = mode + 1; *p && *p != ','; p++) {
-    if (*p == '+') access = kReadWrite;
-    if (*p == 'x') more |= kExclusive;
-    if (*p == 'e') more |= kCloexec;
+    if (*p == '+') access = O_RDWR;
+    if (*p == 'x') more |= O_EXCL;
+    if (*p == 'e') more |= O_CLOEXEC;
   }
   return access | more;
 }
@@ -138,11 +136,11 @@ void* open_stream(const char* path, const char* mode, const char* name) {
   return file;
 }
 
-// stdin, stdout and stderr, where their descriptor is an offloaded file: given at start, as inetd
-// does, or put there by dup2.
+// Changes stdin, stdout or stderr after its descriptor has become an offloaded file, or stopped
+// being one. It may have been offloaded at the start, as under inetd, or by dup2.
 void follow_descriptor(int fd) {
   static void *of_libc[3], *of_ours[3];
-  if (!held() || fd < 0 || fd > 2 || this_process()->shares_memory) return;
+  if (!hook_started() || fd < 0 || fd > 2 || this_process()->shares_memory) return;
   void** const variables[3] = {&libc::standard_input, &libc::standard_output,
                                &libc::standard_error};
   void*& now = *variables[fd];
@@ -152,13 +150,13 @@ void follow_descriptor(int fd) {
     if (libc::fflush) libc::fflush(now);
     of_ours[fd] = now;
     now = of_libc[fd];
-  } else if (of_ours[fd] && find_stream(of_ours[fd]) == fd) {  // it has been there before
+  } else if (of_ours[fd] && find_stream(of_ours[fd]) == fd) {
+    // This descriptor had a stream before.
     of_libc[fd] = now;
     now = of_ours[fd];
   } else if (void* const stream = make_stream(fd, fd ? "w" : "r")) {
     of_libc[fd] = now;
     now = stream;
-    constexpr int kUnbuffered = 2;
     if (fd == 2 && libc::setvbuf) libc::setvbuf(stream, nullptr, kUnbuffered, 0);
   }
 }
@@ -169,7 +167,7 @@ int put_at(long nr, int fd, int to, int flags) {
   return static_cast<int>(answer(result));
 }
 
-// Formatted output to a descriptor, as one write.
+// Formatted output to a descriptor, by one write.
 int print_to(int fd, const char* format, __builtin_va_list arguments) {
   if (!on_device(fd)) {
     using Print = int (*)(int, const char*, __builtin_va_list);
@@ -201,16 +199,6 @@ int print_to(int fd, const char* format, __builtin_va_list arguments) {
 }
 
 }  // namespace
-
-bool may_be_on_device(const char* path) {
-  if (!held()) return false;
-  if (*path != '/') return this_process()->directory->offloaded || this_process()->directory->near;
-  const char* prefix = settings.paths;
-  for (u32 i = 0; i < settings.path_count; i++, prefix += length(prefix) + 1) {
-    if (starts_with(path, prefix)) return true;
-  }
-  return false;
-}
 
 void prepare_streams() {
   for (int fd = 0; fd <= 2; fd++) follow_descriptor(fd);

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Threads that libc makes and ends without a system call that is seen: each gets its ThreadState
-// before it starts, and gives its lane back after the program's own destructors. And
-// pthread_cancel, whose signal has to go through the hook as the program's do.
-#include "hook/base/uapi.h"
-#include "hook/preload/prepare.h"
+// See hook/preload/threads.h.
+#include "hook/preload/threads.h"
 
+#include "hook/base/uapi.h"
 #include "hook/catch/on_signal.h"
 #include "hook/device/attach.h"
 #include "hook/preload/libc.h"
@@ -31,17 +29,17 @@ long end_thread(ThreadState* ts, u64) {
   return 0;
 }
 
-// A program's destructor may make calls too: libc goes through all of them four times.
+// The program's destructors may make calls too, so this one ends the state in the last of libc's
+// rounds.
 void destroy(void* rounds) {
-  constexpr u64 kRounds = 4;  // PTHREAD_DESTRUCTOR_ITERATIONS
-  if (ptr(rounds) < kRounds) {
+  if (ptr(rounds) < kDestructorRounds) {
     libc::pthread_setspecific(key, reinterpret_cast<void*>(ptr(rounds) + 1));
   } else if (this_thread()) {
     run_inside(end_thread);
   }
 }
 
-// What a new thread was made for waits in its state's frame.
+// In the new thread. Its routine and argument are in the frame of its state.
 void take_state(ThreadState* ts) {
   enter_thread(ts, fs_base());
   const u64 hidden = ts->hidden_mask;
@@ -67,7 +65,7 @@ int begin_c11(void* state) {
 }
 
 ThreadState* new_state(u64 routine, u64 argument) {
-  const ThreadState* self = held() ? this_thread() : nullptr;
+  const ThreadState* self = hook_started() ? this_thread() : nullptr;
   ThreadState* ts = self ? make_thread(self->process) : nullptr;
   if (!ts) return nullptr;
   ts->frame.rdi = routine;
@@ -93,24 +91,24 @@ Create real_create() {
 
 void* wait_for_word(void* word) {
   while (__atomic_load_n(static_cast<u32*>(word), __ATOMIC_ACQUIRE) == 0)
-    raw(__NR_futex, ptr(word), 0, 0, 0);
+    raw(__NR_futex, ptr(word), FUTEX_WAIT, 0, 0);
   return nullptr;
 }
 
-// libc installs the handler when the first thread is cancelled: here one that ignores it.
+// libc installs the handler of its signal when the first thread is cancelled. So this cancels a
+// thread that ignores it, and then registers the handler with the hook.
 void take_over_cancellation(Cancel cancel) {
   static u32 once, done;
   if (__atomic_exchange_n(&once, 1u, __ATOMIC_ACQ_REL)) {
     while (!__atomic_load_n(&done, __ATOMIC_ACQUIRE)) raw(__NR_sched_yield);
     return;
   }
-  constexpr u64 kSigCancel = 32;
   u32 word = 0;
   u64 thread;
   if (real_create()(&thread, nullptr, wait_for_word, &word) == 0) {
     cancel(thread);
     __atomic_store_n(&word, 1u, __ATOMIC_RELEASE);
-    raw(__NR_futex, ptr(&word), 1, 1);
+    raw(__NR_futex, ptr(&word), FUTEX_WAKE, 1);
     libc::pthread_join(thread, nullptr);
     SigAction action{};
     if (raw(__NR_rt_sigaction, kSigCancel, 0, ptr(&action), 8) == 0)
@@ -153,7 +151,7 @@ MINO_EXPORT(int, thrd_create, u64* thread, int (*routine)(void*), void* argument
 MINO_EXPORT(int, pthread_cancel, u64 thread) {
   static Cancel cancel;
   if (!cancel) cancel = real<Cancel>("pthread_cancel");
-  if (held() && pthread_join) take_over_cancellation(cancel);
+  if (hook_started() && pthread_join) take_over_cancellation(cancel);
   return cancel(thread);
 }
 

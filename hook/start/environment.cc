@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// MINO_RUN in and out; its form is in abi/run_variable.h.
+// See hook/start/environment.h; the form of MINO_RUN is in abi/run_variable.h.
 #include "hook/start/environment.h"
 
 #include <initializer_list>
@@ -33,7 +33,7 @@ u64 copy_until(char* to, u64 room, const char* from, char end) {
   return n;
 }
 
-// False: there is no room.
+// False if there is no room.
 bool add_head(const char* path) {
   u64 n = 0;
   while (path[n] && path[n] != '/') n++;
@@ -48,13 +48,13 @@ bool add_head(const char* path) {
   return true;
 }
 
-// What paths.cc and links.cc ask of the prefixes for nearly every path.
+// Learns what hook/calls/paths.cc and links.cc ask about the prefixes for nearly every path.
 void learn_about_prefixes() {
   bool all = add_head("proc");
   settings.all_virtual = true;
   const char* prefix = settings.paths;
   for (u32 i = 0; i < settings.path_count; i++, prefix += length(prefix) + 1) {
-    all &= *prefix && add_head(prefix + 1);  // "" is the root
+    all &= *prefix && add_head(prefix + 1);  // "" stands for the root
     settings.all_virtual &= starts_with(prefix, "/proc/") || starts_with(prefix, "/sys/");
   }
   if (!all) settings.head_count = 0;
@@ -67,8 +67,8 @@ bool ends_with(const char* text, u64 bytes, const char* end) {
   return same;
 }
 
-// Takes our library out of an LD_PRELOAD value in place, and keeps its path in `library`, if that
-// is asked for. False: nothing is left of the value.
+// Removes our library from an LD_PRELOAD value in place, and copies its path to `library`, unless
+// that is nullptr. False if nothing is left of the value.
 bool without_library(char* value, char* library = nullptr) {
   char* to = value;
   const char* from = value;
@@ -133,7 +133,7 @@ void take(const abi::RunField& field, Inherited& inherited) {
       settings.load_all = field.flag(false);
       break;
     case kRestAfter:
-      settings.rest_after = static_cast<u32>(field.number());
+      settings.disarm_after = static_cast<u32>(field.number());
       break;
     case kSession:
       inherited.socket = static_cast<int>(field.number());
@@ -142,7 +142,7 @@ void take(const abi::RunField& field, Inherited& inherited) {
       inherited.placeholder = static_cast<int>(field.number());
       break;
     case kCredentialsChanged:
-      settings.rights_changed = true;
+      settings.credentials_changed = true;
       break;
     case kHome:
       settings.home = field.number();
@@ -217,20 +217,19 @@ u64 count_pointers(u64 array) {
   return count;
 }
 
-// Does a string of the environment that execve was given name this variable?
+// Whether a string in the environment given to execve names this variable.
 bool names(u64 entry, const char* variable) {
   char name[sizeof kPreload];
   name[user_copy_in(name, entry, sizeof name - 1)] = 0;
   return starts_with(name, variable);
 }
 
-// What an LD_PRELOAD of the program's takes with our library in front; 0 for other variables, and
-// for one that execve will refuse.
+// The bytes that an LD_PRELOAD of the program needs with our library in front. 0 for other
+// variables, and for a string that execve will refuse.
 u64 preload_bytes(u64 entry) {
-  constexpr u64 kMaxString = 131072;  // MAX_ARG_STRLEN
   if (!names(entry, kPreload)) return 0;
   char part[256];
-  for (u64 done = 0; done < kMaxString; done += sizeof part) {
+  for (u64 done = 0; done < MAX_ARG_STRLEN; done += sizeof part) {
     const i64 n = user_string(entry + done, part, sizeof part);
     if (n > 0) return done + static_cast<u64>(n) + length(settings.library) + 1;
     if (n == -EFAULT) return 0;
@@ -238,7 +237,7 @@ u64 preload_bytes(u64 entry) {
   return 0;
 }
 
-// Writes that: the end, or nullptr if the string has become another one.
+// Writes that LD_PRELOAD. Returns its end, or nullptr if the string has changed meanwhile.
 char* print_preload(char* to, u64 entry, u64 bytes) {
   char* end = print(print(to, kPreload), settings.library);
   const u64 room = bytes - static_cast<u64>(end + 1 - to);
@@ -271,7 +270,7 @@ ExecEnvironment::ExecEnvironment(Process* process, u64 envp, const ProgramFile* 
   process->exec_memory = table_;
   process->exec_bytes = bytes_;
   char* text = reinterpret_cast<char*>(table_ + count + 3 + argc + 4);
-  if (argc || (file && file->script)) {  // as fs/binfmt_script.c makes them
+  if (argc || (file && file->script)) {  // as fs/binfmt_script.c does
     u64* to = table_ + count + 3;
     arguments_ = ptr(to);
     for (const char* word : {file->path, file->argument, path}) {
@@ -286,15 +285,15 @@ ExecEnvironment::ExecEnvironment(Process* process, u64 envp, const ProgramFile* 
     }
     *to = 0;
   }
-  // Ours in front of every LD_PRELOAD of the program's: of several, some C libraries take the
-  // first, others the last.
+  // Put our library in front of every LD_PRELOAD of the program: if there are several, some C
+  // libraries take the first, others the last.
   bool preloaded = false;
   u64 used = 0;
   for (u64 i = 0; i < count; i++) {
     user_read(envp + i * 8, &entry, 8);
     if (names(entry, abi::kRunPrefix)) continue;
     u64 bytes = preload_bytes(entry);
-    if (bytes > preloads) bytes = 0;  // it was another one
+    if (bytes > preloads) bytes = 0;  // the string has changed
     preloads -= bytes;
     if (char* const end = bytes ? print_preload(text, entry, bytes) : nullptr) {
       entry = ptr(text);
@@ -315,7 +314,7 @@ ExecEnvironment::ExecEnvironment(Process* process, u64 envp, const ProgramFile* 
   if (process->session().status == SessionStatus::kLive) {
     to.number(kSession, static_cast<u64>(process->session().socket));
     to.number(kPlaceholder, static_cast<u64>(process->session().placeholder));
-    if (process->rights_changed) to.flag(kCredentialsChanged, true);
+    if (process->credentials_changed) to.flag(kCredentialsChanged, true);
   }
   if (filters >= 0) {
     to.number(kHome, settings.home);

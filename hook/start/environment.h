@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The environment across exec, and the arguments of a script. The program never sees
-// LD_PRELOAD=libminoc.so and MINO_RUN: they are taken out at start. At every execve they are put
+// LD_PRELOAD=libminoc.so and MINO_RUN: they are removed at startup. At every execve they are put
 // back, whatever environment the program passes.
 #pragma once
 
@@ -10,20 +10,23 @@
 
 namespace mino::hook {
 
-// Descriptors that the program before left for this one, or -1.
+// Descriptors that the previous program left for this one, or -1.
 struct Inherited {
   int socket = -1, placeholder = -1;  // the session's
   int filters = -1;                   // hook/calls/seccomp.h
 };
 
-// Reads MINO_RUN into `settings`, and removes the hook's traces from envp (in place). Answers
-// whether we run under mino.
+// Reads MINO_RUN into `settings`, and removes the hook's variables from envp (in place). Whether
+// the program runs under mino.
 bool read_environment(char** envp, Inherited& inherited);
 
+// The environment, and for a script the arguments, of the program that an execve starts. Its memory
+// is unmapped by the destructor, or by the parent of a vfork child (Process::exec_memory).
 class ExecEnvironment {
  public:
-  // `file`: what libminoc.so, executed in its place, shall load; or nullptr. `path` and `argv` are
-  // what execve was given; `filters` the memfd of this thread's seccomp filters, or -1.
+  // `file` is what libminoc.so, executed in its place, must load; nullptr if the kernel starts the
+  // program itself. `path` and `argv` are what execve was given; `filters` is the memfd of this
+  // thread's seccomp filters, or -1.
   ExecEnvironment(Process* process, u64 envp, const ProgramFile* file, const char* path, u64 argv,
                   int filters);
   ~ExecEnvironment();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
+// See hook/start/home.h.
 #include "hook/start/home.h"
 
 #include "abi/patience.h"
@@ -15,29 +16,26 @@ extern const mino::hook::u64 _DYNAMIC[] __attribute__((visibility("hidden")));
 
 namespace mino::hook {
 
-// Between where the kernel puts programs with their heaps, and where it puts everything else. The
-// lower half is this copy's: the filter compares it once for both.
+// Between the addresses where the kernel puts programs with their heaps, and those where it puts
+// everything else. The lower half is that of this copy, so that the front compares it only once for
+// both.
 u64 choose_home() {
   constexpr u64 kLowest = 0x5800, kPlaces = 0x100;
-  constexpr long kGetrandom = 318;
   u64 random = mino_cycles() >> 4;
-  raw(kGetrandom, ptr(&random), sizeof random, 1);  // GRND_NONBLOCK
+  raw(__NR_getrandom, ptr(&random), sizeof random, GRND_NONBLOCK);
   return (kLowest + random % kPlaces) << 32 | (base() & 0xffffffff);
 }
 
 void relocate() {
-  constexpr u64 kRela = 7, kRelaBytes = 8;
-  struct Rela {
-    u64 offset, info, addend;
-  };
   u64 at = 0, bytes = 0;
   for (const u64* entry = _DYNAMIC; entry[0]; entry += 2) {
-    if (entry[0] == kRela) at = base() + entry[1];
-    if (entry[0] == kRelaBytes) bytes = entry[1];
+    if (entry[0] == DT_RELA) at = base() + entry[1];
+    if (entry[0] == DT_RELASZ) bytes = entry[1];
   }
-  const auto* rela = reinterpret_cast<const Rela*>(at);
-  for (u64 i = 0; i < bytes / sizeof(Rela); i++)
-    *reinterpret_cast<u64*>(base() + rela[i].offset) = base() + rela[i].addend;
+  const auto* rela = reinterpret_cast<const Elf64_Rela*>(at);
+  for (u64 i = 0; i < bytes / sizeof(Elf64_Rela); i++)
+    *reinterpret_cast<u64*>(base() + rela[i].r_offset) =
+        base() + static_cast<u64>(rela[i].r_addend);
 }
 
 u64 home_in(char** envp) {
@@ -56,7 +54,7 @@ long map_at_home(char** envp, u64 home) {
   path[0] = 0;
   for (char** e = envp; *e; e++) {
     if (!starts_with(*e, "LD_PRELOAD=")) continue;
-    const char* from = *e + 11;  // ours is the first
+    const char* from = *e + 11;  // our library comes first
     u64 n = 0;
     for (; from[n] && from[n] != ':' && from[n] != ' ' && n + 1 < sizeof path; n++)
       path[n] = from[n];

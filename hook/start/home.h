@@ -1,31 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Where this library lies in memory. It is anywhere, until a program puts itself under a seccomp
-// filter: that lets the hook's calls pass by their address, and exec keeps the filter. So there is
-// an address, chosen with the first filter and named in MINO_RUN, to which the library of each
-// program that is executed under a filter brings a second copy of itself. All else is done by that
-// one. What is called on the way there (openat, mmap, close) ld.so has called to load the first.
+// Where this library is in memory. It can be anywhere, until a program installs a seccomp filter:
+// the filter's front lets the hook's calls pass by their address, and exec keeps the filter. So
+// with the first filter an address is chosen, the home, and passed on in MINO_RUN. In each program
+// that is executed under a filter, the library that ld.so has loaded maps a second copy of itself
+// there, and that copy does everything else. To do so, the first copy must make no calls but those
+// that ld.so has made to load it (openat, mmap, close).
 #pragma once
 
 #include "hook/base/library.h"
 
 namespace mino::hook {
 
-u64 choose_home();  // for the programs that will be executed
-void relocate();    // what ld.so would do; this library has relative relocations only
+u64 choose_home();  // for programs executed from now on
+void relocate();    // does what ld.so would do; this library has relative relocations only
 
-// Where the environment says that this library shall be, or 0 if it may stay. No system call.
+// The home that the environment names, or 0 if the library can stay where it is. Makes no system
+// call.
 u64 home_in(char** envp);
 
-// Maps the library, which LD_PRELOAD names, at `home`; 0 or the error.
+// Maps the library, which LD_PRELOAD names, at `home`. 0 or the error.
 long map_at_home(char** envp, u64 home);
 
-// The place in the copy at `home` that is `here` in this one.
+// The address in the copy at `home` of what is at `here` in this copy.
 inline u64 at_home(u64 home, const void* here) {
   return home + (ptr(here) - base());
 }
 
-// Says on standard error that a program's filter left no way, and which step failed.
+// Reports on standard error that the filter leaves no way to map the copy, and with which error.
 void tell_no_way_home(long error);
 
 }  // namespace mino::hook

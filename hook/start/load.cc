@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// libminoc.so as a program: it maps the program that MINO_RUN names, takes hold of it, and enters
-// it as the kernel would have, with the stack that the kernel made. So the hook is there before the
-// first instruction of a static program, and of ld.so.
+// libminoc.so as a program. It maps the program that MINO_RUN names, performs the startup, and
+// enters the program as the kernel would have, with the stack that the kernel made. This way the
+// hook is there before the first instruction of a static program, and of ld.so. start.S calls it;
+// nothing else does.
 #include "hook/base/mem.h"
 #include "hook/base/uapi.h"
 #include "hook/start/home.h"
@@ -30,19 +31,18 @@ namespace {
   for (;;) raw(__NR_exit_group, 127);
 }
 
-// The kernel named this process after this library.
-void take_name(const char* path) {
+// The kernel has named this process after libminoc.so.
+void set_name(const char* path) {
   const char* name = path;
   for (const char* p = path; *p; p++) {
     if (*p == '/') name = p + 1;
   }
-  constexpr u64 kPrSetName = 15;
-  raw(__NR_prctl, kPrSetName, ptr(name));
+  raw(__NR_prctl, PR_SET_NAME, ptr(name));
 }
 
-// What /proc/self/exe shall say.
+// Learns what /proc/self/exe must show.
 void learn_executable(const char* path) {
-  const long fd = raw(__NR_openat, AT_FDCWD, ptr(path), 0x80000 | 0x200000);  // O_CLOEXEC, O_PATH
+  const long fd = raw(__NR_openat, AT_FDCWD, ptr(path), O_CLOEXEC | O_PATH);
   if (is_error(fd)) return;
   char link[40];
   print_number(print(link, "/proc/self/fd/"), static_cast<u64>(fd))[0] = 0;
@@ -53,26 +53,24 @@ void learn_executable(const char* path) {
 }
 
 void describe(u64* aux, const LoadedProgram& loaded) {
-  constexpr u64 kHeaders = 3, kHeaderBytes = 4, kHeaderCount = 5, kBase = 7, kEntry = 9,
-                kExecFn = 31;
   for (; aux[0]; aux += 2) {
     switch (aux[0]) {
-      case kHeaders:
+      case AT_PHDR:
         aux[1] = loaded.headers;
         break;
-      case kHeaderBytes:
-        aux[1] = 56;
+      case AT_PHENT:
+        aux[1] = sizeof(Elf64_Phdr);
         break;
-      case kHeaderCount:
+      case AT_PHNUM:
         aux[1] = loaded.header_count;
         break;
-      case kBase:
+      case AT_BASE:
         aux[1] = loaded.interpreter;
         break;
-      case kEntry:
+      case AT_ENTRY:
         aux[1] = loaded.entry;
         break;
-      case kExecFn:
+      case AT_EXECFN:
         aux[1] = ptr(settings.program);
         break;
       default:
@@ -81,7 +79,7 @@ void describe(u64* aux, const LoadedProgram& loaded) {
   }
 }
 
-// Until the program makes its own: the hook finds its thread by %fs.
+// A thread control block until the program makes its own: the hook finds its thread by %fs.
 alignas(64) u64 first_block[8];
 
 }  // namespace
@@ -99,21 +97,20 @@ extern "C" __attribute__((visibility("hidden"), noreturn)) void mino_load(mino::
     if (no_way == 0) mino_enter_program(stack, at_home(home, mino_start));
     tell_no_way_home(no_way);
   }
-  constexpr u64 kArchSetFs = 0x1002;
   first_block[0] = ptr(first_block);
-  raw(__NR_arch_prctl, kArchSetFs, ptr(first_block));
+  raw(__NR_arch_prctl, ARCH_SET_FS, ptr(first_block));
   u64 count = 0;
   while (envp[count]) count++;
   u64* const aux = reinterpret_cast<u64*>(envp + count + 1);
   u64 aux_words = 2;
   for (const u64* a = aux; a[0]; a += 2) aux_words += 2;
-  const bool usable = prepare_to_hold(envp, no_way == 0);
+  const bool usable = prepare_startup(envp, no_way == 0);
   if (!settings.program[0]) give_up("libminoc.so is not a program; use mino run", 0);
   LoadedProgram loaded;
   if (const long error = load_program(settings.program, loaded)) give_up(settings.program, error);
-  take_name(settings.program);
+  set_name(settings.program);
   learn_executable(settings.program);
-  // The variables that are gone leave a gap in front of the auxiliary vector: close it.
+  // The removed variables leave a gap in front of the auxiliary vector: close it.
   u64 kept = 0;
   while (envp[kept]) kept++;
   const u64 words = 1 + argc + 1 + kept + 1 + aux_words;
@@ -121,6 +118,6 @@ extern "C" __attribute__((visibility("hidden"), noreturn)) void mino_load(mino::
   copy(to, stack, (1 + argc + 1 + kept + 1) * 8);
   copy(to + 1 + argc + 1 + kept + 1, aux, aux_words * 8);
   describe(to + 1 + argc + 1 + kept + 1, loaded);
-  if (usable) take_hold();
+  if (usable) finish_startup();
   mino_enter_program(to, loaded.start);
 }

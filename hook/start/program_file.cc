@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
+// See hook/start/program_file.h. ELF files and script lines are parsed by abi/program_file.h.
 #include "hook/start/program_file.h"
 
 #include "abi/program_file.h"
@@ -12,11 +13,12 @@ namespace {
 
 constexpr u64 kPage = 4096;
 constexpr u32 kLoad = abi::ProgramHeader::kLoad;
-// An open file, closed at the end.
+
+// An open file, closed by the destructor.
 class File {
  public:
   explicit File(const char* path)
-      : fd_(raw(__NR_openat, AT_FDCWD, ptr(path), 0x80000 | 0x100 | 0x800)) {}
+      : fd_(raw(__NR_openat, AT_FDCWD, ptr(path), O_CLOEXEC | O_NOCTTY | O_NONBLOCK)) {}
   ~File() {
     if (!is_error(fd_)) raw(__NR_close, number());
   }
@@ -36,21 +38,15 @@ bool read_headers(const File& file, abi::ElfFile& elf) {
   return elf.load([&](void* to, u64 bytes, u64 at) { return file.read(to, bytes, at); });
 }
 
-// May this user execute the file, and does it then run with no other rights?
+// Whether this user may execute the file, and exec leaves the credentials as they are.
 bool executable(const char* path, const File& file) {
-  constexpr long kFstat = 5, kFgetxattr = 193, kGeteuid = 107;
-  constexpr u64 kExecute = 1, kEffective = 0x200;
-  if (raw(__NR_faccessat2, AT_FDCWD, ptr(path), kExecute, kEffective) != 0) return false;
-  struct {
-    u64 device, inode, links;
-    u32 mode, uid, gid, pad;
-    u64 rest[14];
-  } about;
-  static_assert(sizeof about == 152);
-  if (raw(kFstat, file.number(), ptr(&about)) != 0) return false;
-  constexpr u32 kType = 0170000, kRegular = 0100000, kSetUid = 04000, kSetGid = 02000;
-  if ((about.mode & kType) != kRegular || (about.mode & (kSetUid | kSetGid)) != 0) return false;
-  return raw(kGeteuid) == 0 || raw(kFgetxattr, file.number(), ptr("security.capability"), 0, 0) < 0;
+  if (raw(__NR_faccessat2, AT_FDCWD, ptr(path), X_OK, AT_EACCESS) != 0) return false;
+  struct stat about;
+  if (raw(__NR_fstat, file.number(), ptr(&about)) != 0) return false;
+  if ((about.st_mode & S_IFMT) != S_IFREG || (about.st_mode & (S_ISUID | S_ISGID)) != 0)
+    return false;
+  return raw(__NR_geteuid) == 0 ||
+         raw(__NR_fgetxattr, file.number(), ptr("security.capability"), 0, 0) < 0;
 }
 
 bool is_loadable(const char* path, bool all, abi::ScriptLine* script) {
@@ -70,27 +66,26 @@ long map(u64 at, u64 bytes, u64 protection, u64 flags, u64 fd, u64 offset) {
   return raw(__NR_mmap, at, bytes, protection, flags, fd, offset);
 }
 
-// Maps one ELF file, at `wanted` if that is not 0; `bias` is what is added to its addresses.
+// Maps one ELF file, at `wanted` if that is not 0. `bias` is what must be added to its addresses.
 long map_segments(const File& file, const abi::ElfFile& h, u64& bias, u64 wanted = 0) {
-  constexpr u64 kPrivate = 2, kMapFixed = 0x10, kAnonymous = 0x20, kNoreserve = 0x4000,
-                kNoReplace = 0x100000, kReadWrite = 3;
   u64 low = ~0ull, high = 0, align = kPage;
   for (u32 i = 0; i < h.header.program_header_count; i++) {
     const abi::ProgramHeader& p = h.program[i];
     if (p.type != kLoad || p.memory_bytes == 0) continue;
     if (p.address + p.memory_bytes < p.address || p.file_bytes > p.memory_bytes ||
         (p.address ^ p.offset) % kPage != 0) {
-      return -8;  // ENOEXEC
+      return -ENOEXEC;
     }
     if ((p.address & ~(kPage - 1)) < low) low = p.address & ~(kPage - 1);
     if (p.address + p.memory_bytes > high) high = p.address + p.memory_bytes;
     if (p.align > align && (p.align & (p.align - 1)) == 0 && p.align <= (1u << 30)) align = p.align;
   }
-  if (low >= high) return -8;
+  if (low >= high) return -ENOEXEC;
   const u64 bytes = (high - low + kPage - 1) & ~(kPage - 1);
   u64 base = low;
   if (h.header.type == abi::ElfFile::kIndependent && !wanted) {
-    const long room = map(0, bytes + align, 0, kPrivate | kAnonymous | kNoreserve, ~0ull, 0);
+    const long room =
+        map(0, bytes + align, 0, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, ~0ull, 0);
     if (is_error(room)) return room;
     const u64 at = static_cast<u64>(room);
     base = ((at - low + align - 1) & ~(align - 1)) + low;
@@ -99,33 +94,36 @@ long map_segments(const File& file, const abi::ElfFile& h, u64& bias, u64 wanted
   } else {
     base = wanted ? wanted + low : low;
     const long room =
-        map(base, bytes, 0, kPrivate | kAnonymous | kNoreserve | kNoReplace, ~0ull, 0);
+        map(base, bytes, 0, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE,
+            ~0ull, 0);
     if (is_error(room)) return room;
   }
   bias = base - low;
   for (u32 i = 0; i < h.header.program_header_count; i++) {
     const abi::ProgramHeader& p = h.program[i];
     if (p.type != kLoad || p.memory_bytes == 0) continue;
-    const u64 protection = (p.flags & 4 ? 1u : 0u) | (p.flags & 2) | (p.flags & 1 ? 4u : 0u);
+    const u64 protection = (p.flags & PF_R ? u64{PROT_READ} : 0) |
+                           (p.flags & PF_W ? u64{PROT_WRITE} : 0) |
+                           (p.flags & PF_X ? u64{PROT_EXEC} : 0);
     const u64 begin = (p.address + bias) & ~(kPage - 1);
     const u64 file_end = p.address + bias + p.file_bytes;
     const u64 mapped_end = p.file_bytes ? (file_end + kPage - 1) & ~(kPage - 1) : begin;
     const u64 end = (p.address + bias + p.memory_bytes + kPage - 1) & ~(kPage - 1);
     if (p.file_bytes) {
-      const long at = map(begin, mapped_end - begin, protection, kPrivate | kMapFixed,
+      const long at = map(begin, mapped_end - begin, protection, MAP_PRIVATE | MAP_FIXED,
                           file.number(), p.offset & ~(kPage - 1));
       if (is_error(at)) return at;
     }
     if (end > mapped_end) {
       const long at = map(mapped_end, end - mapped_end, protection,
-                          kPrivate | kMapFixed | kAnonymous, ~0ull, 0);
+                          MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, ~0ull, 0);
       if (is_error(at)) return at;
     }
-    // What is behind the file's bytes in their last page is zero, if it is part of the segment.
+    // The rest of the last page of file bytes is zero, as far as it belongs to the segment.
     if (p.memory_bytes > p.file_bytes && mapped_end > file_end && p.file_bytes) {
-      if (!(p.flags & 2)) raw(__NR_mprotect, begin, mapped_end - begin, kReadWrite);
+      if (!(p.flags & PF_W)) raw(__NR_mprotect, begin, mapped_end - begin, PROT_READ | PROT_WRITE);
       fill(reinterpret_cast<void*>(file_end), 0, mapped_end - file_end);
-      if (!(p.flags & 2)) raw(__NR_mprotect, begin, mapped_end - begin, protection);
+      if (!(p.flags & PF_W)) raw(__NR_mprotect, begin, mapped_end - begin, protection);
     }
   }
   return 0;
@@ -148,7 +146,7 @@ long map_again(const char* path, const void* mapped, u64 base) {
     copy(to, static_cast<const u8*>(mapped) + at, bytes);
     return true;
   };
-  if (!h.load(from_memory)) return -8;
+  if (!h.load(from_memory)) return -ENOEXEC;
   const File file(path);
   if (file.error()) return file.error();
   u64 bias;
@@ -159,7 +157,7 @@ long load_program(const char* path, LoadedProgram& loaded) {
   const File file(path);
   if (file.error()) return file.error();
   abi::ElfFile h;
-  if (!read_headers(file, h)) return -8;
+  if (!read_headers(file, h)) return -ENOEXEC;
   u64 bias = 0;
   if (const long error = map_segments(file, h, bias)) return error;
   loaded.start = loaded.entry = h.header.entry + bias;
@@ -177,11 +175,11 @@ long load_program(const char* path, LoadedProgram& loaded) {
   char name[256];
   if (interp->file_bytes == 0 || interp->file_bytes > sizeof name ||
       !file.read(name, interp->file_bytes, interp->offset) || name[interp->file_bytes - 1] != 0) {
-    return -8;
+    return -ENOEXEC;
   }
   const File loader(name);
   if (loader.error()) return loader.error();
-  if (!read_headers(loader, h)) return -80;  // ELIBBAD
+  if (!read_headers(loader, h)) return -ELIBBAD;
   u64 loader_bias = 0;
   if (const long error = map_segments(loader, h, loader_bias)) return error;
   loaded.start = h.header.entry + loader_bias;

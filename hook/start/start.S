@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// libminoc.so as a program: the kernel has been given it in place of one that ld.so does not bring the hook
-// into (hook/start/load.cc). It has no interpreter, so this is the first instruction that runs.
+// libminoc.so as a program: the kernel has executed it in place of a program that ld.so does not
+// bring the hook into (hook/start/load.cc). It has no interpreter, so this is the first instruction
+// that runs.
 
         .text
         .hidden mino_load
@@ -15,11 +16,12 @@ mino_start:
         xor     %ebp, %ebp
         mov     %rsp, %rdi
         and     $-16, %rsp
-        call    mino_load               // does not come back
+        call    mino_load               // does not return
         ud2
         .cfi_endproc
 
-// [[noreturn]] mino_enter_program(stack, start): as the kernel enters a program.
+// [[noreturn]] mino_enter_program(stack, start): jumps to `start` with the registers that the
+// kernel gives a new program.
         .globl mino_enter_program
         .hidden mino_enter_program
         .type mino_enter_program, @function

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Taking hold; and the constructor, which ld.so calls when it has loaded everything, before main.
+// See hook/start/startup.h. ld.so calls the constructor when it has loaded everything, before main.
 // Without MINO_RUN the library does nothing.
 #include "hook/start/startup.h"
 #include "hook/base/mem.h"
@@ -28,24 +28,23 @@ void say(const char* text) {
   raw(__NR_write, 2, ptr(text), length(text));
 }
 
-// FSGSBASE (kernel 5.9, AT_HWCAP2 bit 1): the hook finds its thread with rdfsbase.
+// The hook finds its thread with rdfsbase, which needs FSGSBASE (kernel 5.9).
 bool has_fsgsbase(char** envp) {
   while (*envp) envp++;
-  constexpr u64 kAtHwcap2 = 26;
   for (auto* aux = reinterpret_cast<const u64*>(envp + 1); aux[0]; aux += 2) {
-    if (aux[0] == kAtHwcap2) return aux[1] & 2;
+    if (aux[0] == AT_HWCAP2) return aux[1] & HWCAP2_FSGSBASE;
   }
   return false;
 }
 
-// The array behind argv, where the kernel has put it: field 28 of /proc/self/stat is where the
-// stack began (proc(5)), at argc.
+// The array behind argv, where the kernel has put it. Field 28 of /proc/self/stat is the address
+// where the stack began, with argc (proc(5)).
 char** initial_environment() {
   char text[1024];
   const u64 got = read_proc("/proc/self/stat", text, sizeof text);
   if (!got) return nullptr;
   const char* at = text + got;
-  while (at > text && *at != ')') at--;  // the name in field 2 may hold anything
+  while (at > text && *at != ')') at--;  // the name in field 2 may contain anything
   for (int field = 2; field < 28; field++) {
     while (*at && *at != ' ') at++;
     if (*at) at++;
@@ -67,15 +66,15 @@ Interest interest_in(const abi::Row& row) {
     case kPathTwo:
       return kAskIfPaths;
     case kText:
-      return kNoInterest;  // until hook/catch/disarm.cc wants it
+      return kNoInterest;  // until hook/catch/disarm.cc asks for it
     default:
-      return kAsk;  // also ioctl: requests about interfaces count on any socket (do_ioctl)
+      return kAsk;  // also ioctl: requests about interfaces matter on any socket (do_ioctl)
   }
 }
 
 }  // namespace
 
-bool prepare_to_hold(char** envp, bool reachable) {
+bool prepare_startup(char** envp, bool reachable) {
   const bool usable = has_fsgsbase(envp);
   Inherited inherited;
   if (!read_environment(envp, inherited) || !reachable) return false;
@@ -105,19 +104,19 @@ bool prepare_to_hold(char** envp, bool reachable) {
 
 namespace {
 
-// Patching looks at a file and changes memory, which a seccomp filter may not allow.
+// Patching reads a file and changes memory, which a seccomp filter may forbid.
 bool may_patch() {
   const ThreadState* ts = this_thread();
   return !ts->filters ||
          (filters_allow_own(ts, __NR_openat, AT_FDCWD) && filters_allow_own(ts, __NR_ioctl) &&
-          filters_allow_own(ts, __NR_mmap, base(), 4096, 3) &&
-          filters_allow_own(ts, __NR_mprotect, base(), 4096, 7) &&
-          filters_allow_own(ts, __NR_mprotect, base(), 4096, 5));
+          filters_allow_own(ts, __NR_mmap, base(), 4096, PROT_READ | PROT_WRITE) &&
+          filters_allow_own(ts, __NR_mprotect, base(), 4096, PROT_READ | PROT_WRITE | PROT_EXEC) &&
+          filters_allow_own(ts, __NR_mprotect, base(), 4096, PROT_READ | PROT_EXEC));
 }
 
 }  // namespace
 
-void take_hold() {
+void finish_startup() {
   if (settings.preload && mino_preload_start) mino_preload_start();
   if (settings.patch && !may_patch()) {
     settings.patch = false;
@@ -127,7 +126,8 @@ void take_hold() {
     }
   }
   const bool trapped = settings.sud && arm_dispatch();
-  // Without the trap, opens tell of numbers that were closed unseen.
+  // Without the trap the hook misses some close calls. When an open returns such a number, it
+  // learns that it was closed, so it must see every open.
   mino_paths_matter |= settings.path_count || settings.executable[0] || !trapped;
   if (settings.patch && !trapped) patch_loaded_images();
   if (settings.sud && !trapped && patched_sites == 0) {
@@ -137,20 +137,20 @@ void take_hold() {
 
 namespace {
 
-void hold(char** envp, bool reachable) {
-  if (prepare_to_hold(envp, reachable)) take_hold();
+void start_up(char** envp, bool reachable) {
+  if (prepare_startup(envp, reachable)) finish_startup();
 }
 
-// glibc passes what main gets; musl passes nothing.
+// glibc passes the arguments of main; musl passes nothing.
 __attribute__((constructor)) void start(int argc, char** argv, char** envp) {
   if (ptr(envp) != ptr(argv) + 8 * (static_cast<u64>(argc) + 1)) envp = initial_environment();
   if (!envp) return;
   const u64 home = home_in(envp);
-  if (!home || home == base()) return hold(envp, true);
-  if (mino_preload_start) {  // libc has bound the program to this copy
+  if (!home || home == base()) return start_up(envp, true);
+  if (mino_preload_start) {  // libc has already bound the program to this copy
     say("mino: --hook preload does not reach the device from a program that is executed under a "
         "seccomp filter; nothing will be offloaded\n");
-    return hold(envp, false);
+    return start_up(envp, false);
   }
   const long error = map_at_home(envp, home);
   if (error == 0) {
@@ -158,7 +158,7 @@ __attribute__((constructor)) void start(int argc, char** argv, char** envp) {
         envp);
   } else {
     tell_no_way_home(error);
-    hold(envp, false);
+    start_up(envp, false);
   }
 }
 
@@ -166,8 +166,8 @@ __attribute__((constructor)) void start(int argc, char** argv, char** envp) {
 
 }  // namespace mino::hook
 
-// The first thing that the copy at home does.
+// Where the copy at home begins.
 extern "C" __attribute__((visibility("hidden"))) void mino_arrive(char** envp) {
   mino::hook::relocate();
-  mino::hook::hold(envp, true);
+  mino::hook::start_up(envp, true);
 }

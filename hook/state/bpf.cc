@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
+// See hook/state/bpf.h.
 #include "hook/state/bpf.h"
 
 #include "hook/base/mem.h"
@@ -8,25 +9,23 @@ namespace mino::hook {
 
 namespace {
 
-constexpr u32 kCells = 16;  // BPF_MEMWORDS
-
 u32 calculate(u16 operation, u32 a, u32 b) {
   switch (operation) {
-    case bpf::kAdd:
+    case BPF_ALU | BPF_ADD | BPF_K:
       return a + b;
-    case bpf::kSubtract:
+    case BPF_ALU | BPF_SUB | BPF_K:
       return a - b;
-    case bpf::kMultiply:
+    case BPF_ALU | BPF_MUL | BPF_K:
       return a * b;
-    case bpf::kDivide:
+    case BPF_ALU | BPF_DIV | BPF_K:
       return a / b;
-    case bpf::kOr:
+    case BPF_ALU | BPF_OR | BPF_K:
       return a | b;
-    case bpf::kAnd:
+    case BPF_ALU | BPF_AND | BPF_K:
       return a & b;
-    case bpf::kXor:
+    case BPF_ALU | BPF_XOR | BPF_K:
       return a ^ b;
-    case bpf::kShiftLeft:
+    case BPF_ALU | BPF_LSH | BPF_K:
       return a << (b & 31);
     default:
       return a >> (b & 31);
@@ -35,11 +34,11 @@ u32 calculate(u16 operation, u32 a, u32 b) {
 
 bool compare(u16 operation, u32 a, u32 b) {
   switch (operation) {
-    case bpf::kJumpEqual:
+    case BPF_JMP | BPF_JEQ | BPF_K:
       return a == b;
-    case bpf::kJumpGreater:
+    case BPF_JMP | BPF_JGT | BPF_K:
       return a > b;
-    case bpf::kJumpAtLeast:
+    case BPF_JMP | BPF_JGE | BPF_K:
       return a >= b;
     default:
       return (a & b) != 0;
@@ -48,94 +47,94 @@ bool compare(u16 operation, u32 a, u32 b) {
 
 }  // namespace
 
-u32 run_bpf(const BpfInstruction* code, u32 count, const SeccompData& data) {
-  u32 a = 0, x = 0, memory[kCells] = {};
-  for (u64 at = 0; at < count; at++) {  // jumps only lead forward
-    const BpfInstruction& i = code[at];
-    const u32 operand = i.code & bpf::kWithX ? x : i.value;
-    const u16 operation = i.code & static_cast<u16>(~bpf::kWithX);
+u32 run_bpf(const sock_filter* code, u32 count, const seccomp_data& data) {
+  u32 a = 0, x = 0, memory[BPF_MEMWORDS] = {};
+  for (u64 at = 0; at < count; at++) {  // jumps only go forward
+    const sock_filter& i = code[at];
+    const u32 operand = i.code & BPF_X ? x : i.k;
+    const u16 operation = i.code & static_cast<u16>(~BPF_X);
     switch (i.code) {
-      case bpf::kLoad:
-        if (i.value >= sizeof data || i.value % 4 != 0) return 0;
-        copy(&a, reinterpret_cast<const u8*>(&data) + i.value, sizeof a);
+      case BPF_LD | BPF_W | BPF_ABS:
+        if (i.k >= sizeof data || i.k % 4 != 0) return 0;
+        copy(&a, reinterpret_cast<const u8*>(&data) + i.k, sizeof a);
         break;
-      case bpf::kLoadConstant:
-        a = i.value;
+      case BPF_LD | BPF_IMM:
+        a = i.k;
         break;
-      case bpf::kLoadLength:
+      case BPF_LD | BPF_W | BPF_LEN:
         a = sizeof data;
         break;
-      case bpf::kLoadXConstant:
-        x = i.value;
+      case BPF_LDX | BPF_IMM:
+        x = i.k;
         break;
-      case bpf::kLoadXLength:
+      case BPF_LDX | BPF_W | BPF_LEN:
         x = sizeof data;
         break;
-      case bpf::kLoadMemory:
-      case bpf::kLoadXMemory:
-      case bpf::kStore:
-      case bpf::kStoreX:
-        if (i.value >= kCells) return 0;
-        if (i.code == bpf::kLoadMemory)
-          a = memory[i.value];
-        else if (i.code == bpf::kLoadXMemory)
-          x = memory[i.value];
+      case BPF_LD | BPF_MEM:
+      case BPF_LDX | BPF_MEM:
+      case BPF_ST:
+      case BPF_STX:
+        if (i.k >= BPF_MEMWORDS) return 0;
+        if (i.code == (BPF_LD | BPF_MEM))
+          a = memory[i.k];
+        else if (i.code == (BPF_LDX | BPF_MEM))
+          x = memory[i.k];
         else
-          memory[i.value] = i.code == bpf::kStore ? a : x;
+          memory[i.k] = i.code == BPF_ST ? a : x;
         break;
-      case bpf::kReturn:
-        return i.value;
-      case bpf::kReturnA:
+      case BPF_RET | BPF_K:
+        return i.k;
+      case BPF_RET | BPF_A:
         return a;
-      case bpf::kAToX:
+      case BPF_MISC | BPF_TAX:
         x = a;
         break;
-      case bpf::kXToA:
+      case BPF_MISC | BPF_TXA:
         a = x;
         break;
-      case bpf::kNegate:
+      case BPF_ALU | BPF_NEG:
         a = 0 - a;
         break;
-      case bpf::kDivide:
-      case bpf::kDivide | bpf::kWithX:
-        if (operand == 0) return 0;  // as the kernel's translation of it
+      case BPF_ALU | BPF_DIV | BPF_K:
+      case BPF_ALU | BPF_DIV | BPF_X:
+        if (operand == 0) return 0;  // as after the kernel's conversion to eBPF
         [[fallthrough]];
-      case bpf::kAdd:
-      case bpf::kAdd | bpf::kWithX:
-      case bpf::kSubtract:
-      case bpf::kSubtract | bpf::kWithX:
-      case bpf::kMultiply:
-      case bpf::kMultiply | bpf::kWithX:
-      case bpf::kOr:
-      case bpf::kOr | bpf::kWithX:
-      case bpf::kAnd:
-      case bpf::kAnd | bpf::kWithX:
-      case bpf::kXor:
-      case bpf::kXor | bpf::kWithX:
-      case bpf::kShiftLeft:
-      case bpf::kShiftLeft | bpf::kWithX:
-      case bpf::kShiftRight:
-      case bpf::kShiftRight | bpf::kWithX:
+      case BPF_ALU | BPF_ADD | BPF_K:
+      case BPF_ALU | BPF_ADD | BPF_X:
+      case BPF_ALU | BPF_SUB | BPF_K:
+      case BPF_ALU | BPF_SUB | BPF_X:
+      case BPF_ALU | BPF_MUL | BPF_K:
+      case BPF_ALU | BPF_MUL | BPF_X:
+      case BPF_ALU | BPF_OR | BPF_K:
+      case BPF_ALU | BPF_OR | BPF_X:
+      case BPF_ALU | BPF_AND | BPF_K:
+      case BPF_ALU | BPF_AND | BPF_X:
+      case BPF_ALU | BPF_XOR | BPF_K:
+      case BPF_ALU | BPF_XOR | BPF_X:
+      case BPF_ALU | BPF_LSH | BPF_K:
+      case BPF_ALU | BPF_LSH | BPF_X:
+      case BPF_ALU | BPF_RSH | BPF_K:
+      case BPF_ALU | BPF_RSH | BPF_X:
         a = calculate(operation, a, operand);
         break;
-      case bpf::kJump:
-        at += i.value;
+      case BPF_JMP | BPF_JA:
+        at += i.k;
         break;
-      case bpf::kJumpEqual:
-      case bpf::kJumpEqual | bpf::kWithX:
-      case bpf::kJumpGreater:
-      case bpf::kJumpGreater | bpf::kWithX:
-      case bpf::kJumpAtLeast:
-      case bpf::kJumpAtLeast | bpf::kWithX:
-      case bpf::kJumpAny:
-      case bpf::kJumpAny | bpf::kWithX:
-        at += compare(operation, a, operand) ? i.if_true : i.if_false;
+      case BPF_JMP | BPF_JEQ | BPF_K:
+      case BPF_JMP | BPF_JEQ | BPF_X:
+      case BPF_JMP | BPF_JGT | BPF_K:
+      case BPF_JMP | BPF_JGT | BPF_X:
+      case BPF_JMP | BPF_JGE | BPF_K:
+      case BPF_JMP | BPF_JGE | BPF_X:
+      case BPF_JMP | BPF_JSET | BPF_K:
+      case BPF_JMP | BPF_JSET | BPF_X:
+        at += compare(operation, a, operand) ? i.jt : i.jf;
         break;
       default:
         return 0;
     }
   }
-  return 0;  // it ran off its end
+  return 0;  // it ran past its end
 }
 
 }  // namespace mino::hook

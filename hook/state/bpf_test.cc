@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The interpreter of filters, against expected answers, against this machine's kernel (a child
-// under the same filter asks by a harmless call), and with filters that no kernel would take.
+// Tests the interpreter of seccomp filters against expected results, against this machine's kernel
+// (a child under the same filter makes a harmless call), and with filters that no kernel would
+// accept.
 #include "hook/state/bpf.h"
 
 #include <errno.h>
 #include <gtest/gtest.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -20,102 +19,122 @@
 namespace mino::hook {
 namespace {
 
-using Program = std::vector<BpfInstruction>;
-static_assert(sizeof(BpfInstruction) == sizeof(sock_filter));
+using Program = std::vector<sock_filter>;
 
 constexpr u16 kAll[] = {
-    bpf::kLoad,        bpf::kLoadConstant, bpf::kLoadLength, bpf::kLoadMemory,  bpf::kLoadXConstant,
-    bpf::kLoadXLength, bpf::kLoadXMemory,  bpf::kStore,      bpf::kStoreX,      bpf::kAToX,
-    bpf::kXToA,        bpf::kNegate,       bpf::kAdd,        bpf::kSubtract,    bpf::kMultiply,
-    bpf::kDivide,      bpf::kOr,           bpf::kAnd,        bpf::kXor,         bpf::kShiftLeft,
-    bpf::kShiftRight,  bpf::kJump,         bpf::kJumpEqual,  bpf::kJumpGreater, bpf::kJumpAtLeast,
-    bpf::kJumpAny,
+    BPF_LD | BPF_W | BPF_ABS,
+    BPF_LD | BPF_IMM,
+    BPF_LD | BPF_W | BPF_LEN,
+    BPF_LD | BPF_MEM,
+    BPF_LDX | BPF_IMM,
+    BPF_LDX | BPF_W | BPF_LEN,
+    BPF_LDX | BPF_MEM,
+    BPF_ST,
+    BPF_STX,
+    BPF_MISC | BPF_TAX,
+    BPF_MISC | BPF_TXA,
+    BPF_ALU | BPF_NEG,
+    BPF_ALU | BPF_ADD | BPF_K,
+    BPF_ALU | BPF_SUB | BPF_K,
+    BPF_ALU | BPF_MUL | BPF_K,
+    BPF_ALU | BPF_DIV | BPF_K,
+    BPF_ALU | BPF_OR | BPF_K,
+    BPF_ALU | BPF_AND | BPF_K,
+    BPF_ALU | BPF_XOR | BPF_K,
+    BPF_ALU | BPF_LSH | BPF_K,
+    BPF_ALU | BPF_RSH | BPF_K,
+    BPF_JMP | BPF_JA,
+    BPF_JMP | BPF_JEQ | BPF_K,
+    BPF_JMP | BPF_JGT | BPF_K,
+    BPF_JMP | BPF_JGE | BPF_K,
+    BPF_JMP | BPF_JSET | BPF_K,
 };
 
 bool takes_x(u16 code) {
-  return (code & 7) == BPF_ALU ? code != bpf::kNegate : (code & 7) == BPF_JMP && code != bpf::kJump;
+  return (code & 7) == BPF_ALU ? code != (BPF_ALU | BPF_NEG)
+                               : (code & 7) == BPF_JMP && code != (BPF_JMP | BPF_JA);
 }
 
-u32 run(const Program& program, const SeccompData& data) {
+u32 run(const Program& program, const seccomp_data& data) {
   return run_bpf(program.data(), static_cast<u32>(program.size()), data);
 }
 
-SeccompData some_data() {
-  SeccompData data{SYS_getppid, kArchX86_64, 0x123456789a, {}};
+seccomp_data some_data() {
+  seccomp_data data{SYS_getppid, AUDIT_ARCH_X86_64, 0x123456789a, {}};
   for (u64 i = 0; i < 6; i++) data.args[i] = (0x1111222233334444 + i) * (i + 1);
   return data;
 }
 
-TEST(Bpf, constants_are_those_of_the_header) {
-  EXPECT_EQ(bpf::kLoad, BPF_LD | BPF_W | BPF_ABS);
-  EXPECT_EQ(bpf::kLoadXLength, BPF_LDX | BPF_W | BPF_LEN);
-  EXPECT_EQ(bpf::kStoreX, BPF_STX);
-  EXPECT_EQ(bpf::kShiftRight, BPF_ALU | BPF_RSH | BPF_K);
-  EXPECT_EQ(bpf::kXor, BPF_ALU | BPF_XOR);
-  EXPECT_EQ(bpf::kJumpAny, BPF_JMP | BPF_JSET | BPF_K);
-  EXPECT_EQ(bpf::kJumpAtLeast | bpf::kWithX, BPF_JMP | BPF_JGE | BPF_X);
-  EXPECT_EQ(bpf::kXToA, BPF_MISC | BPF_TXA);
-  EXPECT_EQ(bpf::kReturnA, BPF_RET | BPF_A);
-  EXPECT_EQ(kVerdictTrap, SECCOMP_RET_TRAP);
-  EXPECT_EQ(kVerdictErrno, SECCOMP_RET_ERRNO);
-  EXPECT_EQ(kVerdictLog, SECCOMP_RET_LOG);
-  EXPECT_EQ(kVerdictAllow, SECCOMP_RET_ALLOW);
-  EXPECT_EQ(kVerdictMask, SECCOMP_RET_ACTION_FULL);
-}
-
 TEST(Bpf, every_word_of_the_call) {
-  const SeccompData data = some_data();
+  const seccomp_data data = some_data();
   for (u32 at = 0; at < sizeof data; at += 4) {
     u32 expected;
     memcpy(&expected, reinterpret_cast<const char*>(&data) + at, 4);
-    EXPECT_EQ(run({{bpf::kLoad, 0, 0, at}, {bpf::kReturnA, 0, 0, 0}}, data), expected);
+    EXPECT_EQ(run({{BPF_LD | BPF_W | BPF_ABS, 0, 0, at}, {BPF_RET | BPF_A, 0, 0, 0}}, data),
+              expected);
   }
 }
 
 TEST(Bpf, arithmetic) {
   const auto with = [](u16 code, u32 a, u32 b) {
     const u32 by_value = run(
-        {{bpf::kLoadConstant, 0, 0, a}, {code, 0, 0, b}, {bpf::kReturnA, 0, 0, 0}}, some_data());
-    EXPECT_EQ(run({{bpf::kLoadXConstant, 0, 0, b},
-                   {bpf::kLoadConstant, 0, 0, a},
-                   {static_cast<u16>(code | bpf::kWithX), 0, 0, 0},
-                   {bpf::kReturnA, 0, 0, 0}},
+        {{BPF_LD | BPF_IMM, 0, 0, a}, {code, 0, 0, b}, {BPF_RET | BPF_A, 0, 0, 0}}, some_data());
+    EXPECT_EQ(run({{BPF_LDX | BPF_IMM, 0, 0, b},
+                   {BPF_LD | BPF_IMM, 0, 0, a},
+                   {static_cast<u16>(code | BPF_X), 0, 0, 0},
+                   {BPF_RET | BPF_A, 0, 0, 0}},
                   some_data()),
               by_value);
     return by_value;
   };
-  EXPECT_EQ(with(bpf::kAdd, 0xffffffff, 2), 1u);
-  EXPECT_EQ(with(bpf::kSubtract, 1, 2), 0xffffffffu);
-  EXPECT_EQ(with(bpf::kMultiply, 0x10001, 0x10001), 0x20001u);
-  EXPECT_EQ(with(bpf::kDivide, 0xfffffffe, 2), 0x7fffffffu);
-  EXPECT_EQ(with(bpf::kDivide, 5, 0), 0u);
-  EXPECT_EQ(with(bpf::kOr, 0xf0, 0x0f), 0xffu);
-  EXPECT_EQ(with(bpf::kAnd, 0xf0, 0x30), 0x30u);
-  EXPECT_EQ(with(bpf::kXor, 0xf0, 0x30), 0xc0u);
-  EXPECT_EQ(with(bpf::kShiftLeft, 3, 31), 0x80000000u);
-  EXPECT_EQ(with(bpf::kShiftRight, 0x80000000, 31), 1u);
-  EXPECT_EQ(run({{bpf::kLoadLength, 0, 0, 0}, {bpf::kNegate, 0, 0, 0}, {bpf::kReturnA, 0, 0, 0}},
+  EXPECT_EQ(with(BPF_ALU | BPF_ADD | BPF_K, 0xffffffff, 2), 1u);
+  EXPECT_EQ(with(BPF_ALU | BPF_SUB | BPF_K, 1, 2), 0xffffffffu);
+  EXPECT_EQ(with(BPF_ALU | BPF_MUL | BPF_K, 0x10001, 0x10001), 0x20001u);
+  EXPECT_EQ(with(BPF_ALU | BPF_DIV | BPF_K, 0xfffffffe, 2), 0x7fffffffu);
+  EXPECT_EQ(with(BPF_ALU | BPF_DIV | BPF_K, 5, 0), 0u);
+  EXPECT_EQ(with(BPF_ALU | BPF_OR | BPF_K, 0xf0, 0x0f), 0xffu);
+  EXPECT_EQ(with(BPF_ALU | BPF_AND | BPF_K, 0xf0, 0x30), 0x30u);
+  EXPECT_EQ(with(BPF_ALU | BPF_XOR | BPF_K, 0xf0, 0x30), 0xc0u);
+  EXPECT_EQ(with(BPF_ALU | BPF_LSH | BPF_K, 3, 31), 0x80000000u);
+  EXPECT_EQ(with(BPF_ALU | BPF_RSH | BPF_K, 0x80000000, 31), 1u);
+  EXPECT_EQ(run({{BPF_LD | BPF_W | BPF_LEN, 0, 0, 0},
+                 {BPF_ALU | BPF_NEG, 0, 0, 0},
+                 {BPF_RET | BPF_A, 0, 0, 0}},
                 some_data()),
             static_cast<u32>(-64));
 }
 
 TEST(Bpf, what_no_kernel_takes_kills) {
-  const SeccompData data = some_data();
+  const seccomp_data data = some_data();
   EXPECT_EQ(run({}, data), 0u);
-  EXPECT_EQ(run({{bpf::kLoad, 0, 0, 64}, {bpf::kReturn, 0, 0, kVerdictAllow}}, data), 0u);
-  EXPECT_EQ(run({{bpf::kLoad, 0, 0, 0xfffffffc}, {bpf::kReturn, 0, 0, kVerdictAllow}}, data), 0u);
-  EXPECT_EQ(run({{bpf::kLoad, 0, 0, 2}, {bpf::kReturn, 0, 0, kVerdictAllow}}, data), 0u);
-  EXPECT_EQ(run({{bpf::kStore, 0, 0, 16}, {bpf::kReturn, 0, 0, kVerdictAllow}}, data), 0u);
-  EXPECT_EQ(run({{bpf::kLoadXMemory, 0, 0, ~0u}, {bpf::kReturn, 0, 0, kVerdictAllow}}, data), 0u);
-  EXPECT_EQ(run({{bpf::kJump, 0, 0, ~0u}, {bpf::kReturn, 0, 0, kVerdictAllow}}, data), 0u);
-  EXPECT_EQ(run({{bpf::kJumpEqual, 255, 255, 0}, {bpf::kReturn, 0, 0, kVerdictAllow}}, data), 0u);
-  EXPECT_EQ(run({{BPF_ALU | BPF_MOD, 0, 0, 3}, {bpf::kReturn, 0, 0, kVerdictAllow}}, data), 0u);
-  EXPECT_EQ(run({{BPF_LD | BPF_B | BPF_ABS, 0, 0, 0}, {bpf::kReturn, 0, 0, kVerdictAllow}}, data),
+  EXPECT_EQ(
+      run({{BPF_LD | BPF_W | BPF_ABS, 0, 0, 64}, {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}}, data),
+      0u);
+  EXPECT_EQ(run({{BPF_LD | BPF_W | BPF_ABS, 0, 0, 0xfffffffc},
+                 {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}},
+                data),
             0u);
-  EXPECT_EQ(run({{bpf::kLoadConstant, 0, 0, kVerdictAllow}}, data), 0u);
+  EXPECT_EQ(
+      run({{BPF_LD | BPF_W | BPF_ABS, 0, 0, 2}, {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}}, data),
+      0u);
+  EXPECT_EQ(run({{BPF_ST, 0, 0, 16}, {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}}, data), 0u);
+  EXPECT_EQ(run({{BPF_LDX | BPF_MEM, 0, 0, ~0u}, {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}}, data),
+            0u);
+  EXPECT_EQ(run({{BPF_JMP | BPF_JA, 0, 0, ~0u}, {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}}, data),
+            0u);
+  EXPECT_EQ(
+      run({{BPF_JMP | BPF_JEQ | BPF_K, 255, 255, 0}, {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}},
+          data),
+      0u);
+  EXPECT_EQ(run({{BPF_ALU | BPF_MOD, 0, 0, 3}, {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}}, data),
+            0u);
+  EXPECT_EQ(
+      run({{BPF_LD | BPF_B | BPF_ABS, 0, 0, 0}, {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}}, data),
+      0u);
+  EXPECT_EQ(run({{BPF_LD | BPF_IMM, 0, 0, SECCOMP_RET_ALLOW}}, data), 0u);
 }
 
-// Any bytes at all, up to the edge of memory.
+// Arbitrary bytes, placed right at the end of a mapping.
 TEST(Bpf, any_bytes) {
   const long page = sysconf(_SC_PAGESIZE);
   auto* const pages =
@@ -126,7 +145,7 @@ TEST(Bpf, any_bytes) {
   std::mt19937 random(1);
   for (int round = 0; round < 20000; round++) {
     const u32 count = random() % 16;
-    auto* const code = reinterpret_cast<BpfInstruction*>(pages + page) - count;
+    auto* const code = reinterpret_cast<sock_filter*>(pages + page) - count;
     for (u32 i = 0; i < count; i++) {
       const u16 code_word =
           random() % 4 ? kAll[random() % std::size(kAll)] : static_cast<u16>(random());
@@ -138,49 +157,49 @@ TEST(Bpf, any_bytes) {
   munmap(pages, static_cast<size_t>(2 * page));
 }
 
-// A program that the kernel takes, which leaves its result in A.
+// A filter that the kernel accepts. It leaves its result in A.
 Program random_program(std::mt19937& random) {
   Program program;
   for (u32 cell = 0; cell < 16; cell++) {
-    program.push_back({bpf::kLoad, 0, 0, static_cast<u32>(random() % 16 * 4)});
-    program.push_back({bpf::kAToX, 0, 0, 0});
-    program.push_back({random() % 2 ? bpf::kStore : bpf::kStoreX, 0, 0, cell});
+    program.push_back({BPF_LD | BPF_W | BPF_ABS, 0, 0, static_cast<u32>(random() % 16 * 4)});
+    program.push_back({BPF_MISC | BPF_TAX, 0, 0, 0});
+    program.push_back({static_cast<u16>(random() % 2 ? BPF_ST : BPF_STX), 0, 0, cell});
   }
   const u32 count = 1 + static_cast<u32>(random()) % 40;
   for (u32 i = 0; i < count; i++) {
     u16 code = kAll[random() % std::size(kAll)];
     u32 value = random() % 2 ? static_cast<u32>(random()) : static_cast<u32>(random() % 8);
-    const u32 room = count - i;  // instructions that a jump can pass, to the first behind
-    if (code == bpf::kLoad) value = random() % 16 * 4;
-    if (code == bpf::kLoadMemory || code == bpf::kLoadXMemory || code == bpf::kStore ||
-        code == bpf::kStoreX)
+    const u32 room = count - i;  // how many instructions a jump can skip
+    if (code == (BPF_LD | BPF_W | BPF_ABS)) value = random() % 16 * 4;
+    if (code == (BPF_LD | BPF_MEM) || code == (BPF_LDX | BPF_MEM) || code == BPF_ST ||
+        code == BPF_STX)
       value = random() % 16;
-    if (code == bpf::kDivide && value == 0) value = 1;
-    if (code == bpf::kShiftLeft || code == bpf::kShiftRight) value %= 32;
-    if (code == bpf::kJump) value = static_cast<u32>(random()) % room;
-    if (takes_x(code) && random() % 2) code |= bpf::kWithX;
+    if (code == (BPF_ALU | BPF_DIV | BPF_K) && value == 0) value = 1;
+    if (code == (BPF_ALU | BPF_LSH | BPF_K) || code == (BPF_ALU | BPF_RSH | BPF_K)) value %= 32;
+    if (code == (BPF_JMP | BPF_JA)) value = static_cast<u32>(random()) % room;
+    if (takes_x(code) && random() % 2) code |= BPF_X;
     program.push_back(
         {code, static_cast<u8>(random() % room), static_cast<u8>(random() % room), value});
   }
   return program;
 }
 
-// The sixth argument says which eleven bits of A are to come back as an error.
+// Makes the filter return eleven bits of A as an errno; the sixth argument of the call says which.
 void answer_by_errno(Program& program) {
-  program.push_back({bpf::kStore, 0, 0, 0});
-  program.push_back({bpf::kLoad, 0, 0, 56});
-  program.push_back({bpf::kAToX, 0, 0, 0});
-  program.push_back({bpf::kLoadMemory, 0, 0, 0});
-  program.push_back({bpf::kShiftRight | bpf::kWithX, 0, 0, 0});
-  program.push_back({bpf::kAnd, 0, 0, 0x7ff});
-  program.push_back({bpf::kOr, 0, 0, kVerdictErrno | 0x800});
-  program.push_back({bpf::kReturnA, 0, 0, 0});
+  program.push_back({BPF_ST, 0, 0, 0});
+  program.push_back({BPF_LD | BPF_W | BPF_ABS, 0, 0, 56});
+  program.push_back({BPF_MISC | BPF_TAX, 0, 0, 0});
+  program.push_back({BPF_LD | BPF_MEM, 0, 0, 0});
+  program.push_back({BPF_ALU | BPF_RSH | BPF_X, 0, 0, 0});
+  program.push_back({BPF_ALU | BPF_AND | BPF_K, 0, 0, 0x7ff});
+  program.push_back({BPF_ALU | BPF_OR | BPF_K, 0, 0, SECCOMP_RET_ERRNO | 0x800});
+  program.push_back({BPF_RET | BPF_A, 0, 0, 0});
 }
 
-__attribute__((noinline)) long ask(SeccompData& data) {
-  const u64 number = data.number, first = data.args[0], second = data.args[1], third = data.args[2],
-            fourth = data.args[3], fifth = data.args[4], sixth = data.args[5];
-  register u64 r10 asm("r10") = fourth;  // nothing may be called from here on
+__attribute__((noinline)) long ask(seccomp_data& data) {
+  const u64 number = static_cast<u64>(data.nr), first = data.args[0], second = data.args[1],
+            third = data.args[2], fourth = data.args[3], fifth = data.args[4], sixth = data.args[5];
+  register u64 r10 asm("r10") = fourth;  // no function calls from here on
   register u64 r8 asm("r8") = fifth;
   register u64 r9 asm("r9") = sixth;
   long result;
@@ -193,16 +212,15 @@ __attribute__((noinline)) long ask(SeccompData& data) {
   return result;
 }
 
-// In a child: asks the kernel, and compares. 0: the same; 1: not; 2: the kernel did not take the
-// filter. `to_be_killed`: the next question is to end the child.
-int compare_with_kernel(const Program& program, SeccompData data, bool* to_be_killed) {
-  Program all{{bpf::kLoad, 0, 0, 0},  // other calls of the child pass
-              {bpf::kJumpEqual, 1, 0, data.number},
-              {bpf::kReturn, 0, 0, kVerdictAllow}};
+// Runs in a child: asks the kernel and compares. Returns 0 if the results agree, 1 if not, 2 if the
+// kernel refused the filter. `to_be_killed` is set if the next question must end the child.
+int compare_with_kernel(const Program& program, seccomp_data data, bool* to_be_killed) {
+  Program all{{BPF_LD | BPF_W | BPF_ABS, 0, 0, 0},  // allows all other calls of the child
+              {BPF_JMP | BPF_JEQ | BPF_K, 1, 0, static_cast<u32>(data.nr)},
+              {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}};
   all.insert(all.end(), program.begin(), program.end());
-  sock_fprog filter{static_cast<unsigned short>(all.size()),
-                    reinterpret_cast<sock_filter*>(all.data())};
-  ask(data);  // learns from where
+  sock_fprog filter{static_cast<unsigned short>(all.size()), all.data()};
+  ask(data);  // learns the address of the instruction
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0)
     return 2;
@@ -211,7 +229,8 @@ int compare_with_kernel(const Program& program, SeccompData data, bool* to_be_ki
     const u32 verdict = run(program, data);
     *to_be_killed = verdict == 0;
     const long result = ask(data);
-    if ((verdict & kVerdictMask) != kVerdictErrno || -result != static_cast<long>(verdict & 0xfff))
+    if ((verdict & SECCOMP_RET_ACTION_FULL) != SECCOMP_RET_ERRNO ||
+        -result != static_cast<long>(verdict & 0xfff))
       return 1;
   }
   return 0;
@@ -226,8 +245,8 @@ TEST(Bpf, as_the_kernel_does) {
   for (int round = 0; round < 400; round++) {
     Program program = random_program(random);
     answer_by_errno(program);
-    SeccompData data = some_data();
-    for (u64& arg : data.args)
+    seccomp_data data = some_data();
+    for (auto& arg : data.args)
       arg = random() % 3 ? u64{random()} << 32 | random() : u64{random() % 4};
     *to_be_killed = false;
     // Not fork(): a sanitizer would start a thread in the child, which would outlive the killed

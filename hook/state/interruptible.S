@@ -2,13 +2,13 @@
 //
 // See hook/state/interruptible.h.
 
-#include "hook/entry_offsets.h"  // made by the build of hook/catch/entry_offsets.cc
+#include "hook/entry_offsets.h"  // generated from hook/catch/entry_offsets.cc
 
         .text
 
-// long mino_interruptible(ThreadState*, nr, args*): a blocking host call made by the hook. A signal that is
-// deferred while it waits makes it return: before the call, or where the kernel would restart it,
-// the handler moves %rip to .Labort.
+// long mino_interruptible(ThreadState*, nr, args*): a blocking host call made by the hook. If a
+// signal is deferred before the call begins, or interrupts it so that the kernel would restart it,
+// the signal handler moves %rip to mino_interruptible_abort.
         .globl mino_interruptible, mino_interruptible_begin, mino_interruptible_syscall
         .hidden mino_interruptible, mino_interruptible_begin, mino_interruptible_syscall
         .globl mino_interruptible_abort

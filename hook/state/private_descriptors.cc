@@ -7,29 +7,22 @@
 
 namespace mino::hook {
 
-namespace {
-
-constexpr u64 kFSetFd = 2, kFDupFdCloexec = 1030;
-constexpr u64 kRlimitNofile = 7;
-
-}  // namespace
-
 int make_private(Process* process, int fd) {
-  // Above the soft limit if possible: there no number of the application's is lost, and nothing it
-  // counts changes.
+  // Above the soft limit if possible: there it takes no number away from the program, and nothing
+  // that the program counts changes.
   u64 limit[2] = {1024, 1024};
-  raw(__NR_prlimit64, 0, kRlimitNofile, 0, ptr(limit));
+  raw(__NR_prlimit64, 0, RLIMIT_NOFILE, 0, ptr(limit));
   constexpr u64 kHighest = 4096;  // the kernel's table grows to the highest number in use
   const u64 from = limit[0] < kHighest ? limit[0] : kHighest;
   u64 raised[2] = {from + 64, limit[1] > from + 64 ? limit[1] : from + 64};
   const bool raise = limit[0] < from + 64;
-  const bool did = raise && raw(__NR_prlimit64, 0, kRlimitNofile, ptr(raised), 0) == 0;
+  const bool did = raise && raw(__NR_prlimit64, 0, RLIMIT_NOFILE, ptr(raised), 0) == 0;
   long moved =
-      raw(__NR_fcntl, static_cast<u64>(fd), kFDupFdCloexec, did || !raise ? from : from - 16);
-  if (did) raw(__NR_prlimit64, 0, kRlimitNofile, ptr(limit), 0);
+      raw(__NR_fcntl, static_cast<u64>(fd), F_DUPFD_CLOEXEC, did || !raise ? from : from - 16);
+  if (did) raw(__NR_prlimit64, 0, RLIMIT_NOFILE, ptr(limit), 0);
   if (is_error(moved)) {
     moved = fd;
-    raw(__NR_fcntl, static_cast<u64>(fd), kFSetFd, 1);
+    raw(__NR_fcntl, static_cast<u64>(fd), F_SETFD, FD_CLOEXEC);
   } else {
     raw(__NR_close, static_cast<u64>(fd));
   }
@@ -46,7 +39,7 @@ void close_private(Process* process, int& fd) {
 
 void learn_open_limit(Process* process) {
   u64 limit[2] = {~0ull, ~0ull};
-  raw(__NR_prlimit64, 0, kRlimitNofile, 0, ptr(limit));
+  raw(__NR_prlimit64, 0, RLIMIT_NOFILE, 0, ptr(limit));
   process->open_limit = limit[0];
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Process records: the one of this process, and copies for vfork children.
+// The Process of this process, and copies for children that share its memory. See
+// hook/state/process.h.
 #include "hook/state/process.h"
 
 #include "hook/base/mem.h"
@@ -39,13 +40,13 @@ void set_main_process(Process* process) {
 
 namespace {
 
-// The memory of the last child of vfork's kind, for the next: to unmap it costs more than such a
-// child's own calls. All but what copy_process() writes is zero.
+// The memory of the last vfork child, kept for the next one: unmapping it costs more than such a
+// child's own calls. All of it is zero except what copy_process() writes.
 u8* spare;
 constexpr u64 kSpareBytes = kProcessBytes + kTableBytes;
 constexpr u64 kMostToClear = 4096;
 
-u8* take_spare() {
+u8* use_spare() {
   return __atomic_exchange_n(&spare, nullptr, __ATOMIC_ACQUIRE);
 }
 
@@ -65,9 +66,9 @@ bool keep_as_spare(Process* process) {
 }  // namespace
 
 Process* copy_process(const Process& parent, u64 clone_flags) {
-  const bool same_table = clone_flags & kCloneFiles;
+  const bool same_table = clone_flags & CLONE_FILES;
   const u64 bytes = kProcessBytes + (same_table ? 0 : kTableBytes);
-  u8* pages = bytes == kSpareBytes ? take_spare() : nullptr;
+  u8* pages = bytes == kSpareBytes ? use_spare() : nullptr;
   if (!pages) pages = static_cast<u8*>(map_pages(bytes));
   if (!pages) return nullptr;
   auto* child = reinterpret_cast<Process*>(pages);
@@ -77,17 +78,17 @@ Process* copy_process(const Process& parent, u64 clone_flags) {
     set_table(child, pages + kProcessBytes);
     copy_table(child->table(), parent.table());
     child->client = 0;
-    child->rights_changed = false;
+    child->credentials_changed = false;
   }
-  if (!(clone_flags & kCloneSighand)) {
+  if (!(clone_flags & CLONE_SIGHAND)) {
     child->actions = child->own_actions;
     copy(child->actions, parent.actions, sizeof child->own_actions);
   }
-  if (!(clone_flags & kCloneFs)) {
+  if (!(clone_flags & CLONE_FS)) {
     child->directory = &child->own_directory;
     copy(child->directory, parent.directory, sizeof(Directory));
   }
-  if (!(clone_flags & kCloneThread)) child->children = &child->own_children;
+  if (!(clone_flags & CLONE_THREAD)) child->children = &child->own_children;
   child->shares_memory = true;
   child->threads = 0;
   child->unsettled = child->newborn = child->joins = child->started = false;

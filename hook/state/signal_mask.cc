@@ -8,14 +8,8 @@
 
 namespace mino::hook {
 
-namespace {
-
-constexpr int kSigSetmask = 2;
-
-}  // namespace
-
 void set_mask(u64 mask) {
-  raw(__NR_rt_sigprocmask, kSigSetmask, ptr(&mask), 0, 8);
+  raw(__NR_rt_sigprocmask, SIG_SETMASK, ptr(&mask), 0, sizeof mask);
 }
 
 TemporaryMask::TemporaryMask(ThreadState* ts, u64 mask_pointer, u64 mask_size) : ts_(ts) {
@@ -26,11 +20,11 @@ TemporaryMask::TemporaryMask(ThreadState* ts, u64 mask_pointer, u64 mask_size) :
   } else if (!user_read(mask_pointer, &mask, 8)) {
     error_ = -EFAULT;
   } else {
-    // With everything blocked there is a moment in which `deferred` cannot change.
+    // With everything blocked, `deferred` cannot change for a moment.
     const u64 all = ~kSynchronous;
     mask_ = mask & ~kSynchronous;
     set_ = true;
-    raw(__NR_rt_sigprocmask, kSigSetmask, ptr(&all), ptr(&previous_), 8);
+    raw(__NR_rt_sigprocmask, SIG_SETMASK, ptr(&all), ptr(&previous_), sizeof all);
     if (ts->deferred) previous_ = ts->resume_mask;
     set_mask(mask_);
   }

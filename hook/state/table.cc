@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Tables and their locks. See hook/state/table.h.
+// See hook/state/table.h.
 #include "hook/state/table.h"
 
 #include "hook/base/mem.h"
@@ -12,22 +12,19 @@ u32 TableChange::changes, TableChange::moving;
 
 namespace {
 
-// One that nobody has waited for yet counts as dead; only its parent can tell.
+// A zombie counts as dead; only its parent can tell.
 bool is_dead(u32 pid) {
-  constexpr int kWaitid = 247, kKill = 62;
-  constexpr u64 kPid = 1, kNoHangExitedNoWait = 0x41000005;
-  constexpr long kNoSuchProcess = -3;
-  int info[32]{};
-  constexpr int kInfoPid = 4;  // of siginfo_t, in ints
-  return raw(kKill, pid, 0) == kNoSuchProcess ||
-         (raw(kWaitid, kPid, pid, ptr(info), kNoHangExitedNoWait, 0) == 0 && info[kInfoPid] != 0);
+  siginfo_t info{};
+  return raw(__NR_kill, pid, 0) == -ESRCH ||
+         (raw(__NR_waitid, P_PID, pid, ptr(&info), WEXITED | WNOHANG | WNOWAIT | __WALL, 0) == 0 &&
+          info.si_pid != 0);
 }
 
 }  // namespace
 
 void lock_table(const Table* table, u32& word) {
   if (!table->shared) return lock(word);
-  constexpr u32 kPatience = 10'000;  // looks before it asks who has it
+  constexpr u32 kPatience = 10'000;  // attempts before it checks the holder
   const u32 self = static_cast<u32>(raw(__NR_getpid));
   for (u32 looks = 1;; looks++) {
     u32 holder = 0;

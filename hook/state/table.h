@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A descriptor table: what each number means, and the session that serves it. Locks of the hook are
-// here, too: most of them guard a table.
-//
-// Who changes a table while it moves into memory that processes share holds a TableChange.
+// A descriptor table: what each number means, and the session that serves it. The hook's short
+// locks are here too, since most of them guard a table. Whoever changes an entry must hold a
+// TableChange.
 #pragma once
 
 #include "abi/limits.h"
@@ -13,13 +12,13 @@
 namespace mino::hook {
 
 enum FdFlags : u8 {
-  kOffloaded = 1,       // the file is on the device; here stands a placeholder
-  kEpoll = 2,           // an epoll set made here
-  kCompanion = 4,       // … with a companion of the same number on the device
-  kLocalMembers = 8,    // … that has (had) members of this host
-  kPrivate = 16,        // the hook's own; the application must not see it
+  kOffloaded = 1,       // the file is on the device; the number is a placeholder on the host
+  kEpoll = 2,           // an epoll set on the host
+  kCompanion = 4,       // an epoll set with a companion of the same number on the device
+  kLocalMembers = 8,    // an epoll set that has (had) members on the host
+  kPrivate = 16,        // the hook's own; the program must not see it
   kNestedMembers = 64,  // an epoll set that has (had) epoll sets as members
-  kSignals = 128,       // a signalfd whose records may have to be put right
+  kSignals = 128,       // a signalfd whose records may need restore_code()
   kFarDirectory = 32,  // a local directory from which no offloaded prefix is reachable without ".."
 };
 
@@ -29,36 +28,36 @@ struct Session {
   SessionStatus status;
   u32 lane_count;
   u32 arena_bytes;
-  int socket;       // S: the control connection (private)
-  int placeholder;  // P: a memfd; offloaded numbers are duplicates of it (private)
+  int socket;       // the control connection (private)
+  int placeholder;  // a memfd; offloaded numbers are duplicates of it (private)
   u8* memory;
   u64 memory_bytes;
   u64 id;
 };
 
-// A descriptor table: its session and, behind this, FdFlags and epoll_waiters by number. Threads
-// share it, and so do processes that clone made with CLONE_FILES: then this is memory that they
-// share, at the same address in each (hook/device/sharing.h).
+// A descriptor table: its session and, behind this structure, FdFlags and epoll_waiters by number.
+// Threads share it. Processes made with CLONE_FILES share it too; then it is shared memory at the
+// same address in each of them (hook/device/sharing.h).
 struct Table {
-  u32 fd_limit;        // numbers at and above were never flagged
-  u32 fork_lock;       // one conversation at a time on the control socket
-  u32 kick_lock;       // hook/calls/epoll.cc
-  u32 companion_lock;  // … held across epoll_create1 on the device, which does not block
-  int kick_fd;         // … an eventfd (private), or -1
-  u32 dead_reports;    // hook/device/mixed_wait.h
-  u32 clients;         // processes that have joined the first one, ever
-  bool shared;         // … and the device knows that there are some
-  bool mapped;         // this is shared memory
-  u32 rights_turn;     // counts changes of credentials …
-  u32 lane_rights[abi::kMaxLanes];  // … and says after which of them a lane was made
+  u32 fd_limit;          // no number from here on was ever flagged
+  u32 fork_lock;         // one conversation at a time on the control socket
+  u32 kick_lock;         // hook/calls/epoll.cc
+  u32 companion_lock;    // held across epoll_create1 on the device, which does not block
+  int kick_fd;           // an eventfd (private), or -1; hook/calls/epoll.cc
+  u32 dead_reports;      // hook/device/mixed_wait.h
+  u32 clients;           // how many processes have ever joined the first one
+  bool shared;           // with other processes, and the device knows
+  bool mapped;           // this is shared memory
+  u32 credentials_turn;  // counts changes of credentials
+  u32 lane_credentials[abi::kMaxLanes];  // the count when the lane was made
   Session session;
 };
 inline constexpr u64 kTableHead = 4096;
 inline constexpr u64 kTableBytes = kTableHead + 3 * u64{abi::kMaxFd};  // committed as touched
 static_assert(sizeof(Table) <= kTableHead);
 
-// Whoever changes what a table says of a descriptor has one of these: nobody does while a table
-// moves into memory that processes share (hook/device/sharing.cc).
+// Held while an entry of a table changes. Nobody holds one while a table moves into memory that
+// processes share (hook/device/sharing.cc).
 class TableChange {
  public:
   TableChange() {
@@ -74,7 +73,8 @@ class TableChange {
 
   static void stop() {
     __atomic_store_n(&moving, 1u, __ATOMIC_SEQ_CST);
-    constexpr int kPatience = 1'000'000;  // a child that shared our memory may have died in one
+    // A child that shared our memory may have died holding one.
+    constexpr int kPatience = 1'000'000;
     for (int i = 0; i < kPatience && __atomic_load_n(&changes, __ATOMIC_SEQ_CST); i++)
       raw(__NR_sched_yield);
   }
@@ -85,14 +85,15 @@ class TableChange {
   static u32 changes, moving;
 };
 
-// `to` becomes the table of somebody who has a copy of the descriptors.
+// Makes `to` the table of a process with a copy of the descriptors.
 void copy_table(Table* to, const Table* from);
-void reset_table(Table* table);  // a copy has no locks and is nobody else's
+void reset_table(Table* table);  // in a copy: no lock is held, nobody shares it
 
-// The device is gone: calls answer errors from now on.
+// The device is gone: calls fail from now on.
 void session_died(Session& session);
 
-// A short lock: never held across a system call that can block.
+// A short lock, never held across a system call that can block. The acquire pairs with the release
+// in unlock().
 inline void lock(u32& word) {
   while (__atomic_exchange_n(&word, 1u, __ATOMIC_ACQUIRE)) raw(__NR_sched_yield);
 }
@@ -100,7 +101,8 @@ inline void unlock(u32& word) {
   __atomic_store_n(&word, 0u, __ATOMIC_RELEASE);
 }
 
-// One of the table's locks, for unlock(). A process that died with it has lost it.
+// Takes one of the table's locks; unlock() gives it back. If a process died with the lock, it is
+// taken over.
 void lock_table(const Table* table, u32& word);
 
 }  // namespace mino::hook

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Thread states and the table that finds them. Insertions and removals are lock-free, so that they
-// can happen in any thread at any instruction; states are never unmapped, only reused.
+// Thread states and the table that finds them. Entries are added and removed without locks, so that
+// this can happen in any thread at any instruction. States are never unmapped, only reused.
 #include "hook/state/thread.h"
 
 #include "hook/base/mem.h"
@@ -54,7 +54,7 @@ void reset(ThreadState* ts, Process* process) {
   ts->process = process;
   ts->group = process->children;
   ts->bell = -1;
-  ts->calls_left = settings.rest_after;
+  ts->calls_left = settings.disarm_after;
 }
 
 }  // namespace
@@ -101,16 +101,16 @@ ThreadState* inherit_thread(u64 base, const Process* process) {
 
 bool enter_thread(ThreadState* ts, u64 base) {
   ts->fs_base = base;
-  if (ThreadSlot* old = find_slot(base)) {  // a thread that ended unseen left its entry behind
+  if (ThreadSlot* old = find_slot(base)) {  // left by a thread whose end the hook did not see
     __atomic_store_n(&old->state, ts, __ATOMIC_RELEASE);
     return true;
   }
   for (u32 i = hash(base), n = 0; n <= kMask; i = (i + 1) & kMask, n++) {
     u64 key = load(mino_threads[i].fs_base);
     if (key > kUsed) continue;
-    // Reserve with the state already in place: a reader matches the key only after this exchange.
-    // Between two threads racing for one slot the loser moves on; its state was overwritten in a
-    // slot that is not its own.
+    // Reserve the slot first and store the key last: a reader matches the key only after the state
+    // is in place. The release stores pair with the acquire loads in find_slot(). When two threads
+    // race for one slot, the loser moves on to the next.
     if (__atomic_compare_exchange_n(&mino_threads[i].fs_base, &key, 2ull, false, __ATOMIC_ACQ_REL,
                                     __ATOMIC_RELAXED)) {
       __atomic_store_n(&mino_threads[i].state, ts, __ATOMIC_RELEASE);
@@ -135,7 +135,7 @@ void replace_thread(u64 base, ThreadState* ts) {
 
 namespace {
 
-void take_out(ThreadState* ts) {
+void remove_from_table(ThreadState* ts) {
   if (ThreadSlot* slot = find_slot(ts->fs_base)) {
     if (slot->state == ts && !ts->twin) {
       __atomic_store_n(&slot->fs_base, kUsed, __ATOMIC_RELEASE);
@@ -152,13 +152,13 @@ void take_out(ThreadState* ts) {
 }  // namespace
 
 void leave_thread(ThreadState* ts) {
-  take_out(ts);
+  remove_from_table(ts);
   __atomic_store_n(&ts->exiting, 1u, __ATOMIC_RELEASE);
 }
 
 void move_thread(ThreadState* ts, u64 base) {
   if (base == ts->fs_base) return;
-  take_out(ts);
+  remove_from_table(ts);
   ts->twin = nullptr;
   enter_thread(ts, base);
 }
@@ -178,7 +178,7 @@ void close_foreign_bells(const ThreadState* self, Process* own) {
   for (ThreadState* ts = load(all_threads); ts; ts = ts->next) {
     const int bell = __atomic_load_n(&ts->bell, __ATOMIC_RELAXED);
     if (ts == self || load(ts->exiting) || ts->process != self->process || bell < 0) continue;
-    if (!(own->flags(static_cast<u64>(bell)) & kPrivate)) continue;  // younger than the copy
+    if (!(own->flags(static_cast<u64>(bell)) & kPrivate)) continue;  // made after the copy
     own->set_flags(static_cast<u64>(bell), 0);
     raw(__NR_close, static_cast<u64>(bell));
   }

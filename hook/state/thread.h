@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the hook knows of one thread: the registers of the system call it is in, the stack the hook
-// runs on, its lane, its deferred signals. Found by the %fs base (the thread's TCB), which costs no
-// system call and no register. hook/catch/entry.S finds its fields by
-// offsets that the build makes (hook/catch/entry_offsets.cc).
+// What the hook knows about one thread: the registers of the system call that it is in, the stack
+// that the hook runs on, its lane, its deferred signals. Found by the %fs base (the thread's TCB),
+// which costs no system call and no register. hook/catch/entry.S uses its fields by offsets that
+// the build generates (hook/catch/entry_offsets.cc).
 #pragma once
 
 #include "abi/layout.h"
@@ -18,7 +18,7 @@ struct Filter;
 struct Frame {
   u64 rax, rbx, rcx, rdx, rsi, rdi, rbp, rsp, r8, r9, r10, r12, r13, r14, r15;
   u64 rip;      // return address
-  u64 restart;  // rip - restart is where the call can be started over
+  u64 restart;  // rip - restart: where the call can be restarted
 
   u64 arg(int i) const {
     const u64 values[6] = {rdi, rsi, rdx, r10, r8, r9};
@@ -30,28 +30,28 @@ enum InHook : u32 { kOutside = 0, kInside = 1, kWindow = 2 };
 
 struct ThreadState {
   u32 in_hook;   // InHook
-  u32 deferred;  // a signal waits to be delivered when the call is over
+  u32 deferred;  // a signal waits for the end of the call
   u8* stack;     // top of the hook's stack
   Frame frame;
   u64 window_mask;    // the signal mask under which deferred signals are delivered
-  u64 resume_mask;    // the mask the application goes on with after them
+  u64 resume_mask;    // the mask that the program continues with afterwards
   ThreadState* twin;  // next state with the same %fs base (clone with CLONE_VM and no new TLS)
   u32 tid;            // tells twins apart; 0 until there are any
   Process* process;
-  u32 calls_left;          // until hook/catch/disarm.h looks at the process
-  const void* group;       // equal for threads of one process, though a Process be theirs alone
+  u32 calls_left;          // until maybe_disarm() acts (hook/catch/disarm.h)
+  const void* group;       // equal for all threads of one process, even if they have a Process each
   u32 restartable;         // all deferred signals' handlers have SA_RESTART
   u32 exiting;             // free for reuse once in_hook is 0
   u64 fs_base;             // key in the thread table
-  u64 hidden_mask;         // signals the application blocked that we keep open (kSynchronous)
+  u64 hidden_mask;         // signals of kSynchronous that the program has blocked
   ThreadState* next;       // all states ever made, for reuse
-  ThreadState* suspended;  // vfork: the parent's state, which has our place in the table meanwhile
+  ThreadState* suspended;  // vfork child: the parent's state, whose place in the table we have
   u8* stack_base;
   bool clear_handlers;    // born with CLONE_CLEAR_SIGHAND
   bool strict;            // in seccomp's strict mode
-  const Filter* filters;  // the newest seccomp filter that holds for this thread, or nullptr
-  bool trap_stack;        // the kernel's alternate stack is the one below stack_base (signals.cc)
-  bool trace_me;          // it has asked to be traced, but is not yet (lifecycle.cc)
+  const Filter* filters;  // the newest seccomp filter of this thread, or nullptr
+  bool trap_stack;        // the alternate stack is ours, below stack_base (hook/calls/signals.cc)
+  bool trace_me;          // asked to be traced; takes effect in be_traced()
 
   // The lane, once the thread has one.
   bool has_lane;
@@ -59,36 +59,38 @@ struct ThreadState {
   abi::LaneView lane;
   u32 submit_position;    // next submission to write
   u32 complete_position;  // next completion to read
-  u32 call_turn;          // of the call that is under way
+  u32 call_turn;          // of the call in progress
   int bell;               // eventfd for mixed waits, or -1
   bool bell_sent;
-  bool flip;  // fairness of mixed epoll: whose events come first
+  bool flip;  // fairness of mixed epoll: whose events come first this time
 
-  u8* copy_buffer;  // hook/calls/copying.cc, when windows are off
+  u8* copy_buffer;  // hook/calls/splice.cc, when windows are off
 
   // Counters of the current call, for `mino trace`.
   u32 call_trips, call_upcalls;
   u64 call_start_ns;
 
-  // What waiting for each row took lately, in cycles (moving average): the spin budget follows it.
+  // How long waiting for each row took lately, in cycles (moving average). The spin budget follows
+  // it.
   u32 impatient;
   u32 wait_cycles[abi::kSyscalls.size() + 1];
 };
 
 struct ThreadSlot {
-  u64 fs_base;  // never used; 1: was used
+  u64 fs_base;  // 0: never used; 1: no longer used
   ThreadState* state;
 };
-// mino_interest by number: what entry.S does with a call.
+// The values of mino_interest, by call number: what entry.S does with a call.
 enum Interest : u8 {
   kNoInterest = 0,
   kAsk = 1,
   kAskIfFlagged = 2,  // only if the first argument is a flagged descriptor
-  kAskIfEither = 3,   // … or the second
+  kAskIfEither = 3,   // the same, for the first or the second
   kAskIfPaths = 4,    // only if mino_paths_matter
 };
 
-// A number of no system call: run a function of the hook's own as one (hook/preload/libc.h).
+// No system call has this number: it runs a function of the hook's own as one
+// (hook/preload/libc.h).
 inline constexpr long kErrand = 511;
 
 inline constexpr u64 kTrapStackBytes = 64 << 10;  // below stack_base; committed as touched
@@ -105,21 +107,24 @@ ThreadState* find_thread(u64 base);  // nullptr if unknown
 inline ThreadState* this_thread() {
   return find_thread(fs_base());
 }
-ThreadState* make_thread(Process* process);  // not yet in the table; nullptr when out of memory
-ThreadState* inherit_thread(
-    u64 base, const Process* process);         // a dead thread's state, lane kept, or nullptr
-bool enter_thread(ThreadState* ts, u64 base);  // puts it there; false when the table is full
-void add_twin(ThreadState* parent,
-              ThreadState* child);  // before the child runs; it sets its tid itself
+ThreadState* make_thread(Process* process);  // not in the table yet; nullptr when out of memory
+// The state of a dead thread, with its lane, or nullptr.
+ThreadState* inherit_thread(u64 base, const Process* process);
+// Adds the state to the table; false when the table is full.
+bool enter_thread(ThreadState* ts, u64 base);
+// Before the child runs. The child sets its tid itself.
+void add_twin(ThreadState* parent, ThreadState* child);
 void replace_thread(u64 base, ThreadState* ts);
 void move_thread(ThreadState* ts, u64 base);  // the thread has another %fs base now
-void leave_thread(ThreadState* ts);  // takes it out; the state is reused when it has left the hook
-ThreadState* first_thread();         // of all states ever made; `next` leads on
-// In a forked child, where only this thread lives; `keep_bells`: they are in the parent's table.
+// Removes the state from the table. It is reused once the thread has left the hook.
+void leave_thread(ThreadState* ts);
+ThreadState* first_thread();  // the first of all states ever made; `next` leads to the others
+// For a forked child, where only this thread lives. `keep_bells`: the bells are in the parent's
+// table.
 void forget_other_threads(ThreadState* self, bool keep_bells = false);
-// Another thread, perhaps one that ended unseen, has the same Process.
+// Whether another thread has the same Process; it may be one whose end the hook did not see.
 bool has_company(const ThreadState* self);
-// The bells of threads of self's Process, in `own`, a copy of its table.
+// Closes the bells of other threads of self's Process in `own`, a copy of its table.
 void close_foreign_bells(const ThreadState* self, Process* own);
 
 }  // namespace mino::hook
@@ -128,6 +133,6 @@ extern "C" {
 extern mino::hook::ThreadSlot mino_threads[1u << mino::hook::kThreadTableBits]
     __attribute__((visibility("hidden")));
 extern mino::hook::u8 mino_interest[512] __attribute__((visibility("hidden")));
-// False: no path can lead to the device. Becomes true with the first session, and stays so.
+// 0: no path can lead to the device. Becomes 1 with the first session, and stays so.
 extern mino::hook::u8 mino_paths_matter __attribute__((visibility("hidden")));
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The state of a thread whose birth the hook has not seen. Called by hook/catch/entry.S only, on the thread's
-// own stack.
+// Makes the state of a thread whose start the hook did not see. Called only by hook/catch/entry.S,
+// on the thread's own stack.
 #include "hook/state/filters.h"
 #include "hook/state/process.h"
 #include "hook/state/thread.h"

@@ -24,7 +24,7 @@ ASM = ("prctl", "mman", "signal", "hwcap2", "fcntl", "socket", "sockios")
 # A last word of these is the kernel's even with a small value.
 SURE = ("AF", "CLD", "EPOLL", "IFA", "MAP", "P", "PROT", "PTRACE", "SI", "SIG")
 # Names and values that are the kernel's and yet ours, each with the reason.
-OWN = {}
+OWN = {"kSigHold"}  # SIG_HOLD is libc's: the kernel has no such handler
 LITERAL = r"-?(?:0[xX][\da-fA-F']+|\d[\d']*)[uUlL]*\b"
 NUMBER = r"\bnr\b"
 COMPARISON = r"\s*(?:[=!]=|[<>]=?)\s*"

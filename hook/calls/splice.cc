@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// sendfile, splice, tee and copy_file_range when one file is local and the other offloaded: the
-// hook is the copier. Bytes that come from a local file are read straight into the arena and leave
-// as a window of the device's write, so the client's memory is never touched. Nothing may be lost
-// when the receiver takes less than was read: files are re-read by offset, pipes are looked at with
-// tee before they are consumed, sockets with MSG_PEEK.
-#include "hook/calls/copying.h"
+// See hook/calls/splice.h. When one file is local and the other offloaded, the hook reads from one
+// and writes to the other. Bytes from a local file are read straight into the arena and leave it as
+// a window of the device's write, so they are copied once. When the receiver takes less than was
+// read, nothing is lost: files are read again by offset, pipes are read with tee before they are
+// consumed, sockets with MSG_PEEK.
+#include "hook/calls/splice.h"
+
 #include "hook/base/pages.h"
 #include "hook/base/uapi.h"
 #include "hook/base/user.h"
@@ -19,11 +20,9 @@ namespace mino::hook {
 
 namespace {
 
-constexpr long kStat = 5;
-constexpr u32 kModeMask = 0170000, kRegular = 0100000, kPipe = 0010000;
 // Where the bytes of one step lie: in the lane's arena, so that they travel without another copy
-// (hook/device/call.cc recognises windows that are there already); or, with --no-windows, in memory of the
-// thread's own.
+// (hook/device/call.cc recognises windows that are there already). With --no-windows they lie in a
+// buffer of the thread.
 struct Step {
   u8* buffer = nullptr;
   u64 bytes = 0;
@@ -41,29 +40,26 @@ struct Step {
 };
 
 u32 file_mode(u64 fd) {
-  u32 stat[36];
-  return raw(kStat, fd, ptr(stat)) == 0 ? stat[6] : 0;
+  struct stat info;
+  return raw(__NR_fstat, fd, ptr(&info)) == 0 ? info.st_mode : 0;
 }
 
 u32 device_mode(ThreadState* ts, u64 fd) {
-  u32 stat[36];
-  const u64 args[6] = {fd, ptr(stat)};
-  return offload(ts, *abi::find_row(kStat), args) == 0 ? stat[6] : 0;
+  struct stat info;
+  const u64 args[6] = {fd, ptr(&info)};
+  return offload(ts, *abi::find_row(__NR_fstat), args) == 0 ? info.st_mode : 0;
 }
 
-// Files of /proc and /sys take and give no splices (no splice_read or splice_write in their
-// operations).
+// Files in /proc and /sys have neither splice_read nor splice_write.
 bool has_splice(ThreadState* ts, u64 fd) {
-  constexpr int kFstatfs = 138;
-  constexpr u64 kProc = 0x9fa0, kSysfs = 0x62656572;
-  u64 statfs[15];
-  const u64 args[6] = {fd, ptr(statfs)};
-  return offload(ts, *abi::find_row(kFstatfs), args) == 0 && statfs[0] != kProc &&
-         statfs[0] != kSysfs;
+  struct statfs info;
+  const u64 args[6] = {fd, ptr(&info)};
+  return offload(ts, *abi::find_row(__NR_fstatfs), args) == 0 && info.f_type != PROC_SUPER_MAGIC &&
+         info.f_type != SYSFS_MAGIC;
 }
 
 long device_write(ThreadState* ts, u64 fd, const u8* data, u64 bytes, u64 flags) {
-  // A socket takes MSG_MORE/MSG_DONTWAIT; another file a plain write.
+  // Sockets take MSG_MORE and MSG_DONTWAIT; other files take a plain write.
   const u64 args[6] = {fd, ptr(data), bytes, flags, 0, 0};
   long result = offload(ts, *abi::find_row(__NR_sendto), args);
   if (result == -ENOTSOCK && !has_splice(ts, fd)) return -EINVAL;
@@ -81,8 +77,9 @@ long outcome(u64 done, long last) {
   return done ? static_cast<long>(done) : last;
 }
 
-// The loop of both sendfiles: `read(to, bytes, at)` a step, `write(from, bytes, whole step)` it,
-// and `keep(end)` where the input is now, unless the caller has an offset of its own.
+// The loop of both directions of sendfile. `read(to, bytes, at)` reads one step, `write(from,
+// bytes, more)` writes it. `keep(end)` moves the input file's position, unless the caller passed an
+// offset.
 template <class Read, class Write, class Keep>
 long send_in_steps(ThreadState* ts, u64 offset_pointer, i64 offset, u64 count, Read read,
                    Write write, Keep keep) {
@@ -113,41 +110,38 @@ long send_in_steps(ThreadState* ts, u64 offset_pointer, i64 offset, u64 count, R
   return static_cast<long>(done);
 }
 
-// sendfile from a local file to an offloaded one.
+// sendfile from a local file to an offloaded file.
 long send_local_file(ThreadState* ts, u64 out, u64 in, u64 offset_pointer, u64 count) {
   i64 offset = 0;
   if (offset_pointer) {
     if (!user_read(offset_pointer, &offset, 8)) return -EFAULT;
     if (offset < 0) return -EINVAL;
   } else {
-    const long at = raw(__NR_lseek, in, 0, 1);
+    const long at = raw(__NR_lseek, in, 0, SEEK_CUR);
     if (is_error(at)) return at == -ESPIPE ? -EINVAL : at;
     offset = at;
   }
-  if ((file_mode(in) & kModeMask) != kRegular && (file_mode(in) & kModeMask) != 0060000)
-    return -EINVAL;
-  constexpr u64 kMaxRw = 0x7ffff000, kMsgMore = 0x8000;
+  if ((file_mode(in) & S_IFMT) != S_IFREG && (file_mode(in) & S_IFMT) != S_IFBLK) return -EINVAL;
   return send_in_steps(
-      ts, offset_pointer, offset, min(count, kMaxRw),
+      ts, offset_pointer, offset, min(count, MAX_RW_COUNT),
       [in](u8* to, u64 bytes, u64 at) { return raw(__NR_pread64, in, ptr(to), bytes, at); },
       [=](const u8* from, u64 bytes, bool more) {
-        return device_write(ts, out, from, bytes, more ? kMsgMore : 0);
+        return device_write(ts, out, from, bytes, more ? MSG_MORE : 0);
       },
-      [in](u64 end) { raw(__NR_lseek, in, end, 0); });
+      [in](u64 end) { raw(__NR_lseek, in, end, SEEK_SET); });
 }
 
-// sendfile from an offloaded file (a device's regular file) to a local one.
+// sendfile from an offloaded regular file to a local file.
 long send_device_file(ThreadState* ts, u64 out, u64 in, u64 offset_pointer, u64 count) {
   i64 offset = -1;
   if (offset_pointer && !user_read(offset_pointer, &offset, 8)) return -EFAULT;
-  if ((device_mode(ts, in) & kModeMask) != kRegular || !has_splice(ts, in)) return -EINVAL;
+  if ((device_mode(ts, in) & S_IFMT) != S_IFREG || !has_splice(ts, in)) return -EINVAL;
   if (offset_pointer && offset < 0) return -EINVAL;
   const auto seek = [=](u64 to, u64 whence) {
     const u64 args[6] = {in, to, whence};
     return offload(ts, *abi::find_row(__NR_lseek), args);
   };
-  constexpr u64 kFromStart = 0, kFromHere = 1;
-  if (offset < 0) offset = seek(0, kFromHere);
+  if (offset < 0) offset = seek(0, SEEK_CUR);
   if (offset < 0) return offset;
   return send_in_steps(
       ts, offset_pointer, offset, count,
@@ -159,47 +153,41 @@ long send_device_file(ThreadState* ts, u64 out, u64 in, u64 offset_pointer, u64 
         const u64 args[6] = {out, ptr(from), bytes};
         return mino_interruptible(ts, __NR_write, args);
       },
-      [&](u64 end) { seek(end, kFromStart); });
+      [&](u64 end) { seek(end, SEEK_SET); });
 }
 
 long wait_for(ThreadState* ts, u64 fd, short events) {
-  struct {
-    int fd;
-    short events, revents;
-  } p{static_cast<int>(fd), events, 0};
+  struct pollfd p{static_cast<int>(fd), events, 0};
   const u64 args[6] = {ptr(&p), 1, 0, 0, 8, 0};
   return mino_interruptible(ts, __NR_ppoll, args);
 }
 
-constexpr u64 kSpliceNonblock = 2, kSpliceMore = 4, kMsgDontwait = 0x40, kMsgPeek = 2;
-constexpr u64 kONonblock = 0x800;
-
-// splice from a local pipe to an offloaded socket. tee shows the bytes without consuming them.
+// splice from a local pipe to an offloaded socket. tee copies the bytes without consuming them.
 long splice_out(ThreadState* ts, u64 pipe, u64 out, u64 count, u64 flags) {
   Step step(ts);
   int copy_pipe[2];
   if (!step.buffer) return -ENOMEM;
-  if (const long made = raw(__NR_pipe2, ptr(copy_pipe), 0x80000); made < 0) return made;
+  if (const long made = raw(__NR_pipe2, ptr(copy_pipe), O_CLOEXEC); made < 0) return made;
   const u64 read_end = static_cast<u64>(copy_pipe[0]), write_end = static_cast<u64>(copy_pipe[1]);
   u64 done = 0;
   long last = 0;
-  const long pipe_flags = raw(__NR_fcntl, pipe, 3);
-  const bool nonblock = (flags & kSpliceNonblock) || (pipe_flags >= 0 && (pipe_flags & kONonblock));
+  const long pipe_flags = raw(__NR_fcntl, pipe, F_GETFL);
+  const bool nonblock =
+      (flags & SPLICE_F_NONBLOCK) || (pipe_flags >= 0 && (pipe_flags & O_NONBLOCK));
   while (done < count) {
-    u64 tee[6] = {pipe, write_end, min(count - done, min(65536, step.bytes)), kSpliceNonblock,
+    u64 tee[6] = {pipe, write_end, min(count - done, min(65536, step.bytes)), SPLICE_F_NONBLOCK,
                   0,    0};
     last = raw(__NR_tee, tee[0], tee[1], tee[2], tee[3]);
     if (last == -EAGAIN && done == 0 && !nonblock) {
-      last = wait_for(ts, pipe, 1);
+      last = wait_for(ts, pipe, POLLIN);
       if (last < 0) break;
       continue;
     }
     if (last <= 0) break;
     const long got = raw(__NR_read, read_end, ptr(step.buffer), static_cast<u64>(last));
     if (got <= 0) break;
-    constexpr u64 kMsgMore = 0x8000;
     const u64 send_flags =
-        ((flags & kSpliceMore) ? kMsgMore : 0) | ((flags & kSpliceNonblock) ? kMsgDontwait : 0);
+        ((flags & SPLICE_F_MORE) ? MSG_MORE : 0) | ((flags & SPLICE_F_NONBLOCK) ? MSG_DONTWAIT : 0);
     last = device_write(ts, out, step.buffer, static_cast<u64>(got), send_flags);
     if (last > 0) {
       raw(__NR_read, pipe, ptr(step.buffer), static_cast<u64>(last));  // consumed now
@@ -212,33 +200,30 @@ long splice_out(ThreadState* ts, u64 pipe, u64 out, u64 count, u64 flags) {
   return outcome(done, last);
 }
 
-// kTLS: where a control record is next, recv without a control buffer says EIO, splice says EINVAL.
+// With kTLS, if a control record comes next, recv without a control buffer fails with EIO and
+// splice with EINVAL.
 bool has_tls(ThreadState* ts, u64 fd) {
-  constexpr int kGetsockopt = 55;
-  constexpr u64 kSolTcp = 6, kTcpUlp = 31;
   char name[16] = {};
   u32 bytes = sizeof name;
-  const u64 args[6] = {fd, kSolTcp, kTcpUlp, ptr(name), ptr(&bytes)};
-  return offload(ts, *abi::find_row(kGetsockopt), args) == 0 && name[0] == 't' && name[1] == 'l' &&
-         name[2] == 's' && name[3] == 0;
+  const u64 args[6] = {fd, SOL_TCP, TCP_ULP, ptr(name), ptr(&bytes)};
+  return offload(ts, *abi::find_row(__NR_getsockopt), args) == 0 && name[0] == 't' &&
+         name[1] == 'l' && name[2] == 's' && name[3] == 0;
 }
 
-// splice from an offloaded socket to a local pipe: peek, put what the pipe takes, then consume
+// splice from an offloaded socket to a local pipe: peek, write what the pipe takes, then consume
 // exactly that.
 long splice_in(ThreadState* ts, u64 in, u64 pipe, u64 count, u64 flags) {
   Step step(ts);
   if (!step.buffer) return -ENOMEM;
   u64 done = 0;
   long last = 0;
-  const long pipe_flags = raw(__NR_fcntl, pipe, 3);
-  const bool nonblock = (flags & kSpliceNonblock) || (pipe_flags >= 0 && (pipe_flags & kONonblock));
-  const u64 atomic =
-      min(4096, step.bytes);  // a pipe that polls writable takes this much without blocking
+  const long pipe_flags = raw(__NR_fcntl, pipe, F_GETFL);
+  const bool nonblock =
+      (flags & SPLICE_F_NONBLOCK) || (pipe_flags >= 0 && (pipe_flags & O_NONBLOCK));
+  // A pipe that polls writable takes this much without blocking.
+  const u64 atomic = min(4096, step.bytes);
   while (done < count) {
-    struct {
-      int fd;
-      short events, revents;
-    } p{static_cast<int>(pipe), 4, 0};
+    struct pollfd p{static_cast<int>(pipe), POLLOUT, 0};
     last = raw(__NR_poll, ptr(&p), 1, 0);
     if (last == 0) {
       if (done) break;
@@ -246,20 +231,20 @@ long splice_in(ThreadState* ts, u64 in, u64 pipe, u64 count, u64 flags) {
         last = -EAGAIN;
         break;
       }
-      last = wait_for(ts, pipe, 4);
+      last = wait_for(ts, pipe, POLLOUT);
       if (last < 0) break;
       continue;
     }
-    const u64 dontwait = done || (flags & kSpliceNonblock) ? kMsgDontwait : 0;
+    const u64 dontwait = done || (flags & SPLICE_F_NONBLOCK) ? MSG_DONTWAIT : 0;
     const long got =
-        device_read(ts, in, step.buffer, min(count - done, atomic), kMsgPeek | dontwait);
+        device_read(ts, in, step.buffer, min(count - done, atomic), MSG_PEEK | dontwait);
     if (got <= 0) {
       last = got == -EIO && has_tls(ts, in) ? -EINVAL : got;
       break;
     }
     last = raw(__NR_write, pipe, ptr(step.buffer), static_cast<u64>(got));
     if (last <= 0) break;
-    device_read(ts, in, step.buffer, static_cast<u64>(last), kMsgDontwait);
+    device_read(ts, in, step.buffer, static_cast<u64>(last), MSG_DONTWAIT);
     done += static_cast<u64>(last);
     if (ts->deferred) break;
   }
@@ -270,14 +255,14 @@ long do_splice(ThreadState* ts, const abi::Row& row, bool in_device, bool out_de
   const Frame& f = ts->frame;
   const u64 in = static_cast<u32>(f.rdi), out = static_cast<u32>(f.rdx);
   if (in_device && out_device) return offload_frame(ts, row);
-  const u64 count = min(f.r8, 0x7ffff000);
-  constexpr u64 kKnown = 15;
-  if (f.r9 & ~kKnown) return -EINVAL;
+  const u64 count = min(f.r8, MAX_RW_COUNT);
+  constexpr u64 kSpliceFlags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE | SPLICE_F_GIFT;
+  if (f.r9 & ~kSpliceFlags) return -EINVAL;
   if (count == 0) return 0;
   const u64 local = in_device ? out : in;
-  if ((file_mode(local) & kModeMask) != kPipe) return file_mode(local) ? -EINVAL : -EBADF;
+  if ((file_mode(local) & S_IFMT) != S_IFIFO) return file_mode(local) ? -EINVAL : -EBADF;
   if (in_device ? f.r10 : f.rsi) return -ESPIPE;  // a pipe has no offset
-  if (in_device ? f.rsi : f.r10) return -EINVAL;  // nor has a socket
+  if (in_device ? f.rsi : f.r10) return -EINVAL;  // neither has a socket
   return in_device ? splice_in(ts, in, out, count, f.r9) : splice_out(ts, in, out, count, f.r9);
 }
 
@@ -294,19 +279,16 @@ long do_copy(ThreadState* ts, const abi::Row& row) {
   if (ready(ts) != 0) return -ECONNRESET;
   if (is_splice) return do_splice(ts, row, first_device, second_device);
   if (first_device && second_device) return offload_frame(ts, row);
-  if (row.nr == __NR_tee) return -EINVAL;  // not two pipes
+  if (row.nr == __NR_tee) return -EINVAL;  // tee needs two pipes
   if (is_range) {
-    constexpr u64 kFGetFd = 1;
-    if (is_error(raw(__NR_fcntl, first, kFGetFd)) || is_error(raw(__NR_fcntl, second, kFGetFd)))
+    if (is_error(raw(__NR_fcntl, first, F_GETFD)) || is_error(raw(__NR_fcntl, second, F_GETFD)))
       return -EBADF;
     const u32 here = file_mode(first_device ? second : first),
               there = device_mode(ts, first_device ? first : second);
-    return f.r9 || (here & kModeMask) != kRegular || (there & kModeMask) != kRegular ? -EINVAL
-                                                                                     : -EXDEV;
+    return f.r9 || (here & S_IFMT) != S_IFREG || (there & S_IFMT) != S_IFREG ? -EINVAL : -EXDEV;
   }
   // sendfile(out, in, offset, count)
-  constexpr u64 kFGetFd = 1;
-  if (is_error(raw(__NR_fcntl, first, kFGetFd)) || is_error(raw(__NR_fcntl, second, kFGetFd)))
+  if (is_error(raw(__NR_fcntl, first, F_GETFD)) || is_error(raw(__NR_fcntl, second, F_GETFD)))
     return -EBADF;
   const long result = first_device ? send_local_file(ts, first, second, f.rdx, f.r10)
                                    : send_device_file(ts, first, second, f.rdx, f.r10);

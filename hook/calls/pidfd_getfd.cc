@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// pidfd_getfd. What the host gives of another program's offloaded file is a placeholder, and no
-// proof of anything: all of a program's are one open file, and its children may have inherited one.
-// Proof is its control connection, which is among its descriptors, too: the host lets us have that
-// by the same check (PTRACE_MODE_ATTACH), and whoever has it may have the program's files. Over it
-// the other session is asked for a parcel of the file, which is imported as a passed one is.
-#include "hook/calls/fetching.h"
+// See hook/calls/pidfd_getfd.h. For an offloaded file of another process, the host kernel gives out
+// the placeholder. A placeholder proves nothing: all placeholders of a program are one open file,
+// and its children may have inherited it. The proof is the program's control connection, which is
+// among its descriptors. The host kernel gives it out after the same check (PTRACE_MODE_ATTACH),
+// and whoever has it may have the program's files. Over this connection the hook asks the other
+// session for a parcel of the file, and imports it like one that was passed.
+#include "hook/calls/pidfd_getfd.h"
+
 #include "abi/parcel.h"
 #include "hook/base/mem.h"
 #include "hook/base/uapi.h"
@@ -21,19 +23,16 @@ namespace mino::hook {
 
 namespace {
 
-constexpr long kPidfdGetfd = 438, kGetdents64 = 217;
-constexpr u64 kFGetSeals = 1034, kAllSeals = 15, kCloexec = 0x80000, kDirectory = 0x10000;
-
 void close(long fd) {
   raw(__NR_close, static_cast<u64>(fd));
 }
 
 long open_for_reading(const ThreadState* ts, const char* path, u64 flags = 0) {
   if (ts->filters && !filters_allow_own(ts, __NR_openat, AT_FDCWD, ptr(path))) return -EPERM;
-  return raw(__NR_openat, AT_FDCWD, ptr(path), flags | kCloexec, 0);
+  return raw(__NR_openat, AT_FDCWD, ptr(path), flags | O_CLOEXEC, 0);
 }
 
-// Of whom a pidfd is, as /proc has it; 0 if it does not know.
+// The process id behind a pidfd, from /proc; 0 if it is not known there.
 u64 process_of(const ThreadState* ts, u64 pidfd) {
   char path[56], text[512];
   *print_number(print(path, "/proc/thread-self/fdinfo/"), pidfd) = 0;
@@ -56,9 +55,10 @@ bool out_of_numbers(long error) {
   return error == -EMFILE || error == -ENFILE;
 }
 
-// The control connection if that is what is at `number` there, ours to close; kNone, or the error.
+// The control connection, if it has this number in the other process; else kNone or an error. The
+// caller closes it.
 long try_control(u64 pidfd, u64 number) {
-  const long fd = raw(kPidfdGetfd, pidfd, number, 0);
+  const long fd = raw(__NR_pidfd_getfd, pidfd, number, 0);
   if (is_error(fd)) return out_of_numbers(fd) ? fd : kNone;
   if (is_control(static_cast<u64>(fd))) return fd;
   close(fd);
@@ -71,20 +71,21 @@ bool is_socket(const char* path) {
          starts_with(target, "socket:[");
 }
 
-// Only sockets are tried: closing another file's descriptor ends this process's locks on that file.
+// Only sockets are tried: closing a descriptor of a regular file would end this process's locks on
+// that file.
 long find_control(ThreadState* ts, u64 pidfd) {
   char path[64];
   const u64 pid = process_of(ts, pidfd);
   char* const name_at = print(print_number(print(path, "/proc/"), pid), "/fd/");
   *name_at = 0;
-  const long directory = pid ? open_for_reading(ts, path, kDirectory) : -1;
+  const long directory = pid ? open_for_reading(ts, path, O_DIRECTORY) : -1;
   if (out_of_numbers(directory)) return directory;
-  // Without /proc: most programs have theirs where this one has it.
+  // Without /proc: most programs have it at the same number as this one.
   if (is_error(directory))
     return try_control(pidfd, static_cast<u64>(ts->process->session().socket));
   long found = kNone, bytes;
   alignas(8) u8 entries[2048];
-  while (found == kNone && (bytes = raw(kGetdents64, static_cast<u64>(directory), ptr(entries),
+  while (found == kNone && (bytes = raw(__NR_getdents64, static_cast<u64>(directory), ptr(entries),
                                         sizeof entries)) > 0) {
     u16 length;
     for (long at = 0; at < bytes && found == kNone; at += length) {
@@ -101,10 +102,9 @@ long find_control(ThreadState* ts, u64 pidfd) {
 }
 
 bool is_placeholder(u64 fd) {
-  constexpr long kFstat = 5;
-  u64 stat[18];
-  if (raw(__NR_fcntl, fd, kFGetSeals) != static_cast<long>(kAllSeals) ||
-      raw(kFstat, fd, ptr(stat)) != 0 || stat[6] != 0)  // st_size
+  struct stat info;
+  if (raw(__NR_fcntl, fd, F_GET_SEALS) != kAllSeals || raw(__NR_fstat, fd, ptr(&info)) != 0 ||
+      info.st_size != 0)
     return false;
   char link[40], name[16]{};
   *print_number(print(link, "/proc/thread-self/fd/"), fd) = 0;
@@ -112,43 +112,38 @@ bool is_placeholder(u64 fd) {
   return is_error(known) || starts_with(name, "/memfd:mino:");
 }
 
-// A program can have made what looks like a control connection: it shall not keep us waiting.
+// Whether a message can be sent without waiting for ever. What looks like a control connection may
+// have been made by the program.
 bool has_room(int control) {
-  constexpr short kPollOut = 4;
   constexpr u64 kPatienceMs = 1'000;
-  struct {
-    int fd;
-    short events, revents;
-  } p{control, kPollOut, 0};
-  return raw(__NR_poll, ptr(&p), 1, kPatienceMs) == 1 && p.revents == kPollOut;
+  struct pollfd p{control, POLLOUT, 0};
+  return raw(__NR_poll, ptr(&p), 1, kPatienceMs) == 1 && p.revents == POLLOUT;
 }
 
-// … nor make an answer of something that is no errno of the kernel's.
+// The error in an answer without a parcel. It must be one of the kernel's error numbers, whatever
+// the other side has sent.
 long refusal(const abi::Message& message) {
-  constexpr u32 kLast = 133;  // EHWPOISON
+  constexpr u32 kLast = EHWPOISON;
   const bool known =
       message.type == abi::MessageType::kParcel && message.turn > 0 && message.turn <= kLast;
   return known ? -static_cast<long>(message.turn) : -ESRCH;
 }
 
-// As fetch_parcel(), but of the other session's descriptor `fd`, over its control connection.
+// Like fetch_parcel(), for descriptor `fd` of the other session, over its control connection.
 long fetch_foreign_parcel(int control, u64 fd, u64& id) {
-  constexpr u64 kUnix = 1, kSeqpacket = 5;
-  constexpr long kSocketpair = 53;
   int pair[2];
-  const long error = raw(kSocketpair, kUnix, kSeqpacket | kCloexec, 0, ptr(pair));
+  const long error = raw(__NR_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ptr(pair));
   if (is_error(error)) return error;
   Session theirs{};
   theirs.socket = control;
   abi::Message message;
   message.type = abi::MessageType::kFetch;
   message.turn = static_cast<u32>(fd);
-  constexpr u64 kDontWait = 0x40;
-  const bool asked = has_room(control) && send_message(theirs, message, pair[1], kDontWait);
+  const bool asked = has_room(control) && send_message(theirs, message, pair[1], MSG_DONTWAIT);
   raw(__NR_close, static_cast<u64>(pair[1]));
   set_receive_timeout(pair[0], 10);
   int parcel = -1;
-  long result = -ESRCH;  // it has ended meanwhile
+  long result = -ESRCH;  // the process has ended meanwhile
   if (asked && receive_message(pair[0], message, &parcel, 1)) {
     id = message.session_id;
     result = parcel;
@@ -160,29 +155,29 @@ long fetch_foreign_parcel(int control, u64 fd, u64& id) {
   return result;
 }
 
-// Room for what is open meanwhile, where the program has used its numbers up.
+// Raises RLIMIT_NOFILE for a while: the hook needs a few descriptors even if the program has used
+// up its numbers.
 class MoreNumbers {
  public:
   MoreNumbers() {
     constexpr u64 kNeeded = 4;
-    raw(__NR_prlimit64, 0, kRlimitNofile, 0, ptr(limit_));
+    raw(__NR_prlimit64, 0, RLIMIT_NOFILE, 0, ptr(limit_));
     const u64 raised[2] = {limit_[0] + kNeeded,
                            limit_[1] < limit_[0] + kNeeded ? limit_[0] + kNeeded : limit_[1]};
-    raised_ = raw(__NR_prlimit64, 0, kRlimitNofile, ptr(raised), 0) == 0;
+    raised_ = raw(__NR_prlimit64, 0, RLIMIT_NOFILE, ptr(raised), 0) == 0;
   }
   ~MoreNumbers() {
-    if (raised_) raw(__NR_prlimit64, 0, kRlimitNofile, ptr(limit_), 0);
+    if (raised_) raw(__NR_prlimit64, 0, RLIMIT_NOFILE, ptr(limit_), 0);
   }
   MoreNumbers(const MoreNumbers&) = delete;
   MoreNumbers& operator=(const MoreNumbers&) = delete;
 
  private:
-  static constexpr u64 kRlimitNofile = 7;
   u64 limit_[2] = {};
   bool raised_ = false;
 };
 
-// The other session's file `number` at our number `fd`: 0 or the error.
+// Imports file `number` of the other session as our number `fd`: 0 or the error.
 long import_from(ThreadState* ts, int control, u64 number, u64 fd) {
   u64 id = 0;
   const long parcel = fetch_foreign_parcel(control, number, id);
@@ -190,31 +185,32 @@ long import_from(ThreadState* ts, int control, u64 number, u64 fd) {
   const long result = import_parcel(ts, fd, id);
   close(parcel);
   if (result == 0) offload_op(ts, abi::Op::kSettle, id, 0, -1);
-  return result == -EBADF ? -EXDEV : result;  // of another device, or instance
+  return result == -EBADF ? -EXDEV : result;  // it is on another device or in another instance
 }
 
 }  // namespace
 
-long do_fetch(ThreadState* ts, const abi::Row& row) {
+long do_pidfd_getfd(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   const u64 pidfd = static_cast<u32>(f.rdi), number = static_cast<u32>(f.rsi);
   const long result = raw(row.nr, f.rdi, f.rsi, f.rdx);
   if (is_error(result)) return result;
   const u64 fd = static_cast<u64>(result);
-  if (is_control(fd)) {  // the hook's own there
+  if (is_control(fd)) {  // a descriptor of the hook in the other process
     close(result);
     return -EBADF;
   }
   if (!is_placeholder(fd)) {
-    unpack(ts, fd, false);
+    import_if_parcel(ts, fd, false);
     return result;
   }
-  closed_unseen(ts, fd);
+  drop_stale_fd(ts, fd);
   const MoreNumbers more;
   long error = ready(ts);
   const long control = error ? error : find_control(ts, pidfd);
   if (is_error(control)) {
-    error = control == kNone ? 0 : control;  // without a session, it is of no use there either
+    // Without a session, the placeholder is of no use in the other process either.
+    error = control == kNone ? 0 : control;
   } else {
     error = import_from(ts, static_cast<int>(control), number, fd);
     close(control);

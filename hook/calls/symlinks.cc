@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Symbolic links of the host's that lead to the device. Most paths have no link in them, and those
-// must cost nothing: an open is made with RESOLVE_NO_SYMLINKS, and its success, or any error but
-// ELOOP, is final. What stat found shows by its file system that it is no file of a prefix. Where
-// that does not tell, the path is walked, link by link.
-//
-// Never has an effect on the host before it is known that the path is the host's.
-#include "hook/calls/links.h"
+// See hook/calls/symlinks.h. Most paths have no link in them, and for these the check must cost
+// nothing. An open uses RESOLVE_NO_SYMLINKS: its success, or any error but ELOOP, is final. A stat
+// shows by the file system of what it found that this is no file below a prefix. Where that does
+// not tell, the path is walked, link by link.
+#include "hook/calls/symlinks.h"
 
 #include "hook/base/uapi.h"
 #include "hook/base/user.h"
@@ -20,16 +18,6 @@ namespace mino::hook {
 
 namespace {
 
-constexpr long kStat = 4, kLstat = 6, kCreat = 85, kReadlinkat = 267, kStatx = 332, kOpenat2 = 437;
-constexpr u64 kSymlinkNofollow = 0x100;  // AT_SYMLINK_NOFOLLOW
-constexpr u64 kOCreat = 0x40, kODirectory = 0x10000, kONofollow = 0x20000, kOCloexec = 0x80000,
-              kOPath = 0x200000, kOTmpfile = 0x400000;
-constexpr u64 kResolveNoSymlinks = 4;
-
-struct OpenHow {  // include/uapi/linux/openat2.h
-  u64 flags, mode, resolve;
-};
-
 u64 directory(int dirfd) {
   return static_cast<u64>(static_cast<i64>(dirfd));
 }
@@ -38,16 +26,9 @@ u64 directory(int dirfd) {
 
 constexpr u32 kMaxFileSystems = 16;
 struct {
-  u32 known;  // 0: to be looked up; else 1 + how many
+  u32 known;  // 0: not looked up yet; else 1 + how many
   u64 devices[kMaxFileSystems];
 } file_systems;
-
-struct Stat {  // struct stat, 144 bytes
-  u64 device, inode, links;
-  u32 mode;
-  char rest[116];
-};
-static_assert(sizeof(Stat) == 144);
 
 bool more_than_can_be_kept() {
   return file_systems.known > kMaxFileSystems;
@@ -57,19 +38,19 @@ void learn_file_systems() {
   u32 count = 0;
   const char* prefix = settings.paths;
   for (u32 i = 0; i < settings.path_count; i++, prefix += length(prefix) + 1) {
-    Stat info;
-    if (raw(kStat, ptr(prefix), ptr(&info)) != 0) continue;
+    struct stat info;
+    if (raw(__NR_stat, ptr(prefix), ptr(&info)) != 0) continue;
     u32 same = 0;
-    while (same < count && same < kMaxFileSystems && file_systems.devices[same] != info.device)
+    while (same < count && same < kMaxFileSystems && file_systems.devices[same] != info.st_dev)
       same++;
     if (same < count) continue;
-    if (count < kMaxFileSystems) file_systems.devices[count] = info.device;
+    if (count < kMaxFileSystems) file_systems.devices[count] = info.st_dev;
     count++;
   }
   __atomic_store_n(&file_systems.known, count + 1, __ATOMIC_RELEASE);
 }
 
-// procfs and sysfs have no device of their own: their numbers have the major 0.
+// File systems without a block device, such as procfs and sysfs, have the major number 0.
 bool is_on_a_disk(u64 device) {
   return (device & 0xfff00) || device >> 32;
 }
@@ -86,19 +67,20 @@ bool holds_a_prefix(u64 device) {
 
 // ---- the path itself ----
 
-// One call. Directories alone cost a descriptor: all other files are found, and refused.
+// One call. O_DIRECTORY makes the open fail for all other files, so only directories cost a
+// descriptor.
 bool has_link(int dirfd, const char* path, bool follow_last) {
-  const OpenHow how{kOPath | kODirectory | kOCloexec | (follow_last ? 0 : kONofollow), 0,
-                    kResolveNoSymlinks};
-  const long fd = raw(kOpenat2, directory(dirfd), ptr(path), ptr(&how), sizeof how);
+  constexpr u64 kDirectory = O_PATH | O_DIRECTORY | O_CLOEXEC;
+  const open_how how{kDirectory | (follow_last ? 0 : O_NOFOLLOW), 0, RESOLVE_NO_SYMLINKS};
+  const long fd = raw(__NR_openat2, directory(dirfd), ptr(path), ptr(&how), sizeof how);
   if (fd >= 0) raw(__NR_close, static_cast<u64>(fd));
   return fd == -ELOOP;
 }
 
-// Walks `path` from the directory in `to` as the kernel would. True: the text after some link is
-// the device's, and in `to`.
+// Walks `path` from the directory in `to` as the kernel would. True if some link leads to the
+// device; then `to` is the path there.
 bool walk(ThreadState* ts, const char* path, bool follow_last, char* to, u64 used) {
-  constexpr int kMaxLinks = 40;  // the kernel's
+  constexpr int kMaxLinks = 40;  // MAXSYMLINKS in the kernel
   char rest[abi::kMaxPath], target[abi::kMaxPath], whole[abi::kMaxPath];
   u64 bytes = length(path) + 1;
   if (bytes > sizeof rest) return false;
@@ -106,13 +88,13 @@ bool walk(ThreadState* ts, const char* path, bool follow_last, char* to, u64 use
   for (int links = 0; links <= kMaxLinks; links++) {
     u64 whole_used = used;
     copy(whole, to, used + 1);
-    if (normalise(whole, whole_used, rest) && is_the_devices(ts, whole)) {
+    if (normalise(whole, whole_used, rest) && is_device_path(ts, whole)) {
       const u64 n = length(whole), end = length(rest);
       copy(to, whole, n + 1);
       if (end && rest[end - 1] == '/' && n + 2 < abi::kMaxPath) copy(to + n, "/", 2);
       return true;
     }
-    // The first link from here on.
+    // Find the first link from here on.
     const char* at = rest;
     long got = 0;
     u64 before = used;
@@ -152,32 +134,35 @@ bool walk_from(ThreadState* ts, int dirfd, const char* path, bool follow_last, c
   return inside;
 }
 
-// What stands at the path, or is missing there, can be a prefix's.
+// Whether the file at the path, or a missing one, could lie below a prefix.
 bool may_be_in_prefix(int dirfd, const char* path, bool follow_last) {
-  Stat info;
+  struct stat info;
   const long result = raw(__NR_newfstatat, directory(dirfd), ptr(path), ptr(&info),
-                          follow_last ? 0 : kSymlinkNofollow);
-  return is_error(result) || holds_a_prefix(info.device);
+                          follow_last ? 0 : AT_SYMLINK_NOFOLLOW);
+  return is_error(result) || holds_a_prefix(info.st_dev);
 }
 
 // ---- calls ----
 
-// The file system of what a stat or its like has found; false if that cannot be read any more.
+// The file system of what stat or statx has found; false if the caller's buffer cannot be read any
+// more.
 bool found_on(const abi::Row& row, const Frame& f, u64& device) {
-  if (row.nr != kStatx)
+  if (row.nr != __NR_statx)
     return user_read(row.nr == __NR_newfstatat ? f.rdx : f.rsi, &device, sizeof device);
-  u32 number[2];  // stx_dev_major, stx_dev_minor
-  if (!user_read(f.r8 + 136, number, sizeof number)) return false;
+  u32 number[2];  // and stx_dev_minor
+  if (!user_read(f.r8 + offsetof(struct statx, stx_dev_major), number, sizeof number)) return false;
   device = (number[1] & 0xff) | number[0] << 8 | (number[1] & ~0xffu) << 12;
   return true;
 }
 
-long look(ThreadState* ts, const abi::Row& row, int dirfd, const char* path, bool follow_last,
-          char* absolute) {
+// stat and readlink.
+long read_on_host(ThreadState* ts, const abi::Row& row, int dirfd, const char* path,
+                  bool follow_last, char* absolute) {
   const Frame& f = ts->frame;
   const long result = raw(row.nr, f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9);
-  // readlink: mostly of files that are none, as realpath() asks. stat: of files that are elsewhere.
-  const bool reads_link = row.nr == __NR_readlink || row.nr == kReadlinkat;
+  // Most readlinks are of files that are no links, from realpath(). Most stats are of files on
+  // other file systems.
+  const bool reads_link = row.nr == __NR_readlink || row.nr == __NR_readlinkat;
   u64 device;
   if (!is_error(result)) {
     if (!reads_link && (!found_on(row, f, device) || !holds_a_prefix(device))) return result;
@@ -189,38 +174,38 @@ long look(ThreadState* ts, const abi::Row& row, int dirfd, const char* path, boo
   return leads ? kDeviceInstead : result;
 }
 
-// As fs/open.c:build_open_how takes the arguments of the older calls.
-OpenHow how_to_open(const abi::Row& row, const Frame& f) {
-  constexpr u64 kKnown = 0x7fffc3, kWithPath = kODirectory | kONofollow | kOPath | kOCloexec;
-  constexpr u64 kCreatFlags = 0x241;  // O_CREAT | O_WRONLY | O_TRUNC
+// The arguments of open, openat and creat as openat2 takes them (fs/open.c, build_open_how).
+open_how how_to_open(const abi::Row& row, const Frame& f) {
+  constexpr u64 kKnown = O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK |
+                         O_SYNC | FASYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW |
+                         O_NOATIME | O_CLOEXEC | O_PATH | __O_TMPFILE;  // VALID_OPEN_FLAGS
+  constexpr u64 kWithPath = O_DIRECTORY | O_NOFOLLOW | O_PATH | O_CLOEXEC;
   const int at = row.nr == __NR_openat ? 2 : 1;
-  u64 flags = row.nr == kCreat ? kCreatFlags : f.arg(at) & kKnown;
-  if (flags & kOPath) flags &= kWithPath;
-  const u64 mode = f.arg(row.nr == kCreat ? 1 : at + 1) & 07777;
-  return {flags, flags & (kOCreat | kOTmpfile) ? mode : 0, kResolveNoSymlinks};
+  u64 flags = row.nr == __NR_creat ? O_CREAT | O_WRONLY | O_TRUNC : f.arg(at) & kKnown;
+  if (flags & O_PATH) flags &= kWithPath;
+  const u64 mode = f.arg(row.nr == __NR_creat ? 1 : at + 1) & 07777;
+  return {flags, flags & (O_CREAT | __O_TMPFILE) ? mode : 0, RESOLVE_NO_SYMLINKS};
 }
 
 bool can_block(int dirfd, const char* path, u64 flags) {
-  constexpr u64 kONonblock = 0x800, kOAccMode = 3, kORdwr = 2;
-  constexpr u32 kFormat = 0xf000, kRegular = 0x8000, kDirectory = 0x4000, kFifo = 0x1000;
-  Stat info;
-  if ((flags & kONonblock) || raw(__NR_newfstatat, directory(dirfd), ptr(path), ptr(&info), 0) != 0)
+  struct stat info;
+  if ((flags & O_NONBLOCK) || raw(__NR_newfstatat, directory(dirfd), ptr(path), ptr(&info), 0) != 0)
     return false;
-  const u32 format = info.mode & kFormat;
-  if (format == kFifo) return (flags & kOAccMode) != kORdwr;
-  return format != kRegular && format != kDirectory;
+  const u32 format = info.st_mode & S_IFMT;
+  if (format == S_IFIFO) return (flags & O_ACCMODE) != O_RDWR;
+  return format != S_IFREG && format != S_IFDIR;
 }
 
-long open_here(ThreadState* ts, const abi::Row& row, int dirfd, const char* path, bool follow_last,
-               char* absolute) {
-  // A signal comes first, then the call.
+long open_on_host(ThreadState* ts, const abi::Row& row, int dirfd, const char* path,
+                  bool follow_last, char* absolute) {
+  // A deferred signal is delivered before the call.
   if (__atomic_load_n(&ts->deferred, __ATOMIC_RELAXED)) return kLocal;
-  const OpenHow how = how_to_open(row, ts->frame);
+  const open_how how = how_to_open(row, ts->frame);
   const u64 args[6] = {directory(dirfd), ptr(path), ptr(&how), sizeof how};
-  const long result = mino_interruptible(ts, kOpenat2, args);
-  // A signal, before or during the call. What cannot block has not begun.
+  const long result = mino_interruptible(ts, __NR_openat2, args);
+  // A signal came before or during the call. If the open cannot block, it has not begun.
   if (result == abi::kErestartsys) return can_block(dirfd, path, how.flags) ? result : kLocal;
-  // Filters of a sandbox around us may know only the older calls.
+  // The seccomp filter of a sandbox around the program may not know openat2.
   if (result == -EPERM || result == -ENOSYS) return kLocal;
   if (result != -ELOOP) return result;
   const bool leads = may_be_in_prefix(dirfd, path, follow_last) &&
@@ -236,20 +221,20 @@ bool leads_to_device(ThreadState* ts, int dirfd, const char* path, bool follow_l
          walk_from(ts, dirfd, path, follow_last, absolute);
 }
 
-long look_or_open(ThreadState* ts, const abi::Row& row, int dirfd, const char* path,
-                  bool follow_last, char* absolute) {
+long try_on_host(ThreadState* ts, const abi::Row& row, int dirfd, const char* path,
+                 bool follow_last, char* absolute) {
   switch (row.nr) {
     case __NR_open:
     case __NR_openat:
-    case kCreat:
-      return open_here(ts, row, dirfd, path, follow_last, absolute);
-    case kStat:
-    case kLstat:
+    case __NR_creat:
+      return open_on_host(ts, row, dirfd, path, follow_last, absolute);
+    case __NR_stat:
+    case __NR_lstat:
     case __NR_newfstatat:
-    case kStatx:
+    case __NR_statx:
     case __NR_readlink:
-    case kReadlinkat:
-      return look(ts, row, dirfd, path, follow_last, absolute);
+    case __NR_readlinkat:
+      return read_on_host(ts, row, dirfd, path, follow_last, absolute);
     default:
       return leads_to_device(ts, dirfd, path, follow_last, absolute) ? kDeviceInstead : kLocal;
   }

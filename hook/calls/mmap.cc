@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See hook/calls/memory.h.
-#include "hook/calls/memory.h"
+// See hook/calls/mmap.h.
+#include "hook/calls/mmap.h"
 
 #include "hook/base/mem.h"
 #include "hook/base/uapi.h"
@@ -16,29 +16,25 @@ namespace mino::hook {
 
 namespace {
 
-// A private mapping of a regular file on the device: a copy of what it holds now. What is mapped
-// beyond the file's end faults, with SIGSEGV.
+// A private mapping of a regular file on the device: a copy of its present contents. Pages beyond
+// the end of the file fault with SIGSEGV.
 long map_copy(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
-  constexpr u64 kMapPrivate = 2, kMapAnonymous = 0x20, kPlacing = 0x10 | 0x40 | 0x100000;
-  constexpr u64 kProtRead = 1, kProtWrite = 2;
-  constexpr u32 kModeMask = 0170000, kRegular = 0100000;
-  constexpr long kFstat = 5, kMunmap = 11, kMprotect = 10;
-  u32 stat[36];
-  const u64 about[6] = {f.r8, ptr(stat)};
-  if (offload(ts, *abi::find_row(kFstat), about, -1, 0, kNoCancel) != 0 ||
-      (stat[6] & kModeMask) != kRegular)
+  constexpr u64 kPlacing = MAP_FIXED | MAP_32BIT | MAP_FIXED_NOREPLACE;
+  struct stat info;
+  const u64 about[6] = {f.r8, ptr(&info)};
+  if (offload(ts, *abi::find_row(__NR_fstat), about, -1, 0, kNoCancel) != 0 ||
+      (info.st_mode & S_IFMT) != S_IFREG)
     return -ENODEV;
-  u64 size;
-  copy(&size, stat + 12, sizeof size);
-  if (size == 0) return -ENODEV;  // as most files of /proc and /sys
+  const u64 size = static_cast<u64>(info.st_size);
+  if (size == 0) return -ENODEV;  // like most files in /proc and /sys
   const abi::Row& pread = *abi::find_row(__NR_pread64);
   const u64 nothing[6] = {f.r8, f.rdi, 0, 0};
   if (offload(ts, pread, nothing, -1, 0, kNoCancel) < 0) return -EACCES;  // not open for reading
   const u64 bytes = (f.rsi + 4095) & ~4095ull;
   const u64 held = size > f.r9 ? min(bytes, size - f.r9) : 0;
-  const long at = raw(row.nr, f.rdi, bytes, kProtRead | kProtWrite,
-                      (f.r10 & kPlacing) | kMapPrivate | kMapAnonymous, ~0ull, 0);
+  const long at = raw(row.nr, f.rdi, bytes, PROT_READ | PROT_WRITE,
+                      (f.r10 & kPlacing) | MAP_PRIVATE | MAP_ANONYMOUS, ~0ull, 0);
   if (is_error(at)) return at;
   const u64 begin = static_cast<u64>(at);
   u64 done = 0;
@@ -46,25 +42,25 @@ long map_copy(ThreadState* ts, const abi::Row& row) {
     const u64 args[6] = {f.r8, begin + done, held - done, f.r9 + done};
     const long got = offload(ts, pread, args, -1, 0, kNoCancel);
     if (got < 0) {
-      raw(kMunmap, begin, bytes);
+      raw(__NR_munmap, begin, bytes);
       return got;
     }
     if (got == 0) break;
     done += static_cast<u64>(got);
   }
   const u64 end = (done + 4095) & ~4095ull;
-  if (end) raw(kMprotect, begin, end, f.rdx);
-  if (end < bytes) raw(kMprotect, begin + end, bytes - end, 0);
+  if (end) raw(__NR_mprotect, begin, end, f.rdx);
+  if (end < bytes) raw(__NR_mprotect, begin + end, bytes - end, PROT_NONE);
   return at;
 }
 
-// A packet ring is memory that is shared with the device's kernel.
+// Maps a packet ring, whose memory is shared with the kernel of the device, or else a copy of a
+// file.
 long map_offloaded(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
-  constexpr u64 kMapType = 0xf, kMapPrivate = 2;
   u64 bytes;
   const long file = fetch_mapping(ts, f.r8, bytes);
-  if (file == -ENODEV && (f.r10 & kMapType) == kMapPrivate) return map_copy(ts, row);
+  if (file == -ENODEV && (f.r10 & MAP_TYPE) == MAP_PRIVATE) return map_copy(ts, row);
   if (is_error(file)) return file == -ENETDOWN ? -ENODEV : file;
   long at = -EINVAL;
   if (bytes == 0 || (f.r9 == 0 && ((f.rsi + 4095) & ~4095ull) == bytes))
@@ -75,19 +71,18 @@ long map_offloaded(ThreadState* ts, const abi::Row& row) {
 
 }  // namespace
 
-long do_map(ThreadState* ts, const abi::Row& row) {
+long do_mmap(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
-  constexpr u64 kMapAnonymous = 0x20, kProtExec = 4;
   before_change_of_text(ts, row);
-  if (f.r10 & kMapAnonymous) return kLocal;
+  if (f.r10 & MAP_ANONYMOUS) return kLocal;
   if (ts->process->offloaded(f.r8)) {
-    constexpr u64 kMapType = 0xf;
-    const u64 type = f.r10 & kMapType;
-    const bool sane = f.rsi != 0 && (f.r9 & 4095) == 0 && type >= 1 && type <= 3;
+    const u64 type = f.r10 & MAP_TYPE;
+    const bool sane =
+        f.rsi != 0 && (f.r9 & 4095) == 0 && type >= MAP_SHARED && type <= MAP_SHARED_VALIDATE;
     return sane ? map_offloaded(ts, row) : -EINVAL;
   }
   if (ts->process->flags(static_cast<u32>(f.r8)) & kPrivate) return -EBADF;
-  if (!(f.rdx & kProtExec) || !settings.patch || settings.sud) return kLocal;
+  if (!(f.rdx & PROT_EXEC) || !settings.patch || settings.sud) return kLocal;
   const long at = raw(row.nr, f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9);
   if (!is_error(at)) patch_range(static_cast<u64>(at), static_cast<u64>(at) + f.rsi);
   return at;

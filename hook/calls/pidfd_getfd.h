@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// pidfd_getfd: a descriptor of another process, which may be an offloaded file of another session.
+// The file must be given only to a process that may have it; see the .cc for the proof.
+#pragma once
+
+#include "hook/calls/handler.h"
+
+namespace mino::hook {
+
+long do_pidfd_getfd(ThreadState* ts, const abi::Row& row);
+
+}  // namespace mino::hook
