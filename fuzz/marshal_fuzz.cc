@@ -5,6 +5,7 @@
 // registers that came out as the kernel would, checks that nothing leads outside of what the
 // marshal may show, and writes wherever the kernel may write.
 #include <sys/mman.h>
+#include <sys/syscall.h>
 
 #include <algorithm>
 #include <memory>
@@ -204,11 +205,11 @@ void run(Stage& stage, Input& input) {
   if (row.route == abi::Route::kIoctl) slot->args[1] = kRequests[input.below(9)];
   constexpr uint32_t kOptions[][2] = {{1, 26},  {0, 64}, {6, 35}, {263, 22},
                                       {0, 128}, {1, 13}, {0, 96}};
-  if (row.nr == 54 || row.nr == 55) {
+  if (row.nr == SYS_setsockopt || row.nr == SYS_getsockopt) {
     const auto& option = kOptions[input.below(7)];
     slot->args[1] = option[0];
     slot->args[2] = option[1];
-    if (row.nr == 54) slot->args[4] = input.below(200);
+    if (row.nr == SYS_setsockopt) slot->args[4] = input.below(200);
   }
   if (!abi::decode_submission(*slot, stage.arena_bytes, *checked)) return;
   input.bytes(stage.arena, 1024);

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kernel's constants have one definition, in hook/base/uapi.h or the headers it includes, and are called by name.
 
-Found in the rest of hook/: the number of a call compared with a literal, a raw call by one, and a constant of our own
+Found anywhere: the number of a call compared with a literal, a raw call by one. Found in hook/: a constant of our own
 that is a kernel constant again: kFGetFd, kSymlinkNofollow or kNoEnt with the value of F_GETFD, AT_SYMLINK_NOFOLLOW or
 ENOENT. A name without the kernel's prefix counts only where the value is the kernel's too.
 """
@@ -40,6 +40,10 @@ TYPE = re.compile(r"static_cast<[^<>]*>|\bu?int\d+_t\b|\b[ui](?:8|16|32|64)\b"
 
 
 def check(tree):
+    # In all of the tree: which call it is, nobody tells by a bare number.
+    for name in tree.sources():
+        if not name.startswith("hook/"):
+            yield from ((name, line, message) for line, message in literals(tree.code(name)))
     sources = [name for name in tree.sources("hook") if name != HOME]
     if not sources:
         return

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """For tidy_test.py: a small tree that is in order, and what makes it bad, by rule."""
+# REUSE-IgnoreStart: the licence heads below are samples.
 
 LICENCE = "// SPDX-License-Identifier: Apache-2.0\n"
 
@@ -213,6 +214,9 @@ BAD = {
         ("number",
          more("hook/calls/wait.cc", "\nbool is(const Row& row) { return row.nr == 61; }\n"),
          "hook/calls/wait.cc:19: the number of a call is compared"),
+        ("number_elsewhere",
+         more("engine/engine.cc", "\nbool is(const Row& row) { return row.nr == 61; }\n"),
+         "engine/engine.cc:4: the number of a call is compared"),
         ("number_first",
          more("hook/calls/wait.cc", "\nbool is(const Row* row) { return 0x3d <= row->nr; }\n"),
          "the number of a call is compared"),
@@ -307,3 +311,4 @@ BAD = {
          "base/fd.h:3: code should be clang-formatted"),
     ],
 }
+# REUSE-IgnoreEnd
