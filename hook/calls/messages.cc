@@ -6,6 +6,7 @@
 #include "hook/calls/messages.h"
 
 #include "abi/parcel.h"
+#include "hook/base/msghdr.h"
 #include "hook/base/uapi.h"
 #include "hook/base/user.h"
 #include "hook/calls/handler.h"
@@ -18,17 +19,6 @@
 namespace mino::hook {
 
 namespace {
-
-struct MsgHdr {
-  u64 name;
-  u32 namelen, pad;
-  u64 iov, iovlen, control, controllen;
-  u32 flags, pad2;
-};
-struct CmsgHdr {
-  u64 len;
-  int level, type;
-};
 
 constexpr u64 kMaxControl = 8192;
 

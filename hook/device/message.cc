@@ -4,25 +4,15 @@
 #include "hook/device/message.h"
 
 #include "hook/base/mem.h"
+#include "hook/base/msghdr.h"
 #include "hook/base/uapi.h"
 
 namespace mino::hook {
 
 namespace {
 
-struct MsgHdr {
-  u64 name;
-  u32 namelen, pad;
-  u64 iov, iovlen, control, controllen;
-  u32 flags, pad2;
-};
-struct Iov {
-  const void* base;
-  u64 len;
-};
-struct Control {  // struct cmsghdr with descriptors; two are expected at most
-  u64 len;
-  int level, type;
+struct Control {  // two descriptors are expected at most
+  CmsgHdr header;
   int fds[4];
 };
 
@@ -49,8 +39,8 @@ bool is_control(u64 fd) {
 }
 
 bool send_message(const Session& session, const abi::Message& message, int fd, u64 flags) {
-  Iov iov{&message, sizeof message};
-  Control control{20, SOL_SOCKET, SCM_RIGHTS, {fd}};
+  iovec iov{const_cast<abi::Message*>(&message), sizeof message};
+  Control control{{sizeof(CmsgHdr) + sizeof fd, SOL_SOCKET, SCM_RIGHTS}, {fd}};
   MsgHdr header{};
   header.iov = ptr(&iov);
   header.iovlen = 1;
@@ -65,7 +55,7 @@ bool send_message(const Session& session, const abi::Message& message, int fd, u
 }
 
 bool receive_message(int socket, abi::Message& message, int* fds, int want) {
-  Iov iov{&message, sizeof message};
+  iovec iov{&message, sizeof message};
   Control control{};
   MsgHdr header{};
   header.iov = ptr(&iov);
@@ -76,9 +66,9 @@ bool receive_message(int socket, abi::Message& message, int* fds, int want) {
   do got = raw(__NR_recvmsg, static_cast<u64>(socket), ptr(&header), MSG_CMSG_CLOEXEC);
   while (got == -EINTR);
   int count = 0;
-  if (!is_error(got) && header.controllen >= 16 && control.level == SOL_SOCKET &&
-      control.type == SCM_RIGHTS) {
-    count = static_cast<int>((control.len - 16) / 4);
+  if (!is_error(got) && header.controllen >= sizeof(CmsgHdr) &&
+      control.header.level == SOL_SOCKET && control.header.type == SCM_RIGHTS) {
+    count = static_cast<int>((control.header.len - sizeof(CmsgHdr)) / sizeof(int));
   }
   const bool good =
       got == sizeof message && message.magic == abi::Message::kMessageMagic && count == want;
