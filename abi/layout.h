@@ -80,7 +80,7 @@ inline constexpr uint64_t kOnlySocket = 1ull << 63;  // ENOTTY for other files, 
 enum SubmissionFlags : uint8_t {
   kFlagBell =
       1,  // this call is part of a mixed wait: the client may sleep on its bell (an eventfd)
-  kFlagOwnRights = 2,  // credentials change for this lane alone: other lanes have them already
+  kFlagOwnCredentials = 2,  // credentials change for this lane alone: other lanes have them already
 };
 
 enum WindowDir : uint32_t { kWindowIn = 1, kWindowOut = 2, kWindowInOut = 3 };

@@ -62,7 +62,7 @@ enum { /* abi::Owner; as fcntl's F_OWNER_TID and so on */
 	USRCALL_OWNER_GROUP = 2,
 };
 
-enum { USRCALL_FLAG_OWN_RIGHTS = 2 }; /* abi::SubmissionFlags */
+enum { USRCALL_FLAG_OWN_CREDENTIALS = 2 }; /* abi::SubmissionFlags */
 
 enum { USRCALL_WINDOW_IN = 1, USRCALL_WINDOW_OUT = 2 };
 

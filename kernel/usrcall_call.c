@@ -162,7 +162,8 @@ static s64 call(struct usrcall_lane *lane)
 		struct usrcall_session *session = lane->session;
 
 		lane->own_rights = true;
-		if (!session->shared && !(lane->flags & USRCALL_FLAG_OWN_RIGHTS)) {
+		if (!session->shared &&
+		    !(lane->flags & USRCALL_FLAG_OWN_CREDENTIALS)) {
 			if (session->cred)
 				put_cred(session->cred);
 			session->cred = get_cred(current->cred);

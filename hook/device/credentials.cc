@@ -29,7 +29,8 @@ void follow_credentials(ThreadState* ts) {
   constexpr u64 kMostGroups = 1024;
   const auto become = [ts](int number, u64 a, u64 b, u64 c) {
     const u64 args[6] = {a, b, c};
-    offload(ts, *abi::find_row(static_cast<u64>(number)), args, -1, abi::kFlagOwnRights, kNoCancel);
+    offload(ts, *abi::find_row(static_cast<u64>(number)), args, -1, abi::kFlagOwnCredentials,
+            kNoCancel);
   };
   u32 groups[kMostGroups], ids[3];
   const long count = raw(__NR_getgroups, kMostGroups, ptr(groups));
@@ -39,7 +40,7 @@ void follow_credentials(ThreadState* ts) {
   become(__NR_prctl, PR_SET_KEEPCAPS, 1, 0);
   raw(__NR_getresuid, ptr(&ids[0]), ptr(&ids[1]), ptr(&ids[2]));
   become(__NR_setresuid, ids[0], ids[1], ids[2]);
-  follow_capabilities(ts, abi::kFlagOwnRights);
+  follow_capabilities(ts, abi::kFlagOwnCredentials);
   become(__NR_prctl, PR_SET_KEEPCAPS, 0, 0);
 }
 
