@@ -40,8 +40,8 @@ struct CheckedSubmission {
   Window windows[kMaxWindows];  // the first window_count are set
 };
 
-// False: the client is broken or hostile, and its session ends. `slot` may be anything, and change
-// meanwhile.
+// False: the client is broken or hostile, and its session ends. `slot` may hold anything, and may
+// change meanwhile.
 inline bool decode_submission(const Submission& slot, uint32_t arena_bytes, CheckedSubmission& to) {
   using detail::load_once;
   to.nr = load_once(slot.nr);

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// Ring slots that are good, and slots as a hostile peer may write them.
 #include "abi/decode.h"
 
 #include <gtest/gtest.h>

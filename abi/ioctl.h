@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What stands behind the third argument of ioctl, fcntl and setsockopt. Modern requests encode
-// direction and size (_IOC); the requests older than that, and structures that hold pointers
-// themselves, are listed here. Used by abi/walk.h only.
+// The memory behind the pointer arguments of ioctl, fcntl and setsockopt. Modern ioctl requests
+// encode direction and size (_IOC). Requests that are older than that, and structures that hold
+// pointers themselves, are listed here. Used by abi/walk.h only. Numbers go in and shapes come out:
+// nothing here reads memory.
 #pragma once
 
 #include <cstdint>
@@ -117,7 +118,7 @@ constexpr PointerShape fcntl_shape(uint32_t command) {
   }
 }
 
-// The kernel takes level and option as ints, whatever stands in the upper halves of the registers.
+// The kernel takes level and option as ints, whatever the upper halves of the registers hold.
 constexpr Nested setsockopt_nested(uint32_t level, uint32_t option) {
   constexpr uint32_t kSolSocket = 1;
   if (level == 263 && option == 22) return Nested::kFilter;  // PACKET_FANOUT_DATA

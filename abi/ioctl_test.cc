@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// The shapes of ioctl, fcntl and setsockopt, against the structures of the system's headers.
 #include "abi/ioctl.h"
 
 #include <arpa/inet.h>

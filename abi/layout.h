@@ -51,36 +51,39 @@ enum class CompletionKind : uint8_t {
   kUpcallRead = 2,    // client memory extents[0].addr, len bytes -> arena at arena_off
   kUpcallWrite = 3,   // arena at arena_off, len bytes -> client memory
   kUpcallString = 4,  // like kUpcallRead, but stop after the first NUL; answers bytes including it
-  kUpcallProbe = 5,   // how many bytes from addr, len at most, are writable? touches nothing
+  kUpcallProbe = 5,   // how many bytes from addr are writable, up to len? Changes nothing
 };
 
 // Operations of mino's own (SubmissionKind::kOp).
 enum class Op : uint32_t {
-  kFork = 1,  // fork this proxy; the new session's socket and memory arrive on the control socket
-  kListFds = 2,  // args: buffer, bytes. Fills a bitmap of installed fds; result = bytes that matter
-  kLaneExit = 3,  // the client thread ends: the lane thread drops per-thread state and waits for
-                  // the next owner
-  kExport = 4,    // args: fd. Result: an id under which any session of this device can import the
-                  // open file, as long as its parcel is open, which arrives on the control socket
-  kImport = 5,    // args: id. Installs the exported file at install_fd
-  kNull = 6,      // result 0; measures the channel
-  kMap = 7,       // args: fd. What mmap of it shall map arrives on the control socket (Mapped)
-  kStandIn = 8,   // args: pid of a client, on its host. Result: the task of the device whose
-                  // /proc/PID/fd shows what that client has open
-  // Who gets the signals of an open file, on the client's host (linux engine only; with the native
-  // one fcntl says it).
-  kSetOwner = 9,   // args: fd | Owner << 32 | kOnlySocket; pid (0: nobody) | the client's own << 32
+  kFork = 1,       // forks this proxy; the new session's socket and memory arrive on the control
+                   // socket
+  kListFds = 2,    // args: buffer, bytes. Fills a bitmap of open fds; result: bytes that matter
+  kLaneExit = 3,   // the client thread ends: the lane thread drops per-thread state and waits for
+                   // the next owner
+  kExport = 4,     // args: fd. Result: an id under which any session of this device can import the
+                   // open file, as long as its parcel is open. The parcel arrives on the control
+                   // socket
+  kImport = 5,     // args: id. Installs the exported file at install_fd
+  kNull = 6,       // result: 0; measures the channel
+  kMap = 7,        // args: fd. The file to map arrives on the control socket (Mapped)
+  kStandIn = 8,    // args: pid of a client, as on its host. Result: the task of the device whose
+                   // /proc/PID/fd shows what that client has open
+  kSetOwner = 9,   // who gets the signals of an open file, on the client's host (linux engine only;
+                   // with the native engine, fcntl says it). args: fd | Owner << 32 | kOnlySocket;
+                   // pid (0: nobody) | the client's own pid << 32
   kGetOwner = 10,  // args: fd | kOnlySocket. Result: Owner << 32 | pid
   kSettle = 11,    // args: id. A descriptor of that parcel has been closed here: was it the last?
 };
 
 enum class Owner : uint32_t { kThread = 0, kProcess = 1, kGroup = 2 };
-inline constexpr uint64_t kOnlySocket = 1ull << 63;  // ENOTTY for other files, as FIOSETOWN
+inline constexpr uint64_t kOnlySocket = 1ull << 63;  // other files: ENOTTY, as for FIOSETOWN
 
 enum SubmissionFlags : uint8_t {
-  kFlagBell =
-      1,  // this call is part of a mixed wait: the client may sleep on its bell (an eventfd)
-  kFlagOwnCredentials = 2,  // credentials change for this lane alone: other lanes have them already
+  // The call is part of a mixed wait: the client may sleep on its bell (an eventfd).
+  kFlagBell = 1,
+  // Credentials change for this lane alone: the other lanes have them already.
+  kFlagOwnCredentials = 2,
 };
 
 enum WindowDir : uint32_t { kWindowIn = 1, kWindowOut = 2, kWindowInOut = 3 };
@@ -120,11 +123,11 @@ struct Extent {
 static_assert(sizeof(Extent) == 16);
 
 struct Completion {
-  std::atomic<uint32_t> turn;  // offset 0
-  uint8_t kind;                // 4: CompletionKind
-  uint8_t reserved;            // 5
-  uint16_t extent_count;       // 6
-  int64_t result;  // 8: the system call's result; -512…-516 are the kernel's ERESTART codes
+  std::atomic<uint32_t> turn;   // offset 0
+  uint8_t kind;                 // 4: CompletionKind
+  uint8_t reserved;             // 5
+  uint16_t extent_count;        // 6
+  int64_t result;               // 8: of the call; -512…-516 are the kernel's ERESTART codes
   Extent extents[kMaxExtents];  // 16
 };
 static_assert(sizeof(Completion) == 1024 && offsetof(Completion, extents) == 16);
@@ -135,8 +138,7 @@ inline constexpr int64_t kErestartnointr = -513;
 inline constexpr int64_t kErestartnohand = -514;
 inline constexpr int64_t kErestartRestartblock = -516;
 
-// Processes that share one descriptor table share its session: kOwned + n is a lane of the n-th
-// one.
+// Processes that share a descriptor table share its session: kOwned + n is a lane of the n-th one.
 enum class LaneState : uint32_t { kFree = 0, kOwned = 1 };
 enum Sleeping : uint32_t { kAwake = 0, kOnFutex = 1, kOnBell = 2 };
 
@@ -147,13 +149,12 @@ struct alignas(64) LaneControl {
   std::atomic<uint32_t> cancel_turn;        // 8: turn of the submission to interrupt, or 0
   // Written by the device.
   alignas(64) std::atomic<uint32_t> device_sleeping;  // 64: Sleeping
-  std::atomic<uint32_t> attached;  // 68: futex; 1 when a lane thread serves this lane
+  std::atomic<uint32_t> attached;                     // 68: futex; 1: a lane thread serves this
   // The lane thread's tid | FUTEX_WAITERS, entered in its robust list: when the thread dies,
   // however violently, the kernel sets FUTEX_OWNER_DIED here and wakes the client
   // (Documentation/locking/robust-futexes).
   alignas(64) std::atomic<uint32_t> liveness;  // 128
-  // Where the device reads next / writes next; the client starts from these when it takes a lane
-  // over.
+  // Where the device reads and writes next. A client that takes a lane over starts from these.
   alignas(64) std::atomic<uint32_t> submission_position;  // 192
   std::atomic<uint32_t> completion_position;              // 196
 };
@@ -187,8 +188,7 @@ constexpr uint64_t session_bytes(uint32_t lanes, uint32_t arena_bytes) {
   return kPage + uint64_t{lanes} * lane_stride(arena_bytes);
 }
 
-// One lane as seen by either side: plain pointers into the mapping, computed once from checked
-// numbers.
+// One lane as either side sees it: pointers into the mapping, computed once from checked numbers.
 struct LaneView {
   LaneControl* control = nullptr;
   Submission* submissions = nullptr;

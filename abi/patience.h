@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * How long somebody who waits for the other side of a ring looks at it before
- * sleeping. Included by the client (hook/), by proxies (channel/) and by the
+ * How long a thread that waits for the other side of a ring looks at it before
+ * it sleeps. Included by the client (hook/), by proxies (channel/) and by the
  * driver (kernel/). Plain C without a library: no state of its own, no system
  * call, no floating point.
  *
- * A wake-up across cores costs 30 to 100 us under a hypervisor, a look at a
- * cache line some nanoseconds: sleeping too early is the most expensive
- * mistake, spinning for nothing the second. So the budget of a wait follows
- * the last waits: twice their average and a glance, as long as they have been
- * shorter than a wake-up. Where they have been longer, spinning could not have
- * caught them, and a glance is all.
+ * A wake-up across cores costs 30 to 100 us under a hypervisor; a look at a
+ * cache line costs some nanoseconds. Sleeping too early is the most expensive
+ * mistake, and spinning for nothing is the second. So the budget of a wait
+ * follows the last waits: twice their average and a glance, as long as they
+ * were shorter than a wake-up. If they were longer, spinning could not have
+ * caught them, and the budget is a glance.
  *
- * Every eighth of those waits is patient whatever was learnt: two sides that
- * have both learnt to sleep would keep each other asleep, because each then
- * measures the other's wake-up.
+ * Every eighth of those waits is patient, whatever was learnt. Otherwise two
+ * sides that have both learnt to sleep would keep each other asleep, because
+ * each of them measures the other's wake-up.
  *
  *   waited, in cycles   0 ........ quiet ............. budget ............
  *   mino_patience_next    LOOK_ON     YIELD_AND_LOOK      SLEEP
@@ -54,14 +54,14 @@ struct mino_patience {
 };
 
 /*
- * A client's thread that waits for a call (hook/device/call.cc). A sleeping device
- * needs a wake-up before it can answer, so the longest budget is twice that of
- * the device's side: about 100 us. The shortest is about 1 us. Each row of the
- * table of calls has an average of its own, which begins at 0, as the memory
- * of a new thread does. In between, the thread yields: that costs little when
- * the core has nothing else to do, and lets a proxy on this core run. A wait
- * for device and host at once (hook/device/mixed_wait.cc) leaves the first looks out,
- * and polls the host in between.
+ * A client's thread that waits for a call (hook/device/call.cc). A sleeping
+ * device needs a wake-up before it can answer, so the longest budget is twice
+ * that of the device's side: about 100 us. The shortest is about 1 us. Each row
+ * of the table of calls has an average of its own, which begins at 0, as the
+ * memory of a new thread does. In between, the thread yields: that costs little
+ * when the core has nothing else to do, and lets a proxy on this core run. A
+ * wait for device and host at once (hook/device/mixed_wait.cc) leaves the first
+ * looks out, and polls the host in between.
  */
 static const struct mino_patience mino_patience_client = {
 	.first_looks = 64,
@@ -88,11 +88,11 @@ static const struct mino_patience mino_patience_proxy = {
 
 /*
  * A lane of the driver between two calls (kernel/usrcall_lane.c), and the idle
- * task of its kernel (kernel/usrcall_idle.c). As a proxy's thread, but all
+ * task of its kernel (kernel/usrcall_idle.c). Like a proxy's thread, but all
  * lanes share one processor: there is no quiet time, and in between, the lane
  * looks at the other lanes' rings and lets their tasks run. It does not yield
- * to the host. A busy client's next call comes within the first looks. The
- * idle task leaves them out, and looks at everything each time.
+ * to the host. A busy client's next call comes within the first looks. The idle
+ * task leaves them out, and looks at everything each time.
  */
 static const struct mino_patience mino_patience_kernel = {
 	.first_looks = 128,
@@ -105,8 +105,8 @@ static const struct mino_patience mino_patience_kernel = {
 
 /*
  * A clock that costs a few nanoseconds: the time-stamp counter, or the generic
- * timer's ticks, scaled to about as many. The timer runs at 24 to 62.5 MHz
- * where it does not at 1 GHz; too long a spin is only a little waste.
+ * timer's ticks, scaled to about as many. The timer runs at 1 GHz, or else at
+ * 24 to 62.5 MHz. Spinning a little too long wastes only a little.
  */
 static inline uint64_t mino_cycles(void)
 {
@@ -136,8 +136,8 @@ static inline void mino_pause(void)
 /*
  * The budget of a wait, in cycles. `average` is what mino_patience_learn()
  * answered last, or at_first; `impatient` counts waits that were not worth a
- * budget. Both are the caller's, who keeps them by what is alike: a lane, or a
- * row of the table of calls.
+ * budget. The caller keeps both, for waits that are alike: those of a lane, or
+ * of a row of the table of calls.
  */
 static inline uint64_t mino_patience_budget(const struct mino_patience *place,
 					    uint32_t average, uint32_t *impatient)
@@ -150,9 +150,9 @@ static inline uint64_t mino_patience_budget(const struct mino_patience *place,
 }
 
 /*
- * The new average, after a wait that took so many cycles: down at once when
- * spinning has paid, up over about eight waits. One very long wait counts no
- * more than two wake-ups, which is also the most that is ever answered.
+ * The new average after a wait of `waited` cycles. It falls at once when
+ * spinning has paid, and rises over about eight waits. One very long wait
+ * counts no more than two wake-ups, which is also the largest average.
  */
 static inline uint32_t mino_patience_learn(const struct mino_patience *place,
 					   uint32_t average, uint64_t took)

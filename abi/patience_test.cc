@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Budgets of the three places that wait, to the cycle, and that C and C++ agree on them.
+// The budgets of the three places that wait, to the cycle. C and C++ agree on them.
 #include <gtest/gtest.h>
 
 #include <vector>
@@ -60,7 +60,7 @@ void follow(Waiter waiter, uint64_t first, const std::vector<Step>& steps) {
   }
 }
 
-// On the device's side, proxies and the driver have learnt and waited alike from the beginning.
+// On the device, proxies and the driver have always learnt and waited alike.
 const std::vector<Step> kDeviceSteps = {
     {0, 18750, 43500},           {1000, 9875, 25750},        {1000, 5437, 16874},
     {40'000, 9757, 25514},       {40'000, 13537, 33074},     {200'000, 36844, 79688},

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Program files as execve(2) reads them: ELF (fs/binfmt_elf.c) for x86-64, and the first line of a
-// script (fs/binfmt_script.c). hook/ and cli/ ask here which programs ld.so will not bring the hook
-// into. Nothing but arithmetic: the caller reads the file.
+// script (fs/binfmt_script.c). hook/ and cli/ ask here into which programs ld.so does not bring the
+// hook. The caller reads the file: nothing here makes a system call.
 #pragma once
 
 #include <cstdint>
@@ -41,8 +41,8 @@ struct ElfFile {
     }
     return nullptr;
   }
-  // `read(to, bytes, at)` reads exactly so many bytes of the file, or answers false. False if this
-  // is no x86-64 program.
+  // `read(to, bytes, at)` reads exactly `bytes` bytes of the file at offset `at`, or answers false.
+  // load() is false if this is not an x86-64 program.
   template <class Read>
   bool load(Read read) {
     if (!read(&header, sizeof header, uint64_t{0})) return false;
@@ -64,7 +64,7 @@ struct ScriptLine {
   char interpreter[kMaxBytes];
   char argument[kMaxBytes];  // all that follows it, without the blanks at both ends; or ""
 
-  // `line`: the beginning of the file, `bytes` of it, at most kMaxBytes - 1. False: no script.
+  // `line` is the beginning of the file: `bytes` of it, at most kMaxBytes - 1. False: not a script.
   bool parse(const char* line, unsigned bytes) {
     if (bytes < 3 || bytes >= kMaxBytes || line[0] != '#' || line[1] != '!') return false;
     const char* from = line + 2;

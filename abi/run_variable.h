@@ -9,40 +9,44 @@
 //   variable = "MINO_RUN=" [ field *( ";" field ) ]
 //   field    = name "=" value
 //
-//   name      value                   says
-//   v         1                       this form; of any other the hook does nothing
+//   name      value                   meaning
+//
+//   written by `mino run`:
+//   v         1                       the version; with another one, the hook does nothing
 //   sock      PATH                    minod's socket
 //   hook      auto|patch|sud|preload  how calls are caught (auto: patch and sud)
 //   windows   0|1                     1: a submission carries the buffers that it names
 //   arena     BYTES                   of each lane; 0: the device's default
 //   trace     FD|-1                   where trace records go; -1: nowhere
-//   families  N,N                     address families that are offloaded …
-//   netlinks  N,N                     … and of AF_NETLINK, only these protocols
+//   families  N,N                     address families that are offloaded
+//   netlinks  N,N                     the only protocols of AF_NETLINK that are offloaded
 //   paths     PATH:PATH               prefixes served by the device
 //   orig      0|1                     1: LD_PRELOAD was set before: what follows our own entry
 //                                     there is the user's
 //   instance  N                       the kernel instance that serves the program
-//   netns     0|1                     1: network namespaces are the device's to make
+//   netns     0|1                     1: the device makes the program's network namespaces
 //   load      0|1                     1: libminoc.so loads dynamic programs, too
-//   rest      CALLS                   after which the trap may be switched off; 0: never
-//                                     … from here on by the hook, for the next program:
+//   rest      CALLS                   after which the trap may be disarmed; 0: never
+//
+//   written by the hook, for the next program:
 //   s         FD                      the session's socket
 //   p         FD                      the placeholder of offloaded descriptors
 //   c         1                       credentials have changed
-//   r         ADDRESS                 under a seccomp filter: where the library goes …
-//   f         FD                      … and the memfd that holds the filters
+//   r         ADDRESS                 under a seccomp filter: where the library goes
+//   f         FD                      under a seccomp filter: the memfd that holds the filters
 //   l         0                       symbolic links are not followed
 //   k         SITES                   common sites of libc (hook/catch/warm.h)
-//                                     … and by either, always last:
-//   x         PATH                    what libminoc.so, executed in its place, loads
 //
-// A value ends at the next ";", so none holds one, but for x's, which is all that follows: a path
-// may hold anything. Prefixes of `paths` hold no ":" either; `mino run` refuses those that would
-// (base/policy.cc, base/run_dir.cc). Numbers are decimal.
+//   written by either, always last:
+//   x         PATH                    what libminoc.so loads, when it is executed in PATH's place
+//
+// A value ends at the next ";" and cannot hold one. The value of x is an exception: it is all that
+// follows, since a path may hold anything. Prefixes of `paths` hold no ":" either; `mino run`
+// refuses those that would (base/policy.cc, base/run_dir.cc). Numbers are decimal.
 //
 // The reader refuses nothing but another version, since its text comes from a `mino run` of the
-// same build: a number ends where its digits end, an unknown field or one without "=" is handed on
-// as it is, and of a field that comes twice the last one counts. Rejected: a binary form, which
+// same build. A number ends where its digits end. An unknown field, or one without "=", is handed
+// on as it is. Of a field that comes twice, the last one counts. Rejected: a binary form, which
 // `env` and a debugger would not show; a file, which a program in another mount namespace would not
 // find.
 #pragma once
@@ -55,7 +59,7 @@ namespace mino::abi {
 inline constexpr char kRunVariable[] = "MINO_RUN";
 inline constexpr char kRunPrefix[] = "MINO_RUN=";  // as in the environment
 
-// Characters that `mino run` writes at most, x not included: the hook keeps the text in buffers.
+// The most characters that `mino run` writes, x not included: the hook keeps the text in buffers.
 inline constexpr size_t kMaxRunText = 1000;
 inline constexpr uint64_t kRunVersion = 1;
 
@@ -96,11 +100,11 @@ static_assert(sizeof kRunNames / sizeof kRunNames[0] == static_cast<size_t>(RunN
 // One field of a variable that is being read.
 struct RunField {
   RunName name;
-  const char* text;   // the whole field …
-  size_t bytes;       // … up to the ";" or the end
+  const char* text;   // the whole field
+  size_t bytes;       // its length, up to the ";" or the end
   const char* value;  // ends as the field does
 
-  // Whether the next program has it as it is. The others are the hook's to write anew.
+  // Whether the next program gets the field as it is. The hook writes the others anew.
   constexpr bool is_handed_on() const {
     return name < RunName::kSession || name == RunName::kUnknown;
   }
@@ -126,7 +130,7 @@ struct RunField {
     }
     return bits;
   }
-  // The value with a NUL, cut where the room ends.
+  // The value with a NUL, cut to the room that there is.
   constexpr void copy(char* to, size_t room) const {
     size_t n = 0;
     while (value + n < text + bytes && n + 1 < room) {
@@ -136,7 +140,7 @@ struct RunField {
     to[n] = 0;
   }
   // Prefixes, each with a NUL and without the slash at its end; answers how many there are. The
-  // last one is cut where the room ends, so give room for kMaxRunText.
+  // last one is cut to the room that there is, so give room for kMaxRunText.
   constexpr uint32_t paths(char* to, size_t room) const {
     char* const begin = to;
     char* const end = to + room;
@@ -200,7 +204,7 @@ class RunReader {
   const char* at_;
 };
 
-// Appends fields to `out`, which has push_back(char): a string, or a place where there is room.
+// Appends fields to `out`, which has push_back(char): a string, or a buffer with room enough.
 template <class Out>
 class RunWriter {
  public:
@@ -208,7 +212,7 @@ class RunWriter {
 
   constexpr RunWriter(Out& out, Start start) : out_(out), first_(start == Start::kEmpty) {}
 
-  // The value follows, by other means.
+  // The caller appends the value itself.
   constexpr void name(RunName name) {
     if (!first_) out_.push_back(';');
     first_ = false;
@@ -219,7 +223,7 @@ class RunWriter {
     name(field);
     put(n);
   }
-  // Or any negative number, for none.
+  // Any negative `fd` means none.
   constexpr void descriptor(RunName field, int fd) {
     name(field);
     if (fd < 0) return put("-1");

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// MINO_RUN: what is written can be read, and what the reader makes of anything else.
 #include "abi/run_variable.h"
 
 #include <gtest/gtest.h>

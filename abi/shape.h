@@ -11,20 +11,20 @@
 namespace mino::abi {
 
 enum class Kind : uint8_t {
-  kNone,    // these three are no memory, and stay first
-  kValue,   // a number
-  kFd,      // a file descriptor; the first one of a row decides where kByFd rows run
-  kPath,    // NUL-terminated path: it decides where a row of the route kPath runs
-  kString,  // NUL-terminated string that is no path: the name of an attribute, a link's content
-  kIn,      // memory the kernel reads; `len` says how much
-  kOut,     // memory the kernel writes
-  kInOut,   // both
-  kIovIn,   // struct iovec[], element count in argument `len.arg`; the kernel reads the buffers
-  kIovOut,  //   … writes the buffers
-  kMsgIn,   // struct msghdr of sendmsg
-  kMsgOut,  //   … of recvmsg
-  kMmsgIn,  // struct mmsghdr[], count in argument `len.arg`
-  kMmsgOut,
+  kNone,     // the first three are not memory, and stay first
+  kValue,    // a number
+  kFd,       // a file descriptor; the first one of a row decides where kByFd rows run
+  kPath,     // NUL-terminated path: it decides where a row of the route kPath runs
+  kString,   // NUL-terminated string that is no path: the name of an attribute, a link's content
+  kIn,       // memory the kernel reads; `len` says how much
+  kOut,      // memory the kernel writes
+  kInOut,    // both
+  kIovIn,    // struct iovec[], element count in argument `len.arg`; the kernel reads the buffers
+  kIovOut,   // like kIovIn, but the kernel writes the buffers
+  kMsgIn,    // struct msghdr of sendmsg
+  kMsgOut,   // struct msghdr of recvmsg
+  kMmsgIn,   // struct mmsghdr[] of sendmmsg, count in argument `len.arg`
+  kMmsgOut,  // struct mmsghdr[] of recvmmsg, count in argument `len.arg`
   kFdSet,    // fd_set read and written, number of bits in argument `len.arg`
   kIoctl,    // value or pointer, as the request in argument 1 says (abi/ioctl.h)
   kFcntl,    // value or pointer, as the command in argument 1 says
@@ -33,11 +33,10 @@ enum class Kind : uint8_t {
   kHost,     // a pointer that only the host uses (a signal mask): the device gets NULL
 };
 
-// How many bytes stand behind a pointer.
+// How many bytes a pointer points to.
 struct Len {
   enum How : uint8_t { kFixed, kArg, kSockLen } how = kFixed;
-  uint8_t arg =
-      0;  // kArg: which argument counts; kSockLen: which argument points to the int length
+  uint8_t arg = 0;    // kArg: the argument that counts; kSockLen: the one that points to the length
   uint16_t unit = 0;  // kFixed: bytes; kArg: bytes per count
 };
 
@@ -117,21 +116,21 @@ enum class Route : uint8_t {
   kSelect,
   kCopy,     // sendfile, splice, tee, copy_file_range: may cross the border
   kMessage,  // sendmsg/recvmsg families: by fd; a local one may pass descriptors
-  kFetch,    // pidfd_getfd: of another program, which may have a session of its own
+  kFetch,    // pidfd_getfd: from another program, which may have a session of its own
   kFork,
   kExec,
   kExit,
   kSignal,  // rt_sigaction, rt_sigprocmask, …: emulated on the host
   kMirror,  // credentials: done on the host, then repeated on the device
   kMap,     // mmap: by fd; of offloaded files, packet rings can be mapped
-  kBpf,     // to a device with a kernel of its own
-  kText,    // mprotect and the like: on the host, but may bring text that the hook has to see
+  kBpf,     // on a device with a kernel of its own
+  kText,    // mprotect and the like: on the host, but may bring in text that the hook has to scan
   kGuard,   // prctl, arch_prctl and the like: checked, then done on the host
   kWait,    // wait4, waitid: on the host; then until the child's session has ended as well
   kRefuse,  // ENOSYS, so that programs fall back (io_uring)
 };
 
-// What would change the calling process itself: no device executes it.
+// Calls that would change the calling process itself. No device executes them.
 constexpr bool stays_on_host(Route route) {
   switch (route) {
     case Route::kFetch:
@@ -156,7 +155,7 @@ enum RowFlags : uint16_t {
   kMakesTwoFds = 4,    // writes two descriptors (socketpair)
   kRaisesSigpipe = 8,  // EPIPE raises SIGPIPE in the client, unless MSG_NOSIGNAL
   kFdMayBePath = 16,   // AT_EMPTY_PATH and the like: the path may be empty or NULL
-  kKeepsLink = 32,     // a symbolic link at the end of a path is itself meant
+  kKeepsLink = 32,     // a symbolic link at the end of a path is not followed
 };
 
 // What a call on an offloaded file answers when the device is gone: what Linux would answer on a

@@ -22,8 +22,9 @@
  *       60     16  name         the client's comm, as it said; ends with NUL
  *       76      4  instance     the kernel instance that serves it, where the
  *                               engine is linux
- *       80      4  uid          the client's, when it last said; ~0: nobody's
- *       84     44  -            0
+ *       76      4  instance     the kernel instance that serves it, with the
+ *                               linux engine
+ *       80      4  uid          of the client, by its last message; ~0: nobody
  *
  * Row n begins at n * 128: two cache lines that it shares with no other row.
  * With the linux engine, the driver writes the fields from calls to lanes. Its

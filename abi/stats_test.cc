@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A row of counters that C has written is the one that C++ reads, byte for byte as abi/stats.h
-// says.
+// A row of counters that C has written reads the same in C++, byte for byte as abi/stats.h says.
 #include "abi/stats.h"
 
 #include <gtest/gtest.h>

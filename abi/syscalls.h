@@ -6,8 +6,8 @@
 // Argument meaning follows the man pages (section 2) and, where those are silent, Linux 6.12's
 // SYSCALL_DEFINEs.
 //
-// Columns: number, name, route, flags, what it answers when the device is gone, arguments; where
-// they are not the usual ones also support and a note for `mino syscalls`.
+// Columns: number, name, route, flags, what the call answers when the device is gone, arguments;
+// then, where they are not the usual ones, support and a note for `mino syscalls`.
 #pragma once
 
 #include <array>

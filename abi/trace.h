@@ -10,9 +10,9 @@
 //   96            piece 0: TracePiece (16 bytes), then its `kept` bytes, without padding
 //   …             piece 1, and so on: header.piece_count pieces, in the order of abi/walk.h
 //
-// Numbers are the host's (the record never leaves the machine). A record ends where the last piece
-// ends; a piece that would not fit into kMaxTraceRecord is left out, with all that follow, and
-// kTraceCut set.
+// Numbers are in the byte order of the host (the record never leaves the machine). A record ends
+// where the last piece ends. A piece that would not fit into kMaxTraceRecord is left out, with all
+// that follow it, and kTraceCut is set.
 #pragma once
 
 #include <cstddef>

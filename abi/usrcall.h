@@ -139,26 +139,34 @@ struct usrcall_session_header {
 #define USRCALL_ARENA (USRCALL_COMPLETIONS + USRCALL_RING_SLOTS * 1024u)
 
 /*
- * Commands: datagrams of one size on AF_UNIX SOCK_SEQPACKET sockets.
+ * Commands: datagrams of one size on AF_UNIX SOCK_SEQPACKET sockets. "->" goes
+ * to the kernel, "<-" comes from it.
  *
  *   instance socket (minod and every session process write, minod reads)
- *     kernel -> READY {text: release}          init has called SERVE
- *     -> NEW {...} + memory, session socket    a session begins
- *     -> REPORT;  kernel -> REPORT {id: sockets in use}
+ *     <- READY {text: release}        init has called SERVE
+ *     -> NEW {...} + memory, session socket
+ *                                     a session begins
+ *     -> REPORT
+ *     <- REPORT {id: sockets in use}
  *   session socket (its session process)
- *     kernel -> STARTED {result}               after NEW and FORKED
- *     -> ATTACH {lane}                         make the lane's task
- *     -> BELL {lane} + eventfd                 where its client sleeps
- *     -> REATTACH;  kernel -> PARKED           lanes are stopped and reset
- *     -> SHARE                                 clients with rights of their own will come
- *     -> CLEAR {lane: n};  kernel -> CLEARED   the n-th is gone: as REATTACH, for its lanes
- *     kernel -> FORK {lane}                    a lane wants a child session
- *     kernel -> MAPPED {id: bytes} + file      for the client to map
- *     kernel -> SIGNAL {signal}                for the owner of a file
- *     kernel -> PARCEL {id} + memfd            for the client that exports
- *     -> GIVE {lane: number, row: n}           another client fetches a file
- *     kernel -> GIVEN {id, row: n} + memfd, or {result, row: n}
- *     -> FORKED {result, ...} + memory, socket as NEW; the child's id
+ *     <- STARTED {result}             after NEW and FORKED
+ *     -> ATTACH {lane}                make the lane's task
+ *     -> BELL {lane} + eventfd        where its client sleeps
+ *     -> REATTACH                     stop and reset all lanes
+ *     <- PARKED                       they are
+ *     -> SHARE                        there will be clients with credentials of
+ *                                     their own
+ *     -> CLEAR {lane: n}              the n-th client is gone: stop and reset
+ *                                     its lanes
+ *     <- CLEARED                      they are
+ *     <- FORK {lane}                  a lane wants a child session
+ *     -> FORKED {result, ...} + memory, socket
+ *                                     as NEW; the child's id
+ *     <- MAPPED {id: bytes} + file    for the client to map
+ *     <- SIGNAL {signal}              for the owner of a file
+ *     <- PARCEL {id} + memfd          for the client that exports
+ *     -> GIVE {lane: number, row: n}  another client fetches a file
+ *     <- GIVEN {id, row: n} + memfd, or {result, row: n}
  *   The end of a session socket is the end of the session.
  */
 enum {
@@ -188,7 +196,7 @@ enum {
 
 #define USRCALL_MAX_GROUPS 64u
 
-/* Numbers of tasks are the client's host's, as the client sees them. */
+/* Task numbers are those of the client's host, as the client sees them. */
 struct usrcall_signal {
 	int32_t number;
 	int32_t code; /* si_code; SI_KERNEL: without band and fd */
@@ -196,8 +204,8 @@ struct usrcall_signal {
 	int32_t fd;
 	uint32_t kind; /* USRCALL_OWNER_... */
 	int32_t owner;
-	int32_t client; /* who set it */
-	uint32_t uid, euid; /* of that one, then */
+	int32_t client; /* the client that set it */
+	uint32_t uid, euid; /* of that client, at that time */
 };
 
 struct usrcall_command {
@@ -208,7 +216,7 @@ struct usrcall_command {
 	uint32_t lane;
 	uint32_t lane_count;
 	uint32_t arena_bytes;
-	uint32_t row; /* of the table of counters; GIVE: which question */
+	uint32_t row; /* of the table of counters; GIVE, GIVEN: the question */
 	uint32_t uid, gid;
 	uint32_t group_count;
 	uint64_t capabilities; /* permitted and effective, bit = number */

@@ -88,8 +88,8 @@ static_assert(static_cast<int>(USRCALL_AWAKE) == static_cast<int>(kAwake) &&
               static_cast<int>(USRCALL_ON_FUTEX) == static_cast<int>(kOnFutex) &&
               static_cast<int>(USRCALL_ON_BELL) == static_cast<int>(kOnBell));
 
-// What the table keeps on the host is what the driver refuses to dispatch, and nothing that the
-// table offloads.
+// The driver refuses to dispatch the calls that the table keeps on the host, and none that it
+// offloads.
 TEST(Usrcall, RefusesWhatTheTableKeepsOnTheHost) {
   std::ifstream file(MINO_SOURCE_DIR "/kernel/usrcall_call.c");
   std::stringstream text;

@@ -136,8 +136,8 @@ class Walk {
   bool path(uint8_t i, uint64_t addr) {
     if (addr == 0) return true;
     int64_t len = reader_.string(addr, kMaxPath);
-    // A bad or endless string is still a piece: of one byte, or of the longest length, for the
-    // engine to fail on.
+    // A bad or endless string is still a piece, of one byte or of the longest length. The engine
+    // fails on it.
     if (len < 0) len = 1;
     return top(i, addr, static_cast<uint64_t>(len), kIn, Wrote::kAll) != kStop;
   }
@@ -147,8 +147,8 @@ class Walk {
     uint64_t len = arg.len.unit;
     if (arg.len.how == Len::kArg) {
       const uint64_t count = args_[arg.len.arg];
-      // Socket lengths and event counts are ints to the kernel; negative ones are its EINVAL, not
-      // memory.
+      // The kernel takes socket lengths and event counts as ints. Negative ones are its EINVAL, and
+      // refer to no memory.
       const bool is_int = arg.print == Print::kSockaddr || arg.len.unit > 1;
       if (is_int && int64_t{static_cast<int32_t>(count)} < 0) return true;
       len = clip(is_int ? count & 0x7fffffff : count, kMaxCallBytes) * arg.len.unit;
@@ -304,8 +304,8 @@ class Walk {
     return true;
   }
 
-  // struct msghdr: name 0, namelen 8, iov 16, iovlen 24, control 32, controllen 40, flags 48; 56
-  // bytes.
+  // Offsets in struct msghdr (56 bytes): name 0, namelen 8, iov 16, iovlen 24, control 32,
+  // controllen 40, flags 48.
   bool message(uint8_t i, uint64_t addr, bool receives, int32_t array, uint32_t slot, uint32_t base,
                uint32_t index) {
     struct {
