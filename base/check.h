@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// CHECK(condition): a programmer's error ends the process, in release builds too. Never for a
-// peer's errors.
+// CHECK(condition): a programmer's error ends the process, in release builds too. Used outside
+// hook/. Never for what a peer does: a peer's errors end its session.
 #pragma once
 
 #include <cstdio>

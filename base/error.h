@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// mino's own failures: a sentence for the user, and the errno behind it if there is one. A
-// forwarded system call's failure is data, never an Error. Used outside hook/.
+// mino's own failures: a sentence for the user, and the errno behind it if there is one. Used
+// outside hook/. A forwarded system call's failure is data, never an Error.
 #pragma once
 
 #include <cerrno>

@@ -37,8 +37,8 @@ class Fd {
   int fd_ = -1;
 };
 
-// Closes every descriptor from `from` on but `keep`. For a fresh child, whose Fd objects of the
-// others must never be destroyed.
+// Closes every descriptor from `from` on, except those in `keep`. For a fresh child, which must
+// never destroy the Fd objects that hold the others.
 void close_others(std::vector<int> keep, unsigned from = 3);
 
 }  // namespace mino

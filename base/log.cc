@@ -19,8 +19,8 @@ bool is_log_level(std::string_view level) {
 }
 
 void start_log(const std::string& level) {
-  // One sink with a lock: minod forks only while it has one thread, so the lock is free in every
-  // child.
+  // One sink with a lock. minod forks only while it has a single thread, so the lock is free in
+  // every child.
   auto logger =
       std::make_shared<spdlog::logger>("mino", std::make_shared<spdlog::sinks::stderr_sink_mt>());
   logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l [%P] %v");

@@ -37,8 +37,8 @@ Where where(Part part) {
   __builtin_unreachable();
 }
 
-// The prefix, if a program in this directory can have been installed. Elsewhere, nothing outside
-// the directory is looked at: what is beside /tmp/build may be anybody's.
+// The prefix, if a program in this directory can have been installed. Otherwise nothing outside the
+// directory is considered: what lies beside /tmp/build may be anybody's.
 std::optional<std::string> prefix_of(const std::string& directory) {
   for (const char* tail : {kProgramDir, kDaemonDir}) {
     const std::string end = std::string("/") + tail;
@@ -67,14 +67,14 @@ std::string remedy(Part part, const Where& where, const std::optional<std::strin
 Result<std::string> find_part(Part part, const std::string& directory) {
   const Where known = where(part);
   const auto prefix = prefix_of(directory);
-  // The prefix comes first: libraries that were once copied to the programs must not win over those
-  // that were installed with them.
+  // The prefix comes first: libraries that were once copied beside the programs must not win over
+  // those that were installed with them.
   std::vector<std::string> places;
   if (prefix) places.push_back(*prefix + "/" + known.directory + "/" + known.file);
   const std::string beside = directory + "/" + known.file;
   if (places.empty() || places.front() != beside) places.push_back(beside);
   for (const std::string& place : places) {
-    // One that may not be reached is there: whoever opens it says what is wrong with it.
+    // A file that cannot be reached counts as found: whoever opens it says what is wrong with it.
     if (::access(place.c_str(), F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR)) return place;
   }
   return error(std::string(known.file) + " is not there: looked for " + join(places, " and ") +

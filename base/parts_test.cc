@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// Where find_part() looks for the parts of mino: beside the programs, and below a prefix.
 #include "base/parts.h"
 
 #include <gtest/gtest.h>
@@ -27,7 +29,7 @@ class PartsTest : public ::testing::Test {
   }
   void TearDown() override { std::filesystem::remove_all(root_); }
 
-  // An empty file of this name below the root, with its directories.
+  // Makes an empty file of this name below the root, with its directories.
   std::string make(const std::string& name) {
     const std::string path = root_ + "/" + name;
     std::filesystem::create_directories(path.substr(0, path.rfind('/')));
@@ -36,7 +38,7 @@ class PartsTest : public ::testing::Test {
     return path;
   }
 
-  // The path, or what the error says with ROOT for the root's name.
+  // The path, or what the error says, with ROOT in place of the root's name.
   std::string found(Part part, const std::string& directory) {
     const auto path = find_part(part, root_ + "/" + directory);
     if (path) return *path;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The policy: which address families and which paths are offloaded. minod holds the device's; `mino
-// run --policy` may narrow or widen it for one program. Advice to the hook, not protection: a proxy
-// is confined in any case.
+// The policy: which address families and which paths are offloaded. minod holds the policy of the
+// device; `mino run --policy` may narrow or widen it for one program. Used by cli/ and daemon/. It
+// advises the hook and never protects anything: a proxy is confined in any case.
 #pragma once
 
 #include <optional>
@@ -19,16 +19,16 @@ struct Policy {
   std::vector<std::string> families{"inet", "inet6", "packet", "netlink"};
   std::vector<std::string> paths;  // directories served by the device, beside network_paths()
 
-  // The network's own files (/proc/net and its like): the device's, where the sockets are. None
-  // without a family.
+  // The network's own files (/proc/net and the like): served by the device, where the sockets are.
+  // There are none without an address family.
   const std::vector<std::string>& network_paths() const;
 };
 
-// What goes with a kernel of the device's own: names of network namespaces, where ip(8) keeps them,
-// and the file by which tun and tap interfaces are made.
+// Paths that come with a device that has a kernel of its own: the names of network namespaces,
+// where ip(8) keeps them, and the file that makes tun and tap interfaces.
 extern const std::vector<std::string> kInstancePaths;
 
-// Netlink protocols that are about the network: route, sock_diag, xfrm, fib_lookup, netfilter,
+// Netlink protocols that are about the network: route, sock_diag, xfrm, fib_lookup, netfilter and
 // generic.
 extern const std::vector<int> kNetworkNetlinks;
 

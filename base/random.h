@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Numbers that nobody guesses. Used for what is to be told apart among all sessions of a device.
+// Random numbers that nobody can guess. Used for names that must differ among all sessions of a
+// device.
 #pragma once
 
 #include <sys/random.h>

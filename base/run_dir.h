@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A device's run directory, which is also its identity: the names of everything that belongs to it
-// derive from the path, so that what a crash left behind can be found again. Used by daemon/ and
-// cli/.
+// A device's run directory, which is also its identity: the names of everything that belongs to the
+// device derive from the path, so that what a crash left behind can be found again. Used by daemon/
+// and cli/.
 #pragma once
 
 #include <string>
@@ -15,7 +15,8 @@ class RunDir {
  public:
   static constexpr const char* kDefault = "/run/mino";
 
-  // Made absolute; refused when a socket's path would not fit or MINO_RUN could not carry it.
+  // `path` is made absolute. Refused if a socket's path would not fit, or MINO_RUN could not carry
+  // it.
   static Result<RunDir> at(const std::string& path);
 
   const std::string& path() const { return path_; }

@@ -26,7 +26,7 @@ struct SettingsFile::Document {
 struct SettingsTable::State {
   std::shared_ptr<SettingsFile::Document> document;
   const toml::table* table = nullptr;
-  std::string prefix;  // "uplink." for messages
+  std::string prefix;  // "uplink.", in messages
   std::vector<std::string> known;
 
   const toml::node* find(const char* key) {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Strict reading of TOML: every key that was not asked for, every wrong type and every bad value is
-// a mistake that names file, line and column, and what to write instead. Used by daemon/config and
-// base/policy. The first mistake wins; readers go on after it, so that callers need no checks in
-// between.
+// Strict reading of TOML. Every key that was not asked for, every wrong type and every bad value is
+// a mistake; the message names file, line and column, and what to write instead. Used by
+// daemon/config and base/policy. The first mistake wins; readers go on after it, so that callers
+// need no checks in between.
 #pragma once
 
 #include <cstdint>
@@ -46,7 +46,7 @@ class SettingsTable {
   void integer(const char* key, int64_t& to, int64_t low, int64_t high);
   std::optional<SettingsTable> table(const char* key);
 
-  // Call last: whatever nobody asked for is unknown.
+  // Call this last: a key that nobody asked for is unknown.
   void finish();
 
   // A mistake in the value of `key`, found by the caller later.

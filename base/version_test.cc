@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// What --version prints has the form that the documents promise.
 #include "base/version.h"
 
 #include <gtest/gtest.h>
