@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// Datagrams with too much in them, and that none of their descriptors leaks.
 #include "channel/descriptor_passing.h"
 
 #include <fcntl.h>
@@ -26,7 +28,7 @@ class DescriptorPassing : public testing::Test {
     return send_datagram(theirs_.get(), text.data(), text.size(), files, MSG_DONTWAIT);
   }
   Datagram receive() { return receive_datagram(ours_.get(), text_, sizeof text_); }
-  // Descriptors are given out from the lowest: none is lost when this does not change.
+  // New descriptors get the lowest free number: if it stays the same, none has leaked.
   int lowest_free() const {
     const int fd = ::dup(file_.get());
     ::close(fd);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The device's side of one lane: consumes submissions, produces completions, waits and wakes as
-// abi/layout.h says. Used by engine/native/ (one thread per lane). Nothing read here is trusted:
-// positions are private and only told to the client; a slot is ready when its turn says so, and
-// whatever else it holds is checked by abi/decode.h.
+// abi/layout.h says. Used by engine/native/ (one thread per lane). Nothing read here is trusted.
+// Positions are private, and the client is only told of them. A slot is ready when its turn says
+// so; abi/decode.h checks whatever else it holds.
 #pragma once
 
 #include <sched.h>
@@ -25,18 +25,18 @@ class DeviceLane {
   const abi::LaneView& view() const { return view_; }
 
   // Waits for the next submission. False when `stop` became non-zero first: whoever sets it calls
-  // wake() until the waiter has noticed. `idle` is called once when the wait grows longer than a
-  // glance.
+  // wake() until the waiter has noticed. `idle` is called once, when the wait has become longer
+  // than a glance.
   template <class Idle>
   bool wait(const std::atomic<uint32_t>& stop, Idle&& idle);
 
   // The submission that wait() found, and its turn.
   const abi::Submission& submission() const { return view_.submissions[submission_ & kMask]; }
   uint32_t turn() const { return submission_ + 1; }
-  // It was copied; the slot belongs to the client again.
+  // The submission has been copied: the slot belongs to the client again.
   void consume();
 
-  // Publishes a completion. kOnBell when the client must be woken through its bell by the caller.
+  // Publishes a completion. kOnBell if the caller must wake the client through its bell.
   abi::Sleeping complete(abi::CompletionKind kind, int64_t result,
                          std::span<const abi::Extent> extents);
 
@@ -49,8 +49,7 @@ class DeviceLane {
  private:
   static constexpr uint32_t kMask = abi::kRingSlots - 1;
 
-  // Pairs with the client's release store of `turn`: the rest of the slot is there when this says
-  // yes.
+  // Pairs with the client's release store of `turn`: when it is seen, so is the rest of the slot.
   bool ready() const {
     return submission().turn.load(std::memory_order_acquire) == submission_ + 1;
   }

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// One lane between two threads: order, stopping, sleeping, and nonsense from the client.
 #include "channel/device_lane.h"
 
 #include <gtest/gtest.h>
@@ -13,7 +15,7 @@ namespace {
 
 class DeviceLaneTest : public ::testing::Test {
  protected:
-  // The client's part, in short.
+  // The part of the client, in short.
   void publish(uint64_t value) {
     abi::Submission& slot = view.submissions[submitted % abi::kRingSlots];
     slot.args[0] = value;
@@ -86,7 +88,7 @@ TEST_F(DeviceLaneTest, TakesAWholeRing) {
   halt(device);
 }
 
-// Both sides sleep and wake at all moments; a lost wake-up would hang.
+// Both sides sleep and wake at any moment. A lost wake-up would hang.
 TEST_F(DeviceLaneTest, LosesNoWakeUp) {
   std::thread device([this] { serve(); });
   for (uint64_t i = 0; i < 300; i++) {
@@ -108,7 +110,7 @@ TEST_F(DeviceLaneTest, StopsWhileAsleep) {
 TEST_F(DeviceLaneTest, SaysWhenTheBellIsNeeded) {
   view.control->client_sleeping = abi::kOnBell;
   EXPECT_EQ(lane.complete(abi::CompletionKind::kDone, 0, {}), abi::kOnBell);
-  view.control->client_sleeping = 77;  // nonsense is a wake-up too many
+  view.control->client_sleeping = 77;  // nonsense costs one needless wake-up
   EXPECT_EQ(lane.complete(abi::CompletionKind::kDone, 0, {}), abi::kOnFutex);
   view.control->client_sleeping = abi::kAwake;
   EXPECT_EQ(lane.complete(abi::CompletionKind::kDone, 0, {}), abi::kAwake);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // FUTEX_WAIT and FUTEX_WAKE on words that two processes share. Used by channel/ and engine/native/.
-// Never the _PRIVATE forms: those would not meet a waiter of the other process.
+// Never the _PRIVATE forms: they would not find a waiter in the other process.
 #pragma once
 
 #include <linux/futex.h>
@@ -15,8 +15,8 @@
 
 namespace mino {
 
-// Returns when woken, when the word differs from `expected`, on a signal or after `timeout`:
-// callers look again.
+// Returns when woken, when the word differs from `expected`, on a signal or after `timeout`.
+// Callers look at the word again.
 inline void futex_wait(const std::atomic<uint32_t>& word, uint32_t expected,
                        const timespec* timeout = nullptr) {
   ::syscall(SYS_futex, &word, FUTEX_WAIT, expected, timeout, nullptr, 0);

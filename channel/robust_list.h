@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The list of futexes that the kernel marks FUTEX_OWNER_DIED and wakes when their owner dies, as
-// set_robust_list(2) takes it (Documentation/locking/robust-futexes): how clients learn that
-// whoever serves a lane is gone. Used by engine/native/lane and engine/linux/session.
+// set_robust_list(2) takes it (Documentation/locking/robust-futexes). By this, clients learn that
+// the thread or process that serves a lane is gone. Used by engine/native/lane and
+// engine/linux/session.
 #pragma once
 
 #include <sys/syscall.h>

@@ -20,7 +20,7 @@ using abi::MessageType;
 
 namespace {
 
-constexpr uint64_t kReapPatience = 2000;  // ms: after that, a client that waits is let go
+constexpr uint64_t kReapPatience = 2000;  // ms; then a client that waits is answered in any case
 constexpr int kReapPause = 1;             // ms
 
 uint64_t now_ms() {
@@ -124,7 +124,7 @@ bool SessionControl::handle(Incoming& incoming) {
   }
 }
 
-// A row is free when its process has been reaped, which is after everything it held was closed.
+// A row becomes free when its process has been reaped: everything that it held is closed by then.
 bool SessionControl::answer_reaped() {
   const bool lives = has_session(table_, reaped_) || has_client(reaped_);
   if (reaped_ == 0 || (lives && now_ms() - reaped_since_ < kReapPatience)) return true;
@@ -134,10 +134,10 @@ bool SessionControl::answer_reaped() {
   return post_message(socket_.get(), message);
 }
 
-// The session's client is now whoever sent this: the kernel says who that was.
+// The sender is now the session's client. The kernel says who the sender is.
 bool SessionControl::adopt(const Incoming& incoming) {
   Fd client(static_cast<int>(::syscall(SYS_pidfd_open, incoming.sender, 0)));
-  // It may be gone, or not be visible from here; then the socket tells when the session is over.
+  // It may be gone, or not visible from here. Then the socket tells when the session is over.
   if (client.valid() && watch(client.get()))
     client_ = std::move(client);  // the old one leaves the set
   stats_.client_pid.store(incoming.sender, std::memory_order_relaxed);
@@ -146,7 +146,7 @@ bool SessionControl::adopt(const Incoming& incoming) {
   return true;
 }
 
-// From here on a client's death does not end the session: others may have the table, and its
+// From here on, a client's death does not end the session: others may have the table and its
 // socket.
 bool SessionControl::begin_sharing() {
   if (!shared_) {
@@ -168,7 +168,7 @@ bool SessionControl::join(const Incoming& incoming) {
   return lives || clear(number);
 }
 
-// True if `fd` was one of several clients, which has died.
+// True if `fd` was one of several clients, and that one has died.
 bool SessionControl::client_ended(int fd) {
   for (Client& client : clients_) {
     if (client.process.get() != fd) continue;
@@ -183,7 +183,7 @@ void SessionControl::cleared(uint32_t number) {
   std::erase_if(clients_, [number](const Client& client) {
     return client.number == number && !client.process.valid();
   });
-  // The session is shown as that of the oldest one.
+  // The session is shown under the pid of its oldest client.
   stats_.client_pid.store(clients_.empty() ? 0 : clients_.front().pid, std::memory_order_relaxed);
 }
 
@@ -199,7 +199,7 @@ bool SessionControl::has_client(int32_t pid) const {
 void SessionControl::take_name(const Incoming& incoming) {
   const char* text = incoming.message.text;
   if (text[0] == '\0') return;
-  // A reader may see a mixture of two names; it is only shown.
+  // A reader may see a mixture of two names. The name is for display only.
   for (size_t i = 0; i < sizeof stats_.name - 1; i++) {
     const char c = text[i];
     stats_.name[i] = c == '\0' || (c >= ' ' && c < 0x7f) ? c : '?';

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The loop of a session's process: control messages on the session's socket, the ends of the client
-// and of minod; who may attach, cancel, join and fork. It knows no engine: who serves the session
-// derives from it and says what a message means there (engine/native/control.h,
+// The loop of a session's process: it takes the control messages on the session's socket, sees the
+// client and minod end, and decides who may attach, cancel, join and fork. It knows no engine: what
+// serves the session derives from it and says what a message means there (engine/native/control.h,
 // engine/linux/session.h). It never blocks on anything but its epoll set, so that nothing a client
 // does can keep the process alive.
 #pragma once
@@ -33,7 +33,7 @@ class SessionControl {
 
   bool valid() const { return epoll_.valid(); }
   bool welcome();
-  // Serves until the session ends; the process's exit status.
+  // Serves until the session ends. Returns the exit status of the process.
   int run();
 
  protected:
@@ -41,20 +41,20 @@ class SessionControl {
   virtual bool attach(uint32_t lane) = 0;
   virtual bool bell(uint32_t lane, Fd file) = 0;
   virtual bool cancel(uint32_t lane, uint32_t turn) = 0;
-  // The client's descriptor table will be that of several processes, each with credentials of its
-  // own.
+  // Several processes will share the client's descriptor table, each with its own credentials.
   virtual bool share() = 0;
   // One of them has died: its lanes are stopped and reset. Then the engine says cleared().
   virtual bool clear(uint32_t number) = 0;
   // The client's new image waits for welcome(), which comes when no lane runs the old one's calls.
   virtual bool begin_reattach() = 0;
-  // Another client has got hold of the session's socket, by pidfd_getfd: whoever may do that may
-  // have its files. A parcel of that one, or the error, goes to `asker`.
+  // Another client has got hold of the session's socket by pidfd_getfd, and whoever may do that may
+  // have its files. A parcel of file `number`, or the error, goes to `asker`.
   virtual bool give(uint32_t number, Fd asker) = 0;
 
-  // A descriptor given to watch() is readable or has hung up; an exit status ends the session.
+  // A descriptor given to watch() is readable or has hung up. An exit status ends the session.
   virtual int ready(int fd) = 0;
-  // After every round of events: when to look again (milliseconds, -1 for never), or kEnded.
+  // Called after every round of events. Says when to look again (milliseconds, -1: never), or
+  // kEnded.
   virtual int after_events(bool any) = 0;
   static constexpr int kServing = -1;
   static constexpr int kEnded = -2;
@@ -64,9 +64,9 @@ class SessionControl {
   void cleared(uint32_t number);
   int socket() const { return socket_.get(); }
   int minod() const { return minod_.get(); }
-  // The pidfd, or -1, of this one of several clients; else of the only one.
+  // The pidfd of this one of several clients, or of the only one; -1 if there is none.
   int client(int32_t pid) const;
-  bool has_client(int32_t pid) const;  // of several
+  bool has_client(int32_t pid) const;  // one of several
 
  private:
   bool handle(Incoming& incoming);
@@ -95,29 +95,29 @@ class SessionControl {
   std::vector<Client> clients_;
 };
 
-// What the client shall map, and its size (0: the file itself knows); Op::kMap's answer.
+// Answers Op::kMap: what the client must map, and its size (0: the file itself knows).
 bool post_mapped(int socket, int file, uint64_t bytes);
 
-// What stands for an exported file on its way, and the export's id; beside Op::kExport's answer.
-// When the client knows that it is sent, the device has closed it.
+// Beside the answer to Op::kExport: what stands for the file on its way, and the export's id. When
+// the client knows that it is sent, the device has closed its own descriptor of it.
 bool post_parcel(int socket, Fd parcel, uint64_t id);
-// Instead: -errno.
+// Sends -errno instead.
 bool refuse_parcel(int socket, int64_t error);
 
-// The pidfd of a connected peer, by the kernel if it can (Linux 6.5), else by its pid.
+// The pidfd of a connected peer: from the kernel if it can (Linux 6.5), else by the peer's pid.
 Fd pidfd_of_peer(int socket, int pid);
 
-// Tells the client that its session cannot start; the reason goes to the log. kOutOfResources.
+// Tells the client that its session cannot start, and the log why. Returns kOutOfResources.
 int refuse_session(int socket, const Error& why);
 
-// True, and the client has been told why, where there is no room for a session of a child's.
+// True if there is no room for a child's session. The client has then been told why.
 bool refuse_child(int socket, const StatsTable& table, const SessionStats& parent);
 
-// In the process that will serve the child: a row that is called as its parent's, until Adopt says
-// it better. nullptr where there is no room any more.
+// In the process that will serve the child: a row with the parent's name, until Adopt brings a
+// better one. nullptr if there is no room any more.
 SessionStats* claim_child_row(StatsTable& table, const SessionStats& parent, uint64_t session_id);
 
-// Tells the parent's client where its child's session is; `end` is the child's end of its socket.
+// Tells the parent's client where its child's session is. `end` is the child's end of its socket.
 bool announce_child(int socket, const SessionMemory& child, int end);
 
 }  // namespace mino

@@ -44,7 +44,7 @@ class Recorder final : public SessionControl {
   int after_events(bool) override { return -1; }
 };
 
-// A client, what serves it, and minod's end of a pipe.
+// A client, the session control that serves it, and minod's end of a pipe.
 struct Conversation {
   Conversation() {
     int both[2];
@@ -70,7 +70,7 @@ struct Conversation {
                 : files == 1 ? post_message(client.get(), message, {file})
                              : post_message(client.get(), message, {file, file}));
   }
-  // How the session ended, in which the client says no more.
+  // Says no more, and returns how the session ended.
   int serve() {
     EXPECT_EQ(::shutdown(client.get(), SHUT_WR), 0);
     return control->run();

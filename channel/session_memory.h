@@ -19,7 +19,7 @@ class SessionMemory {
   // page size.
   static Result<SessionMemory> create(uint64_t session_id, uint32_t lanes, uint32_t arena_bytes);
 
-  // Maps an object that create() made in another process of ours.
+  // Maps an object that create() made in another process of the device.
   static Result<SessionMemory> map(Fd object, uint64_t session_id, uint32_t lanes,
                                    uint32_t arena_bytes);
 
@@ -28,7 +28,7 @@ class SessionMemory {
   SessionMemory& operator=(SessionMemory&& other) noexcept;
   ~SessionMemory();
 
-  // The process was forked: the mapping did not come along, and nothing may be unmapped at its
+  // The process was forked, and the mapping did not come along: nothing may be unmapped at its
   // address.
   void forget();
 

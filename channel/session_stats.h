@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Counters of every session on a device: what C++ does with the rows of abi/stats.h. Used by minod
-// and by proxies, which share one table. Must add no member to a row, which kernel instances map.
+// and by proxies, which share one table. Must never add a member to a row: kernel instances map it.
 #pragma once
 
 #include <algorithm>
@@ -26,7 +26,7 @@ struct StatsTable {
   SessionStats rows[abi::kMaxSessions];
   uint32_t most = 0, most_per_user = 0;  // sessions; 0: as many as there are rows
 
-  // Those that there can be; the rest is not worth a look at each fork.
+  // The rows that can be in use. A fork need not look at the others.
   std::span<const SessionStats> usable() const {
     return {rows, most != 0 ? most : abi::kMaxSessions};
   }
@@ -36,7 +36,7 @@ struct StatsTable {
         usable(), [uid](const SessionStats& row) { return row.proxy_pid > 0 && row.uid == uid; }));
   }
 
-  // Why `uid` can have no other session, or "".
+  // Why `uid` cannot have another session, or "".
   std::string refusal(uint32_t uid) const {
     const std::string where = " in minod's configuration";
     if (std::ranges::none_of(usable(), [](const SessionStats& row) { return row.proxy_pid == 0; }))
@@ -48,8 +48,8 @@ struct StatsTable {
     return {};
   }
 
-  // Claims a free row for `pid`, which serves `uid`; nullptr where refusal() says why. Of several
-  // that come at once for the last one, all may be refused.
+  // Claims a free row for `pid`, which serves `uid`; nullptr if refusal() says why not. If several
+  // processes come at once for the last row, all may be refused.
   SessionStats* claim(int32_t pid, uint32_t uid) {
     for (SessionStats& row : rows) {
       int32_t free = 0;

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// Session memory and the session socket: sizes, seals, and messages that are not in order.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
