@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The fuzzer's bytes as a stream of values; zeros when they are used up.
+// The fuzzer's bytes as a stream of values; zeros when they are used up. Used by every fuzz target.
 #pragma once
 
 #include <cstddef>
@@ -36,7 +36,7 @@ class Input {
   size_t at_ = 0;
 };
 
-// What must hold, also without assertions.
+// What must hold, even without assertions.
 #define REQUIRE(condition)                                                 \
   do {                                                                     \
     if (!(condition)) {                                                    \

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Fuzz target: split and marshal, for every row, with windows, arguments, arena and answers as a
-// hostile client would choose them. In the kernel's place stands a second walk: it follows the
-// registers that came out as the kernel would, checks that nothing leads outside of what the
-// marshal may show, and writes wherever the kernel may write.
+// hostile client would choose them. A second walk takes the kernel's place: it follows the
+// registers that came out as the kernel would, checks that nothing leads outside what the marshal
+// may show, and writes wherever the kernel may write.
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
@@ -20,7 +20,7 @@ namespace {
 constexpr uint64_t kKernelHalf = 0xffff800000000000;
 constexpr uint64_t kSmallValue = 0xffff;
 
-// The client's addresses are few, so that windows, arguments and structures meet.
+// The client's addresses are few, so that windows, arguments and structures collide.
 constexpr uint64_t kClientBase = 0x500000000000;
 
 struct Stage {
@@ -84,7 +84,7 @@ class HostileClient final : public Upcaller {
   Stage& stage_;
 };
 
-// As the kernel, it ends the call at the first byte that is not there.
+// Ends the call at the first byte that is not there, as the kernel does.
 struct KernelReader {
   bool failed = false;
   bool read(uint64_t addr, void* to, uint32_t bytes) {
@@ -108,7 +108,7 @@ struct KernelSink {
   Range outs[kMost]{}, structures[kMost]{};
   uint32_t out_count = 0, structure_count = 0, count = 0;
 
-  // Does it hold pointers that the kernel follows?
+  // Whether it holds pointers that the kernel follows.
   bool is_structure(const abi::Piece& piece) const {
     const abi::Kind kind = row.args[piece.arg].kind;
     const bool message = kind >= abi::Kind::kMsgIn && kind <= abi::Kind::kMmsgOut;
@@ -122,7 +122,7 @@ struct KernelSink {
     if (addr >= kKernelHalf || addr <= kSmallValue) return -1;
     const bool structure = is_structure(piece);
     if (stage.in_arena(addr, piece.asked)) {
-      // Never what the kernel and the marshal must agree about.
+      // What the kernel and the marshal must agree about is never used in place.
       REQUIRE(!structure && piece.dir != 3);
     } else {
       if (!stage.in_scratch(addr)) {

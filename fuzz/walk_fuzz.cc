@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Fuzz target: the walker over memory that is different whenever it is read, for every row of the
-// table.
+// Fuzz target: the walker, for every row of the table, over memory that changes with every read.
 #include "abi/syscalls.h"
 #include "abi/walk.h"
 #include "fuzz/input.h"
