@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Windows are few (abi::kMaxWindows), so that looking for one is a scan.
+// There are few windows (abi::kMaxWindows), so a scan finds the right one fast enough.
 #include "engine/split.h"
 
 #include <cerrno>
@@ -12,7 +12,8 @@ namespace {
 
 constexpr uint64_t kMaxProbe = 1u << 30;  // bytes asked about in one upcall
 
-// Of n bytes from addr, those before the end of all addresses (whose last byte no process has).
+// How many of n bytes from addr lie before the end of all addresses, whose last byte no process
+// has.
 uint64_t until_the_end(uint64_t addr, uint64_t n) {
   const uint64_t room = UINT64_MAX - addr;
   return n < room ? n : room;
@@ -30,8 +31,8 @@ Split::Hit Split::find(uint64_t addr, uint64_t n, uint32_t dir) const {
   for (uint8_t i = 0; i < submission_.window_count; i++) {
     const abi::Window& window = submission_.windows[i];
     if ((window.dir() & dir) != dir) continue;
-    const uint64_t into =
-        addr - window.addr;  // wraps to something huge when addr lies before the window
+    // Wraps to something huge when addr lies before the window.
+    const uint64_t into = addr - window.addr;
     if (into < window.len) {
       const uint64_t covered = window.len - into;
       return {arena_ + window.arena_off() + into, covered < n ? covered : n};
@@ -62,7 +63,7 @@ uint64_t Split::upcall(abi::CompletionKind kind, uint64_t addr, uint32_t len, ui
   return static_cast<uint64_t>(served) < len ? static_cast<uint64_t>(served) : len;
 }
 
-// [addr, addr + n) lies outside every window that is read.
+// [addr, addr + n) lies outside every window that the device reads.
 uint64_t Split::fetch(uint8_t* to, uint64_t addr, uint64_t n) {
   find_upcall_room();
   uint64_t done = 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The split: the one way in which an engine touches client memory. A range inside a window is in
-// the arena already; everything else is asked of the waiting client by upcalls, in pieces that fit
+// The split: the only way in which an engine touches client memory. A range inside a window is in
+// the arena already. The waiting client is asked for everything else by upcalls, in pieces that fit
 // into the arena behind the last window. One Split lives for one call. Used by the lane loop and by
 // engine/native/marshal. It must never trust a byte count that the client answers, and never touch
 // the arena outside its bounds.
@@ -15,8 +15,8 @@
 
 namespace mino {
 
-// Posts one upcall to the client that waits in this call, and returns its answer: bytes served, or
-// -errno.
+// Posts one upcall to the client that waits in this call, and returns its answer: the bytes served,
+// or -errno.
 class Upcaller {
  public:
   virtual int64_t upcall(abi::CompletionKind kind, uint64_t addr, uint32_t len,
@@ -28,8 +28,8 @@ class Upcaller {
 
 class Split {
  public:
-  // `arena` is shared with the client and `arena_bytes` the size that windows were checked against.
-  // Counts upcalls and bytes in `stats`, the latter when it is destroyed.
+  // `arena` is shared with the client; windows were checked against `arena_bytes`. Upcalls and
+  // bytes are counted in `stats`, the bytes when the Split is destroyed.
   Split(const abi::CheckedSubmission& submission, uint8_t* arena, uint32_t arena_bytes,
         Upcaller& upcaller, SessionStats& stats)
       : submission_(submission),
@@ -41,7 +41,7 @@ class Split {
   Split(const Split&) = delete;
   Split& operator=(const Split&) = delete;
 
-  // Bytes copied: fewer than n where client memory is bad.
+  // Returns the bytes copied: fewer than n where client memory is bad.
   uint64_t copy_in(void* to, uint64_t addr, uint64_t n);
   uint64_t copy_out(uint64_t addr, const void* from, uint64_t n);
 
@@ -49,19 +49,20 @@ class Split {
   // -ENAMETOOLONG, with `to` full and no NUL in it.
   int64_t string(uint64_t addr, char* to, uint32_t max);
 
-  // How many bytes from addr, n at most, could be written. Changes nothing.
+  // How many bytes from addr could be written, up to n. Changes nothing.
   uint64_t probe(uint64_t addr, uint64_t n);
 
   // The arena's bytes for [addr, addr + n) if one window covers all of it in direction `dir`, else
-  // nullptr. The client can change them at any time: never for anything whose content was checked.
+  // nullptr. The client can change them at any time: never use this for anything whose content was
+  // checked.
   uint8_t* in_place(uint64_t addr, uint64_t n, uint32_t dir);
 
-  // The first n bytes of a range that in_place() gave out were filled. False: the client could not
-  // take them.
+  // The first n bytes of a range that in_place() gave out were filled. False if the client could
+  // not take them.
   bool wrote_in_place(uint64_t addr, const uint8_t* place, uint64_t n);
 
-  // Two output buffers overlap: from now on everything is written to the client at once, in the
-  // order of the calls.
+  // Call this if two output buffers overlap: from then on, everything is written to the client at
+  // once, in the order of the calls.
   void keep_order() { ordered_ = true; }
 
   // What the client has to copy out when the call is done.
@@ -71,7 +72,7 @@ class Split {
  private:
   struct Hit {
     uint8_t* place;  // arena bytes for the address, or nullptr
-    uint64_t bytes;  // covered from there; without a window, bytes until the next one starts
+    uint64_t bytes;  // covered from there; without a window, the bytes until the next window
   };
   Hit find(uint64_t addr, uint64_t n, uint32_t dir) const;
   void find_upcall_room();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The split over a client made of one string: windows, upcalls, chunks, and answers that lie.
+// The split, over a client that is a string: windows, upcalls, chunks, and answers that lie.
 #include "engine/split.h"
 
 #include <gtest/gtest.h>
@@ -29,7 +29,7 @@ class Client final : public Upcaller {
     const uint64_t at = addr - kBase;
     const uint64_t n = std::min<uint64_t>(len, memory.size() - at);
     if (kind != abi::CompletionKind::kUpcallProbe) {
-      // What is written may lie in a window; what is read must not land in one.
+      // What is written may lie in a window. What is read must never land in one.
       EXPECT_TRUE(arena_off >= lowest_room || kind == abi::CompletionKind::kUpcallWrite);
       EXPECT_LE(uint64_t{arena_off} + len, arena_.size());
     }
@@ -69,7 +69,7 @@ class SplitTest : public testing::Test {
       client_.memory[i] = static_cast<char>(i % 251 + 1);
     }
   }
-  // A window whose bytes are the client's if they are read.
+  // Makes a window; if it is read, it holds the client's bytes.
   void window(uint64_t addr, uint32_t len, uint32_t arena_off, uint32_t dir) {
     checked_->windows[checked_->window_count++] = {addr, len, arena_off | dir};
     if (dir & abi::kWindowIn) std::memcpy(&arena_[arena_off], &client_.memory[addr - kBase], len);
@@ -82,7 +82,7 @@ class SplitTest : public testing::Test {
     }
     return *split_;
   }
-  // What the client does with the completion.
+  // Does what the client does with the completion.
   void apply() {
     for (uint16_t i = 0; i < split().extent_count(); i++) {
       const abi::Extent& extent = split().extents()[i];
@@ -108,7 +108,7 @@ TEST_F(SplitTest, ReadsWindowsWithoutUpcalls) {
 TEST_F(SplitTest, ReadsAcrossWindowsAndGaps) {
   window(kBase + 100, 50, 0, abi::kWindowIn);
   window(kBase + 200, 50, 56, abi::kWindowInOut);
-  window(kBase + 160, 10, 112, abi::kWindowOut);  // tells nothing of what is there
+  window(kBase + 160, 10, 112, abi::kWindowOut);  // says nothing about what is there
   std::vector<char> to(400);
   EXPECT_EQ(split().copy_in(to.data(), kBase + 50, 300), 300u);
   EXPECT_EQ(std::memcmp(to.data(), &client_.memory[50], 300), 0);

@@ -12,7 +12,7 @@ namespace mino {
 
 namespace {
 
-// For the time of one signal. The saved uid stays, by which everything comes back.
+// Takes other credentials for the time of one signal. The saved uid stays, and brings them back.
 class Credentials {
  public:
   Credentials(uid_t uid, uid_t euid) {
@@ -23,7 +23,7 @@ class Credentials {
   ~Credentials() {
     if (!changed_) return;
     if (::setresuid(uid_, euid_, static_cast<uid_t>(-1)) != 0) ::_exit(1);
-    // Changed credentials have cleared both (daemon/confine.cc).
+    // A change of credentials clears both (daemon/confine.cc).
     ::prctl(PR_SET_DUMPABLE, 0);
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   }
@@ -37,7 +37,8 @@ class Credentials {
   bool changed_ = false, good_ = true;
 };
 
-// A group; with the source if this host's kernel can (Linux 6.9) and the group's leader lives.
+// Signals a group; with the source, if the host kernel can (Linux 6.9) and the group's leader
+// lives.
 long to_group(pid_t group, siginfo_t* info) {
   constexpr unsigned kPidfdSignalProcessGroup = 4;
   const Fd leader(static_cast<int>(::syscall(SYS_pidfd_open, group, 0)));
@@ -49,7 +50,7 @@ long to_group(pid_t group, siginfo_t* info) {
 }
 
 long send(const usrcall_signal& to, const SessionClient& client, siginfo_t* info) {
-  // Numbers of a pid namespace other than this process's mean nothing here, but the client's own.
+  // Pids of another pid namespace mean nothing here, except for the client's own.
   const bool same_numbers = to.client == client.pid;
   switch (to.kind) {
     case USRCALL_OWNER_THREAD:
@@ -77,7 +78,7 @@ void deliver(const usrcall_signal& signal, const SessionClient& client) {
   info.si_band = signal.band;
   info.si_fd = signal.fd;
   if (send(signal, client, &info) == 0 || errno != EAGAIN) return;
-  // Its queue is full: as fs/fcntl.c, the plain signal instead, which needs no place.
+  // The queue is full. As in fs/fcntl.c: the plain signal instead, which needs no place.
   info = {};
   info.si_signo = SIGIO;
   info.si_code = SI_SIGIO;

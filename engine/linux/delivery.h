@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // SIGIO, SIGURG and what F_SETSIG put in their place, from the kernel instance to the owner that a
-// client has named. Sent with the credentials of whoever named it, as fs/fcntl.c (sigio_perm)
-// judges by those: a client can signal nobody whom it could not signal natively. Used by
-// session.cc, in a process with one thread.
+// client has named. They are sent with the credentials of the client that named it, since
+// fs/fcntl.c (sigio_perm) judges by those: a client can signal nobody whom it could not signal
+// natively. Used by session.cc, in a process with one thread.
 #pragma once
 
 #include <sys/types.h>
@@ -18,8 +18,8 @@ struct SessionClient {
   pid_t pid;  // as this process sees it
 };
 
-// What the owner gets says si_code SI_SIGIO, since no process may claim to be a kernel, and the
-// real code in si_errno; hook/catch/on_signal.cc puts it right.
+// The owner gets the si_code SI_SIGIO, since no process may claim to be a kernel, and the real code
+// in si_errno. hook/catch/on_signal.cc puts it right.
 void deliver(const usrcall_signal& signal, const SessionClient& client);
 
 }  // namespace mino

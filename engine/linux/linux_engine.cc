@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The linux engine: a Linux in a process of its own (kernel/) executes the calls.
+// The linux engine: a Linux kernel in a process of its own (kernel/) executes the calls. Used by
+// minod through engine/engine.h. Never executes a call itself.
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -22,7 +23,7 @@ class LinuxEngine final : public Engine {
   int serve(SessionStart start) override;
 };
 
-// Who the client is, as this process has become it (daemon/confine.h).
+// Who the client is: this process has its credentials already (daemon/confine.h).
 void add_credentials(usrcall_command& command, uint64_t capabilities) {
   command.uid = ::getuid();
   command.gid = ::getgid();
@@ -41,7 +42,7 @@ int LinuxEngine::serve(SessionStart start) {
   if (!client.valid()) return kClientGone;
   auto made = SessionMemory::create(start.session_id, start.lane_count, start.arena_bytes);
   if (!made) return refuse_session(client_socket, made.error());
-  // Neither is ever destroyed: clients learn of the end by the robust list.
+  // Neither is ever destroyed: clients learn of the end through the robust list.
   auto& memory = *new SessionMemory(std::move(*made));
   int pair[2];
   if (!report_senders(client_socket) ||

@@ -31,8 +31,8 @@ namespace mino {
 
 namespace {
 
-constexpr int kEndPatience = 1'000;  // ms, for the instance to close what the client had
-constexpr int kPatience = 10'000;    // ms, for the kernel instance's answers
+constexpr int kEndPatience = 1'000;  // ms for the instance to close what the client had
+constexpr int kPatience = 10'000;    // ms for the kernel instance's answers
 
 usrcall_command command_of(uint32_t type) {
   usrcall_command command{};
@@ -41,8 +41,8 @@ usrcall_command command_of(uint32_t type) {
   return command;
 }
 
-// One message, and the descriptor with it if there is one; false when the peer is gone, silent for
-// `patience` ms, or of another version.
+// Receives one message, and the descriptor with it if there is one. False if the peer is gone,
+// silent for `patience` ms, or of another version.
 bool receive_command(int socket, usrcall_command& command, Fd& file, int patience) {
   pollfd readable{socket, POLLIN, 0};
   if (::poll(&readable, 1, patience) != 1) return false;
@@ -63,7 +63,7 @@ bool is_eventfd(int fd) {
 bool send_command(int socket, const usrcall_command& command, int first, int second) {
   const int files[2] = {first, second};
   const size_t count = first < 0 ? 0 : second < 0 ? 1 : 2;
-  // The instance reads soon; its socket is full only when many sessions begin at once.
+  // The instance reads soon. Its socket is full only when many sessions begin at once.
   return send_datagram(socket, &command, sizeof command, std::span(files, count), 0);
 }
 
@@ -127,19 +127,19 @@ bool LinuxSession::tell(uint32_t type, uint32_t lane, int file) {
   return send_command(kernel_.get(), command, file);
 }
 
-// The lane's client may sleep as long as this process lives; the kernel instance says `attached`.
+// The lane's client may sleep as long as this process lives. The kernel instance sets `attached`.
 bool LinuxSession::attach(uint32_t lane) {
   const auto tid = static_cast<uint32_t>(::syscall(SYS_gettid));
   memory_.lane(lane).control->liveness.store(tid | FUTEX_WAITERS, std::memory_order_seq_cst);
   return tell(USRCALL_ATTACH, lane);
 }
 
-// The instance serves others, too: the last close of another kind of file might keep it waiting.
+// The instance serves other sessions, too: the last close of another kind of file might block it.
 bool LinuxSession::bell(uint32_t lane, Fd file) {
   return is_eventfd(file.get()) && tell(USRCALL_BELL, lane, file.get());
 }
 
-// The client has written the turn into session memory and rung the doorbell.
+// The client has written the turn into session memory already, and has rung the doorbell.
 bool LinuxSession::cancel(uint32_t, uint32_t) {
   return true;
 }
@@ -217,7 +217,7 @@ void LinuxSession::finish() {
 
 namespace {
 
-// What the child session's process starts with.
+// What the process of the child's session starts with.
 struct Child {
   Fd socket, client_end;    // the client's new connection
   Fd kernel, instance_end;  // the session socket
@@ -261,7 +261,7 @@ bool read_report(const Fd& from, int32_t& value) {
 [[noreturn]] void serve_child(LinuxHeritage heritage, Fd minod, Child& child) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   const SessionMemory& made = child.memory;
-  // Whoever holds an end of the parent's sockets keeps its session alive.
+  // Whoever holds an end of the parent's sockets keeps the parent's session alive.
   close_others(
       {child.socket.get(), child.kernel.get(), child.report.get(), minod.get(), made.object()});
   auto memory = SessionMemory::map(Fd(made.object()), made.session_id(), made.lane_count(),
@@ -287,7 +287,7 @@ bool read_report(const Fd& from, int32_t& value) {
       status = session.run();
       session.finish();
     }
-    ::_exit(status);  // nothing is torn down first: clients learn of the end by the robust list
+    ::_exit(status);  // without teardown: clients learn of the end through the robust list
   }
 }
 

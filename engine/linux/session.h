@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The host's half of a session of the linux engine: a process that owns session memory, the
-// client's socket and the robust list by which clients learn that the kernel has died. Everything
-// else happens in the kernel instance (kernel/usrcall.c), which this process talks to on a socket
-// of its own. Used by linux_engine.cc; executes no system call of a client.
+// The part on the host of a session of the linux engine: a process that owns session memory, the
+// client's socket and the robust list through which clients learn that the kernel has died.
+// Everything else happens in the kernel instance (kernel/usrcall.c), to which this process talks on
+// a socket of its own. Used by linux_engine.cc. Never executes a system call of a client.
 #pragma once
 
 #include <sys/types.h>
@@ -19,7 +19,7 @@
 
 namespace mino {
 
-// What stays of SessionStart when the descriptors have found their owners.
+// What is left of SessionStart when the descriptors have found their owners.
 struct LinuxHeritage {
   SessionStats* stats = nullptr;
   StatsTable* stats_table = nullptr;
@@ -35,7 +35,8 @@ class LinuxSession final : public SessionControl {
   // Waits for STARTED: 0 or -errno of the kernel instance.
   int await_start();
 
-  // After run(): returns when the kernel instance has closed everything of the session's.
+  // Call this after run(). Returns when the kernel instance has closed everything that the session
+  // had.
   void finish();
 
   static usrcall_command new_session(const SessionMemory& memory, const LinuxHeritage& heritage);
@@ -66,14 +67,14 @@ class LinuxSession final : public SessionControl {
   std::deque<Asker> askers_;
   uint32_t questions_ = 0;
 
-  // One entry per lane in a private range that is laid out as session memory is, so that one
-  // futex_offset serves all (Documentation/locking/robust-futexes).
+  // One entry per lane, in a private range that is laid out as session memory is, so that one
+  // futex_offset serves all of them (Documentation/locking/robust-futexes).
   RobustHead robust_{};
   void* robust_entries_ = nullptr;
   uint64_t robust_bytes_ = 0;
 };
 
-// One message of fixed size with descriptors; false if it could not be queued at once.
+// Sends one message of fixed size with descriptors. False if it could not be queued at once.
 bool send_command(int socket, const usrcall_command& command, int first = -1, int second = -1);
 
 }  // namespace mino

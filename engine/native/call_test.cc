@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Calls of every shape through a whole proxy, their errors, and clients that do not keep to the
-// rules.
+// Calls of every shape through a whole proxy, their errors, and clients that break the rules.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -234,7 +233,7 @@ TEST_P(Call, BadPointers) {
   EXPECT_EQ(lane.call(SYS_setsockopt, {11, SOL_SOCKET, SO_KEEPALIVE, kBad, 4}), -EFAULT);
   EXPECT_EQ(lane.call(SYS_ioctl, {12, FIONREAD, kBad}), -EFAULT);
   EXPECT_EQ(lane.call(SYS_write, {99, kBad, 10}), -EBADF);
-  // A datagram that could not be delivered is lost, as it is without us; a stream keeps its bytes.
+  // A datagram that could not be delivered is lost, as it is natively. A stream keeps its bytes.
   ASSERT_EQ(lane.call(SYS_write, {11, ptr("abc"), 3}), 3);
   pollfd one{12, POLLIN, 0};
   ASSERT_EQ(lane.call(SYS_poll, {ptr(&one), 1, 1000}), 1);
@@ -242,14 +241,14 @@ TEST_P(Call, BadPointers) {
   char got[4]{};
   EXPECT_EQ(lane.call(SYS_read, {12, ptr(got), 4}), 3);
   EXPECT_STREQ(got, "abc");
-  // A page that ends in nothing: the good part is sent.
+  // A page with nothing behind it: the good part is sent.
   char* pages = static_cast<char*>(
       ::mmap(nullptr, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   ::munmap(pages + 4096, 4096);
   const int64_t partly = lane.call(SYS_write, {11, ptr(pages + 4000), 200});
   EXPECT_TRUE(partly == -EFAULT || (partly > 0 && partly <= 96)) << partly;
   ::munmap(pages, 4096);
-  // An accepted connection whose address cannot be told leaves no descriptor.
+  // If the address of an accepted connection cannot be told, no descriptor is left behind.
   sockaddr_in listening{};
   socklen_t size = sizeof listening;
   ASSERT_EQ(lane.call(SYS_getsockname, {10, ptr(&listening), ptr(&size)}), 0);
@@ -280,7 +279,7 @@ INSTANTIATE_TEST_SUITE_P(All, Call,
                                   (info.param.arena_bytes == 4096 ? "SmallArena" : "");
                          });
 
-// Whatever a client puts into the ring ends its own session, and nothing else.
+// Whatever a client puts into the ring ends its own session, and no other.
 class Hostile : public ::testing::Test {
  protected:
   void expect_end() {
@@ -349,8 +348,8 @@ TEST_F(Hostile, BadMessages) {
 }
 
 TEST_F(Hostile, WrongAnswersToUpcalls) {
-  // Counts beyond what was asked, and negative nonsense: the call fails or is short, the session
-  // lives.
+  // Counts beyond what was asked, and negative nonsense. The call fails or is short, and the
+  // session lives.
   ASSERT_EQ(lane.call(SYS_socket, {AF_INET, SOCK_DGRAM, 0}, 10), 10);
   for (const int64_t answer : {int64_t{1} << 40, int64_t{-1}, INT64_MIN, int64_t{0}}) {
     LaneClient other(session, 1);

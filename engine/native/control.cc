@@ -39,7 +39,7 @@ bool Control::attach(uint32_t lane) {
 }
 
 bool Control::bell(uint32_t lane, Fd file) {
-  // The root thread may still be fetching the old one by its number; it then rings the new one
+  // The root thread may still be fetching the old bell by its number. It then rings the new one
   // instead.
   const int number = file.get();
   bells_[lane] = std::move(file);
@@ -88,7 +88,8 @@ std::vector<bool> Control::lanes_of(uint32_t client) const {
   return which;
 }
 
-// Asks again until none of these lanes runs a call any more, which is when it is true.
+// True once none of these lanes runs a call any more. Until then, every call of this asks them
+// again.
 bool Control::stop_lanes(const std::vector<bool>& which) {
   bool all_idle = true;
   for (uint32_t i = 0; i < which.size(); i++) {
@@ -106,7 +107,7 @@ void Control::reset_lanes(const std::vector<bool>& which) {
     if (Lane* lane = proxy_.existing_lane(i)) {
       lane->reset();
     } else {
-      // Claimed, perhaps, and never attached.
+      // The lane was perhaps claimed, and never attached.
       proxy_.memory.lane(i).control->state.store(static_cast<uint32_t>(abi::LaneState::kFree),
                                                  std::memory_order_relaxed);
     }
@@ -117,8 +118,8 @@ void Control::reset_lanes(const std::vector<bool>& which) {
   }
 }
 
-// These two are called again every few milliseconds until no lane runs the old image's, or the dead
-// client's, calls any more.
+// continue_reattach() and continue_clear() are called again every few milliseconds, until no lane
+// runs calls of the old image or of the dead client any more.
 bool Control::continue_reattach() {
   const std::vector<bool> all(proxy_.memory.lane_count(), true);
   if (!stop_lanes(all)) return true;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The control thread: the proxy's leader. What control messages mean for lane threads of this
-// process; keeps signalling cancelled calls until they have ended. Used by native_engine.cc and
-// fork.cc.
+// The control thread, which is the proxy's leader. It says what control messages mean for the lane
+// threads of this process, and keeps signalling cancelled calls until they have ended. Used by
+// native_engine.cc and fork.cc. Never blocks.
 #pragma once
 
 #include <deque>
@@ -43,11 +43,11 @@ class Control final : public SessionControl {
   Fd nudge_;
   bool watched_;
   std::vector<Fd> bells_;
-  std::deque<Fd> askers_;  // whom the root thread answers, in this order
+  std::deque<Fd> askers_;  // the clients that the root thread answers, in this order
   uint32_t answered_ = 0;
-  uint32_t round_ = 0;  // of exec
+  uint32_t round_ = 0;  // of exec; see Lane::stop()
   bool reattaching_ = false;
-  // Clients whose lanes are to be cleared; `which_` are those of the first one, once that has
+  // Clients whose lanes must be cleared. `which_` are the lanes of the first one, once that has
   // begun.
   std::vector<uint32_t> to_clear_;
   std::vector<bool> which_;

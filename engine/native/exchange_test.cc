@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Open files that change session, with a minod that does nothing else.
+// Open files that change session, with a minod that does nothing but exchange them.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
@@ -25,12 +25,13 @@ class FakeMinod {
         ::listen(listener_.get(), 8) != 0) {
       std::abort();
     }
-    // Reached through a descriptor of the file, so that a test that aborts leaves none behind.
+    // Reached through a descriptor of the file, so that an aborted test leaves none behind.
     file_ = Fd(::open(name.c_str(), O_PATH | O_CLOEXEC));
     ::unlink(name.c_str());
     path_ = "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(file_.get());
   }
-  // After every fork of the test: ThreadSanitizer's children of a process with threads are limited.
+  // Called after every fork of the test: ThreadSanitizer limits the children of a process with
+  // threads.
   void start() {
     thread_ = std::thread([this] { serve(); });
   }

@@ -26,8 +26,8 @@ using abi::Print;
 using abi::Route;
 using abi::Row;
 
-// Which arguments are descriptors, by row: bit i for argument i. epoll_ctl's second one is a value
-// to the hook.
+// Which arguments are descriptors, by row: bit i for argument i. The second one of epoll_ctl is a
+// plain value for the hook.
 constexpr auto kFdArguments = [] {
   std::array<uint8_t, abi::kSyscalls.size()> masks{};
   for (size_t row = 0; row < masks.size(); row++) {
@@ -44,7 +44,7 @@ constexpr auto kFdArguments = [] {
 constexpr uint16_t kPrctl = 157;
 constexpr uint16_t kCapset = 126;
 
-// The one process attribute that decides what a mirrored setuid() leaves.
+// The only process attribute that decides what a mirrored setuid() leaves.
 bool keeps_capabilities(const Row& row, const uint64_t args[6]) {
   return row.nr == kPrctl && static_cast<uint32_t>(args[0]) == PR_SET_KEEPCAPS;
 }
@@ -58,7 +58,8 @@ int fd_of(uint64_t argument) {
   return static_cast<int>(static_cast<uint32_t>(argument));
 }
 
-// Requests whose result or memory would be a descriptor of this process, which no row describes.
+// Requests whose result or memory would be a descriptor of this process, and which no row
+// describes.
 bool makes_hidden_file(const Row& row, const uint64_t args[6]) {
   constexpr uint32_t kSiocgskns = 0x894c;
   return row.route == Route::kIoctl && static_cast<uint32_t>(args[1]) == kSiocgskns;
@@ -69,7 +70,7 @@ bool makes_hidden_file(const Row& row, const uint64_t args[6]) {
 int64_t Executor::execute(const abi::CheckedSubmission& submission, uint32_t turn, Split& split) {
   const Row* row = abi::find_row(submission.nr);
   if (row == nullptr) return -ENOSYS;
-  // The device's kernel is the host's own: bpf(2) is called there.
+  // The device has the kernel of the host: bpf(2) is called there.
   const bool local = abi::stays_on_host(row->route) || row->route == Route::kBpf;
   if (local && !keeps_capabilities(*row, submission.args)) return -ENOSYS;
   switch (row->route) {
@@ -94,7 +95,7 @@ int64_t Executor::execute(const abi::CheckedSubmission& submission, uint32_t tur
       if (fd_of(submission.args[0]) == AF_UNIX) return -EAFNOSUPPORT;
       break;
     case Route::kSocketPair:
-      // Whatever could make a pair stays on the host; this asks the kernel for the error only.
+      // Whatever could make a pair stays on the host. This only asks the kernel for the error.
       if (fd_of(submission.args[0]) == AF_UNIX) return -EAFNOSUPPORT;
       return -EOPNOTSUPP;
     case Route::kMirror:
@@ -112,8 +113,9 @@ int64_t Executor::execute(const abi::CheckedSubmission& submission, uint32_t tur
 
 namespace {
 
-// A number that holds no file of the client's becomes one that holds none at all: the kernel then
-// says EBADF where it would have, and nowhere else (an absolute path does not need its directory).
+// A number that holds no file of the client is replaced by one that holds no file at all. The
+// kernel then says EBADF where it would have, and nowhere else: an absolute path needs no
+// directory.
 void hide_our_descriptors(const Row& row, const FileTable& files, uint64_t args[6]) {
   const uint8_t mask = kFdArguments[static_cast<size_t>(&row - abi::kSyscalls.data())];
   for (int i = 0; i < 6; i++) {
@@ -153,7 +155,7 @@ int64_t Executor::make_file(const Row& row, const abi::CheckedSubmission& submis
   }
   proxy_.files.leave();
   const int64_t finished = marshal.finish(result, split);
-  // As accept() with a bad address: the file was never there.
+  // As for accept() with a bad address: the file was never there.
   if (result >= 0 && finished < 0) proxy_.files.close(number);
   return finished;
 }
@@ -170,8 +172,8 @@ int64_t Executor::duplicate(const Row& row, const abi::CheckedSubmission& submis
   return result;
 }
 
-// Credentials belong to threads. This thread's owner changed them, and lanes that begin later must
-// start from there.
+// Credentials belong to threads. The client changed those of this thread; lanes that begin later
+// must start with the new ones.
 int64_t Executor::mirror(const Row& row, const abi::CheckedSubmission& submission, Split& split) {
   uint64_t local[6];
   Marshal marshal(scratch_);
@@ -189,8 +191,8 @@ int64_t Executor::mirror(uint16_t nr, const uint64_t local[6]) {
   return result;
 }
 
-// The client may ask for capabilities that are of no use here, which its proxy never had: those are
-// left out, so that what the client gave up is given up here as well.
+// The client may ask for capabilities that are of no use here, and which its proxy never had. Those
+// are left out, so that what the client gave up is given up here as well.
 int64_t Executor::set_capabilities(const abi::CheckedSubmission& submission, Split& split) {
   __user_cap_header_struct header{};
   if (split.copy_in(&header, submission.args[0], sizeof header) != sizeof header) return -EFAULT;
@@ -208,7 +210,7 @@ int64_t Executor::set_capabilities(const abi::CheckedSubmission& submission, Spl
   return mirror(kCapset, local);
 }
 
-// May wait for a lingering socket, which a signal cuts short as it does on any Linux.
+// May wait for a lingering socket. A signal cuts that short, as on any Linux.
 int64_t Executor::close(int number, uint32_t turn) {
   if (running_.begin(turn, RunningCall::Holds::kLingering)) proxy_.nudge_control();
   const int64_t result = proxy_.files.close(number);
@@ -230,8 +232,8 @@ int64_t Executor::invoke(const Row& row, const uint64_t local[6], uint32_t turn,
   for (;;) {
     result = mino_gadget(row.nr, local);
     cancelled = running_.cancelled();
-    // Nobody wants the call to end: it was kicked. What the kernel did not restart itself (a socket
-    // with a timeout) has had no effect either.
+    // Nobody wants the call to end: it was kicked. If the kernel did not restart it (a socket with
+    // a timeout), it has had no effect either.
     if (cancelled || (result != kUndone && result != -EINTR)) break;
     if (makes_file) {
       proxy_.files.leave();

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Executes one forwarded system call on this kernel: looks at its row, has the arguments
-// marshalled, keeps the client's descriptor numbers, and tells apart what an interruption meant.
-// Used by lane.cc. Results are the kernel's own; nothing here invents an error that Linux would not
-// give.
+// Executes one forwarded system call on this kernel: finds its row, has the arguments marshalled,
+// keeps the client's descriptor numbers, and tells what an interruption meant. Used by lane.cc.
+// Results are the kernel's own: nothing here invents an error that Linux would not give.
 #pragma once
 
 #include <cstdint>
@@ -22,12 +21,12 @@ class Executor {
  public:
   Executor(Proxy& proxy, RunningCall& running) : proxy_(proxy), running_(running) {}
 
-  // The result as the client's kernel would return it, restart codes included (abi/layout.h).
+  // The result as a kernel under the client would return it, restart codes included (abi/layout.h).
   int64_t execute(const abi::CheckedSubmission& submission, uint32_t turn, Split& split);
 
-  // A new thread, with the credentials of all new lanes, serves from here on.
+  // From here on a new thread serves, with the credentials that all new lanes have.
   void start_thread() { changed_credentials_ = false; }
-  // The thread's credentials are no longer those with which new lanes start.
+  // Whether the thread's credentials differ from those with which new lanes start.
   bool changed_credentials() const { return changed_credentials_; }
 
  private:

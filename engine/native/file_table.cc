@@ -79,7 +79,8 @@ bool FileTable::fill(int from, int to) {
 
 void FileTable::enter() {
   for (;;) {
-    // Sequentially consistent with grow(): either it sees this call, or this call sees it growing.
+    // Sequentially consistent with grow(): either grow() sees this call, or this call sees
+    // growing_.
     entered_.fetch_add(1, std::memory_order_seq_cst);
     if (growing_.load(std::memory_order_seq_cst) == 0) return;
     leave();
@@ -111,7 +112,7 @@ int64_t FileTable::reserve(int number) {
 }
 
 int64_t FileTable::grow(int number) {
-  // Beyond the table there must be numbers left for temporaries and for what is ours.
+  // Beyond the table, numbers must be left for temporaries and for internal descriptors.
   constexpr uint64_t kSpare = 4 * abi::kMaxLanes;
   rlimit limit{};
   ::getrlimit(RLIMIT_NOFILE, &limit);
@@ -135,7 +136,7 @@ int64_t FileTable::grow(int number) {
   return 0;
 }
 
-// Moves what is ours out of the way; the old numbers become fillers.
+// Moves internal descriptors out of the way. The old numbers become fillers.
 int64_t FileTable::relocate(int to) {
   const int source = ::fcntl(filler_, F_DUPFD_CLOEXEC, to);
   if (source < 0) return -errno;

@@ -6,9 +6,9 @@
 // into this, except for installed().
 //
 //   number     holds
-//   [0, size)  the client's file of that number, or a FILLER: an O_PATH descriptor, which answers
+//   [0, size)  the client's file of that number, or a filler: an O_PATH descriptor, which answers
 //              EBADF to nearly everything and POLLNVAL to poll(), as a closed one does
-//   [size, …)  temporaries of running calls, and a few descriptors of our own ("internal")
+//   [size, …)  temporaries of running calls, and a few descriptors of the proxy ("internal")
 //
 // With every low number occupied, the file that socket() or accept() makes appears beyond `size`;
 // dup3() then puts it at the client's number in one step. Growth needs the numbers between the old
@@ -39,14 +39,14 @@ class Kicker {
 class FileTable {
  public:
   explicit FileTable(Kicker& kicker);
-  // In a forked process: takes over what `parent`, a copy that nobody uses any more, says of the
-  // table.
+  // In a forked process: takes over what `parent` says of the table. `parent` is a copy that nobody
+  // uses any more.
   FileTable(Kicker& kicker, const FileTable& parent);
   ~FileTable();
   FileTable(const FileTable&) = delete;
   FileTable& operator=(const FileTable&) = delete;
 
-  // Empties the calling thread's own table and fills it. Before any other use.
+  // Empties the calling thread's own table and fills it. Call this before anything else.
   bool establish();
   // After a fork, in the child's root thread, whose table is a copy of the parent's lane table:
   // drops temporaries and internal descriptors.
@@ -61,18 +61,19 @@ class FileTable {
   // Makes room for a file at `number`; 0 or -errno. Not between enter() and leave().
   int64_t reserve(int number);
 
-  // Around a call that makes a file, up to and including what becomes of that file.
+  // Around a call that makes a file, until the file has found its place.
   void enter();
   void leave();
 
-  // Between enter() and leave(): moves `temporary` to `number` (reserved before), or closes it. 0
-  // or -errno.
+  // Between enter() and leave(): moves `temporary` to `number` (reserved before), or closes it.
+  // Returns 0 or -errno.
   int64_t install(int temporary, int number);
   void drop(int temporary);
-  // Copies the file at `number` to `target` (reserved before), as dup2() does. `target` or -errno.
+  // Copies the file at `number` to `target` (reserved before), as dup2() does. Returns `target` or
+  // -errno.
   int64_t duplicate(int number, int target);
 
-  // 0 or -errno, as from close(). May block if the file lingers.
+  // Returns 0 or -errno, as from close(). May block if the file lingers.
   int64_t close(int number);
   void close_range(uint32_t first, uint32_t last);
 

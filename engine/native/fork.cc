@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Op::kFork: the kernel copies the lane file table together with the process, and the copy becomes
-// a proxy of its own for the client's child. Its leader was a lane thread of the parent; it becomes
-// the control thread, a new root thread takes the file table.
+// a proxy of its own for the client's child. Its leader was a lane thread of the parent. It becomes
+// the control thread, and a new root thread takes the file table. Used by lane.cc, through
+// operations.h.
 //
-// A proxy must be minod's child, so that minod reaps it: a process in between forks once more and
-// ends, and minod, the reaper of its descendants (PR_SET_CHILD_SUBREAPER), inherits the grandchild.
+// A proxy must be a child of minod, so that minod reaps it. So a process in between forks once more
+// and ends; minod, the reaper of its descendants (PR_SET_CHILD_SUBREAPER), inherits the grandchild.
 // Rejected: clone(CLONE_PARENT), which bypasses what libc and the sanitizers do around a fork of a
 // process with threads.
 #include <fcntl.h>
@@ -30,9 +31,9 @@ namespace mino {
 
 namespace {
 
-// What the new proxy starts with; all of it temporaries of the parent's lane file table.
+// What the new proxy starts with. All of these are temporaries of the parent's lane file table.
 struct Heritage {
-  Fd socket;      // the new session's, device's end
+  Fd socket;      // the device's end of the new session's socket
   Fd client_end;  // goes to the client
   Fd minod;
   SessionMemory memory;
@@ -61,7 +62,7 @@ bool refuse(const Proxy& proxy) {
   return refuse_child(socket.get(), *proxy.stats_table, *proxy.stats);
 }
 
-// The child. `parent` is this process's copy of its parent's Proxy; the objects that make sense
+// In the child. `parent` is this process's copy of its parent's Proxy. The objects that make sense
 // only there stay where they are, unused.
 [[noreturn]] void become_proxy(Proxy& parent, Heritage& heritage) {
   const auto report = [&heritage](int error) {
@@ -99,7 +100,7 @@ bool refuse(const Proxy& proxy) {
   ::_exit(control.run());
 }
 
-// Forks twice. 0 or -errno, when the new proxy runs.
+// Forks twice. Returns when the new proxy runs: 0, or -errno.
 int64_t fork_twice(Proxy& proxy, Heritage& heritage) {
   const pid_t between = ::fork();
   if (between < 0) return -errno;
@@ -131,7 +132,7 @@ int64_t announce(const Proxy& proxy, const Heritage& heritage) {
 
 int64_t fork_proxy(Proxy& proxy) {
   Undisturbed undisturbed;
-  // Growth would leave the copy of the file table half grown.
+  // Growth at this moment would leave the copy of the file table half grown.
   proxy.files.enter();
   int64_t result = -EMFILE;
   if (refuse(proxy)) {
@@ -140,7 +141,7 @@ int64_t fork_proxy(Proxy& proxy) {
     Heritage heritage;
     if (prepare(proxy, heritage)) result = fork_twice(proxy, heritage);
     if (result == 0) result = announce(proxy, heritage);
-    // On failure the socket closes here, and with it the new proxy ends.
+    // On failure, the socket closes here, and with it the new proxy ends.
   }
   proxy.files.leave();
   return result;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The handler is installed with a bare system call: a sanitizer's or libc's wrapper would delay the
-// signal or hand the handler a copy of the registers.
+// The handler is installed by a direct system call: the wrapper of a sanitizer or of libc would
+// delay the signal, or hand the handler a copy of the registers.
 #include "engine/native/gadget.h"
 
 #include <sys/syscall.h>
@@ -35,7 +35,7 @@ MINO_BARE void on_interrupt(int, siginfo_t*, void* context) {
 #elif defined(__aarch64__)
 
 // No register tells whether the kernel was entered. A call that had not begun counts as undone,
-// too: it has done nothing either.
+// too: it has had no effect either.
 MINO_BARE void on_interrupt(int, siginfo_t*, void* context) {
   auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext;
   if (registers.pc == reinterpret_cast<uint64_t>(mino_gadget_syscall)) {

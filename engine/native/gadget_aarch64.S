@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// int64_t mino_gadget(uint64_t nr, const uint64_t args[6]); see gadget_x86_64.S. The kernel steps pc back onto `svc`
-// when it restarts a call (arch/arm64/kernel/signal.c).
+// int64_t mino_gadget(uint64_t nr, const uint64_t args[6]); see gadget_x86_64.S. The kernel steps
+// pc back onto `svc` when it restarts a call (arch/arm64/kernel/signal.c).
 #if defined(__aarch64__)
 	.text
 	.globl	mino_gadget, mino_gadget_syscall, mino_gadget_undone

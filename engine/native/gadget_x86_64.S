@@ -2,9 +2,10 @@
 //
 // int64_t mino_gadget(uint64_t nr, const uint64_t args[6])
 //
-// When a signal interrupts a call that the kernel wants to restart, the kernel steps the saved rip back onto the
-// `syscall` instruction and puts the number back into rax (arch/x86/kernel/signal.c). The handler tells this apart
-// from a signal that came before the instruction by rcx: zero before, the return address after the kernel was entered.
+// When a signal interrupts a call that the kernel wants to restart, the kernel steps the saved rip
+// back onto the `syscall` instruction and puts the number back into rax (arch/x86/kernel/signal.c).
+// The handler tells this apart from a signal that came before the instruction by rcx: zero before,
+// the return address after the kernel was entered.
 #if defined(__x86_64__)
 	.text
 	.globl	mino_gadget, mino_gadget_syscall, mino_gadget_undone

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Interrupted calls: cancellation and what the kernel says about restarting, growth of the file
-// table around blocked calls, bells.
+// table while calls are blocked, and bells.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -87,7 +87,7 @@ TEST_F(Interrupt, PartialTransferIsCounted) {
   EXPECT_GT(sent, 0);
   EXPECT_LT(sent, static_cast<int64_t>(big.size()));
   ASSERT_EQ(lane.call(SYS_write, {13, ptr(bytes), 5}), 5);
-  // MSG_WAITALL with some bytes there.
+  // MSG_WAITALL, when some bytes are there already.
   EXPECT_EQ(cancelled(SYS_recvfrom, {12, ptr(bytes), 64, MSG_WAITALL, 0, 0}), 5);
 }
 
@@ -103,7 +103,7 @@ TEST_F(Interrupt, CancelMayComeFirst) {
   session.send(abi::MessageType::kCancel, 0, lane.submitted + 1);
   ::usleep(10'000);
   EXPECT_EQ(lane.call(SYS_recvfrom, {10, ptr(bytes), 8, 0, 0, 0}), kRestart);
-  // What does not block is not disturbed.
+  // A call that does not block is not disturbed.
   session.send(abi::MessageType::kCancel, 0, lane.submitted + 1);
   ::usleep(10'000);
   EXPECT_EQ(lane.call(SYS_recvfrom, {10, ptr(bytes), 8, MSG_DONTWAIT, 0, 0}), -EAGAIN);
@@ -128,7 +128,7 @@ TEST_F(Interrupt, GrowthDoesNotDisturbABlockedAccept) {
             0);
   timed.submit(abi::SubmissionKind::kCall, SYS_accept, {12, 0, 0}, 301, true);
   ::usleep(20'000);
-  // Numbers that the blocked accepts may have reserved, and far ones.
+  // Numbers that the blocked accepts may have reserved, and numbers that are far away.
   for (const int number : {256, 257, 258, 259, 511, 512, 513, 1030, 5000, 12000}) {
     ASSERT_EQ(lane.call(SYS_socket, {AF_INET, SOCK_STREAM, 0}, number), number);
     ASSERT_EQ(lane.call(SYS_fcntl, {static_cast<uint64_t>(number), F_GETFL}), O_RDWR);
@@ -170,7 +170,7 @@ TEST_F(Interrupt, GrowthUnderLoad) {
 }
 
 TEST_F(Interrupt, GrowthDoesNotWaitForALingeringClose) {
-  // A peer that takes nothing: with data unsent, close() lingers.
+  // The peer takes nothing: with data unsent, close() lingers.
   ASSERT_EQ(lane.call(SYS_socket, {AF_INET, SOCK_STREAM, 0}, 12), 12);
   ASSERT_EQ(lane.call(SYS_connect, {12, ptr(&listener), sizeof listener}), 0);
   ASSERT_EQ(lane.call(SYS_accept, {11, 0, 0}, 13), 13);

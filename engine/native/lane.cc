@@ -17,7 +17,7 @@ namespace mino {
 
 namespace {
 
-// Enough for the deepest call chain here; what calls need beyond is in Scratch.
+// Enough for the deepest call chain here. What calls need beyond that is in Scratch.
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 constexpr size_t kStackBytes = 1 << 20;
 #else
@@ -170,8 +170,8 @@ int64_t Lane::upcall(abi::CompletionKind kind, uint64_t addr, uint32_t len, uint
   return static_cast<int64_t>(served);
 }
 
-// The client thread ends. Its bell goes; so does this thread if its credentials became its owner's
-// own.
+// The client thread ends. Its bell is dropped. This thread ends, too, if its credentials are no
+// longer those of a new lane.
 void Lane::retire() {
   drop_bell();
   running_.forget_cancellation();
@@ -183,7 +183,7 @@ void Lane::retire() {
   serving_.store(0, std::memory_order_release);
 }
 
-// Idle until the control thread has reset the session for the client's new image.
+// Stays idle until the control thread has reset the session for the client's new image.
 void Lane::park() {
   drop_bell();
   if (executor_.changed_credentials()) {
@@ -217,8 +217,8 @@ void Lane::resume() {
   futex_wake(stopping_);
 }
 
-// The write may block if the bell is not what it should be: then this session's lanes wait, and
-// nobody else.
+// The write may block if the bell is not what it should be. Then the lanes of this session wait,
+// and no others.
 void Lane::set_bell(int number) {
   std::lock_guard lock(bell_mutex_);
   proxy_.files.enter();
@@ -247,7 +247,7 @@ void Lane::count(std::atomic<uint64_t>& counter) {
   counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 }
 
-// The session's row is one cache line for all lanes: not touched for every call.
+// All lanes share the session's row, which is one cache line, so not every call touches it.
 void Lane::publish_counts() {
   const auto move = [](std::atomic<uint64_t>& from, std::atomic<uint64_t>& to) {
     const uint64_t n = from.load(std::memory_order_relaxed);

@@ -3,7 +3,7 @@
 // One lane: the thread that executes the calls of one client thread, one after the other. Made by
 // root.cc when the client asks for it; cancelled, reset and signalled by control.cc. A lane
 // outlives its client thread and serves the next one. Whatever the client puts into the ring, the
-// lane only ever ends the session.
+// lane must never do worse than end the session.
 #pragma once
 
 #include <pthread.h>
@@ -33,15 +33,15 @@ class Lane final : public Upcaller {
 
   // By the root thread: starts the thread unless it serves already. False when the kernel refuses.
   bool start();
-  // By the root thread: fetches the bell from the control thread's table, and rings it once,
-  // because the lane may have wanted to while it was on its way.
+  // By the root thread: fetches the bell from the control thread's table. Rings it once, because
+  // the lane may have wanted to while the bell was on its way.
   void set_bell(int number);
 
   RunningCall& running() { return running_; }
 
-  // By the control thread, for exec: stop() asks the lane to be idle and is repeated until idle()
-  // says so; reset() empties it; resume() lets it serve again. `round` is not 0 and another one for
-  // every exec.
+  // By the control thread, for exec. stop() asks the lane to be idle, and is repeated until idle()
+  // says that it is. reset() empties the lane; resume() lets it serve again. `round` is never 0,
+  // and a new one for every exec.
   void stop(uint32_t round);
   bool idle(uint32_t round) const;
   void reset();
@@ -74,14 +74,14 @@ class Lane final : public Upcaller {
   RunningCall running_;
   Executor executor_;
   abi::CheckedSubmission submission_;
-  SessionStats counted_{};  // since publish_counts()
-  bool ended_ = false;      // the client thread is gone and so shall this one
+  SessionStats counted_{};  // what publish_counts() has not published yet
+  bool ended_ = false;      // the client thread is gone, and this one must end, too
 
   pthread_t thread_{};
-  bool started_ = false;               // root's: thread_ must be joined
+  bool started_ = false;               // for the root thread: thread_ must be joined
   std::atomic<uint32_t> serving_{0};   // a thread is there and will look at stopping_
-  std::atomic<uint32_t> stopping_{0};  // futex: the round in which the lane shall be idle, or 0
-  std::atomic<uint32_t> parked_{0};    // the round in which it is
+  std::atomic<uint32_t> stopping_{0};  // futex: the round in which the lane must be idle, or 0
+  std::atomic<uint32_t> parked_{0};    // the round in which it is idle
   std::mutex bell_mutex_;
 
   RobustHead robust_{};

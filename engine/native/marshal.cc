@@ -51,16 +51,15 @@ int64_t Marshal::finish(int64_t result, Split& split) {
   return good ? result : -EFAULT;
 }
 
-// A field of a message's header as the kernel left it; 0 where the client's memory had ended
-// before.
+// A field of a message's header, as the kernel left it; 0 if the client's memory ended before it.
 template <class T>
 T Marshal::header_field(uint32_t index, uint32_t at) const {
   const uint64_t offset = uint64_t{index} * kMmsghdrBytes + at;
   return offset + sizeof(T) <= header_bytes_ ? load<T>(header_ + offset) : T{};
 }
 
-// Of the message's bytes, or of the call's, those that lie in this buffer. Called in the buffers'
-// order.
+// How many of the message's bytes, or of the call's, lie in this buffer. Must be called in the
+// order of the buffers.
 uint64_t Marshal::vector_bytes(const Note& note) {
   if (many_ && note.index != left_index_) {
     left_index_ = note.index;
@@ -142,7 +141,7 @@ bool Marshal::give_changed(const Note& note, uint64_t from, uint64_t to, Split& 
   return give_range(note, from, to, split);
 }
 
-// A pointer field is given only if the kernel has put something else there.
+// A pointer field is given back only if the kernel has put something else there.
 bool Marshal::give_structure(const Note& note, Split& split) {
   uint64_t at = 0;
   bool good = true;
@@ -158,7 +157,7 @@ bool Marshal::give_structure(const Note& note, Split& split) {
   return good & give_changed(note, at, note.len, split);
 }
 
-// Control messages without the padding between them, which the kernel leaves as it was.
+// Control messages without the padding between them, which the kernel leaves unchanged.
 bool Marshal::give_control(const Note& note, Split& split) {
   constexpr uint64_t kCmsgHeader = 16;
   const uint64_t end = lesser(note.len, header_field<uint64_t>(note.index, kControllenAt));
@@ -186,7 +185,8 @@ bool Marshal::give_header(const Note& note, Split& split) {
   return good & give_range(note, kControllenAt, kFlagsAt + 4, split);
 }
 
-// All headers in one range, from copies of the client's own bytes: the rest of them is as it was.
+// All headers in one range, from copies of the client's own bytes: what is not a result is
+// unchanged.
 bool Marshal::give_headers(const Note& note, uint64_t count, Split& split) {
   const bool receives = row_->args[note.arg].kind == Kind::kMmsgOut;
   count = lesser(count, note.len / kMmsghdrBytes);

@@ -2,13 +2,13 @@
 //
 // Marshalling by the table: turns a call's six registers into six that are good in this process,
 // and carries what the kernel wrote back to the client. Used by the native engine's lane threads,
-// one Marshal each. It is all there is between a client's pointers and this process's memory,
-// hence:
+// one Marshal each. It is all that stands between a client's pointers and this process's memory.
+// Hence:
 //
 //   - No client address ever reaches the kernel. Every pointer is NULL, or a buffer of ours, or an
 //     address that faults (Scratch::nowhere), or one in the kernel's half of the address space.
 //   - Structures that hold pointers or lengths are private copies, and what is decided from them
-//     is read from those copies; only plain data lies in the arena, where the client can change it.
+//     is read from those copies. Only plain data lies in the arena, where the client can change it.
 //   - The kernel decides what fails and in which order: bad client memory becomes equally bad
 //     memory here.
 #pragma once
@@ -28,12 +28,13 @@ class Marshal {
   Marshal(const Marshal&) = delete;
   Marshal& operator=(const Marshal&) = delete;
 
-  // Before the call. `local` gets the registers to call with; what they point to lives until the
-  // next prepare().
+  // Before the system call: `local` gets the registers to make it with. What they point to lives
+  // until the next prepare().
   void prepare(const abi::Row& row, const uint64_t args[6], Split& split, uint64_t local[6]);
 
-  // After the call: copies out, exact to the byte. Returns the result for the client: -EFAULT where
-  // its memory has become bad, else `result`. A restarted call is finished and prepared anew.
+  // After the system call: copies out, exact to the byte. Returns the result for the client:
+  // -EFAULT if its memory has become bad, else `result`. A restarted call is finished and prepared
+  // anew.
   int64_t finish(int64_t result, Split& split);
 
  private:
@@ -51,7 +52,7 @@ class Marshal {
     kIfconf,
     kName,
     kControl,
-    kStructure,  // as kChanged, but never a pointer of ours
+    kStructure,  // like kChanged, but never a pointer of the proxy
     kHeader,     // struct msghdr of recvmsg
     kHeaders,    // struct mmsghdr[]
   };
@@ -81,8 +82,8 @@ class Marshal {
   bool give(const Note& note, int64_t result, Split& split);
 
   Scratch& scratch_;
-  Note* const
-      notes_;  // in scratch: grows without clearing, and without a bound that a call could meet
+  // In scratch: they grow without clearing, and no call can reach their bound.
+  Note* const notes_;
   uint32_t count_ = 0;
   const abi::Row* row_ = nullptr;
   const uint8_t* header_ = nullptr;  // the first struct msghdr or mmsghdr, as the kernel has it
@@ -90,7 +91,7 @@ class Marshal {
   bool many_ = false;       // mmsghdr
   PointerFields fields_{};  // of the structure that is given back as kStructure
   uint64_t replaced_[3]{};  // what stands there for the kernel
-  uint64_t left_ = 0;       // of the current message's bytes, not yet given to a buffer
+  uint64_t left_ = 0;       // bytes of the current message that no buffer has been given yet
   uint32_t left_index_ = 0;
   uint64_t low_ = 0, high_ = 0;  // addresses of the vectors' output buffers so far
   bool overlap_ = false;

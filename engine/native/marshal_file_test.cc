@@ -55,7 +55,7 @@ TEST(MarshalFileTest, Vectors) {
       world.call("readv", SYS_preadv2, file.fd, vector, 2, 8, 0, 0);
       world.call("readv of one", SYS_preadv2, file.fd, vector, 1, 8, 0, 0);
     }
-    // Vectors in bad places, and counts that are none.
+    // Vectors in bad places, and counts that are not counts.
     for (const uint64_t place : World::places(48)) {
       const iovec good[3] = {{world.at(4096), 10}, {world.at(5000), 20}, {world.at(6000), 30}};
       World::put(place, good);

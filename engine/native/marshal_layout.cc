@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A plain buffer in a window is used where it is; everything else gets a place in scratch.
+// A plain buffer in a window is used where it is. Everything else gets a place in scratch.
 #include "engine/native/marshal_layout.h"
 
 #include <cerrno>
@@ -15,13 +15,13 @@ namespace {
 
 // The end of what can be a user address for an x86-64 program without five-level page tables.
 constexpr uint64_t kUserEnd = 0x7ffffffff000;
-// The kernel's half of every address space: refused at sight (access_ok), whatever the size.
+// The kernel's half of every address space: access_ok refuses it at once, whatever the size.
 constexpr uint64_t kKernelAddress = 0xffff800000000000;
 constexpr uint64_t kMaxRw = 0x7ffff000;   // MAX_RW_COUNT
 constexpr uint64_t kSmallValue = 0xffff;  // below mmap_min_addr: cannot be a pointer
 constexpr uint64_t kMsgTrunc = 0x20, kMsgZerocopy = 0x4000000;
-// Zeros behind a structure that holds pointers: a kernel that reads more of it than it was given
-// finds none.
+// Zeros behind a structure that holds pointers: if a kernel reads more of it than it was given, it
+// finds no pointers.
 constexpr uint32_t kStructureTail = 128;
 
 template <class T>
@@ -110,7 +110,8 @@ void Marshal::Layout::registers() {
       }
       case Kind::kFdSet:
         local_[i] = harmless(value);
-        // The kernel cuts the count to its descriptor table, the walker the sets to kMaxFd.
+        // The kernel cuts the count to its descriptor table, and the walker cuts the sets to
+        // kMaxFd.
         if (static_cast<int32_t>(args_[arg.len.arg]) > static_cast<int32_t>(abi::kMaxFd)) {
           local_[arg.len.arg] = abi::kMaxFd;
         }
@@ -134,8 +135,8 @@ int32_t Marshal::Layout::piece(const abi::Piece& piece) {
   return piece.dir & abi::kWindowOut ? output(piece) : input(piece);
 }
 
-// Ranges that no process can have, which the kernel refuses before it looks at anything else
-// (access_ok); and counts of plain buffers, which must not exceed what was laid out.
+// Ranges that no process can have: the kernel refuses them before it looks at anything else
+// (access_ok). And counts of plain buffers, which must not exceed what was laid out.
 bool Marshal::Layout::out_of_range(const abi::Piece& piece) {
   if (piece.addr > kUserEnd) {
     if (piece.parent < 0) {
@@ -148,7 +149,7 @@ bool Marshal::Layout::out_of_range(const abi::Piece& piece) {
   if (piece.parent >= 0) {
     const bool buffer =
         piece.len_slot != 0 && (piece.wrote == Wrote::kVector || !(piece.dir & abi::kWindowOut));
-    // A vector of one is cut to the largest transfer before it is checked.
+    // A vector of one buffer is cut to the largest transfer before it is checked.
     const Note& parent = m_.notes_[piece.parent];
     const uint64_t checked = parent.len == kIovBytes ? lesser(piece.asked, kMaxRw) : piece.asked;
     if (!buffer || (piece.addr + checked >= checked && piece.addr + checked <= kUserEnd))
@@ -175,7 +176,7 @@ bool Marshal::Layout::out_of_range(const abi::Piece& piece) {
   return false;
 }
 
-// More than one call may carry: fewer messages, so that none is cut.
+// If there is more than one call may carry, there will be fewer messages, so that none is cut.
 void Marshal::Layout::end_messages_at(uint32_t index) {
   if (index == 0) return;
   for (const abi::Arg& arg : m_.row_->args) {
@@ -220,7 +221,7 @@ Marshal::Layout::Repeated Marshal::Layout::pointers_of(const abi::Piece& piece) 
 
 // A private copy in which every pointer is harmless until the walker reports what it points to.
 int32_t Marshal::Layout::structure(const abi::Piece& piece, const Repeated& pointers) {
-  // Cut structures are not shown to the kernel at all: it would read on into other buffers.
+  // The kernel never sees a structure that was cut: it would read on into other buffers.
   const Placed placed = piece.len < piece.asked
                             ? Placed{m_.scratch_.nowhere(piece.addr), nullptr, 0}
                             : place(piece, piece.dir, true, kStructureTail);
@@ -231,7 +232,7 @@ int32_t Marshal::Layout::structure(const abi::Piece& piece, const Repeated& poin
     for (uint32_t i = 0; i < pointers.fields.count; i++) {
       const uint64_t field = at + pointers.fields.offset[i];
       if (field >= placed.valid) break;
-      // Half a pointer at the end is none.
+      // Half a pointer at the end is not a pointer.
       const uint64_t value = field + 8 <= placed.valid ? load<uint64_t>(placed.bytes + field) : 0;
       store(placed.bytes + field, harmless_value(value));
     }
@@ -256,7 +257,7 @@ int32_t Marshal::Layout::input(const abi::Piece& piece) {
     point(piece, string_ ? string_ : m_.scratch_.nowhere(piece.addr));
     return -1;
   }
-  // What the kernel still sends when the call is over must not lie where the next one is laid out.
+  // The next call must not be laid out over what the kernel still sends when this one is over.
   const uint8_t* bytes =
       zero_copy_ ? nullptr : split_.in_place(piece.addr, piece.len, abi::kWindowIn);
   point(piece, bytes ? bytes : place(piece, abi::kWindowIn, false, 0).bytes);
@@ -272,8 +273,8 @@ int32_t Marshal::Layout::output(const abi::Piece& piece) {
   } else if (truncates_ && (give == Give::kResult || give == Give::kVector)) {
     placed = place(piece, abi::kWindowInOut, true, 0);
   } else {
-    // What an ioctl writes is known only by its number, so that it may be less: then zeros, never
-    // leftovers.
+    // What an ioctl writes is known only from its number, and it may write less. Then the rest is
+    // zeros, never leftovers.
     const bool clear = kind_of(piece) == Kind::kIoctl || kind_of(piece) == Kind::kFcntl;
     if (!clear || give == Give::kIfconf) {
       placed = {split_.in_place(piece.addr, piece.len, abi::kWindowOut), nullptr, piece.len};
@@ -287,8 +288,8 @@ int32_t Marshal::Layout::output(const abi::Piece& piece) {
   return note(piece, placed, give, in_place);
 }
 
-// Buffers of a vector may overlap, and then the later one wins. Vectors mostly ascend, so that one
-// comparison does.
+// Buffers of a vector may overlap, and then the later one wins. Vectors mostly ascend, so one
+// comparison is usually enough.
 void Marshal::Layout::watch_for_overlap(const abi::Piece& piece) {
   const uint64_t start = piece.addr, end = piece.addr + piece.len;
   if (start < m_.high_ && end > m_.low_) {
@@ -331,7 +332,7 @@ Marshal::Give Marshal::Layout::give_of(const abi::Piece& piece) const {
   return ifconf ? Give::kIfconf : Give::kAll;
 }
 
-// Copies the piece in; first the bytes that the walker has seen already.
+// Copies the piece in, beginning with the bytes that the walker has seen already.
 uint64_t Marshal::Layout::fill(const abi::Piece& piece, uint8_t* to) {
   if (piece.addr != peek_addr_ || piece.len < sizeof peek_)
     return split_.copy_in(to, piece.addr, piece.len);
@@ -341,8 +342,8 @@ uint64_t Marshal::Layout::fill(const abi::Piece& piece, uint8_t* to) {
          (rest == 0 ? 0 : split_.copy_in(to + sizeof peek_, piece.addr + sizeof peek_, rest));
 }
 
-// For pieces that the kernel reads, and perhaps writes. The saved copy lies before the live one:
-// should the kernel write more than the table says, that hits nothing.
+// For pieces that the kernel reads, and perhaps writes. The saved copy lies before the live one: if
+// the kernel writes more than the table says, it hits nothing.
 Marshal::Layout::Placed Marshal::Layout::place(const abi::Piece& piece, uint32_t dir, bool save,
                                                uint32_t tail) {
   Scratch& scratch = m_.scratch_;

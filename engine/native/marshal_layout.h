@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The first half of marshalling: the walker's Reader and Sink, which lays out what the kernel gets
-// to see. Private to engine/native/marshal. The rules at the head of marshal.h are kept here.
+// to see. Private to engine/native/marshal. Must keep the rules at the head of marshal.h.
 #pragma once
 
 #include <cstdint>
@@ -36,7 +36,7 @@ class Marshal::Layout {
 
   void registers();
 
-  // Reader: from the private copy of a structure if it has been laid out already, so that the
+  // Reader: reads from the private copy of a structure if it has been laid out already. So the
   // walker decides from the very bytes that the kernel gets.
   bool read(uint64_t addr, void* to, uint32_t bytes);
   int64_t string(uint64_t addr, uint32_t max);
@@ -92,8 +92,8 @@ class Marshal::Layout {
   uint64_t* local_;
   Shadow shadows_[2];  // the argument's structure, and the vector inside it
   uint64_t peek_addr_ = 0;
-  uint32_t peek_ =
-      0;  // the last four bytes read for the walker: a length that the kernel must see unchanged
+  // The last four bytes read for the walker: a length that the kernel must see unchanged.
+  uint32_t peek_ = 0;
   uint64_t string_addr_ = 0;
   uint8_t* string_ = nullptr;
   bool has_flags_ = false;  // MSG_*: a socket call

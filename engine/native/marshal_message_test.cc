@@ -35,7 +35,7 @@ Socket udp_with_control(uint16_t port) {
   ::setsockopt(socket.get(), IPPROTO_IP, IP_RECVTTL, &one, sizeof one);
   ::setsockopt(socket.get(), IPPROTO_IP, IP_PKTINFO, &one, sizeof one);
   ::setsockopt(socket.get(), IPPROTO_IP, IP_RECVTOS, &one,
-               sizeof one);  // one byte: padding behind it
+               sizeof one);  // one byte, with padding behind it
   return socket;
 }
 
@@ -62,8 +62,8 @@ TEST(MarshalMessageTest, Messages) {
       receive(kHeader, place, 16, kVector, 2, kControl, 200, kData, 0);
     for (const uint64_t place : World::places(32))
       receive(kHeader, kName, 128, place, 2, kControl, 200, kData, 0);
-    // The kernel may write into a control message's place and then drop it; its place is good or
-    // bad as a whole here.
+    // The kernel may write into the place of a control message and then drop it. So here, the place
+    // is good or bad as a whole.
     for (const uint64_t place : World::places(80)) {
       if (place == Region::kReadOnly - 40 || place == Region::kIslandEnd - 40) continue;
       receive(kHeader, kName, 128, kVector, 2, place, 80, kData, 0);
@@ -188,7 +188,7 @@ TEST(MarshalMessageTest, ManyMessages) {
       world.call("sendmmsg", SYS_sendmmsg, a.get(), world.at(0), 5, 0);
       drain(world, b.get());
     }
-    // More of them than there are windows and extents.
+    // More messages than there are windows and extents.
     for (int i = 0; i < 60; i++) send_with_options(a, i);
     for (uint64_t i = 0; i < 100; i++) {
       const iovec buffer{world.at(40000 + i * 500), 400};

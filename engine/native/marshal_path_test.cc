@@ -69,7 +69,7 @@ TEST(MarshalPathTest, Paths) {
     Socket directory(::open("/proc/self/fdinfo", O_RDONLY | O_DIRECTORY));
     for (const uint64_t place : World::places(100)) {
       ::lseek(directory.get(), 0, SEEK_SET);
-      // The padding behind a name is whatever was there: nobody reads it.
+      // The padding behind a name is whatever was there. Nobody reads it.
       world.call_for_result("getdents64", SYS_getdents64, directory.get(), place, 60);
     }
     Socket locked(::open(file.c_str(), O_RDWR));

@@ -14,7 +14,7 @@ TEST(MarshalPollTest, Readiness) {
   compare_ways([](World& world) {
     Socket a = udp(5001, 5002), b = udp(5002);
     Socket epoll(::epoll_create1(0));
-    // The host's business, and good here: what the device gets is NULL.
+    // Both are used on the host, and are good here. The device gets NULL.
     const uint64_t kMask = Region::kBase + 2000, kMaskPair = Region::kBase + 2008;
     World::put(kMask, uint64_t{0});
     const uint64_t pair[2] = {kMask, 8};
@@ -45,7 +45,7 @@ TEST(MarshalPollTest, Readiness) {
         World::put(Region::kBase + 400, timeval{0, 0});
         world.call("select", SYS_select, 40, place, other, uint64_t{0}, world.at(400));
       }
-      // A timeout that cannot be written back is no error.
+      // A timeout that cannot be written back is not an error.
       fd_set set;
       FD_ZERO(&set);
       FD_SET(b.get(), &set);

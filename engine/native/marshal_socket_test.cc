@@ -76,7 +76,7 @@ TEST(MarshalSocketTest, StreamTruncation) {
       world.call("recv", SYS_recvfrom, b.get(), place, 8000, 0, 0, 0);
       drain(world, b.get(), true);
       // How much of a bad buffer is taken depends on whether there is an unacknowledged segment to
-      // add to: in each run there is none.
+      // add to. In each run, there is none.
       int unacknowledged = 1;
       for (int i = 0; i < 500 && unacknowledged != 0; i++) {
         ::ioctl(b.get(), SIOCOUTQ, &unacknowledged);
@@ -90,7 +90,8 @@ TEST(MarshalSocketTest, StreamTruncation) {
 }
 
 // With MSG_ZEROCOPY the kernel sends from the very pages that it was given, perhaps long after the
-// call: here when the cork comes off, after other calls have used the arena and the scratch.
+// call. Here, it sends when the cork comes off, after other calls have used the arena and the
+// scratch.
 std::string sent_with_zero_copy(World& world) {
   auto [a, b] = tcp_pair(5100);
   const int one = 1, zero = 0;
@@ -181,7 +182,7 @@ TEST(MarshalSocketTest, OptionsWithPointers) {
          {uint16_t{0}, uint16_t{1}, uint16_t{4}, uint16_t{4096}, uint16_t{65535}}) {
       attach(Region::kBase, Region::kBase + 8000, count);
     }
-    // The kernel sees ints, whatever the registers hold above them.
+    // The kernel takes ints, whatever the upper halves of the registers hold.
     World::put(Region::kBase + 8000, code);
     struct {
       uint64_t count, filter;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The native engine: this machine's own kernel executes the calls.
+// The native engine: the kernel of this machine executes the calls. Used by minod through
+// engine/engine.h. Serves in a process of its own, a proxy, and never in minod.
 #include "engine/engine.h"
 #include "engine/native/control.h"
 #include "engine/native/gadget.h"

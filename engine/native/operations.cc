@@ -18,9 +18,9 @@ namespace mino {
 
 namespace {
 
-constexpr timeval kPatience{5, 0};  // for minod's answer
+constexpr timeval kPatience{5, 0};  // for the answer of minod
 
-// Asks minod something on a connection of its own; false if there is no proper answer.
+// Asks minod something on a connection of its own. False if there is no proper answer.
 bool ask_minod(const std::string& path, const abi::Message& question, int file, Incoming& answer) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -36,7 +36,7 @@ bool ask_minod(const std::string& path, const abi::Message& question, int file, 
                 : !post_message(socket.get(), question)) {
     return false;
   }
-  char byte;  // waits; the message itself is received without blocking
+  char byte;  // only waits; the message itself is received without blocking
   if (::recv(socket.get(), &byte, 1, MSG_PEEK) <= 0) return false;
   return receive_message(socket.get(), answer) == Arrival::kMessage &&
          answer.message.type == abi::MessageType::kExchanged;
@@ -121,7 +121,7 @@ int64_t import_file(Proxy& proxy, uint64_t id, int install_at) {
   return result;
 }
 
-// Packet rings are mapped from the socket itself; what else could be mapped is not handed out.
+// Packet rings are mapped from the socket itself. Nothing else that could be mapped is handed out.
 int64_t map_file(Proxy& proxy, int number) {
   if (!proxy.files.installed(number)) return -EBADF;
   Undisturbed undisturbed;
@@ -137,7 +137,7 @@ int64_t map_file(Proxy& proxy, int number) {
   return result;
 }
 
-// Other proxies let nobody look at them, so this knows its own client alone.
+// Other proxies cannot be inspected, so this one knows its own client only.
 int64_t stand_in(const Proxy& proxy, uint64_t client_pid) {
   const auto client =
       static_cast<uint64_t>(proxy.stats->client_pid.load(std::memory_order_relaxed));

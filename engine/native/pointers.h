@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Which fields of ioctl and socket-option structures are pointers, whether the table carries what
-// they point to (abi/ioctl.h) or not. Used by engine/native/marshal, which makes every one of them
-// harmless before the kernel sees the structure: in the proxy's address space a client's pointer
-// means nothing good.
+// Which fields of ioctl and socket-option structures are pointers, whether or not the table carries
+// what they point to (abi/ioctl.h). Used by engine/native/marshal, which must make every one of
+// them harmless before the kernel sees the structure: in the proxy's address space, a client's
+// pointer means nothing good.
 #pragma once
 
 #include <cstdint>
@@ -68,7 +68,7 @@ constexpr PointerFields getsockopt_pointers(uint64_t level, uint64_t option) {
   return {};
 }
 
-// Does this fcntl command take a number, however large?
+// Whether this fcntl command takes a number, however large.
 constexpr bool fcntl_takes_number(uint32_t command) {
   return command <= 4 || (command >= 8 && command <= 11) || (command >= 1024 && command <= 1034);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Process life: fork, exec, threads, deaths in every direction.
+// The life of processes: fork, exec, threads, and deaths in every direction.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
@@ -15,7 +15,7 @@ bool exists(pid_t pid) {
   return ::kill(pid, 0) == 0;
 }
 
-// Waits until a proxy that is not our child by fork(), or is a zombie by now, has ended.
+// Waits until a proxy has ended that is not our child by fork(), or is a zombie by now.
 bool ends(pid_t pid, int within_ms = 5000) {
   for (int i = 0; i < within_ms; i++) {
     ::waitpid(pid, nullptr, WNOHANG);
@@ -70,7 +70,7 @@ TEST_F(Process, ForkCopiesFiles) {
   LaneClient other(*child.session, 0);
   EXPECT_EQ(other.call(SYS_fcntl, {10, F_GETFL}), O_RDWR);
   EXPECT_EQ(other.call(SYS_fcntl, {11, F_GETFL}), -EBADF);
-  // One socket, seen from both; numbers go separate ways from here.
+  // Both sessions have the socket. From here on, their numbers go separate ways.
   char byte = 'z', got = 0;
   ASSERT_EQ(other.call(SYS_sendto, {10, ptr(&byte), 1, 0, ptr(&address), sizeof address}), 1);
   ASSERT_EQ(lane.call(SYS_recvfrom, {10, ptr(&got), 1, 0, 0, 0}), 1);
@@ -215,8 +215,8 @@ TEST(ProcessDeath, DeadClientEndsItsProxyAlthoughTheSocketLivesOn) {
   ::close(pair[1]);
 }
 
-// Clients with threads in blocked and in busy calls, killed at any moment, forks of theirs
-// included.
+// Clients with threads in blocked and in busy calls are killed at any moment, and so are their
+// forks.
 TEST(ProcessDeath, KilledClientsLeaveNoProxy) {
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   for (int round = 0; round < 25; round++) {
@@ -236,7 +236,7 @@ TEST(ProcessDeath, KilledClientsLeaveNoProxy) {
     ::kill(client, SIGKILL);
     int status;
     ::waitpid(client, &status, 0);
-    // The proxies are ours now.
+    // The proxies are children of this process now.
     for (int i = 0; ::waitpid(-1, &status, WNOHANG) >= 0; i++) {
       ASSERT_LT(i, 5000) << "a proxy outlived its client by seconds";
       ::usleep(1000);
@@ -256,7 +256,8 @@ TEST_F(Process, ExecAfterExec) {
 TEST_F(Process, ReattachKeepsFilesAndResetsLanes) {
   ASSERT_EQ(lane.call(SYS_socket, {AF_INET, SOCK_DGRAM, 0}, 10), 10);
   ASSERT_EQ(lane.call(SYS_socket, {AF_INET, SOCK_DGRAM, 0}, 70), 70);
-  // Blocked in a call, waiting for an upcall's answer, idle: all are left behind by an exec.
+  // One blocked in a call, one waiting for an upcall's answer, one idle: exec leaves all of them
+  // behind.
   LaneClient blocked(session, 1), asked(session, 2);
   char byte;
   blocked.submit(abi::SubmissionKind::kCall, SYS_recvfrom, {10, ptr(&byte), 1, 0, 0, 0}, -1, true);
@@ -295,14 +296,14 @@ TEST_F(Process, CredentialsFollowTheClient) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root";
   LaneClient privileged(session, 1);
   ASSERT_EQ(lane.call(SYS_setresuid, {1000, 1000, 1000}), 0);
-  // A raw socket needs CAP_NET_RAW: gone for this thread and for threads that come later, not for
-  // the other one.
+  // A raw socket needs CAP_NET_RAW. This thread has lost it, and so have threads that come later,
+  // but not the other thread.
   constexpr int kIcmp = 1;
   EXPECT_EQ(lane.call(SYS_socket, {AF_INET, SOCK_RAW, kIcmp}, 10), -EPERM);
   LaneClient later(session, 2);
   EXPECT_EQ(later.call(SYS_socket, {AF_INET, SOCK_RAW, kIcmp}, 10), -EPERM);
   EXPECT_EQ(privileged.call(SYS_socket, {AF_INET, SOCK_RAW, kIcmp}, 10), 10);
-  // Another owner of this lane starts as the process does.
+  // Another owner of this lane starts with the credentials of the process.
   EXPECT_EQ(lane.op(abi::Op::kLaneExit), 0);
   LaneClient next(session, 0);
   EXPECT_EQ(next.op(abi::Op::kNull), 0);

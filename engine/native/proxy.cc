@@ -15,8 +15,7 @@ Lane& Proxy::lane(uint32_t index) {
   return *lane;
 }
 
-// The control thread leads the thread group, so its table is the one that a pidfd of this process
-// refers to.
+// The control thread leads the thread group, so a pidfd of this process refers to its table.
 int Proxy::pull(int number) const {
   const long self = ::syscall(SYS_pidfd_open, ::getpid(), 0);
   if (self < 0) return -1;

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A proxy process: what its threads share. One process per session.
+// A proxy process: what its threads share. There is one process per session. Used by every file of
+// engine/native/ that runs in a proxy.
 //
 //   thread    file table   does
 //   control   its own      messages on the session's socket, deaths, cancellation; never blocks
-//   root      lanes'       makes lane threads
-//   lanes     lanes'       execute calls
+//   root      the lanes'   makes lane threads
+//   lanes     the lanes'   execute calls
 //
-// Everything here lives as long as the process, which ends by _exit() in whichever thread finds a
-// reason.
+// Everything here lives as long as the process, and is never freed. The process ends by _exit(), in
+// the thread that finds a reason.
 #pragma once
 
 #include <array>
@@ -44,7 +45,7 @@ struct Proxy final : Kicker {
   SessionStats* stats = nullptr;
   StatsTable* stats_table = nullptr;
   std::string socket_path;
-  // Several processes are its clients: credentials are each lane's own.
+  // Several processes are clients of this proxy: each lane has its own credentials.
   std::atomic<bool> shared{false};
   // Made by the root thread when first used, never freed.
   std::array<std::atomic<Lane*>, abi::kMaxLanes> lanes{};
@@ -52,11 +53,11 @@ struct Proxy final : Kicker {
   Lane& lane(uint32_t index);
   Lane* existing_lane(uint32_t index) const { return lanes[index].load(std::memory_order_acquire); }
 
-  // In a thread of the lane table, between enter() and leave(): a temporary for one of the control
-  // thread's files.
+  // In a thread of the lane table, between enter() and leave(): returns a temporary for one of the
+  // control thread's files.
   int pull(int number) const;
 
-  // By a lane: the call that it is about to enter is cancelled already.
+  // By a lane: the call that it is about to enter has been cancelled already.
   void nudge_control();
 
   void kick(bool lingering) override;

@@ -74,7 +74,7 @@ void Root::run() {
       changed_.notify_all();
       continue;
     }
-    // One task at a time, without the mutex: the control thread must not wait for it.
+    // One task at a time, without the mutex: the control thread must not wait for a task.
     if (!to_give_.empty()) {
       const Gift gift = to_give_.front();
       to_give_.pop_front();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The root thread: first owner of the lane file table, and the thread that all lane threads are
-// made from, so that they share that table and start with its credentials. Others give it small
-// tasks. Used by control.cc (lanes, bells), execute.cc (credentials) and native_engine.cc.
+// The root thread: the first owner of the lane file table. All lane threads are made from it, so
+// that they share that table and start with its credentials. Other threads give it small tasks.
+// Used by control.cc (lanes, bells), execute.cc (credentials) and native_engine.cc.
 #pragma once
 
 #include <pthread.h>
@@ -25,18 +25,18 @@ class Root {
   explicit Root(Proxy& proxy) : proxy_(proxy) {}
 
   // Starts the thread and waits until it has a file table of its own: empty, or the client's after
-  // a fork. Returns false if that failed. The caller's table is still a copy with everything in it.
+  // a fork. False if that failed. The caller's table is still a copy with everything in it.
   bool start(bool forked);
 
   void attach(uint32_t lane);
-  // `number` is the bell in the control thread's table; it stays open there until the lane gets
-  // another.
+  // `number` is the bell in the control thread's table. It stays open there until the lane gets
+  // another bell.
   void set_bell(uint32_t lane, int number);
-  // give_file(), for a socket of the control thread's, which stays open there until this has
-  // been done; given() counts.
+  // Does give_file() for a socket in the control thread's table, which stays open there until this
+  // has been done. given() counts.
   void give(int number, int socket);
   uint32_t given() const { return given_.load(std::memory_order_acquire); }
-  // Executes a credentials call on the root thread as well, and waits for that.
+  // Makes a credentials call on the root thread as well, and waits for that.
   void mirror(uint64_t nr, const uint64_t local[6]);
 
  private:

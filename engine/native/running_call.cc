@@ -19,7 +19,8 @@ bool RunningCall::begin(uint32_t turn, Holds holds) {
   uint64_t flags = kRunning;
   if (holds == Holds::kFile) flags |= kHoldsFile;
   if (holds == Holds::kLingering) flags |= kLingers;
-  // Sequentially consistent with cancel(): either it sees this turn, or this sees the cancellation.
+  // Sequentially consistent with cancel(): either cancel() sees this turn, or this sees the
+  // cancellation.
   word_.store(uint64_t{turn} << 32 | flags, std::memory_order_seq_cst);
   if (cancelled_turn_.load(std::memory_order_seq_cst) != (kTurnSet | turn)) return false;
   word_.fetch_or(kCancelled, std::memory_order_acq_rel);
@@ -36,7 +37,7 @@ void RunningCall::end() {
       break;
     }
   }
-  // The signal is pending by now; a way through the kernel delivers it.
+  // The signal is pending by now. Any entry into the kernel delivers it.
   if ((seen & kSignalled) != 0) ::syscall(SYS_getppid);
 }
 

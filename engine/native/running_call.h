@@ -7,8 +7,8 @@
 //
 //   word:  turn (32) | signallers (16) | flags (16)
 //
-// A signal may come while the thread is not yet in the kernel, and do nothing. Therefore whoever
-// wants a call to end repeats the signal until it has; the result is then the kernel's own, as if
+// A signal may come before the thread is in the kernel, and then does nothing. Therefore whoever
+// wants a call to end repeats the signal until it has. The result is then the kernel's own, as if
 // the signal had come during the call.
 #pragma once
 
@@ -23,11 +23,11 @@ class RunningCall {
  public:
   void set_thread(pid_t tid) { tid_.store(tid, std::memory_order_relaxed); }
 
-  // What the call keeps growth of the file table waiting for.
+  // What growth of the file table waits for while the call runs.
   enum class Holds : uint8_t { kNothing, kFile, kLingering };
 
-  // By the owner. begin() is true when this turn was cancelled before it began: somebody must be
-  // asked to signal.
+  // By the owner. begin() is true if this turn was cancelled before it began: the caller must then
+  // ask somebody to signal.
   bool begin(uint32_t turn, Holds holds);
   void end();
   bool cancelled() const { return (word_.load(std::memory_order_acquire) & kCancelled) != 0; }
@@ -35,10 +35,9 @@ class RunningCall {
 
   // By others. Remembers the cancellation for a turn that has not begun, and signals one that runs.
   void cancel(uint32_t turn);
-  // Signals the call again if it is cancelled and still runs; false if there is none.
+  // Signals the call again if it is cancelled and still runs. False if there is none.
   bool signal_cancelled();
-  // Makes a call that makes a file be executed again; with `lingering`, also ends a close() that
-  // waits.
+  // Has a call that makes a file executed again. With `lingering`, also ends a close() that waits.
   void kick(bool lingering);
   // Cancels whatever runs.
   void cancel_any();
@@ -48,7 +47,7 @@ class RunningCall {
                             kSignalled = 16;
   static constexpr uint64_t kSignaller = 0x10000, kSignallers = 0xffff0000;
 
-  // Adds `flags` and signals if `wanted` says so of the current word.
+  // Adds `flags`, and signals, if `wanted` says so of the current word.
   template <class Wanted>
   bool signal(uint64_t flags, Wanted wanted);
 

@@ -16,7 +16,7 @@ Scratch::Scratch() : page_(static_cast<uint64_t>(::sysconf(_SC_PAGESIZE))), owne
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   CHECK(all != MAP_FAILED);
   CHECK(::mprotect(all, kUsable, PROT_READ | PROT_WRITE) == 0);
-  // Most calls touch a page or two; a huge page per lane would be 2 MiB cleared for nothing.
+  // Most calls touch a page or two. A huge page per lane would mean 2 MiB cleared for nothing.
   ::madvise(all, kUsable, MADV_NOHUGEPAGE);
   ::madvise(all, kUsable + kGuardBytes, MADV_DONTFORK);
   base_ = static_cast<uint8_t*>(all);
@@ -65,8 +65,8 @@ uint8_t* Scratch::mirror(uint64_t addr, const uint8_t* from, uint64_t readable, 
   used_ = start + pages + page_;
   if (from) {
     std::memcpy(first + into, from, readable);
-    // Only a client that lies ends within a page; what follows must not be what an earlier call
-    // left.
+    // Only a client that lies ends within a page. What follows must not be left over from an
+    // earlier call.
     std::memset(first + into + readable, 0, pages - into - readable);
   }
   return first + into;

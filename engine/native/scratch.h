@@ -22,8 +22,8 @@ namespace mino {
 class Scratch {
  public:
   static constexpr uint64_t kTableBytes = 64u << 20;
-  static constexpr uint64_t kDataBytes =
-      2 * abi::kMaxCallBytes + (32u << 20);  // with copies, and slack for alignment
+  // With copies, and slack for alignment.
+  static constexpr uint64_t kDataBytes = 2 * abi::kMaxCallBytes + (32u << 20);
   static constexpr uint64_t kGuardBytes = abi::kMaxCallBytes + (1u << 20);
   static constexpr uint64_t kKeepBytes = 1u << 20;  // what stays resident between calls
 
@@ -48,16 +48,16 @@ class Scratch {
     return data_ + start;
   }
 
-  // Gives back what the last alloc() has behind `end`.
+  // Gives back the part of the last alloc() behind `end`.
   void trim(const uint8_t* end) { used_ = static_cast<uint64_t>(end - data_); }
 
-  // A stand-in for client memory that is partly bad: of `readable` bytes, copied from `from`, with
-  // the client's offset in its page, so that both fault at the same byte. After seal(), pages
-  // behind the first `writable` bytes are read-only, and behind the readable ones nothing is
-  // mapped. nullptr: no room.
+  // A stand-in for client memory that is partly bad: `readable` bytes, copied from `from`, at the
+  // client's offset in its page, so that both fault at the same byte. After seal(), pages behind
+  // the first `writable` bytes are read-only, and nothing is mapped behind the readable ones.
+  // nullptr if there is no room.
   uint8_t* mirror(uint64_t addr, const uint8_t* from, uint64_t readable, uint64_t writable);
 
-  // Makes the protections of mirrors real. Call once, when everything is written.
+  // Makes the protections of mirrors real. Call this once, when everything is written.
   void seal() {
     if (seal_count_ != 0) apply_seals();
   }

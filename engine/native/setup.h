@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a process needs before it can be a proxy. Used for a session's first proxy and for forked
-// ones.
+// What a process needs before it can be a proxy. Used for the first proxy of a session and for
+// forked ones, while the process has one thread.
 #pragma once
 
 namespace mino {
 
-// Signals, and protection from other processes of the same user. Threads made later inherit the
-// signal mask.
+// Sets up signals, and protection from other processes of the same user. Threads made later inherit
+// the signal mask.
 bool prepare_process();
 
 }  // namespace mino

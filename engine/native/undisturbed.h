@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A stretch of code during which no signal interrupts the thread: for what cannot be executed again
-// when growth of the file table kicks the lanes. Used by operations.cc and fork.cc.
+// A stretch of code during which no signal interrupts the thread: for code that must not be
+// executed again when growth of the file table kicks the lanes. Used by operations.cc and fork.cc.
 #pragma once
 
 #include <csignal>

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A client for tests of engines: speaks session memory and control messages as hook/
-// does, without hooking anything, so that every request can be made by hand, wrong ones included.
-// The proxy is a forked child in a network namespace of its own (the native engine), or a device's.
+// A client for tests of engines. It speaks session memory and control messages as hook/ does,
+// without catching any call, so that every request can be made by hand, wrong ones included. The
+// proxy is a forked child in a network namespace of its own (the native engine), or belongs to a
+// device. Never linked into a program.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -44,7 +45,7 @@ struct Options {
   std::string exchange{};  // minod's socket
 };
 
-// This process's own memory, without faulting.
+// Reads this process's own memory, without faulting.
 inline uint64_t peek(void* to, uint64_t from, uint64_t n) {
   iovec local{to, n}, remote{reinterpret_cast<void*>(from), n};
   const ssize_t got = ::process_vm_readv(::getpid(), &local, 1, &remote, 1, 0);
@@ -55,7 +56,7 @@ inline uint64_t poke(uint64_t to, const void* from, uint64_t n) {
   const ssize_t put = ::process_vm_writev(::getpid(), &local, 1, &remote, 1, 0);
   return put < 0 ? 0 : static_cast<uint64_t>(put);
 }
-// Copies by page, so that a bad page ends the copy exactly there.
+// Copies page by page, so that a bad page ends the copy exactly there.
 template <class Copy>
 uint64_t by_page(uint64_t addr, uint64_t n, Copy copy) {
   uint64_t done = 0;
@@ -68,7 +69,7 @@ uint64_t by_page(uint64_t addr, uint64_t n, Copy copy) {
   return done;
 }
 
-// How many bytes from addr can be written: writes back what is there, through memory that nobody
+// How many bytes from addr can be written. Writes back what is there, through memory that nobody
 // else can change meanwhile.
 inline uint64_t writable(uint64_t addr, uint64_t n) {
   return by_page(addr, n, [&](uint64_t off, uint64_t bytes) -> uint64_t {
@@ -83,14 +84,14 @@ inline uint64_t ptr(const void* p) {
 
 class Session;
 
-// One lane, as its owner thread sees it.
+// One lane, as the thread that owns it sees it.
 class LaneClient {
  public:
   static constexpr int64_t kDied = INT64_MIN;
 
   LaneClient(Session& session, uint32_t index);
 
-  // A system call; the result of the device. kDied when the proxy has died.
+  // Makes a system call. Returns the result from the device, or kDied when the proxy has died.
   int64_t call(uint32_t nr, std::initializer_list<uint64_t> args, int install_fd = -1) {
     submit(abi::SubmissionKind::kCall, nr, args, install_fd, true);
     return wait();
@@ -152,7 +153,7 @@ class Session {
     welcome();
   }
 
-  // A session of the device whose minod listens at `path`; not live when it refuses.
+  // A session of the device whose minod listens at `path`. Not live if minod refuses it.
   Session(Options wanted, const std::string& path) : options(std::move(wanted)) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
@@ -181,14 +182,14 @@ class Session {
   ~Session() {
     socket.reset();
     if (proxy > 0) {
-      // A sanitizer's finding ends a proxy with a status of its own.
+      // If a sanitizer has found something, the proxy ends with a status of its own.
       EXPECT_EQ(wait_for_end(), 0);
     }
     if (base) ::munmap(base, bytes);
     if (stats_table) ::munmap(stats_table, sizeof(StatsTable));
   }
 
-  // The proxy's wait status, after the session's end.
+  // Returns the proxy's wait status, after the session's end.
   int wait_for_end() {
     int status = -1;
     ::waitpid(proxy, &status, 0);
@@ -207,7 +208,7 @@ class Session {
 
   Incoming receive() { return receive_on(socket); }
 
-  // What another client gets that has taken this one's socket and asks for file `number`.
+  // What another client gets that has taken this client's socket and asks for file `number`.
   Incoming fetched_by_another(uint32_t number) {
     int pair[2];
     if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) std::abort();
@@ -378,7 +379,7 @@ inline void LaneClient::serve(abi::CompletionKind kind, const abi::Extent& e) {
   submit(abi::SubmissionKind::kUpcallReply, 0, {static_cast<uint64_t>(served)}, -1, false);
 }
 
-// True when a call is done; serves an upcall if there is one.
+// True when a call is done. Serves an upcall if there is one.
 inline bool LaneClient::poll_once(int64_t& result) {
   abi::Completion& slot = view.completions[completed % abi::kRingSlots];
   if (slot.turn.load(std::memory_order_acquire) != completed + 1) return false;

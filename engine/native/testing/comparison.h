@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// For tests: runs a scenario of system calls directly and through Split and Marshal, and compares
-// what each call answered and every byte that it left in the client's memory. Scenarios keep all
-// memory in the Region, so that two runs can be compared literally. Never linked into a program.
+// For tests: runs a scenario of system calls directly, and through Split and Marshal. Compares what
+// each call answered and every byte that it left in the client's memory. Scenarios keep all memory
+// in the Region, so that two runs can be compared literally. Never linked into a program.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -22,7 +22,7 @@
 
 namespace mino {
 
-// Client memory: writable, then read-only, then nothing; and the same again.
+// Client memory: writable, then read-only, then nothing; then the same again.
 //   0        128 KiB read-write
 //   128 KiB  4 KiB read-only
 //   132 KiB  4 KiB nothing
@@ -47,7 +47,7 @@ class Region {
 
   using Content = std::vector<uint8_t>;
 
-  // As a program finds it.
+  // Makes the memory what a program finds at its start.
   static void reset() {
     protect(kBase, kBytes, PROT_READ | PROT_WRITE);
     std::memset(reinterpret_cast<void*>(kBase), kFill, kBytes);
@@ -55,7 +55,7 @@ class Region {
     for (const uint64_t hole : {kNothing, kIslandEnd, kSecondEnd}) protect(hole, 4096, PROT_NONE);
   }
 
-  // Changes of a read-only page, as a program makes them before the call.
+  // For changes of a read-only page, which a program makes before the call.
   static void open_read_only(bool open) {
     protect(kReadOnly, 4096, PROT_READ | (open ? PROT_WRITE : 0));
   }
@@ -70,8 +70,8 @@ class Region {
     open_read_only(false);
   }
 
-  // " offset+length:bytes" of every run of bytes that are not what they were, the rest of long runs
-  // as a hash.
+  // " offset+length:bytes" for every run of bytes that has changed. The rest of a long run is a
+  // hash.
   static std::string differences(const Content& before) {
     std::string text;
     for (const Part& part : parts()) {
@@ -129,8 +129,8 @@ class World {
     return reinterpret_cast<uint64_t>(p);
   }
 
-  // Like the call, and logs it. What a call that ended in EFAULT left behind is up to the kernel:
-  // undone.
+  // Makes a call, and logs it. What a call that ended in EFAULT has left behind is up to the
+  // kernel, and is undone.
   template <class... Args>
   int64_t call(const char* label, uint64_t nr, Args... arguments) {
     const uint64_t args[6] = {to_register(arguments)...};
@@ -142,7 +142,7 @@ class World {
     return result;
   }
 
-  // The result alone counts: the kernel has begun to write what then failed, and whatever that left
+  // Only the result counts: the kernel had begun to write when the call failed, and what that left
   // is undone.
   template <class... Args>
   int64_t call_for_result(const char* label, uint64_t nr, Args... arguments) {
@@ -152,7 +152,7 @@ class World {
     return result;
   }
 
-  // Places where a buffer of n bytes is good, or bad in one of the ways that there are.
+  // Places where a buffer of n bytes is good, or bad in each of the possible ways.
   static std::vector<uint64_t> places(uint64_t n) {
     return {Region::kBase + 4096,        // good
             Region::kIslandEnd - n,      // good to its end
@@ -164,7 +164,7 @@ class World {
             Region::kNothing + 16,      0, 1, 0x7fffffffe000, ~uint64_t{0}, 0xffff888000000000};
   }
 
-  // The same for another pointer of the same call: nothing of it overlaps.
+  // The same for another pointer of the same call: none of it overlaps.
   static std::vector<uint64_t> other_places(uint64_t n) {
     return {Region::kBase + 65536,
             Region::kSecondEnd - n,
@@ -175,7 +175,7 @@ class World {
             ~uint64_t{0}};
   }
 
-  // Writes content wherever memory is, as the program would have before.
+  // Writes content wherever there is memory, as the program would have done before.
   static void put(uint64_t addr, const void* from, uint64_t n) {
     Region::open_read_only(true);
     OwnMemory::out(addr, from, n);

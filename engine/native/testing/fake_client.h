@@ -80,7 +80,7 @@ class FakeClient final : public Upcaller {
   uint64_t upcalls() const { return upcalls_; }
   SessionStats& stats() { return stats_; }
 
-  // The call as an offloaded one, with `run` in the kernel's place.
+  // Makes the call as an offloaded one, with `run` in the kernel's place.
   template <class Run>
   int64_t call_with(uint64_t nr, const uint64_t args[6], Run&& run) {
     const abi::Row* row = abi::find_row(nr);
@@ -143,7 +143,7 @@ class FakeClient final : public Upcaller {
     }
   };
 
-  // As hook/device/call.cc's sink, with ways to leave things out.
+  // Like the sink of hook/device/call.cc, with ways to leave things out.
   struct Sink {
     FakeClient& client;
     uint64_t limit = 0, used = 0;

@@ -61,7 +61,7 @@ inline std::pair<Socket, Socket> tcp_pair(uint16_t port) {
   return {std::move(client), std::move(server)};
 }
 
-// What a peer sees: the bytes that wait in a socket, logged as a call's result is.
+// What a peer sees: the bytes that wait in a socket, logged like the result of a call.
 inline void drain(World& world, int fd, bool stream = false) {
   char bytes[4096];
   uint32_t hash = 17;
