@@ -6,10 +6,10 @@
 # and by hand. Progress goes to stderr; the last line of stdout is the path of the kernel, beside
 # which lies vmlinux, the same with symbols.
 #
-# Theory of operation. Results are kept by a hash of everything that goes in, so that a second
-# call is free. What is not there is built in one work tree, incrementally: a changed driver or
-# patch touches only the files it changes, and make does the rest. A lock keeps two builds apart.
-# Nothing is ever written into the repository.
+# Theory of operation. A result is kept under a hash of all its inputs, so that a second call costs
+# nothing. A result that is missing is built in one work tree, incrementally: a changed driver or
+# patch touches only the files that it changes, and make does the rest. A lock keeps concurrent
+# builds apart. Nothing is ever written into the repository.
 set -euo pipefail
 
 usage() {
@@ -49,7 +49,7 @@ tarball=/usr/src/$package.tar.xz
 debug=${MINO_KERNEL_DEBUG:-0}
 init_source=${MINO_KERNEL_INIT:-$here/init.c}
 
-# A caller's make, cross-compiler or locale must not reach the kernel's make.
+# The caller's make, cross-compiler and locale must not reach the kernel's make.
 unset MAKEFLAGS MAKELEVEL MFLAGS ARCH SUBARCH CROSS_COMPILE CC LD CFLAGS CXXFLAGS LDFLAGS KBUILD_OUTPUT LLVM
 export LC_ALL=C
 
@@ -122,8 +122,8 @@ fi
 started=$SECONDS
 
 # --- The source tree ----------------------------------------------------------------------------
-# Left out: other architectures and the drivers that no UML has, but not their Kconfig files,
-# which kconfig reads all.
+# Other architectures are left out, and the drivers that no UML has, but not their Kconfig files:
+# kconfig reads all of those.
 
 unpack() {
   say "unpacking $package $version"
@@ -162,9 +162,9 @@ update() {
 }
 
 # --- Patches ------------------------------------------------------------------------------------
-# The pristine form of every file that a patch ever touched is kept in original/ (a file that is
-# listed in touched but not there is one that a patch makes). The patches are applied to a copy of
-# those files; what differs goes into the tree.
+# original/ keeps the pristine form of every file that a patch has ever touched. A file that is
+# listed in `touched` but is not in original/ is one that a patch creates. The patches are applied
+# to a copy of those files, and only the files that then differ go into the tree.
 
 apply_patches() {
   local file patch staging=$work/staging
@@ -215,7 +215,7 @@ obj=$src/obj
 [ "$debug" = 0 ] || obj=$src/obj-debug
 mkdir -p "$obj"
 
-# Everything that would make two builds of the same inputs differ is fixed.
+# Everything is fixed that would make two builds of the same inputs differ.
 stamp=$(date -u -d "@$(stat -c %Y "$tarball")" '+%Y-%m-%d %H:%M:%S UTC')
 export KBUILD_BUILD_TIMESTAMP=$stamp KBUILD_BUILD_USER=mino KBUILD_BUILD_HOST=mino KBUILD_BUILD_VERSION=1
 compiler=gcc
@@ -241,8 +241,8 @@ if [ "$debug" != 0 ]; then
   sed -i '/CONFIG_KALLSYMS/d' "$obj/fragment"
   printf '%s\n' CONFIG_KALLSYMS=y CONFIG_DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT=y CONFIG_FRAME_POINTER=y >> "$obj/fragment"
 fi
-# allnoconfig leaves the file alone if nothing changes in it. olddefconfig would bring back what
-# is on by default.
+# allnoconfig does not rewrite the file if nothing in it changes. olddefconfig would bring back the
+# options that are on by default.
 run_logged kmake KCONFIG_ALLCONFIG=fragment allnoconfig
 wrong=$(awk '
   /^CONFIG_[A-Z0-9_]+=/ { name = $0; sub(/=.*/, "", name); value = $0; sub(/^[^=]*=/, "", value) }
@@ -287,7 +287,8 @@ rm -rf "$result"
 mv "$work/result" "$result"
 say "$(cat "$result/release") built in $((SECONDS - started)) s"
 
-# Results of the last inputs are kept, so that going back is free; older ones go.
+# The results of the latest inputs are kept, so that going back costs nothing; older ones are
+# removed.
 find "$cache" -mindepth 1 -maxdepth 1 -type d -name 'kernel-????????????????' -printf '%T@ %p\n' |
   sort -rn | tail -n +9 | cut -d' ' -f2- | xargs -r rm -rf
 finish

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The only program of the engine's userland. As process 1 it mounts what a
- * Linux has, brings up the uplink that minod has made (its values come as
- * environment variables, from the kernel's command line), and lets a child
- * serve sessions. Its end is the instance's end.
+ * The only program in the userland of the linux engine's kernel. As process 1
+ * it mounts what a Linux system has, brings up the uplink that minod has made,
+ * and starts a child that serves sessions. The values for the uplink come as
+ * environment variables, from the kernel's command line. When this program
+ * ends, the instance ends.
  *
  *   mino_address   0ad50002/30: IPv4, hexadecimal; mino_gateway likewise
  *   mino_address6  32 hexadecimal digits, /64; mino_gateway6 likewise
  *   mino_mtu       bytes
- *   mino_paths     directories of the device to be seen here, by colons
+ *   mino_paths     directories of the device to show here, between colons
  *
- * Built against tools/include/nolibc of the kernel tree.
+ * It is built against tools/include/nolibc of the kernel tree, and must use no
+ * other library.
  */
 #define USRCALL_SERVE 0x7500 /* _IO('u', 0) */
 
@@ -93,7 +95,7 @@ static void put(const char *path, const char *text)
 		close(fd);
 }
 
-/* Interface names have 15 characters at most. */
+/* An interface name has at most 15 characters. */
 static void copy_name(char *to, const char *name)
 {
 	int i;
@@ -164,7 +166,7 @@ static void uplink6(const char *address, const char *gateway)
 
 	if (socket < 0)
 		return;
-	/* Nobody else can have it: the link has two ends. */
+	/* The link has two ends, so nobody else can have the address. */
 	put("/proc/sys/net/ipv6/conf/eth0/accept_dad", "0");
 	control(socket, SIOCGIFINDEX, &index, "eth0");
 	read_hex(address, request.address, 16);
@@ -202,7 +204,7 @@ static void network(void)
 	put("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
 }
 
-/* One directory of the device, at the same path here. */
+/* Shows one directory of the device, at the same path here. */
 static void show(char *path)
 {
 	char *at;
@@ -230,7 +232,9 @@ static void show_paths(char *list)
 	}
 }
 
-/* Signals are the client's host's business: here only the end counts. */
+/*
+ * Signals go to the client on its host. Here all are ignored; SIGKILL remains.
+ */
 static void ignore_signals(void)
 {
 	struct {
@@ -286,7 +290,7 @@ int main(void)
 	ignore_signals();
 	if (fork() == 0)
 		serve();
-	/* Sessions are reaped by themselves: their parents ignore SIGCHLD. */
+	/* Sessions need no wait: their parents ignore SIGCHLD. */
 	while (waitpid(-1, &status, 0) > 0)
 		;
 	reboot(LINUX_REBOOT_CMD_POWER_OFF);

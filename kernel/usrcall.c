@@ -2,15 +2,15 @@
 /*
  * /dev/usrcall and its manager.
  *
- * One process of this kernel calls the SERVE ioctl and becomes the manager; it
- * starts a process for each session, which starts a thread for each lane. They
- * are ordinary tasks (descriptors, credentials, namespaces, signals and the
- * end are those of processes) that never run user code: they share the
- * manager's mm, which SERVE empties.
+ * One process of this kernel calls the SERVE ioctl and becomes the manager. It
+ * starts a process for each session, which starts a thread for each lane. These
+ * are ordinary tasks, with the descriptors, credentials, namespaces, signals
+ * and exit of processes, but they never run user code: they share the manager's
+ * mm, which SERVE empties.
  *
- * The driver's files, each with a header of its name that declares what it
- * defines. A file includes headers of files below it in this list, and no
- * other (test/tidy.py checks that):
+ * The driver's files are listed below. Each has a header of its name, which
+ * declares what the file defines. A file includes the headers of files below it
+ * in this list, and no others (test/tidy.py checks that):
  *
  *   usrcall.c          the device and its manager
  *   usrcall_leader.c   the first task of a session, which takes commands
@@ -23,10 +23,11 @@
  *   usrcall_idle.c     the idle task
  *   usrcall_lane.c     a lane's rings and its waiting
  *   usrcall_session.c  sessions
- *   usrcall_user.c     the host's system calls
+ *   usrcall_user.c     system calls of the host
  *
- * What the rest of the kernel calls is declared in include/linux (patches 0010
- * and 0014): all of usrcall_split.c and usrcall_idle.c, parts of others.
+ * The functions that the rest of the kernel calls are declared in include/linux
+ * (patches 0010 and 0014): all of usrcall_split.c and usrcall_idle.c, and parts
+ * of other files.
  */
 #include <linux/fs.h>
 #include <linux/init.h>
@@ -45,7 +46,9 @@
 #include "usrcall_leader.h"
 #include "usrcall_session.h"
 
-/* Host descriptors that minod passes: usrcall.socket=3 usrcall.stats=4 */
+/*
+ * Descriptors of the host that minod passes: usrcall.socket=3 usrcall.stats=4
+ */
 static int instance_socket = -1;
 module_param_named(socket, instance_socket, int, 0444);
 static int stats_file = -1;
@@ -146,7 +149,7 @@ static long usrcall_ioctl(struct file *file, unsigned int cmd, unsigned long arg
 	err = usrcall_map_stats(stats_file);
 	if (err)
 		return err;
-	/* Whatever reaches for this memory past the split finds none. */
+	/* Any access to this memory that bypasses the split finds none. */
 	vm_munmap(0, TASK_SIZE);
 	return manage();
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What a lane executes: any system call of this kernel that does not concern
- * the caller's own memory, tasks or signals (those are the client's host's),
- * and a few operations of the protocol. No call has code of its own here.
+ * the caller's own memory, tasks or signals (those belong to the client's
+ * host), and a few operations of the protocol. It must hold no code for a
+ * particular system call.
  */
 #include <linux/bitmap.h>
 #include <linux/cred.h>
@@ -22,9 +23,10 @@
 #include "usrcall_ring.h"
 
 /*
- * Never dispatched: they would change the proxy itself (its memory, which it
- * has none of, its tasks, its signals, its descriptor table) or this kernel
- * as a whole. test/unit holds this against the routes in abi/syscalls.h.
+ * Calls that are never dispatched. They would change the serving task itself
+ * (its tasks, its signals, its descriptor table, and its memory, of which it
+ * has none) or this kernel as a whole. test/unit holds this against the routes
+ * in abi/syscalls.h.
  */
 static const u16 refused[] = {
 	/* memory */
@@ -91,9 +93,9 @@ static bool keeps_capabilities(const struct usrcall_lane *lane)
 }
 
 /*
- * Where alloc_fd() shall put a new file: the number that the client holds a
- * placeholder at. Once; a call that makes more files than the client expects
- * makes none.
+ * The number at which alloc_fd() must put a new file: the client holds a
+ * placeholder there. It is valid once; a call that makes more files than the
+ * client expects makes none.
  */
 int usrcall_take_fd(void)
 {
@@ -105,11 +107,12 @@ int usrcall_take_fd(void)
 }
 
 /*
- * The leader is what /proc/self shows, and what new lanes inherit from: a lane
- * whose network namespace has changed waits until the leader has it, too, but
- * not while the leader waits for the lane. Not so for mounts: they go with the
- * root and working directory of the task; and not where several clients share
- * the session: lanes follow their client then (begin_thread()).
+ * /proc/self shows the leader, and new lanes inherit from it. A lane whose
+ * network namespace has changed therefore waits until the leader has taken it
+ * over, unless the leader is waiting for the lane. This does not apply to mount
+ * namespaces, which go with the root and working directory of the task. Nor
+ * does it apply where several clients share the session: there, lanes follow
+ * their client (begin_thread()).
  */
 static void follow_namespaces(struct usrcall_lane *lane)
 {
@@ -177,7 +180,7 @@ static s64 call(struct usrcall_lane *lane)
 	return result;
 }
 
-/* A bitmap of the descriptors; the bytes that matter. */
+/* A bitmap of the open descriptors; returns the number of bytes that matter. */
 static s64 list_fds(u64 addr, u64 bytes)
 {
 	struct fdtable *table;
@@ -203,7 +206,7 @@ static s64 list_fds(u64 addr, u64 bytes)
 	return size;
 }
 
-/* The leader of a client's session, by the client's number on its host. */
+/* The leader of a client's session, given the client's pid on its host. */
 static s64 stand_in(u64 client)
 {
 	struct usrcall_session *session;
@@ -216,7 +219,7 @@ static s64 stand_in(u64 client)
 	return -ESRCH;
 }
 
-/* The session process makes what is the host's; the task is ours to make. */
+/* The session process makes the part on the host; the task is made here. */
 static s64 fork_session(struct usrcall_lane *lane)
 {
 	struct usrcall_session *session = lane->session;
@@ -286,7 +289,7 @@ s64 usrcall_execute(struct usrcall_lane *lane)
 {
 	s64 result = lane->kind == USRCALL_SUBMIT_OP ? operation(lane) : call(lane);
 
-	/* Not for the next one, where nothing has taken notice. */
+	/* A cancellation that came too late must not end the next call. */
 	if (unlikely(lane->cancelled)) {
 		lane->cancelled = false;
 		clear_notify_signal();

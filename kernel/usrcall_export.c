@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Open files on their way from one session to another. On the host a parcel
- * stands for such a file (abi/parcel.h), and the file is kept while a
- * descriptor of the parcel's is open anywhere: in a queue, in a program that
- * does not know what it is, or in one that has just imported it. Nobody tells
- * when the last of them is closed, so that is looked for: when a client says
- * that it has closed one, and from time to time.
+ * stands for such a file (abi/parcel.h). The file is kept while any descriptor
+ * of the parcel is open: in a queue, in a program that does not know what it
+ * is, or in one that has just imported it. Nothing reports that the last of
+ * them is closed, so the driver checks: when a client says that it has closed
+ * one, and from time to time.
  */
 #include <linux/cred.h>
 #include <linux/fdtable.h>
@@ -31,7 +31,7 @@ struct export {
 
 static LIST_HEAD(exports);
 
-/* Of this user, and all. */
+/* How many files this user has exported; and all users together. */
 static int count(kuid_t owner, int *all)
 {
 	struct export *export;
@@ -67,7 +67,9 @@ static void drop(struct export *export)
 	__fput_sync(file);
 }
 
-/* Again after a quarter of the time that it has been out, a second at most. */
+/*
+ * Checks again after a quarter of the time that it has been out, or a second.
+ */
 static void look_later(struct export *export)
 {
 	schedule_delayed_work(&export->look,
@@ -84,7 +86,7 @@ static void look(struct work_struct *work)
 		drop(export);
 }
 
-/* Answers an id, after the parcel has been sent to the session process. */
+/* Returns an id, after the parcel has been sent to the session process. */
 static s64 put(struct usrcall_session *session, int fd, u32 type, u32 row)
 {
 	struct usrcall_command command = { .type = type,
@@ -132,7 +134,7 @@ s64 usrcall_export(struct usrcall_lane *lane, int fd)
 	return put(lane->session, fd, USRCALL_PARCEL, 0);
 }
 
-/* By the session's leader, whose files are the client's. */
+/* Called by the session's leader, whose files are those of the client. */
 void usrcall_give(struct usrcall_session *session, int fd, u32 row)
 {
 	struct usrcall_command answer = { .type = USRCALL_GIVEN,
@@ -145,7 +147,7 @@ void usrcall_give(struct usrcall_session *session, int fd, u32 row)
 		usrcall_host_send(session->socket, &answer, -1);
 }
 
-/* To make room for a descriptor may take long: the file must be ours before. */
+/* Holds the file first: making room for a descriptor may take long. */
 s64 usrcall_import(u64 id)
 {
 	struct export *export = find(id);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Open files on their way from one session to another: operations of the
- * protocol, for usrcall_call.c, and a command, for usrcall_leader.c.
+ * protocol, used by usrcall_call.c, and a command, used by usrcall_leader.c.
  */
 #ifndef __USRCALL_EXPORT_H
 #define __USRCALL_EXPORT_H

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The idle task, which waits for all clients at once. Called in place of UML's
- * own idle loop (patch 0011), with interrupts off. It never sleeps in this
- * kernel, only in the host's.
+ * The idle task, which waits for all clients at once. It is called in place of
+ * UML's own idle loop (patch 0011), with interrupts off. It must never sleep in
+ * this kernel, only in the host kernel.
  *
- * It looks at the lanes' rings for a while. Before it lets go of the host's
- * processor, it says so in each session's device_sleeping; a client then rings
- * the session's doorbell, a futex on which the idle task sleeps together with
- * the word in which the host's signals are noted.
+ * It polls the lanes' rings for a while. Before it gives up its processor on
+ * the host, it says so in each session's device_sleeping. A client then rings
+ * the session's doorbell, a futex. The idle task sleeps on these futexes
+ * together with the word in which signals from the host are noted.
  */
 #include <linux/sched.h>
 #include <linux/usrcall.h>
@@ -31,7 +31,7 @@ static void say_sleeping(u32 value)
 		shared_store(session->memory->device_sleeping, value);
 }
 
-/* With interrupts off, as arch_cpu_idle(): what comes meanwhile is noted. */
+/* Runs with interrupts off, as arch_cpu_idle() does: signals are only noted. */
 void usrcall_idle(void)
 {
 	u32 *words[OS_IDLE_WORDS], values[OS_IDLE_WORDS];

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Lanes: their rings, and how long a lane waits for the next submission.
+ * Lanes: their rings, and how long a lane waits for the next submission. Used
+ * by the files above it in the list of usrcall.c.
  *
- * This kernel has one processor. A lane that has served a call looks at its
- * ring for a while, and at the others' rings now and then; then it sleeps, and
- * the idle task (usrcall_idle.c) looks on. Slots are read once, into the lane,
- * and checked there: nothing that a client wrote is used from where it wrote.
+ * This kernel has one processor. A lane that has served a call polls its ring
+ * for a while, and now and then the rings of the others. Then it sleeps, and
+ * the idle task (usrcall_idle.c) polls instead. Slots are read once, into the
+ * lane, and checked there. Nothing that a client wrote may be used from where
+ * the client wrote it.
  */
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -16,7 +18,7 @@ LIST_HEAD(usrcall_lanes);
 
 static const struct mino_patience *const patience = &mino_patience_kernel;
 
-/* As far as it needs no task; NULL without memory. */
+/* Makes all of a lane that needs no task; NULL if there is no memory. */
 struct usrcall_lane *usrcall_make_lane(struct usrcall_session *session, u32 index)
 {
 	struct usrcall_lane *lane = kzalloc(sizeof(*lane), GFP_KERNEL);
@@ -57,7 +59,9 @@ void usrcall_consume(struct usrcall_lane *lane)
 	shared_store(lane->control->submission_position, lane->submission);
 }
 
-/* A checked copy of the slot; false if the client breaks the contract. */
+/*
+ * Copies the slot and checks the copy; false if the client breaks the contract.
+ */
 bool usrcall_decode(struct usrcall_lane *lane)
 {
 	const struct usrcall_submission *slot = usrcall_next(lane);
@@ -92,7 +96,7 @@ bool usrcall_decode(struct usrcall_lane *lane)
 	return lane->kind == USRCALL_SUBMIT_CALL || lane->kind == USRCALL_SUBMIT_OP;
 }
 
-/* The session is over, or its lanes shall stand still. */
+/* The session is over, or its lanes must stand still. */
 static bool stopped(struct usrcall_lane *lane)
 {
 	return lane->session->ended || lane->stopping ||
@@ -105,7 +109,7 @@ void usrcall_wake(struct usrcall_lane *lane)
 	wake_up_process(lane->task);
 }
 
-/* Something that this lane's task has to know of? Then it is on its way. */
+/* Is there something for this lane's task? If so, it has been woken. */
 static bool look_at(struct usrcall_lane *lane)
 {
 	switch (lane->activity) {
@@ -151,8 +155,8 @@ void usrcall_publish_counts(struct usrcall_lane *lane)
 }
 
 /*
- * Waits for the next submission; false if the lane shall stop instead: then
- * at once, or a client that never pauses would keep it from that.
+ * Waits for the next submission. Returns false, and at once, if the lane must
+ * stop instead: a client that never pauses could otherwise prevent that.
  */
 bool usrcall_wait(struct usrcall_lane *lane)
 {

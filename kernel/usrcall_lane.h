@@ -25,10 +25,10 @@ struct usrcall_lane {
 	enum usrcall_activity activity;
 	bool asleep;			/* schedule()d for want of a submission */
 	bool cancelled;			/* the call that runs */
-	bool stopping;			/* shall park (REATTACH, CLEAR) */
+	bool stopping;			/* must park (REATTACH, CLEAR) */
 	bool begins;			/* a client thread that it does not know yet */
 	bool ends;			/* its client thread is gone */
-	bool own_rights;		/* credentials or namespaces no new lane shall inherit */
+	bool own_rights;		/* credentials or namespaces that no new lane may inherit */
 	int bell;			/* host descriptor, or -1 */
 	int install_fd;			/* the number for the next new file, or -1 */
 	u32 turn;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The leader of a session: its first task, from which threads of lanes inherit
- * and which /proc/self shows. It takes what the session process commands, and
- * what a lane has changed for all of its session.
+ * The leader of a session: its first task, from which the threads of lanes
+ * inherit, and which /proc/self shows. It carries out the commands of the
+ * session process, and takes over what a lane has changed for the whole
+ * session.
  */
 #include <linux/cred.h>
 #include <linux/nsproxy.h>
@@ -56,7 +57,7 @@ static void handle(struct usrcall_session *session,
 		if (!lane || files[0] < 0)
 			break;
 		swap(lane->bell, files[0]);
-		/* It may have wanted to while the bell was on its way. */
+		/* The lane may have wanted to ring it before it came. */
 		usrcall_host_ring(lane->bell);
 		break;
 	case USRCALL_REATTACH:
@@ -95,7 +96,7 @@ static bool receive_all(struct usrcall_session *session)
 	return got == 0;
 }
 
-/* The client's credentials, for a session that no lane has forked. */
+/* Takes the client's credentials, for a session that no lane has forked. */
 static int take_rights(const struct usrcall_command *start)
 {
 	struct group_info *groups;
@@ -133,7 +134,7 @@ static void take_over(struct usrcall_session *session)
 
 	session->cred = NULL;
 	if (cred) {
-		/* Of the lane's, all that new lanes and forks inherit. */
+		/* What new lanes and forks inherit of the lane's. */
 		cred->uid = from->uid;
 		cred->gid = from->gid;
 		cred->suid = from->suid;

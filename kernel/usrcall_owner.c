@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Owners of open files (F_SETOWN): who gets SIGIO and SIGURG is a thread, a
- * process or a group of the client's host. Here a task stands for each; it
- * takes what this kernel sends it, queued, merged and limited as for any task,
- * and tells the session process. Whether the one who has set the owner may
- * signal it is for the host to decide: the stand-in has the same credentials.
+ * Owners of open files (F_SETOWN): SIGIO and SIGURG go to a thread, a process
+ * or a group on the client's host. Here a task stands for each of them. It
+ * takes the signals that this kernel sends it, which are queued, merged and
+ * limited as for any task, and tells the session process. The host decides
+ * whether the process that set the owner may signal it: the stand-in has the
+ * same credentials.
  */
 #include <linux/cred.h>
 #include <linux/fdtable.h>
@@ -34,7 +35,7 @@ struct usrcall_owner {
 	bool busy;			/* it has taken one and not told yet */
 };
 
-/* The signal waits with us if the session process is slow. */
+/* The signal waits here while the session process is slow. */
 static void tell(struct usrcall_owner *owner, const kernel_siginfo_t *info)
 {
 	struct usrcall_session *session = owner->session;
@@ -70,7 +71,7 @@ static int stand_in_main(void *data)
 	int sig;
 
 	set_task_comm(current, "usrcall-owner");
-	/* Nothing of the client's may live longer for it. */
+	/* No file of the client may live longer because of this task. */
 	usrcall_close_files();
 	exit_fs(current);
 	get_nsproxy(&init_nsproxy);
@@ -104,7 +105,7 @@ static int stand_in_main(void *data)
 	do_group_exit(0);
 }
 
-/* Nothing on its way to it, and no file has it. Not one that is just made. */
+/* No signal is on its way to it, no file has it, and it was not just made. */
 static bool unused(const struct usrcall_owner *owner)
 {
 	struct task_struct *task;
@@ -114,7 +115,7 @@ static bool unused(const struct usrcall_owner *owner)
 	task = pid_task(owner->stand_in, PIDTYPE_TGID);
 	idle = task && !signal_pending(task);
 	rcu_read_unlock();
-	/* The pid's own reference, and ours. */
+	/* One reference is the pid's own, one is ours. */
 	return owner->ready && !owner->busy && idle &&
 	       refcount_read(&owner->stand_in->count) <= 2;
 }
@@ -181,7 +182,7 @@ static s64 set_owner(struct file *file, u32 kind, pid_t number, pid_t client)
 
 	if (err)
 		return err;
-	/* As PIDTYPE_PID and so on, which F_GETOWN_EX tells. */
+	/* As PIDTYPE_PID and so on, which F_GETOWN_EX returns. */
 	if (!number) {
 		__f_setown(file, NULL, (enum pid_type)kind, 1);
 		return 0;
@@ -190,7 +191,7 @@ static s64 set_owner(struct file *file, u32 kind, pid_t number, pid_t client)
 		make_owner(session, kind, number, client);
 	if (IS_ERR(owner))
 		return PTR_ERR(owner);
-	/* Before it is ready, signals are lost; with the session, it ends. */
+	/* Signals are lost until it is ready. It ends with the session. */
 	wait_event_state(session->wait,
 			 session->ended || __fatal_signal_pending(current) ||
 				 owner->ready,

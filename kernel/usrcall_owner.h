@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Who gets the signals of open files: two operations of the protocol, for
+ * Who gets the signals of open files: two operations of the protocol, used by
  * usrcall_call.c.
  */
 #ifndef __USRCALL_OWNER_H

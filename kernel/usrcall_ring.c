@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Packet rings that clients map: memory objects of the host, of which the
- * client gets a descriptor. Allocated and freed by net/packet, found again by
- * their address.
+ * Packet rings that clients map. A ring is a memory object of the host, of
+ * which the client gets a descriptor. net/packet allocates and frees rings, and
+ * finds them again by their address.
  */
 #include <linux/file.h>
 #include <linux/fs.h>
@@ -18,14 +18,14 @@ struct ring {
 	int file;			/* host descriptor */
 };
 
-/* Of the host's memory, which is taken as the rings fill. */
+/* Memory of the host, which is taken as the rings fill. */
 #define MAX_RING_BYTES (256UL << 20)
 
 /* No lock: one processor, no preemption, and nothing here sleeps. */
 static LIST_HEAD(rings);
 static unsigned long ring_bytes;
 
-/* Zeroed; NULL if it cannot be had. */
+/* Returns zeroed memory, or NULL if there is none. */
 void *usrcall_ring_alloc(unsigned long bytes)
 {
 	struct ring *ring;
@@ -60,7 +60,7 @@ static struct ring *find(const void *memory)
 	return NULL;
 }
 
-/* False if the memory is no such ring's. Whoever has it mapped keeps it. */
+/* False if the memory is not a ring. Whoever has it mapped keeps it. */
 bool usrcall_ring_free(void *memory)
 {
 	struct ring *ring = find(memory);
@@ -75,7 +75,7 @@ bool usrcall_ring_free(void *memory)
 	return true;
 }
 
-/* The file that a client shall map, to its session process. */
+/* Sends the file that a client is to map to its session process. */
 int usrcall_map_file(struct usrcall_lane *lane, int fd)
 {
 	struct usrcall_command command = { .type = USRCALL_MAPPED,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Packet rings that clients map: an operation of the protocol, for
- * usrcall_call.c. What net/packet calls is declared in linux/usrcall_ring.h.
+ * Packet rings that clients map: an operation of the protocol, used by
+ * usrcall_call.c. linux/usrcall_ring.h declares what net/packet calls.
  */
 #ifndef __USRCALL_RING_H
 #define __USRCALL_RING_H

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Sessions: how they are made, shared by the tasks that serve them, and freed
- * by the last of those. What a session's first task does is usrcall_leader.c;
- * a session knows it as a pointer only, so that a lane can fork one.
+ * by the last of those tasks. Used by the files above it in the list of
+ * usrcall.c. What a session's first task does is in usrcall_leader.c. A session
+ * knows that only as a pointer, so that a lane can fork a session.
  */
 #include <linux/cred.h>
 #include <linux/fdtable.h>
@@ -19,7 +20,7 @@
 LIST_HEAD(usrcall_sessions);
 static struct mino_stats_row *stats_table;
 
-/* The table of counters, which minod made; before any session. */
+/* Maps the table of counters, which minod made. Called before any session. */
 int usrcall_map_stats(int file)
 {
 	stats_table = usrcall_host_map(file, USRCALL_MAX_SESSIONS *
@@ -28,8 +29,8 @@ int usrcall_map_stats(int file)
 }
 
 /*
- * Whoever holds a session last closes its socket: by then everything that it
- * had open is closed, as its client's parent may rely on.
+ * The last holder of a session closes its socket. By then all files that the
+ * session had open are closed, which the client's parent may rely on.
  */
 void usrcall_close_files(void)
 {
@@ -69,7 +70,7 @@ int usrcall_tell(struct usrcall_session *session, u32 type, int result,
 	return usrcall_host_send(session->socket, &command, -1);
 }
 
-/* NULL, with files closed and the session process told, if that can't be. */
+/* On failure returns NULL, closes the files and tells the session process. */
 struct usrcall_session *
 usrcall_make_session(const struct usrcall_command *command, int files[2],
 		     int (*main)(void *session))
@@ -86,7 +87,7 @@ usrcall_make_session(const struct usrcall_command *command, int files[2],
 	    command->arena_bytes > USRCALL_MAX_ARENA ||
 	    command->row >= USRCALL_MAX_SESSIONS)
 		goto bad;
-	/* The idle task can wait for so many doorbells. */
+	/* The idle task can wait for only so many doorbells. */
 	answer.result = -EUSERS;
 	if (list_count_nodes(&usrcall_sessions) >= OS_IDLE_WORDS)
 		goto bad;
@@ -123,7 +124,7 @@ bad:
 	return NULL;
 }
 
-/* By the manager, or by the lane that forks. */
+/* Called by the manager, or by the lane that forks. */
 int usrcall_start(struct usrcall_session *session)
 {
 	pid_t pid = user_mode_thread(session->main, session, CLONE_VM | SIGCHLD);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Sessions: one for each client process, which is a process here as well. Used
- * by every file of the driver's kernel side. What is in session memory is
- * shared with the client: it is read and written by the macros below, and
- * nothing there is trusted.
+ * by every file on the kernel side of the driver. Session memory is shared with
+ * the client. It is read and written by the macros below, and nothing in it may
+ * be trusted.
  */
 #ifndef __USRCALL_SESSION_H
 #define __USRCALL_SESSION_H
@@ -17,10 +17,10 @@
 
 struct usrcall_lane;
 
-/* Not a signal's business, but the end's; and not counted as load. */
+/* Only the end wakes it, not any signal; and it does not count as load. */
 #define USRCALL_SLEEP (TASK_UNINTERRUPTIBLE | TASK_WAKEKILL | TASK_NOLOAD)
 
-/* This kernel is built for one processor, its clients run on others. */
+/* This kernel is built for one processor; its clients run on others. */
 #define shared_load(word) __atomic_load_n(&(word), __ATOMIC_RELAXED)
 #define shared_load_acquire(word) __atomic_load_n(&(word), __ATOMIC_ACQUIRE)
 #define shared_store(word, value) __atomic_store_n(&(word), value, __ATOMIC_RELAXED)
@@ -41,14 +41,14 @@ struct usrcall_session {
 	wait_queue_head_t wait;		/* the leader */
 	bool readable;			/* the socket may hold something */
 	bool ended;
-	bool shared;			/* by clients with rights of their own */
+	bool shared;			/* by clients of various credentials */
 	const struct cred *cred;	/* of a lane, for the leader to take over */
 	struct nsproxy *spaces;		/* likewise */
 	struct usrcall_session *child;	/* FORKED, for the lane that asked */
 	int fork_result;
 	bool fork_answered, fork_busy;
 	struct usrcall_command start;	/* NEW: credentials and name */
-	bool forked;			/* by a lane: those are inherited */
+	bool forked;			/* by a lane: both are inherited */
 	struct list_head owners;	/* usrcall_owner.c */
 	u32 owner_count;
 	struct usrcall_lane *lanes[USRCALL_MAX_LANES];

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * User memory of a task that serves a client: a range inside a window is in
- * the arena already; everything else is asked of the client thread, which
- * waits in this very call. Called by arch/um/kernel/skas/uaccess.c for every
- * user access of such a task. Exact to the byte: the results are the number
- * of bytes that were not copied, as for raw_copy_from_user().
+ * User memory of a task that serves a client. A range inside a window is in the
+ * arena already; everything else is requested from the client thread, which is
+ * waiting in this very call. arch/um/kernel/skas/uaccess.c calls these
+ * functions for every user access of such a task. They must be exact to the
+ * byte: their results are the number of bytes that were not copied, as for
+ * raw_copy_from_user().
  */
 #include <linux/interrupt.h>
 #include <linux/uaccess.h>
 #include <linux/usrcall.h>
 #include "usrcall_lane.h"
 
-/* Copies of the range [addr, addr + n) as far as one window reaches. */
+/* Copies of the range [addr, addr + n), as far as one window reaches. */
 struct hit {
 	u8 *place;		/* in the arena, or NULL */
 	unsigned long bytes;	/* covered; without a window, up to the next */
@@ -40,15 +41,15 @@ static struct hit find(struct usrcall_lane *lane, unsigned long addr,
 }
 
 /*
- * An interrupt may have come between, and some callers promise not to sleep:
- * those get what is here already, as from memory that is not resident.
+ * An interrupt may have come in between, and some callers promise not to sleep.
+ * They get only what is here already, as from memory that is not resident.
  */
 static bool may_ask(void)
 {
 	return !in_interrupt() && !pagefault_disabled() && !irqs_disabled();
 }
 
-/* Bytes served, never more than len; nothing once the client is gone. */
+/* Returns the bytes served, never more than len; 0 once the client is gone. */
 static u32 ask(struct usrcall_lane *lane, u8 kind, unsigned long addr,
 		    u32 len, u32 arena_off)
 {
@@ -88,7 +89,7 @@ static void find_room(struct usrcall_lane *lane)
 	lane->room_bytes = lane->arena_bytes - lane->room_off;
 }
 
-/* Of n bytes from addr, those below the end of what a client can own. */
+/* How many of the n bytes from addr lie below the end of client memory. */
 static unsigned long below_end(unsigned long addr, unsigned long n)
 {
 	if (addr >= USRCALL_TASK_SIZE)
@@ -127,7 +128,10 @@ unsigned long usrcall_copy_from_user(void *to, unsigned long addr,
 	return n - done;
 }
 
-/* The client copies it out when the call is done; at once if there are too many. */
+/*
+ * The client copies the extent out when the call is done, or at once if there
+ * are too many.
+ */
 static bool note_extent(struct usrcall_lane *lane, unsigned long addr, u8 *place,
 			u32 len)
 {
@@ -150,7 +154,7 @@ static bool note_extent(struct usrcall_lane *lane, unsigned long addr, u8 *place
 	return true;
 }
 
-/* from may be NULL: zeros. */
+/* If from is NULL, zeros are stored. */
 static unsigned long store(unsigned long addr, const void *from, unsigned long n)
 {
 	struct usrcall_lane *lane = current->thread.usrcall;
@@ -200,8 +204,9 @@ unsigned long usrcall_clear_user(unsigned long addr, unsigned long n)
 }
 
 /*
- * Looks at a string of up to max bytes; copies it if to is not NULL. The
- * bytes before its NUL; max if there is none among them; or -EFAULT.
+ * Reads a string of up to max bytes, and copies it if to is not NULL. Returns
+ * the number of bytes before the NUL, max if there is no NUL among them, or
+ * -EFAULT.
  */
 static long string(char *to, unsigned long addr, long max)
 {
@@ -247,7 +252,7 @@ long usrcall_strncpy_from_user(char *to, unsigned long addr, long count)
 	return string(to, addr, count);
 }
 
-/* With the NUL; more than count if there is none; 0 for bad memory. */
+/* Counts the NUL; more than count if there is none; 0 for bad memory. */
 long usrcall_strnlen_user(unsigned long addr, long count)
 {
 	long length = string(NULL, addr, count);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The thread of a lane: its beginning, what it does again and again, its end,
- * and how the session's leader stops it when its client is another one. It
- * shares descriptors and memory with the leader, and has credentials and
- * namespaces of its own.
+ * The thread of a lane: how it begins, what it repeats, how it ends, and how
+ * the session's leader stops it when it gets another client. It shares
+ * descriptors and memory with the leader, and has credentials and namespaces of
+ * its own.
  */
 #include <linux/nsproxy.h>
 #include <linux/sched/signal.h>
@@ -13,14 +13,14 @@
 #include "usrcall_call.h"
 #include "usrcall_thread.h"
 
-/* Until the leader has reset the lane: its client thread is no more. */
+/* Waits until the leader has reset the lane: its client thread is gone. */
 static void park(struct usrcall_lane *lane)
 {
 	struct usrcall_session *session = lane->session;
 
 	usrcall_host_close(lane->bell);
 	lane->bell = -1;
-	/* The client's new image asks for another one. */
+	/* The client's new image asks for another lane. */
 	if (lane->own_rights) {
 		shared_store(lane->control->attached, 0);
 		lane->ends = true;
@@ -41,9 +41,10 @@ static void park(struct usrcall_lane *lane)
 }
 
 /*
- * A thread of the client's begins on this lane, which may be older: it is in
- * the session's network namespace, or in its own client's where several share
- * the session and one of that client's lanes has another.
+ * A thread of the client begins on this lane, which may be older than the
+ * thread. The thread is in the session's network namespace. Where several
+ * clients share the session and a lane of this client has another namespace, it
+ * is in that one.
  */
 static void begin_thread(struct usrcall_lane *lane)
 {
@@ -98,7 +99,7 @@ static int lane_main(void *data)
 		if (unlikely(lane->begins))
 			begin_thread(lane);
 		result = usrcall_execute(lane);
-		/* From here on a cancellation has come too late. */
+		/* From here on a cancellation comes too late. */
 		lane->activity = USRCALL_WAITS;
 		lane->round_trips++;
 		if (lane->ends || lane->round_trips >= 64) {
@@ -165,7 +166,7 @@ static struct usrcall_lane_control *control_of(struct usrcall_session *session,
 	       (u64)lane * session->lane_stride;
 }
 
-/* All lanes, or those of one client, stand still, then are as new. */
+/* Stops all lanes, or those of one client; afterwards they are like new. */
 void usrcall_reset_lanes(struct usrcall_session *session, bool every, u32 client)
 {
 	struct usrcall_lane *lane;

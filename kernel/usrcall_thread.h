@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Threads of lanes: started by their session's leader, which also makes them
- * stand still. They end by themselves.
+ * Threads of lanes. The session's leader starts them, and makes them stand
+ * still; they end by themselves.
  */
 #ifndef __USRCALL_THREAD_H
 #define __USRCALL_THREAD_H

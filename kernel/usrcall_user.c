@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The driver's host side: what it asks of the kernel below.
+ * The host side of the driver: what it asks of the kernel below. Used by the
+ * kernel side of the driver, none of whose headers it may include.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,8 +20,9 @@
 #include "usrcall_user.h"
 
 /*
- * All sockets are members of one epoll set, and only that is an interrupt of
- * this kernel's: interrupt numbers are few. The signal comes from the sockets.
+ * All sockets are members of one epoll set, and only that set is an interrupt
+ * of this kernel, because interrupt numbers are few. The signal comes from the
+ * sockets.
  */
 static int watched = -1;
 
@@ -57,8 +59,9 @@ int usrcall_host_ready(void **data, int max)
 }
 
 /*
- * 1 and a message, 0 when there is none now, -EPIPE when the peer is gone or
- * said something else. files[i] is -1 where none came; more are closed.
+ * Returns 1 and a message, 0 when there is none now, or -EPIPE when the peer is
+ * gone or has broken the contract. files[i] is -1 where no file came; any
+ * further files are closed.
  */
 int usrcall_host_receive(int fd, struct usrcall_command *to, int files[2])
 {
@@ -99,7 +102,7 @@ int usrcall_host_receive(int fd, struct usrcall_command *to, int files[2])
 	return -EPIPE;
 }
 
-/* With a descriptor, unless that is -1. */
+/* Sends a descriptor along, unless that is -1. */
 int usrcall_host_send(int fd, const struct usrcall_command *command, int file)
 {
 	union {
@@ -127,7 +130,7 @@ int usrcall_host_send(int fd, const struct usrcall_command *command, int file)
 	return n < 0 ? -errno : 0;
 }
 
-/* A memory object whose size nobody changes. */
+/* A memory object whose size nobody can change. */
 int usrcall_host_memory(unsigned long bytes)
 {
 	int fd = memfd_create("mino-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING), err;
@@ -144,8 +147,8 @@ int usrcall_host_memory(unsigned long bytes)
 }
 
 /*
- * What stands for an open file on its way (abi/parcel.h), and a description of
- * its own to look at it through.
+ * Makes the parcel that stands for an open file on its way (abi/parcel.h), and
+ * a separate open file description by which to watch it.
  */
 int usrcall_host_parcel(uint64_t id, int *watch)
 {
@@ -170,7 +173,7 @@ int usrcall_host_parcel(uint64_t id, int *watch)
 	return err;
 }
 
-/* Until nobody has it any more. */
+/* True while somebody still has the parcel. */
 int usrcall_host_parcel_is_out(int watch)
 {
 	return flock(watch, LOCK_EX | LOCK_NB) != 0;
@@ -210,10 +213,9 @@ void usrcall_host_wake(uint32_t *word)
 }
 
 /*
- * Adds one to a client's eventfd. A write would wait while the counter is full,
- * which the client can see to, and this kernel with all its clients would wait
- * with it. So it is done by the end of an asynchronous read, of nothing, which
- * never waits.
+ * Adds one to a client's eventfd. A write would wait while the counter is full.
+ * A client can keep it full, and this kernel with all its clients would wait.
+ * So the end of an asynchronous read of nothing does it, which never waits.
  */
 void usrcall_host_ring(int fd)
 {
@@ -236,7 +238,7 @@ void usrcall_host_ring(int fd)
 		syscall(SYS_io_getevents, context, 0L, 1L, &ended, NULL);
 		return;
 	}
-	/* A host without asynchronous input and output. */
+	/* The host has no asynchronous input and output. */
 	do {
 		n = write(fd, &one, sizeof(one));
 	} while (n < 0 && errno == EINTR);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The host's system calls that the driver makes. usrcall_user.c is built as
- * host code, against libc, so this header sees nothing of the kernel's.
+ * The host system calls that the driver makes. usrcall_user.c is built as host
+ * code, against libc, so this header must not depend on any kernel header.
  */
 #ifndef __USRCALL_USER_H
 #define __USRCALL_USER_H
