@@ -91,8 +91,8 @@ Result<std::vector<UplinkAddresses>> following_addresses(const UplinkAddresses& 
 }
 
 Result<UplinkAddresses> choose_uplink(const std::vector<Ipv4Net>& taken) {
-  // Private ranges that are rarely in use; a virtual private network that owns 10.0.0.0/8 leaves
-  // the others.
+  // Private ranges that are rarely in use. A virtual private network that owns 10.0.0.0/8 leaves
+  // the other two free.
   constexpr Ipv4Net kPools[] = {{0x0ad50000, 16},   // 10.213.0.0/16
                                 {0xac1dd500, 24},   // 172.29.213.0/24
                                 {0xc0a8d500, 24}};  // 192.168.213.0/24

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// IPv4 networks as the uplink needs them: reading "10.213.0.2/30", and finding a free one. Pure
-// computation; the host's routes are an argument. Used by daemon/config and daemon/device_network.
+// IPv4 networks as the uplink needs them: reads "10.213.0.2/30", and finds a free network. Used by
+// daemon/config and daemon/device_network. Pure computation: it must never ask the system, so the
+// routes of the host are an argument.
 #pragma once
 
 #include <cstdint>
@@ -33,28 +34,29 @@ struct Ipv4Net {
 std::optional<uint32_t> parse_ipv4(std::string_view text);
 std::string ipv4_text(uint32_t address);
 
-// The device's and the host's address on the uplink; on an interface of the host's, a router's.
+// The two addresses on the uplink: of the device and of the host. On an interface of the host, the
+// second is that of a router.
 struct UplinkAddresses {
   Ipv4Net device;
   uint32_t gateway = 0;  // 0: none
-  bool guessed = false;  // nobody said which gateway
+  bool guessed = false;  // no gateway was configured
 };
 
-// A configured address; `gateway` may be empty: then it is the first other address of the network.
-// Errors say what is wrong with which of the two.
+// Parses a configured address. If `gateway` is empty, it is the first other address of the network.
+// Errors say which of the two is wrong, and what is wrong with it.
 Result<UplinkAddresses> parse_uplink(std::string_view address, std::string_view gateway);
 
-// For several devices on one network: `first`, and the addresses that follow, without the
-// gateway's.
+// For several devices on one network: `first` and the addresses that follow it, without the
+// gateway's address.
 Result<std::vector<UplinkAddresses>> following_addresses(const UplinkAddresses& first,
                                                          int64_t count);
 
-// The first /30 that overlaps none of `taken` (the host's routes and addresses; default routes are
-// ignored).
+// The first /30 that overlaps none of `taken`, the routes and addresses of the host. Default routes
+// are ignored.
 Result<UplinkAddresses> choose_uplink(const std::vector<Ipv4Net>& taken);
 
-// The route of `taken` that a configured network would collide with: as long a prefix or a longer
-// one.
+// The route in `taken` that a configured network would collide with: one with the same prefix
+// length or a longer one.
 std::optional<Ipv4Net> collision(const Ipv4Net& wanted, const std::vector<Ipv4Net>& taken);
 
 }  // namespace mino

@@ -57,7 +57,7 @@ void Admission::accept_all() {
     if (!socket.valid()) {
       if (errno == EINTR || errno == ECONNABORTED) continue;
       if (errno != EAGAIN) {
-        // Out of descriptors or memory: the listener stays readable, so look away for a moment.
+        // Out of descriptors or memory. The listener stays readable, so ignore it for a moment.
         spdlog::error("cannot accept a client: {}", std::strerror(errno));
         loop_.change(listener_.get(), 0);
         loop_.after(std::chrono::milliseconds(200),
@@ -167,7 +167,7 @@ void Admission::handle(Fd& socket, const Message& message, Fd file) {
 }
 
 void Admission::hello(Fd& socket, const Peer& peer, Message message) {
-  // A name that is not terminated would be read beyond its end.
+  // A name without a terminating NUL would be read beyond its end.
   message.text[sizeof message.text - 1] = '\0';
   const auto lanes = static_cast<uint32_t>(config_.lanes);
   message.lane_count = message.lane_count == 0 ? lanes : std::min(message.lane_count, lanes);

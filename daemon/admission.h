@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The door: minod's session socket. Each connection must say in its first message, within a few
-// seconds, what it wants: a session (Hello), or to leave or fetch an open file (Export, Import;
-// proxies only). Used by minod's main(). Nothing is done for a peer before its message was read
-// whole and checked.
+// The session socket of minod, where clients are admitted. Each connection must say in its first
+// message, within a few seconds, what it wants: a session (Hello), or to leave or fetch an open
+// file (Export, Import; proxies only). Used by minod's main(). It must do nothing for a peer before
+// the whole message has been read and checked.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +33,7 @@ class Admission {
 
   void accept_all();
   void read_first(int socket);
-  // Leave the socket to be closed, unless it becomes a session's.
+  // These leave the socket to be closed, unless it becomes a session's socket.
   void handle(Fd& socket, const abi::Message& message, Fd file);
   void hello(Fd& socket, const Peer& peer, abi::Message message);
   Fd forget(int socket);

@@ -18,7 +18,7 @@ namespace {
 
 constexpr int kPatienceMs = 10'000;
 
-// Signals that minod reads through a signalfd must reach the tool again.
+// The tool must receive the signals that minod reads through a signalfd.
 void become(const std::vector<std::string>& argv, int input, int output) {
   sigset_t none;
   sigemptyset(&none);
@@ -35,7 +35,7 @@ void become(const std::vector<std::string>& argv, int input, int output) {
 }  // namespace
 
 Result<void> run_command(const std::vector<std::string>& argv, const std::string& input) {
-  // Memory files instead of pipes: neither side can fill one up and wait for the other.
+  // Memory files instead of pipes, so that neither side can fill one up and wait for the other.
   Fd in(::memfd_create("input", MFD_CLOEXEC)), out(::memfd_create("output", MFD_CLOEXEC));
   if (!in.valid() || !out.valid()) return errno_error("memfd_create");
   if (::write(in.get(), input.data(), input.size()) != static_cast<ssize_t>(input.size())) {

@@ -28,7 +28,7 @@ void read_uplink(SettingsTable& table, Config& config) {
   table.text("address", address, [](const std::string& value) -> std::string {
     if (value == "auto") return {};
     const auto uplink = parse_uplink(value, "");
-    // The message repeats the value; the reader has shown it already.
+    // The message repeats the value, which the reader has shown already.
     return uplink ? std::string() : uplink.error().text.substr(value.size() + 4);
   });
   table.text("gateway", gateway);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// minod's configuration: a TOML file, every key optional (doc/configuration.md lists them). Used by
-// minod's main(). Reading it must never touch the system: a wrong configuration leaves nothing
-// behind.
+// minod's configuration: a TOML file in which every key is optional (doc/configuration.md lists
+// them). Used by minod's main(). Reading it must never touch the system, so that a wrong
+// configuration leaves nothing behind.
 #pragma once
 
 #include <optional>
@@ -22,7 +22,7 @@ struct Config {
   int64_t kernel_memory = 512;  // MiB
   static constexpr int64_t kMaxInstances = 16;
   int64_t instances = 1;                  // kernels, of the linux engine
-  std::string interface;                  // of the host, as the uplink; empty: one is made
+  std::string interface;                  // of the host, used as the uplink; empty: one is made
   std::optional<UplinkAddresses> uplink;  // nothing: "auto"
   bool nat = true;
   int64_t mtu = 0;                            // 0: that of the host's default route
@@ -40,7 +40,7 @@ struct Config {
 Result<Config> read_config_file(const std::string& path);
 Result<Config> read_config(std::string_view text, const std::string& name);
 
-// What is wrong with an engine's name, or "".
+// What is wrong with the name of an engine, or "".
 std::string engine_mistake(const std::string& name);
 
 }  // namespace mino

@@ -16,9 +16,9 @@ namespace mino {
 
 namespace {
 
-// Of what a client has, this is of use on the device: its network, raw sockets, low ports, locked
-// ring buffers (AF_PACKET), signals to owners of its sockets (F_SETOWN), and setuid() and its like,
-// which a proxy repeats after its client.
+// The client's capabilities that are of use on the device: its network, raw sockets, low ports,
+// locked ring buffers (AF_PACKET), signals to the owners of its sockets (F_SETOWN), and setuid()
+// and similar calls, which a proxy repeats after its client.
 constexpr int kUseful[] = {CAP_CHOWN,   CAP_FOWNER,           CAP_DAC_OVERRIDE,  CAP_NET_ADMIN,
                            CAP_NET_RAW, CAP_NET_BIND_SERVICE, CAP_NET_BROADCAST, CAP_IPC_LOCK,
                            CAP_SETUID,  CAP_SETGID,           CAP_KILL};
@@ -50,7 +50,8 @@ Result<void> take_credentials(const Peer& peer) {
     if ((peer.capabilities >> number & 1) == 0) continue;
     capng_update(CAPNG_ADD, static_cast<capng_type_t>(CAPNG_EFFECTIVE | CAPNG_PERMITTED), number);
   }
-  // The bounding set first: dropping from it needs CAP_SETPCAP, which the rest takes away.
+  // The bounding set comes first: dropping from it needs CAP_SETPCAP, which the next step takes
+  // away.
   if (capng_apply(CAPNG_SELECT_BOUNDS) != 0) return errno_error("capability bounding set");
   if (::prctl(PR_SET_KEEPCAPS, 1) != 0) return errno_error("PR_SET_KEEPCAPS");
   if (::setgroups(peer.groups.size(), peer.groups.data()) != 0) return errno_error("setgroups");
@@ -84,8 +85,8 @@ Result<void> confine_proxy(const Confinement& to, const Peer& peer, std::vector<
   set_limits();
   if (auto done = take_credentials(peer); !done) return done;
   ::prctl(PR_SET_NAME, ("mino:" + to.name).c_str());
-  // Besides the pidfd that the engine watches. After the credentials, which clear it; then the
-  // parent may be gone.
+  // The death signal comes in addition to the pidfd that the engine watches. It is set after the
+  // credentials, whose change clears it. The parent may have ended before that.
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != to.minod) return error("minod ended");
   return {};

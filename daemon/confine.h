@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Turns a fresh child of minod into a proxy: the device's namespaces, the client's credentials, few
-// capabilities, no other descriptors. Used by daemon/proxy in the child only. It must leave nothing
-// of minod's rights behind: whoever is served by the proxy may find a mistake in an engine.
+// capabilities, no other descriptors. Used by daemon/proxy, in the child only. It must leave
+// nothing of minod's credentials behind, because the client that the proxy serves may find a bug in
+// an engine.
 #pragma once
 
 #include <string>
@@ -16,13 +17,13 @@ namespace mino {
 struct Confinement {
   int netns, mount_ns;
   pid_t minod;       // the process ends with this one
-  std::string name;  // the client's, for ps(1)
+  std::string name;  // of the client, for ps(1)
 };
 
-// Afterwards no descriptor is open but 0, 1, 2 and `keep`.
+// Afterwards no descriptors are open but 0, 1, 2 and `keep`.
 Result<void> confine_proxy(const Confinement& to, const Peer& peer, std::vector<int> keep);
 
-// The capabilities that a proxy may have, as a mask: those about the network, and changing
+// The capabilities that a proxy may have, as a mask: those for the network and for changing
 // credentials.
 uint64_t proxy_capabilities();
 

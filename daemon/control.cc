@@ -16,8 +16,8 @@ using nlohmann::json;
 
 namespace {
 
-// What has come; 0 if files came with it, which is left where it is: to take it would be to close
-// them, and that may block (daemon/exchange.h).
+// Reads what has arrived. Returns 0 if files came with it, and leaves the message in the socket:
+// taking it would close the files, and that may block (daemon/exchange.h).
 ssize_t receive_text(int socket, char* to, size_t bytes) {
   iovec part{to, bytes};
   msghdr header{};
@@ -54,7 +54,7 @@ void Control::accept_all() {
       }
       return;
     }
-    // The oldest one makes room: a crowd that says nothing must not keep others out.
+    // The oldest connection makes room: many silent clients must not keep others out.
     if (connections_.size() >= kMaxConnections) close(connections_.begin()->first);
     const int fd = socket.get();
     const auto deadline = loop_.after(kPatience, [this, fd] { close(fd); });

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The control socket: one JSON object per line in, one per line out. {"command":"status"} for
-// everyone on the host,
-// {"command":"down"} for root and for the device's owner. Used by minod's main(); spoken by cli/.
+// The control socket: one JSON object per line in, one per line out. {"command":"status"} is for
+// everyone on the host, {"command":"down"} for root and for the owner of the device. Used by
+// minod's main(); cli/ is the client. It must never wait for a client.
 #pragma once
 
 #include <functional>

@@ -17,13 +17,13 @@ namespace {
 
 constexpr const char* kDeviceLink = "eth0";  // what programs on a machine with one interface expect
 
-// Held while the host's network is changed: devices that start or stop at the same time choose
-// different addresses and agree about ip_forward. The lock is on the namespace itself, so it leaves
-// no file behind.
+// Held while the network of the host is changed. Devices that start or stop at the same time then
+// choose different addresses and agree about ip_forward. The lock is on the namespace itself, so it
+// leaves no file behind.
 class HostNetworkLock {
  public:
   HostNetworkLock() : file_(::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC)) {
-    // Anyone may lock this file, so nobody may be waited for without end.
+    // Anyone may lock this file, so never wait for it without a limit.
     for (int attempt = 0; attempt < 100; attempt++) {
       if (::flock(file_.get(), LOCK_EX | LOCK_NB) == 0) return;
       ::poll(nullptr, 0, 100);
@@ -68,8 +68,8 @@ std::string ipv6_text(const std::array<uint8_t, 16>& bytes) {
   return ::inet_ntop(AF_INET6, bytes.data(), text, sizeof text);
 }
 
-// What leaves the host unfragmented: larger packets would cost a round of path MTU discovery, or
-// get lost.
+// The largest packet that leaves the host unfragmented. Larger ones would cost a round of path MTU
+// discovery, or get lost.
 int host_mtu(Rtnetlink& host) {
   constexpr uint32_t kLeast = 1280, kUsual = 1500;
   const int index = host.default_route_link(AF_INET);
@@ -117,7 +117,7 @@ Result<void> DeviceNetwork::build(const Config& config) {
   if (auto done = note_former(*former); !done) return done;
   mtu_ = config.mtu != 0 ? static_cast<int>(config.mtu) : host_mtu(*host);
   for (Uplink& uplink : uplinks_) {
-    // An instance of the linux engine has a network of its own: there the tap ends.
+    // An instance of the linux engine has a network of its own, where the tap ends.
     if (auto done = link_up(*host, uplink, config.engine == "linux", *former); !done) return done;
   }
   if (wants_nat) {
@@ -131,7 +131,7 @@ Result<void> DeviceNetwork::build(const Config& config) {
   return {};
 }
 
-// Nothing is made, and nothing noted: the instances open sockets on it.
+// Nothing is made and nothing is noted: the instances open sockets on the interface.
 Result<void> DeviceNetwork::use_interface(const Config& config, Rtnetlink& host) {
   const auto interface = find_host_interface(config.interface);
   if (!interface) return std::unexpected(interface.error());
@@ -172,7 +172,7 @@ Result<void> DeviceNetwork::choose_addresses(const Config& config, Rtnetlink& ho
   if (!taken) return std::unexpected(taken.error());
   for (int64_t i = 0; i < config.instances; i++) {
     Uplink uplink;
-    // Names of interfaces have 15 characters at most; the directory's has 13.
+    // An interface name has at most 15 characters; the one from the directory has 13.
     uplink.link = dir_.host_link() + (i == 0 ? "" : std::string(1, static_cast<char>('a' + i)));
     if (i == 0 && config.uplink) {
       if (auto net = collision(config.uplink->device, *taken)) {
@@ -192,8 +192,8 @@ Result<void> DeviceNetwork::choose_addresses(const Config& config, Rtnetlink& ho
   return {};
 }
 
-// Before ip_forward is touched, its former value is noted: with the boot, since sysctls do not
-// outlive one.
+// Notes the former value of ip_forward before it is changed. The note includes the boot, because
+// sysctls do not outlive one.
 Result<void> DeviceNetwork::note_former(const std::string& former) {
   Fd note(::open(dir_.remains_file().c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC | O_NOFOLLOW,
                  0644));
@@ -237,8 +237,8 @@ Result<void> DeviceNetwork::link_up(Rtnetlink& host, Uplink& uplink, bool is_tap
 }
 
 Result<void> DeviceNetwork::prepare_device(Rtnetlink& host, int index) {
-  // Unprivileged ping and low ports are granted by the network namespace; the device grants what
-  // the host does.
+  // The network namespace decides about unprivileged ping and low ports. The device allows what the
+  // host allows.
   constexpr const char* kPing = "/proc/sys/net/ipv4/ping_group_range";
   constexpr const char* kPorts = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
   const auto ping = read_file(kPing), ports = read_file(kPorts);
@@ -297,8 +297,8 @@ Result<void> DeviceNetwork::add_host_ipv6(Rtnetlink& host, Uplink& uplink, int l
   if (auto done = host.add_address(link, ipv6_bytes(uplink.addresses, 1), 64); !done) return done;
   uplink.ipv6 = ipv6_text(ipv6_bytes(uplink.addresses, 2)) + "/64";
   // A default route that leads nowhere would make programs wait for IPv6 timeouts, so there is one
-  // only where the host forwards IPv6 already. mino does not switch that on: it would make the host
-  // ignore router advertisements.
+  // only where the host already forwards IPv6. mino does not switch forwarding on, because the host
+  // would then ignore router advertisements.
   auto forwards = read_file("/proc/sys/net/ipv6/conf/all/forwarding");
   forwards_ipv6_ = forwards && trim(*forwards) == "1" && host.default_route_link(AF_INET6) != 0;
   if (!forwards_ipv6_) {

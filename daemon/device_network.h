@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The device's network as seen from the host: a network namespace, a veth pair as its uplink,
-// addresses, routes, NAT; or an interface of the host's, with nothing made at all. Used by minod's
-// main(). Everything made here is undone by remove(), or, after a crash, by remove_remains(): each
-// step is noted or has a name that derives from the run directory before it is taken.
+// The network of the device as seen from the host: a network namespace, a veth pair as its uplink,
+// addresses, routes, NAT. Or an interface of the host, and then nothing is made at all. Used by
+// minod's main(). Everything made here is undone by remove() or, after a crash, by
+// remove_remains(). So no step may be taken before it is noted, unless its name derives from the
+// run directory.
 #pragma once
 
 #include <array>
@@ -26,25 +27,27 @@ class Rtnetlink;
 // Where one kernel of the device meets the host.
 struct Uplink {
   UplinkAddresses addresses;
-  std::string link;               // the host's end, or its interface
+  std::string link;               // the end on the host, or an interface of the host
   std::string ipv6;               // the device's address, "" where the host has no IPv6
-  std::optional<MacAddress> mac;  // the instance's own on an interface of the host's
+  std::optional<MacAddress> mac;  // of the instance, on an interface of the host
 };
 
 class DeviceNetwork {
  public:
   static Result<DeviceNetwork> make(const RunDir& dir, const Config& config);
-  // What an earlier minod of this run directory left. The caller holds the directory's lock.
+  // Removes what an earlier minod of this run directory left. The caller holds the directory's
+  // lock.
   static void remove_remains(const RunDir& dir);
 
   void remove();
 
   int netns() const { return namespaces_.network.get(); }
   int mount_ns() const { return namespaces_.mount.get(); }
-  // One, or one for each instance of the linux engine.
+  // One uplink, or one for each instance of the linux engine.
   const std::vector<Uplink>& uplinks() const { return uplinks_; }
   const UplinkAddresses& uplink() const { return uplinks_[0].addresses; }
-  // The hexadecimal digits of a device's IPv6 address and, where it has a default route, gateway.
+  // The hexadecimal digits of the device's IPv6 address and, if it has a default route, of the
+  // gateway.
   std::string ipv6_digits(const Uplink& uplink) const;
   std::string gateway6_digits(const Uplink& uplink) const;
   int mtu() const { return mtu_; }

@@ -4,8 +4,9 @@
 
     device_test.py BUILD_DIR [NAME…]     exit status 0 passed, 1 failed, 77 cannot run here
 
-Runs itself in a mount namespace of its own, with a copy of /etc there, so that it can change /etc/resolv.conf. Speaks
-the control messages itself (abi/message.h), so no hook is needed. Must leave nothing behind.
+Runs itself in a mount namespace of its own, with a copy of /etc there, so that it can change
+/etc/resolv.conf. It speaks the control messages itself (abi/message.h), so it needs no hook. It
+must leave nothing behind.
 """
 
 import ctypes
@@ -111,7 +112,7 @@ class Device:
         return answer[9].split(b"\0")[0].decode()
 
     def reachable(self):
-        """Whether a packet gets there and an answer back: a port where nobody listens refuses."""
+        """Whether a packet gets there and the answer back: a port without a listener refuses."""
         with socket.socket() as probe:
             probe.settimeout(3)
             try:
@@ -144,7 +145,7 @@ def message(kind, version=VERSION, lanes=0, arena=0, text=b""):
 
 
 def alive(pid):
-    """A process that has ended but that init has not fetched yet does not count."""
+    """A process that has ended but that init has not reaped yet does not count."""
     try:
         return field(pid, "State")[0] != "Z"
     except FileNotFoundError:
@@ -488,7 +489,7 @@ os.execv(sys.executable, ["python3", "-c", then])
         _, complaint = program.communicate("")
     equal(complaint.count(limit), 1, f"how often it is told why: {complaint}")
     wait_for("the sessions to end", lambda: len(device.status()["clients"]) == 1)
-    # Who changes its user has a session as that user from its next program on.
+    # A process that changes its user has a session as that user from its next program on.
     become = f"import os, socket, sys; s = socket.socket(); os.setuid(65534); os.execv({sys.executable!r}, " \
              "['python3', '-c', 'import sys; print(1, flush=True); sys.stdin.read()'])"
     with subprocess.Popen([MINO, "--run-dir", device.dir, "run", "--", sys.executable, "-c", become], text=True,

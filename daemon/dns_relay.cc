@@ -180,7 +180,7 @@ class Streams {
   }
 
   // Moves what can be moved now. False when the connection is broken. `moved` says whether anything
-  // was.
+  // was moved.
   bool move(Side& from, Side& to, bool& moved) {
     while (true) {
       if (from.begin == from.end && !from.ended) {
@@ -199,7 +199,7 @@ class Streams {
       }
       const ssize_t n = ::send(to.socket.get(), from.buffer.data() + from.begin,
                                from.end - from.begin, MSG_DONTWAIT | MSG_NOSIGNAL);
-      // Not connected yet: the connection's outcome will wake us.
+      // Not connected yet: the loop wakes us when the connection succeeds or fails.
       if (n < 0) return errno == EAGAIN || errno == EINTR || errno == ENOTCONN;
       moved = true;
       from.begin += static_cast<size_t>(n);
@@ -223,8 +223,8 @@ class Streams {
     watch(host, client);
   }
 
-  // A side is asked for what would help: to read if its buffer is empty, to write if the other's is
-  // not.
+  // Watches a side for what would help: for reading if its buffer is empty, for writing if the
+  // buffer of the other side is not.
   void watch(Side& side, const Side& other) {
     uint32_t events = 0;
     if (side.begin == side.end && !side.ended) events |= EPOLLIN;
@@ -249,7 +249,7 @@ class Streams {
 
 Fd bound(const Server& server, int type) {
   Fd socket(::socket(server.family(), type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  // A name server that runs offloaded may take the address over.
+  // An offloaded name server may take the address over.
   const int on = 1;
   ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   const bool is_local = server.family() == AF_UNIX;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The DNS relay: a process that listens on some addresses and hands what comes to others, over UDP
-// and TCP. It understands nothing of DNS, has no privileges once its sockets are bound, and
-// everything in it is bounded. Used by daemon/resolvers and by minod's main().
+// The DNS relay: a process that listens on some addresses and forwards what arrives to others, over
+// UDP and TCP. Used by daemon/resolvers and by minod's main(). It knows nothing of DNS. It must
+// have no privileges once its sockets are bound, and everything in it must be bounded.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@
 
 namespace mino {
 
-// An address is one of IPv4 or IPv6; or a path, beside which the relay's unix sockets are,
+// An address is an IPv4 or IPv6 address, or a path. Beside a path are the relay's unix sockets:
 // PATH-<port>d for datagrams and PATH-<port>s for streams.
 struct RelayPair {
   std::string listen;
@@ -26,8 +26,8 @@ struct RelayPair {
   static std::optional<RelayPair> parse(std::string_view text);
 };
 
-// In a fresh child of minod. Ends when minod does. Listens in the network namespace `netns`, or
-// where it is (-1), and reaches the servers from where it is.
+// Runs in a fresh child of minod, and ends when minod ends. It listens in the network namespace
+// `netns`, or in its own (-1), and reaches the servers from its own.
 [[noreturn]] void run_dns_relay(const std::vector<RelayPair>& pairs, int netns);
 
 }  // namespace mino

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One thread, one epoll set, some timers: what minod and its DNS relay run on. A handler may remove
-// any descriptor, its own included, while it runs. Idle means asleep: without a timer the loop
-// waits for ever.
+// One thread, one epoll set, some timers. minod and its DNS relay run on it. A handler may remove
+// any descriptor while it runs, even its own. The loop must sleep when it is idle: without a timer
+// it waits for ever.
 #pragma once
 
 #include <chrono>

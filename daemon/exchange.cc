@@ -19,7 +19,8 @@ namespace mino {
 
 namespace {
 
-// What travels; `watch` is a description of the same memfd that does not.
+// Makes the memfd that travels. `watch` becomes another open file description of it, which does not
+// travel.
 Result<Fd> make_parcel(uint64_t id, Fd& watch) {
   Fd made(::memfd_create("mino-passing", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!made.valid()) return errno_error("memfd_create");
@@ -59,7 +60,7 @@ Result<Exchange::Export> Exchange::put(Fd file, uid_t owner) {
   uint64_t id = 0;
   while (id == 0 || files_.contains(id)) {
     if (::getrandom(&id, sizeof id, 0) != sizeof id) return errno_error("getrandom");
-    id >>= 1;  // a result, and no error
+    id >>= 1;  // keep it positive, so that it is a result and not an error
   }
   Fd watch;
   auto parcel = make_parcel(id, watch);
@@ -87,7 +88,7 @@ void Exchange::settle(uint64_t id) {
   close_safely(std::move(file));
 }
 
-// After a quarter of the time that it has been out, a second at most.
+// Checks again after a quarter of the time that the parcel has been out, at most a second later.
 void Exchange::look_later(uint64_t id, Waiting& waiting) {
   using std::chrono::milliseconds;
   const auto out =
@@ -115,8 +116,8 @@ void Exchange::close_connection(Fd socket) {
 }
 
 void Exchange::close_elsewhere(Fd file) {
-  // The child's copy must be the last one: it ends only when minod's is closed, and the exit of a
-  // process does not linger (inet_release() in net/ipv4/af_inet.c looks at PF_EXITING).
+  // The child's copy must be the last one, so the child ends only when minod's copy is closed. The
+  // exit of a process does not linger (inet_release() in net/ipv4/af_inet.c looks at PF_EXITING).
   int gate[2];
   if (::pipe2(gate, O_CLOEXEC) != 0) return;
   Fd wait(gate[0]), release(gate[1]);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Open files on their way from one session to another (descriptors passed over a unix socket): a
-// proxy leaves a file here and gets a number and a parcel (abi/parcel.h), and other proxies fetch
-// it as long as a descriptor of the parcel is open anywhere. Nobody tells when the last of them is
-// closed, so that is looked for: when a client says that it has closed one, and from time to time.
-// Used by daemon/admission. The files are a client's: closing one must not be able to stop minod.
+// Open files on their way from one session to another (descriptors passed over a unix socket). A
+// proxy leaves a file here and gets a number and a parcel (abi/parcel.h). Other proxies can fetch
+// the file as long as any descriptor of the parcel is open. Nothing reports that the last of them
+// is closed, so the exchange checks: when a client says that it has closed one, and from time to
+// time. Used by daemon/admission. The files belong to clients: closing one must never block minod.
 #pragma once
 
 #include <sys/types.h>
@@ -31,18 +31,18 @@ class Exchange {
   explicit Exchange(EventLoop& loop) : loop_(loop) {}
   ~Exchange();
 
-  // The number under which the file can be fetched; an error when too many wait already, of all or
-  // of this user's.
+  // Returns the number under which the file can be fetched. It is an error if too many files wait
+  // already, of all users or of this one.
   Result<Export> put(Fd file, uid_t owner);
-  // The file; invalid if there is none of that number (any more).
+  // The file, or an invalid Fd if there is no file of that number, or no longer.
   Fd copy(uint64_t id) const;
-  // A descriptor of the parcel has been closed: if it was the last, so is the file.
+  // A descriptor of the parcel has been closed. If it was the last one, the file is closed too.
   void settle(uint64_t id);
 
   // Closes a client's file. The last close of a socket with SO_LINGER may block for as long as its
-  // owner chose, so a child that ends does that one.
+  // owner chose, so a child does it by ending.
   static void close_safely(Fd file);
-  // Ends a connection. Messages that nobody has read may have such files with them.
+  // Closes a connection. Messages in it that nobody has read may carry such files.
   static void close_connection(Fd socket);
 
  private:
@@ -50,7 +50,7 @@ class Exchange {
 
   struct Waiting {
     Fd file;
-    Fd parcel;  // another description of it than the one that travels
+    Fd parcel;  // another open file description than the one that travels
     uid_t owner;
     EventLoop::Clock::time_point since;
     EventLoop::Timer timer;

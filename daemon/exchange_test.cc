@@ -17,7 +17,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// A file of the exchange's: the write end of a pipe, whose read end says when it is closed.
+// A file in the exchange: the write end of a pipe. The read end tells when it is closed.
 struct Parked {
   Fd read, write;
   Parked() {
@@ -44,7 +44,7 @@ TEST(Exchange, KeepsAFileWhileItsParcelIsOpen) {
   EXPECT_EQ(::write(made->parcel.get(), "x", 1), -1);
   EXPECT_EQ(errno, EPERM);
   Fd second(::fcntl(made->parcel.get(), F_DUPFD_CLOEXEC, 0));
-  // As opened anew by some program; its end is not the parcel's.
+  // As opened anew by some program. Closing it does not end the parcel.
   Fd other(::open(("/proc/self/fd/" + std::to_string(second.get())).c_str(), O_RDONLY));
   made->parcel.reset();
   other.reset();

@@ -23,7 +23,7 @@ namespace mino {
 
 namespace {
 
-// A burst of merged frames has to fit in until the instance looks.
+// Room for a burst of merged frames until the instance reads them.
 constexpr int kReceiveBytes = 16 << 20, kSendBytes = 4 << 20;
 
 std::string other_interfaces() {
@@ -54,7 +54,7 @@ Result<void> add_filter(int socket, const MacAddress& mac) {
       /* 2*/ BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 12),
       /* 3*/ BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ETH_P_8021Q, 11, 0),
       /* 4*/ BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ETH_P_8021AD, 10, 0),
-      // Its own, come back.
+      // Frames of its own that come back.
       /* 5*/ BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 8),
       /* 6*/ BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, low, 0, 2),
       /* 7*/ BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 6),
@@ -77,8 +77,8 @@ Result<void> add_filter(int socket, const MacAddress& mac) {
   return {};
 }
 
-// Frames for that address, and all multicast, reach the host: by the interface's own filter, or
-// promiscuously where it has none.
+// Makes frames for that address, and all multicast, reach the host: by the filter of the interface,
+// or by promiscuous mode if the interface has no filter.
 Result<void> join_interface(int socket, int index, const MacAddress& mac) {
   packet_mreq own{index, PACKET_MR_UNICAST, static_cast<unsigned short>(mac.size()), {}};
   std::memcpy(own.mr_address, mac.data(), mac.size());
@@ -134,7 +134,7 @@ MacAddress instance_mac(const HostInterface& interface, const RunDir& dir, size_
 
 Result<Fd> open_packet_socket(const std::string& interface, const MacAddress& mac) {
   const std::string what = "packet socket on " + interface;
-  // Without a protocol nothing is received before the filter is there.
+  // Without a protocol, nothing is received before the filter is in place.
   Fd socket(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
   if (!socket.valid()) return errno_error(what);
   if (auto done = add_filter(socket.get(), mac); !done)
@@ -187,7 +187,7 @@ InterfaceWatch::~InterfaceWatch() {
   if (netlink_.valid()) loop_.remove(netlink_.get());
 }
 
-// What has changed is not in the events, of which some may be lost, but looked for.
+// Events do not say what has changed, and some may be lost, so look at the interface itself.
 void InterfaceWatch::look() {
   char events[8192];
   while (::recv(netlink_.get(), events, sizeof events, MSG_DONTWAIT) > 0 || errno == ENOBUFS) {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// An interface of the host's as the uplink of kernel instances: each has a packet socket on it
-// (packet(7)) with an Ethernet address of its own, whose frames carry a virtio_net_hdr. Used by
-// daemon/device_network and daemon/kernel_instance. The interface stays as it is: what a socket
-// asks of it ends with the socket.
+// An interface of the host as the uplink of kernel instances. Each instance has a packet socket on
+// it (packet(7)) with an Ethernet address of its own; the frames carry a virtio_net_hdr. Used by
+// daemon/device_network and daemon/kernel_instance. It must leave the interface as it is: whatever
+// a socket asks of the interface ends with the socket.
 //
-// Rejected: macvtap. It shares an interface as well, but must be made and removed, is not in every
-// kernel, and takes frames one by one; UML's vector driver has no way to be handed one.
+// Rejected: macvtap. It can share an interface as well, but it must be made and removed, is not in
+// every kernel, and takes frames one by one; and UML's vector driver cannot be handed one.
 #pragma once
 
 #include <array>
@@ -31,22 +31,22 @@ struct HostInterface {
   MacAddress mac{};
 };
 
-// Errors: there is none of that name (says which there are), it is not Ethernet, it is down.
+// Errors: no interface of that name (the text says which there are), not Ethernet, or down.
 Result<HostInterface> find_host_interface(const std::string& name);
 
-// An instance's own: locally administered, the same at each start, another one for each device,
-// instance and host.
+// The instance's own address. It is locally administered, the same at each start, and different for
+// each device, instance and host.
 MacAddress instance_mac(const HostInterface& interface, const RunDir& dir, size_t instance);
 
-// Receives what is for `mac` or for many, without a VLAN tag; whoever has the socket cannot change
-// that. What the host, or another such socket, sends on the interface is received too.
+// A socket that receives frames for `mac` and multicast, without a VLAN tag. Its holder cannot
+// change that. It also receives what the host, or another such socket, sends on the interface.
 Result<Fd> open_packet_socket(const std::string& interface, const MacAddress& mac);
-// To another interface of that name, when the one that it was on is gone.
+// Moves the socket to another interface of that name, when the one that it was on is gone.
 Result<void> attach_packet_socket(const Fd& socket, const std::string& interface,
                                   const MacAddress& mac);
 
-// Says in the log when an interface goes down, vanishes, comes back; `renew` is called for one that
-// is another than before.
+// Logs when an interface goes down, vanishes or comes back. `renew` is called if it has come back
+// as another interface.
 class InterfaceWatch {
  public:
   InterfaceWatch(EventLoop& loop, const std::string& name, std::function<void()> renew);

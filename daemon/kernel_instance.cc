@@ -39,8 +39,8 @@ std::string hex(uint32_t address) {
   return text;
 }
 
-// What an instance may see of this machine: what it runs from, and what it shall serve. Its
-// clients' files are opened by it, as root: a symbolic link must not lead it anywhere else.
+// What an instance may see of this machine: what it needs to run, and what it is to serve. It opens
+// its clients' files as root, so a symbolic link must not lead it anywhere else.
 std::vector<VisiblePath> visible_paths(const KernelInstance::Options& options) {
   std::vector<VisiblePath> paths{
       {options.kernel, false},  {options.directory, true}, {"/dev/null", true}, {"/dev/shm", true},
@@ -55,8 +55,8 @@ std::vector<VisiblePath> visible_paths(const KernelInstance::Options& options) {
   return paths;
 }
 
-// Enough for a tap and for files of all users; not to look into other processes, nor to make device
-// nodes of this machine.
+// Leaves enough for a tap and for the files of all users, but not enough to look into other
+// processes or to make device nodes on this machine.
 void drop_capabilities(bool has_tap) {
   capng_clear(CAPNG_SELECT_BOTH);
   for (const int capability :
@@ -69,7 +69,8 @@ void drop_capabilities(bool has_tap) {
   capng_apply(CAPNG_SELECT_BOTH);
 }
 
-// In the child: the console, its few descriptors, nothing else of minod's.
+// Runs in the child. It keeps the console and the instance's few descriptors, and nothing else of
+// minod.
 [[noreturn]] void become_kernel(const std::vector<std::string>& arguments, const Fd& console,
                                 const Fd& socket, const Fd& stats, const Fd& uplink,
                                 const KernelInstance::Options& options) {
@@ -79,10 +80,10 @@ void drop_capabilities(bool has_tap) {
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   ::setsid();  // a terminal's signals are not for it
-  // Else the distance from the binary to its randomised heap counts as memory of the instance.
+  // Otherwise the distance from the binary to its randomised heap counts as memory of the instance.
   ::personality(ADDR_NO_RANDOMIZE);
   const Fd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-  // First out of the way of the numbers that they shall have.
+  // First move them away from the numbers that they are to have.
   const int from[] = {null.get(),   console.get(), console.get(),
                       socket.get(), stats.get(),   uplink.get()};
   const int count = uplink.valid() ? kUplinkNumber + 1 : kUplinkNumber;
@@ -129,8 +130,8 @@ void KernelInstance::stop() {
   pid_ = 0;
 }
 
-// Where User Mode Linux keeps its process number and a console for its manager; nobody asks for
-// them.
+// The folder where User Mode Linux keeps its process number and a console for its manager, which
+// nobody uses.
 std::string KernelInstance::own_folder() const {
   return "kernel-" + hex(options_.uplink.device.address);
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A kernel instance of the linux engine: the process in which a whole Linux runs (kernel/). Starts
-// it with its uplink, waits until it serves, follows its console, starts it anew when it has died.
-// Used by minod's main(). Sessions talk to it by the instance socket (abi/usrcall.h), which their
-// processes inherit.
+// it with its uplink, waits until it serves, follows its console, and starts another one when it
+// has died. Used by minod's main(). Session processes talk to it through the instance socket
+// (abi/usrcall.h), which they inherit. It must never serve a session itself.
 #pragma once
 
 #include <sys/types.h>
@@ -30,7 +30,7 @@ class KernelInstance {
     std::string kernel;             // the executable that kernel/build.sh makes
     int64_t memory_mib;             // of the instance; taken from the machine as it is used
     std::string link;               // a tap, or
-    std::optional<MacAddress> mac;  // with this: any interface of the host's
+    std::optional<MacAddress> mac;  // with this: any interface of the host
     int64_t mtu;
     UplinkAddresses uplink;
     std::string address6, gateway6;   // 32 hexadecimal digits, or ""
@@ -53,14 +53,14 @@ class KernelInstance {
   const std::string& release() const { return release_; }
   std::chrono::duration<double> uptime() const { return EventLoop::Clock::now() - started_; }
 
-  // It has ended: says so in the log and starts another one, not more often than once a second.
-  // Where that fails, it tries again every few seconds.
+  // The instance has ended. Logs that and starts another one, at most once a second. If that fails,
+  // tries again every few seconds.
   void ended(int status);
 
-  // The interface of the host's that it is on is another one.
+  // Another interface has taken the place of the host interface that the instance is on.
   void renew_uplink();
 
-  // TCP and UDP sockets in use; -1 when it does not answer.
+  // The number of TCP and UDP sockets in use; -1 when the instance does not answer.
   int64_t sockets();
 
  private:
@@ -78,7 +78,7 @@ class KernelInstance {
   pid_t pid_ = 0;
   Fd socket_, console_;
   Fd uplink_;         // a packet socket, as the instance has it
-  std::string line_;  // of the console, not ended yet
+  std::string line_;  // of the console, not complete yet
   std::string release_;
   EventLoop::Clock::time_point started_{};
 };

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// minod: makes a device, admits clients to it, and removes it at the end. One thread, one event
-// loop; sessions are served by processes of their own. Exit status: 0 ended as asked, 1 could not
-// serve, 2 wrong configuration.
+// minod: makes a device, admits clients to it, and removes it at the end. It has one thread and one
+// event loop, and must never wait for a client: processes of their own serve the sessions. Exit
+// status: 0 ended as asked, 1 could not serve, 2 wrong configuration.
 
 #include <fcntl.h>
 #include <signal.h>
@@ -41,12 +41,12 @@ struct Options {
   std::vector<std::string> relay;
   std::string config_file, run_dir, engine, interface, address, gateway, log_level;
   bool no_nat = false, clean = false;
-  int64_t instances = 0;  // 0: the file's
+  int64_t instances = 0;  // 0: as the file says
   int ready_fd = -1;
 };
 
-// Tells whoever started us how it went: `mino up` through a pipe, systemd through its socket
-// (sd_notify(3)).
+// Tells the process that started minod how it went: `mino up` through a pipe, systemd through its
+// socket (sd_notify(3)).
 void announce(const Options& options, const std::string& text) {
   if (options.ready_fd >= 0) {
     (void)!::write(options.ready_fd, text.data(), text.size());
@@ -70,7 +70,7 @@ int fail(const Options& options, int status, const std::string& text) {
   return status;
 }
 
-// What the command line says of the uplink.
+// Applies what the command line says about the uplink.
 Result<void> configure_uplink(const Options& options, Config& config) {
   if (!options.interface.empty()) config.interface = options.interface;
   if (options.address == "auto") {
@@ -99,7 +99,7 @@ Result<void> configure_uplink(const Options& options, Config& config) {
   return {};
 }
 
-// The file, then what the command line says.
+// Reads the file, then applies the command line.
 Result<Config> configure(const Options& options) {
   Config config;
   if (!options.config_file.empty()) {
@@ -132,14 +132,14 @@ Result<Config> configure(const Options& options) {
   return config;
 }
 
-// One minod per run directory: a record lock, which ends with the process and which forked children
-// do not share.
+// One minod per run directory. The lock is a record lock, which ends with the process and which
+// forked children do not share.
 Result<Fd> lock_run_dir(const RunDir& dir) {
   if (::mkdir(dir.path().c_str(), 0755) != 0 && errno != EEXIST) {
     return errno_error("cannot make the run directory " + dir.path());
   }
   struct stat about{};
-  // Another user's directory: whoever owns it could put other sockets in place of ours.
+  // Refuse another user's directory: its owner could replace our sockets with others.
   if (::stat(dir.path().c_str(), &about) != 0 || about.st_uid != ::geteuid()) {
     return error(dir.path() +
                  " belongs to another user; choose a directory of root's, as /run/mino");
@@ -152,7 +152,7 @@ Result<Fd> lock_run_dir(const RunDir& dir) {
     file = Fd(::open(dir.lock_file().c_str(), O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0644));
     if (!file.valid()) return errno_error("cannot open " + dir.lock_file());
     if (::fcntl(file.get(), F_SETLK, &whole) != 0) break;
-    // A minod that ended in between has removed the file that we locked: then there is another one,
+    // A minod that ended in between has removed the file that we locked. Now there is another file,
     // or none.
     struct stat named{};
     if (::fstat(file.get(), &about) == 0 && ::stat(dir.lock_file().c_str(), &named) == 0 &&
@@ -166,7 +166,7 @@ Result<Fd> lock_run_dir(const RunDir& dir) {
                "; `mino " + dir.option() + "down` ends it");
 }
 
-// Whatever of the directory's content a device makes.
+// Removes everything in the directory that a device makes.
 void remove_files(const RunDir& dir) {
   for (const std::string& path : {dir.session_socket(), dir.control_socket(), dir.lock_file()}) {
     ::unlink(path.c_str());
@@ -218,7 +218,7 @@ Result<KernelInstance::Options> kernel_options(const Config& config, const RunDi
   return options;
 }
 
-// Serves until told to stop. Everything that it makes is gone when it returns, but the network.
+// Serves until told to stop. When it returns, everything that it made is gone except the network.
 Result<void> serve(const Options& options, const Config& config, const RunDir& dir,
                    const DeviceNetwork& network) {
   auto sessions = listen_at(dir.session_socket(), SOCK_SEQPACKET, 0666);
@@ -292,7 +292,7 @@ Result<void> serve(const Options& options, const Config& config, const RunDir& d
   return {};
 }
 
-// Started by a minod (daemon/resolvers.cc), offloaded.
+// Started by a minod as an offloaded program (daemon/resolvers.cc).
 int relay(const Options& options) {
   std::vector<RelayPair> pairs;
   for (const std::string& text : options.relay) {

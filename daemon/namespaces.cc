@@ -25,7 +25,7 @@ Result<void> mount_at(const char* source, const std::string& target, const char*
                      target);
 }
 
-// A place in the new root to bind `path` on: a directory, or an empty file.
+// Makes a place in the new root on which to bind `path`: a directory, or an empty file.
 Result<void> make_place(const std::string& root, const std::string& path, bool is_directory) {
   std::error_code failure;
   const std::filesystem::path place(root + path);
@@ -52,7 +52,7 @@ Result<void> enter_root(const std::string& root) {
   if (::syscall(SYS_pivot_root, ".", ".") == 0) {
     if (::umount2(".", MNT_DETACH) != 0) return errno_error("cannot leave the host's root");
   } else {
-    // The initial ramfs cannot be pivoted away from: cover it.
+    // The initial ramfs cannot be pivoted away from, so cover it.
     if (::mount(".", "/", nullptr, MS_MOVE, nullptr) != 0 || ::chroot(".") != 0) {
       return errno_error("cannot enter the proxies' root");
     }
@@ -63,8 +63,8 @@ Result<void> enter_root(const std::string& root) {
 
 Result<void> build_mounts(const RunDir& dir, const std::vector<std::string>& paths) {
   const std::string root = dir.root_dir();
-  // Slave: nothing that is mounted here shows on the host; what the host unmounts goes here as
-  // well.
+  // Slave: nothing that is mounted here shows on the host, but what the host unmounts is unmounted
+  // here too.
   if (::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0) {
     return errno_error("cannot make the mount namespace private");
   }

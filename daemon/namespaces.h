@@ -2,9 +2,9 @@
 //
 // The device's namespaces: a network namespace, and a mount namespace in which its proxies live.
 // The latter holds nothing but /proc, a /sys of the device's network, the run directory (for Export
-// and Import) and the directories of the policy, so that no client can reach the host's files
-// through its proxy. Used by daemon/device_network. They have no name anywhere: when the last
-// descriptor and process is gone, so are they.
+// and Import) and the directories of the policy. No client may reach host files through its proxy.
+// Used by daemon/device_network. The namespaces have no name anywhere: they are gone when their
+// last descriptor and process are.
 #pragma once
 
 #include <functional>
@@ -24,9 +24,9 @@ struct Namespaces {
 
 Result<Namespaces> make_namespaces(const RunDir& dir, const std::vector<std::string>& paths);
 
-// In a child: a mount namespace of its own whose root holds nothing but these paths, at the same
-// places; those that `writable` names can be written to. Whatever follows a symbolic link in them
-// ends up in them. `root` is an empty directory to mount on.
+// Called in a child: makes a mount namespace whose root holds nothing but these paths, at the same
+// places. Only the `writable` ones can be written to. A symbolic link in them cannot lead out of
+// them. `root` is an empty directory to mount on.
 struct VisiblePath {
   std::string path;
   bool writable;

@@ -13,7 +13,7 @@ namespace {
 constexpr const char* kForward = "/proc/sys/net/ipv4/ip_forward";
 constexpr std::string_view kAliasStart = "mino forward=";
 
-// One table per family, so that a kernel without IPv6 or without the inet family's NAT still has
+// One table per family, so that a kernel without IPv6, or without NAT in the inet family, still has
 // the other.
 std::string table_text(const std::string& family, const RunDir& dir,
                        const std::vector<std::string>& links,
@@ -43,7 +43,7 @@ Result<void> add_nat(const RunDir& dir, const std::vector<std::string>& links,
 void remove_nat(const RunDir& dir) {
   for (const std::string family : {"ip", "ip6"}) {
     const std::string table = family + " " + dir.nft_table();
-    // `add` first, so that deleting what is not there is no error.
+    // `add` comes first, so that deleting a table that is not there is no error.
     auto done =
         run_command({"nft", "-f", "-"}, "add table " + table + "\ndelete table " + table + "\n");
     if (!done && done.error().code == ENOENT) return;

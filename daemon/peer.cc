@@ -44,16 +44,16 @@ bool in_same_user_namespace(pid_t pid) {
          own.st_dev == other.st_dev && own.st_ino == other.st_ino;
 }
 
-// What a client may do on the device with its capabilities. The peer may exec a set-uid program, or
-// one with file capabilities, after it has connected: that program's rights are not the peer's.
-// Root has them anyway, and ambient capabilities are cleared by such an exec, so those are what
-// others are believed to have.
+// What a client may do on the device with its capabilities. After it has connected, the peer may
+// exec a set-uid program, or one with file capabilities, and the capabilities of that program are
+// not the peer's. Root has them anyway. Such an exec clears ambient capabilities, so other peers
+// are believed to have only those.
 uint64_t capabilities_of(int socket, const Peer& peer) {
   const Fd handle = peer_pidfd(socket, peer.pid);
   if (!handle.valid() || !in_same_user_namespace(peer.pid)) return 0;
   const auto status = read_file("/proc/" + std::to_string(peer.pid) + "/status");
   pollfd alive{handle.get(), POLLIN, 0};
-  // Still alive after the reading: so it was this process that was read about.
+  // It is still alive after the reading, so this process is the one that was read about.
   if (!status || ::poll(&alive, 1, 0) != 0) return 0;
   const uint64_t effective = status_mask(*status, "CapEff");
   return peer.uid == 0 ? effective : effective & status_mask(*status, "CapAmb");

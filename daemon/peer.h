@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Who is at the other end of a unix socket, as the kernel says. Used by daemon/admission and
-// daemon/control. Nothing here is taken from what the peer itself wrote.
+// daemon/control. It must never take anything from what the peer itself wrote.
 #pragma once
 
 #include <sys/types.h>
@@ -26,8 +26,8 @@ struct Peer {
 // From SO_PEERCRED, SO_PEERGROUPS, SO_PEERPIDFD and /proc.
 Result<Peer> peer_of(int socket);
 
-// Listens at `path` with mode `mode`; whatever lay there before is replaced. `type` is SOCK_STREAM
-// or SOCK_SEQPACKET.
+// Listens at `path` with mode `mode`, and replaces whatever was there. `type` is SOCK_STREAM or
+// SOCK_SEQPACKET.
 Result<Fd> listen_at(const std::string& path, int type, mode_t mode);
 
 }  // namespace mino

@@ -41,7 +41,7 @@ void clear(SessionStats& row) {
 pid_t parent_of(pid_t pid) {
   const auto stat = read_file("/proc/" + std::to_string(pid) + "/stat", 4096);
   if (!stat) return 0;
-  // The name in parentheses may hold anything; state and parent follow its end.
+  // The name in parentheses may hold anything; the state and the parent follow its end.
   const size_t at = stat->rfind(')');
   if (at == std::string::npos) return 0;
   const auto words = split(std::string_view(*stat).substr(at + 1), ' ');
@@ -66,7 +66,7 @@ Proxies::Proxies(Engine& engine, int netns, int mount_ns, const std::string& soc
       mount_ns_(mount_ns),
       socket_path_(socket_path),
       own_pidfd_(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0))) {
-  // An object of fixed size, because a kernel instance maps it as well.
+  // An object of fixed size, because kernel instances map it as well.
   table_file_ = Fd(::memfd_create("mino-counters", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   CHECK(table_file_.valid() && ::ftruncate(table_file_.get(), sizeof(StatsTable)) == 0);
   ::fcntl(table_file_.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
@@ -76,7 +76,7 @@ Proxies::Proxies(Engine& engine, int netns, int mount_ns, const std::string& soc
   table_ = new (memory) StatsTable();
   table_->most = static_cast<uint32_t>(limit);
   table_->most_per_user = static_cast<uint32_t>(limit_per_user);
-  // Rows beyond the limit are taken already, so that a proxy that forks meets the limit as well.
+  // Rows beyond the limit are marked as taken, so that a proxy that forks meets the limit as well.
   for (size_t i = static_cast<size_t>(limit); i < abi::kMaxSessions; i++) {
     table_->rows[i].proxy_pid = kReserved;
   }
@@ -177,8 +177,8 @@ void Proxies::account(pid_t pid, int status) {
 }
 
 void Proxies::stop() {
-  // The table is shared with the proxies and may be wrong; the kernel's list of our children is
-  // not.
+  // The table is shared with the proxies and may be wrong; the kernel's list of our children cannot
+  // be.
   const std::string list = "/proc/self/task/" + std::to_string(::getpid()) + "/children";
   for (int round = 0; round < 100; round++) {
     const auto children = read_file(list);

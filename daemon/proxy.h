@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Proxies: the processes that serve sessions. Starts one for an admitted client with the client's
-// credentials, and keeps account of all of them, also of those that a fork of a client made (they
-// are minod's children too). Used by daemon/admission, daemon/status and main(). Runs nothing of an
-// engine in minod itself.
+// Proxies: the processes that serve sessions. Starts one for an admitted client, with the client's
+// credentials. Keeps account of all proxies, including those made when a client forks (they are
+// children of minod too). Used by daemon/admission, daemon/status and main(). It must run no engine
+// code in minod itself.
 #pragma once
 
 #include <sys/types.h>
@@ -29,11 +29,12 @@ struct Counters {
 
 class Proxies {
  public:
-  // `limit` sessions at a time, so many of them of one user. The namespaces and the engine outlive
-  // this object.
+  // At most `limit` sessions at a time, and at most so many of one user. The namespaces and the
+  // engine outlive this object.
   Proxies(Engine& engine, int netns, int mount_ns, const std::string& socket_path, int64_t limit,
           int64_t limit_per_user);
-  // The linux engine: the sockets of its kernel instances; -1 while one is not there.
+  // For the linux engine: the sockets of its kernel instances, or -1 while an instance is not
+  // there.
   void set_instance(size_t index, int socket) {
     if (instances_.size() <= index) instances_.resize(index + 1, -1);
     instances_[index] = socket;
@@ -45,7 +46,8 @@ class Proxies {
   // Forks a proxy that serves `socket`, or refuses the client.
   void start(Fd socket, const Peer& peer, const abi::Message& hello);
 
-  // After SIGCHLD: reaps what has ended; `other` is asked first whether a process is its own.
+  // Called after SIGCHLD: reaps what has ended. `other` is asked first whether a process is its
+  // own.
   void reap(const std::function<bool(pid_t pid, int status)>& other);
   // Ends them all and waits until they are gone.
   void stop();

@@ -55,7 +55,7 @@ Resolvers::Resolvers(EventLoop& loop, DevicePlace place, std::string path)
       char events[4096];
       while (::read(inotify_.get(), events, sizeof events) > 0) {
       }
-      // A file is rarely changed in one step: look when it has come to rest.
+      // A file is rarely changed in one step, so wait until the changes have ended.
       if (refresh_due_) return;
       refresh_due_ = true;
       loop_.after(std::chrono::milliseconds(300), [this] {
@@ -75,8 +75,8 @@ Resolvers::~Resolvers() {
   stop();
 }
 
-// The directories of the file and of what it links to: files there are replaced rather than
-// written. Adding a watch that exists changes nothing.
+// Watches the directories of the file and of what it links to, since files there are replaced
+// rather than written. Adding a watch that exists changes nothing.
 void Resolvers::watch() {
   std::error_code failure;
   const std::filesystem::path named(path_), real = std::filesystem::canonical(named, failure);
@@ -127,7 +127,7 @@ pid_t Resolvers::start_relay(const std::vector<RelayPair>& pairs, int netns) {
   return child;
 }
 
-// minod itself, under `mino run`: its sockets are the device's.
+// Starts minod itself under `mino run`, so that its sockets are on the device.
 pid_t Resolvers::start_offloaded_relay(const std::vector<RelayPair>& pairs) {
   const auto mino = find_part(Part::kMino), minod = find_part(Part::kMinod);
   for (const auto* part : {&mino, &minod}) {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Which of the host's name servers only the host itself can reach: those on loopback addresses.
-// Offloaded programs read the same /etc/resolv.conf, but 127.0.0.53 is another machine's for them,
-// so the device relays. Keeps a relay process running for the current ones. Used by minod's main();
-// packets are daemon/dns_relay's business.
+// The name servers that only the host itself can reach: those on its loopback addresses. Offloaded
+// programs read the same /etc/resolv.conf, but for them 127.0.0.53 is on another machine, so the
+// device relays. This keeps a relay process running for the current servers. Used by minod's
+// main(). It must never handle packets itself; daemon/dns_relay does that.
 #pragma once
 
 #include <string>
@@ -16,14 +16,14 @@
 
 namespace mino {
 
-// The loopback name servers of a resolv.conf. A file that names none means 127.0.0.1
+// The loopback name servers in a resolv.conf. A file that names no server means 127.0.0.1
 // (resolv.conf(5)).
 std::vector<std::string> loopback_resolvers(std::string_view resolv_conf);
 
 // Where offloaded programs look for those servers: in a network namespace of this kernel, or in a
-// kernel instance, whose addresses only an offloaded process can listen on. That one then hands
-// over to a second relay by unix sockets in the run directory, which are the host's for any
-// program.
+// kernel instance. Only an offloaded process can listen on the addresses of an instance. That relay
+// then forwards to a second one on the host, over unix sockets in the run directory, which stay on
+// the host for any program.
 struct DevicePlace {
   int netns = -1;       // -1: a kernel instance
   std::string run_dir;  // whose device the offloaded relay uses
@@ -35,9 +35,10 @@ class Resolvers {
   Resolvers(EventLoop& loop, DevicePlace place, std::string path = "/etc/resolv.conf");
   ~Resolvers();
 
-  // A child of minod's has ended: true if it was a relay. Another one is started after a while.
+  // A child of minod has ended. Returns true if it was a relay; another one is started after a
+  // while.
   bool relay_ended(pid_t pid);
-  // The device is a new one: relays begin anew.
+  // The device is a new one, so the relays start again.
   void restart();
 
  private:

@@ -68,7 +68,7 @@ uint8_t family_of(std::span<const uint8_t> address) {
   return address.size() == 4 ? AF_INET : AF_INET6;
 }
 
-// The kernel's own words for a refused request (netlink extended acknowledgement), if it gave any.
+// The kernel's own text about a refused request (netlink extended acknowledgement), if it gave any.
 std::string extended_text(const nlmsghdr* message) {
   const auto* failure = static_cast<const nlmsgerr*>(NLMSG_DATA(message));
   if ((message->nlmsg_flags & NLM_F_ACK_TLVS) == 0) return {};
@@ -98,7 +98,7 @@ Result<Rtnetlink> Rtnetlink::open() {
   return netlink;
 }
 
-// Sends a request and hands every answer to `each` until the kernel says done.
+// Sends a request and hands every answer to `each` until the kernel says that it is done.
 template <class Each>
 Result<void> Rtnetlink::dump(Request& request, const std::string& what, Each each) {
   const uint32_t sequence = ++sequence_;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The few rtnetlink requests that a device's uplink needs: links, addresses, routes (rtnetlink(7)).
-// A socket belongs to the network namespace in which it was opened. Used by daemon/device_network;
-// ip(8) need not be installed.
+// A socket belongs to the network namespace in which it was opened. Used by daemon/device_network.
+// It must not need ip(8), which may not be installed.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@ struct Link {
   int index = 0;
   uint32_t mtu = 0;
   std::string name;
-  std::string alias;  // IFLA_IFALIAS: where mino notes what is its own
+  std::string alias;  // IFLA_IFALIAS: where mino notes that the link is its own
 };
 
 class Rtnetlink {
@@ -30,7 +30,7 @@ class Rtnetlink {
 
   Result<std::vector<Link>> links();
   Result<std::optional<Link>> find_link(const std::string& name);
-  // The destinations of all IPv4 routes, the host's own addresses (table local) among them.
+  // The destinations of all IPv4 routes, which include the host's own addresses (table local).
   Result<std::vector<Ipv4Net>> ipv4_routes();
   // The interface of the default route: its index, or 0 if there is none.
   int default_route_link(int family);

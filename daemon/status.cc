@@ -14,7 +14,7 @@ using nlohmann::json;
 
 namespace {
 
-// A file of /proc is made anew for each reading from its start.
+// A file of /proc is made anew each time it is read from its start.
 std::string read_again(const Fd& file) {
   char text[4096];
   const ssize_t n = file.valid() ? ::pread(file.get(), text, sizeof text, 0) : 0;
@@ -68,7 +68,7 @@ Status::Status(const Config& config, const RunDir& dir, const DeviceNetwork& net
                const Proxies& proxies, const std::vector<std::unique_ptr<KernelInstance>>& kernels)
     : config_(config), dir_(dir), network_(network), proxies_(proxies), kernels_(kernels) {
   (void)in_network(network.netns(), [this]() -> Result<void> {
-    // The files belong to the network namespace of whoever opens them.
+    // The files belong to the network namespace of the process that opens them.
     sockstat_ = Fd(::open("/proc/thread-self/net/sockstat", O_RDONLY | O_CLOEXEC));
     sockstat6_ = Fd(::open("/proc/thread-self/net/sockstat6", O_RDONLY | O_CLOEXEC));
     return {};
@@ -110,7 +110,7 @@ json Status::report() {
   std::vector<int64_t> memory(count, 0);
   for (const SessionStats* row : rows) {
     clients.push_back(client_json(*row));
-    // The row is written by the proxy: only children's memory is looked at.
+    // The proxy writes the row, so look only at the memory of our own children.
     const size_t of = std::min<size_t>(row->instance, count - 1);
     sessions[of]++;
     if (proxies_.is_proxy(row->proxy_pid)) memory[of] += process_memory(row->proxy_pid);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What `mino status --json` prints. minod gathers it; the shape is fixed in doc/configuration.md
-// and checked by programs outside the project. Used by daemon/control. Names in it were chosen by
-// clients: printable() first.
+// What `mino status --json` prints. minod gathers it. doc/configuration.md fixes its form, which
+// programs outside the project check. Used by daemon/control. Clients have chosen the names in it,
+// so none may be printed without printable().
 #pragma once
 
 #include <memory>
@@ -26,7 +26,7 @@ class Status {
 
   nlohmann::json report();
 
-  // Round robin over the instances, for a program that starts.
+  // Takes the instances in turn, for a program that starts.
   size_t place() { return next_++ % network_.uplinks().size(); }
 
  private:
@@ -37,7 +37,7 @@ class Status {
   const RunDir& dir_;
   const DeviceNetwork& network_;
   const Proxies& proxies_;
-  // Empty: this machine's own kernel.
+  // Empty if the device uses the kernel of this machine.
   const std::vector<std::unique_ptr<KernelInstance>>& kernels_;
   size_t next_ = 0;
   const EventLoop::Clock::time_point started_ = EventLoop::Clock::now();
@@ -47,7 +47,7 @@ class Status {
 // TCP and UDP sockets in use, from the text of /proc/net/sockstat or sockstat6.
 int64_t count_sockets(const std::string& sockstat);
 
-// What a process has to itself plus its share of the rest, in bytes.
+// The memory that a process has to itself, plus its share of the rest, in bytes.
 int64_t process_memory(pid_t pid);
 
 }  // namespace mino

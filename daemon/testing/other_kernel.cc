@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a kernel that was built from other sources says when it has booted, as minod starts one.
-// Used by device_test.py.
+// Stands in for a kernel that was built from other sources: minod starts it, and it sends what such
+// a kernel sends when it has booted. Used by device_test.py. No product target may use it.
 #include <sys/socket.h>
 #include <unistd.h>
 
