@@ -199,7 +199,7 @@ TEST(Hostile, OthersAreNotDisturbed) {
   uint32_t rounds = 0, lives = 0;
   while (Clock::now() < end && !HasFatalFailure()) {
     for (pid_t& attacker : attackers) {
-      if (attacker == 0 || ::waitpid(attacker, nullptr, WNOHANG) == attacker) {
+      if (attacker <= 0 || ::waitpid(attacker, nullptr, WNOHANG) == attacker) {
         attacker = start_attacker(seed++);
         lives++;
       }
@@ -207,6 +207,8 @@ TEST(Hostile, OthersAreNotDisturbed) {
     honest_round(lane, rounds++);
   }
   for (const pid_t attacker : attackers) {
+    // No attacker was started, or fork() failed. kill() would take either number for a group.
+    if (attacker <= 0) continue;
     ::kill(attacker, SIGKILL);
     ::waitpid(attacker, nullptr, 0);
   }
