@@ -148,8 +148,16 @@ def alive(pid):
     """A process that has ended but that init has not reaped yet does not count."""
     try:
         return field(pid, "State")[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def command_name(pid):
+    """What the kernel calls a process; None if it has just ended."""
+    try:
+        return read(f"/proc/{pid}/comm")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
 
 
 def children(pid):
@@ -410,7 +418,7 @@ def test_names():
     proxy = device.status()["clients"][0]["proxy_pid"]
 
     def relays():
-        return [pid for pid in children(device.pid) if read(f"/proc/{pid}/comm") == "mino-dns"]
+        return [pid for pid in children(device.pid) if command_name(pid) == "mino-dns"]
 
     check(not relays(), "a relay although no name server is on loopback")
     check(b"refused" in in_device(proxy, ask_stream), "somebody serves names without a relay")
