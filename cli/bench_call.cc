@@ -26,8 +26,8 @@ namespace {
 using nlohmann::json;
 
 constexpr int kNullCalls = 2000;  // per sample
-constexpr size_t kSampleBytes = size_t{2}
-                                << 20;  // per sample of a transfer, and between 4 and 200 times
+// Per sample of a transfer, but between 4 and 200 transfers.
+constexpr size_t kSampleBytes = size_t{2} << 20;
 constexpr size_t kSizes[] = {64, 1024, 16384, 65536, 262144, 1048576};
 constexpr double kIdleSeconds = 2;
 
@@ -109,7 +109,8 @@ class Bench {
     const std::string fcntl = "fcntl " + std::to_string(kNullCalls);
     Result<void> done = sample(native_, getppid, getppid_local_);
     if (done) done = sample(native_, "hand-over " + std::to_string(kNullCalls), hand_over_);
-    // fcntl is a call that the hook looks at: its site is patched, and the descriptor decides.
+    // fcntl is a call that the hook handles: its site is patched, and the descriptor decides where
+    // it runs.
     const std::string on_host = "host-fcntl " + std::to_string(kNullCalls);
     if (done) done = sample(native_, on_host, host_native_);
     if (done) done = sample(patch_, on_host, host_patch_);
@@ -159,7 +160,7 @@ class Bench {
       }
       return seconds;
     };
-    // What spins after its last call has half a second to fall asleep.
+    // A thread that spins after its last call has half a second to fall asleep.
     std::this_thread::sleep_for(std::chrono::milliseconds(500));
     const auto before = used();
     std::this_thread::sleep_for(std::chrono::duration<double>(kIdleSeconds));
@@ -170,7 +171,7 @@ class Bench {
                 {"client_cpu_seconds", after[2] - before[2]}};
   }
 
-  // The second device, in figures that are ratios to the same local samples.
+  // The second device, as ratios to the same local samples.
   Result<json> report_beside() const {
     if (!beside_) return json();
     auto dir = RunDir::at(options_.beside);
@@ -190,7 +191,7 @@ class Bench {
                 {"transfer", transfers}};
   }
 
-  // Send and receive together, against local ones.
+  // Send and receive together, against the local ones.
   static double both(const Samples& send, const Samples& receive, const Transfer& t) {
     return ratio(sum(send, receive), sum(t.local_send, t.local_receive)).median();
   }
@@ -208,7 +209,7 @@ class Bench {
     }
     return {
         {"null_ratio", ratio(fcntl_offloaded_, fcntl_local_).median()},
-        // Undisturbed by other programs, if there was any moment without them.
+        // The figure without disturbance by other programs, if there was any moment without it.
         {"null_ratio_best", fcntl_offloaded_.least() / fcntl_local_.least()},
         {"null_ratio_hand_over", ratio(fcntl_offloaded_, hand_over_).median()},
         {"null_ratio_getppid", ratio(fcntl_offloaded_, getppid_local_).median()},

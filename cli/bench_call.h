@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// `mino bench call`: what an offloaded call costs against the same call made locally. Every figure
-// comes from samples that alternate between the two within one run, so that a noisy machine
-// disturbs both alike. The samples are taken by children (cli/bench_child.h) which run natively or
-// under `mino run`.
+// `mino bench call`: what an offloaded call costs against the same call made locally. Used by
+// main(). Every figure comes from samples that alternate between the two within one run, so that a
+// noisy machine disturbs both alike. Children (cli/bench_child.h) take the samples, running
+// natively or under `mino run`; this process must never take one itself.
 #pragma once
 
 #include <cstdint>

@@ -53,8 +53,8 @@ std::optional<Pair> connect_pair() {
   return pair;
 }
 
-// Moves `bytes` once. One thread does both ends, so what does not fit into the sockets' buffers
-// goes in parts. Adds the time spent in each direction. False on a broken connection.
+// Moves `bytes` once. One thread serves both ends, so data that does not fit into the sockets'
+// buffers goes in parts. Adds the time spent in each direction. False on a broken connection.
 bool transfer(const Pair& pair, std::vector<char>& buffer, size_t bytes, double& sending,
               double& receiving) {
   size_t sent = 0, received = 0;
@@ -81,15 +81,15 @@ bool transfer(const Pair& pair, std::vector<char>& buffer, size_t bytes, double&
 
 template <class Call>
 double per_call(long count, Call call) {
-  // What sleeps at the other end wakes up first.
+  // A thread that sleeps at the other end wakes up first.
   for (int i = 0; i < 200; i++) call();
   const auto start = Clock::now();
   for (long i = 0; i < count; i++) call();
   return ns_since(start) / static_cast<double>(count);
 }
 
-// A word there and back between two threads that do nothing but look, each in a cache line of its
-// own: what no call to another core can be faster than.
+// Passes a word back and forth between two threads that only poll, each in a cache line of its own.
+// No call to another core can be faster than this.
 double hand_over(long count) {
   struct alignas(128) Word {
     std::atomic<long> turn{0};

@@ -25,7 +25,7 @@ namespace {
 
 using nlohmann::json;
 
-// A directory that goes with all that is in it.
+// A directory that is removed with all its contents.
 struct Scratch {
   std::string path = "/tmp/mino-bench-XXXXXX";
   bool made = ::mkdtemp(path.data()) != nullptr && ::chmod(path.c_str(), 0755) == 0;
@@ -46,7 +46,7 @@ Result<json> measure(Workload& workload, const BenchHookOptions& options,
                      const std::vector<std::string>& mino_run) {
   Samples native, hooked;
   for (int64_t i = -1; i < options.rounds; i++) {  // the first one only warms up
-    // Who comes first changes, so that a drift favours neither.
+    // The order changes each time, so that a drift favours neither.
     for (const bool under_mino : {i % 2 == 0, i % 2 != 0}) {
       auto done = workload.run(under_mino ? mino_run : std::vector<std::string>{});
       if (!done) return error(workload.name() + ": " + done.error().text);

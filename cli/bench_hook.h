@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// `mino bench hook`: what the hook costs real programs whose calls all stay on the host. Each
-// program (cli/workload.h) runs natively and under `mino run` with a policy that routes nothing, by
-// turns; the figure is the ratio of their throughputs, round by round.
+// `mino bench hook`: what the hook costs real programs whose calls all stay on the host. Used by
+// main(). Each program (cli/workload.h) runs natively and, in alternation, under `mino run` with a
+// policy that routes nothing. The figure is the ratio of their throughputs, round by round. No call
+// may be offloaded here.
 #pragma once
 
 #include <cstdint>

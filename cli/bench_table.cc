@@ -21,7 +21,7 @@ std::string time_text(double ns) {
   return text;
 }
 
-// "122 ns (118-130 ns)": median and the middle half.
+// "122 ns (118-130 ns)": the median and the middle half.
 std::string figure(const json& summary) {
   return time_text(summary["median"].get<double>()) + " (" +
          time_text(summary["q1"].get<double>()) + " - " + time_text(summary["q3"].get<double>()) +

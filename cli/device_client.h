@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // mino's side of the control socket: one question, one answer. Used by every command that needs a
-// running device.
+// running device. It must never wait for minod without a limit.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -12,8 +12,8 @@
 
 namespace mino {
 
-// minod's answer to {"command": …}. Fails with code ENOENT or ECONNREFUSED when no device is there,
-// ETIMEDOUT when minod does not answer; the text then names the remedy.
+// minod's answer to {"command": …}. Fails with code ENOENT or ECONNREFUSED when there is no device,
+// and with ETIMEDOUT when minod does not answer. The text then names the remedy.
 Result<nlohmann::json> ask_device(const RunDir& dir, const std::string& command);
 
 bool is_absent(const Error& failure);

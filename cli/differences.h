@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the project's tests are known to do under mino and not natively: the lists that those tests
-// are checked against (test/syscalls/differences.toml, test/selftests/differences.toml), built into
-// mino. Used by `mino syscalls`.
+// What the project's tests are known to do under mino and not natively. These are the lists that
+// the tests are checked against (test/syscalls/differences.toml, test/selftests/differences.toml),
+// built into mino. Used by `mino syscalls`. It must read no file at run time.
 #pragma once
 
 #include <string>

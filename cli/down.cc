@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// `mino down`: ends the device, and returns when nothing of it is left.
+// `mino down`: ends the device, and returns when nothing of it is left. Called by main().
 
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -20,8 +20,8 @@ namespace {
 
 constexpr std::chrono::seconds kPatience{30};
 
-// What a minod that was killed has left on the host: its successor's job, or ours through `minod
-// --clean`.
+// Removes what a killed minod has left on the host. Its successor would do that; otherwise `minod
+// --clean` does.
 void clean(const RunDir& dir) {
   const bool crashed = ::access(dir.remains_file().c_str(), F_OK) == 0 ||
                        ::access(dir.lock_file().c_str(), F_OK) == 0;

@@ -17,7 +17,7 @@ namespace mino {
 
 namespace {
 
-// 0, or the errno. Armed with every address exempt, and off again.
+// Arms Syscall User Dispatch with every address exempt, and disarms it. Returns 0 or the errno.
 int try_dispatch() {
   constexpr unsigned long kOff = 0, kOn = 1;
   if (::prctl(PR_SET_SYSCALL_USER_DISPATCH, kOn, 0ul, ~0ul, nullptr) != 0) return errno;
@@ -25,7 +25,7 @@ int try_dispatch() {
   return 0;
 }
 
-// What hook/catch/patch.cc does to a page of libc's text, done to one of this program's.
+// Does to a page of this program's text what hook/catch/patch.cc does to a page of libc's text.
 int try_patching() {
   constexpr size_t kTableBytes = 0x10000;
   void* const table = ::mmap(reinterpret_cast<void*>(0x60000), kTableBytes, PROT_READ,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Can the hook work on this machine by patching, or by Syscall User Dispatch? Used by cli/run.
+// Tells whether the hook can work on this machine by patching, and by Syscall User Dispatch. Used
+// by cli/run. It must try what the hook itself will do, and nothing more.
 #pragma once
 
 #include <string>
@@ -8,8 +9,8 @@
 namespace mino {
 
 struct UsableTier {
-  std::string hook;     // auto, or the one to use instead
-  std::string refused;  // then: what this machine refuses, and how; as the start of a sentence
+  std::string hook;     // auto, or the tier to use instead
+  std::string refused;  // if not auto: the refusal of this machine, to start a sentence with
 };
 UsableTier find_usable_tier();
 

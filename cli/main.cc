@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // mino: the command line. main() reads the arguments and calls the subcommand's function
-// (cli/commands.h).
+// (cli/commands.h). No option of the user's program may be taken for one of mino's.
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -39,37 +39,37 @@ struct Arguments {
 void add_run_options(CLI::App& command, Arguments& a) {
   command.add_option(
       "--hook", a.run.hook,
-      "how system calls are caught: auto, patch, sud; preload (only what the program calls by "
-      "way of libc, for machines that refuse the others: README.md lists what it misses)");
-  command.add_option("--device", a.run.device, "the device's URL, as shm:/run/mino/minod.sock");
+      "how system calls are caught: auto, patch, sud or preload (only the program's calls to libc, "
+      "for machines that refuse the others; doc/limitations.md lists what it misses)");
+  command.add_option("--device", a.run.device,
+                     "URL of the device, for example shm:/run/mino/minod.sock");
   command.add_flag("--load", a.run.load_all,
-                   "load dynamic programs as static ones are, so that ld.so's own system calls are "
-                   "seen as well");
+                   "load dynamic programs in the way of static ones, so that the system calls of "
+                   "ld.so are seen as well");
   command
       .add_option(
           "--rest-after", a.run.rest_after,
-          "with --hook auto: calls after which all of a program's text is looked through, so "
-          "that the trap can be switched off; 0: never")
+          "with --hook auto: after so many calls of a process with one thread, scan its text and "
+          "disarm the trap; 0: never")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 30))
       ->capture_default_str();
   command.add_flag("--no-windows", a.run.no_windows,
-                   "carry registers only; the device fetches all memory (slow)");
+                   "send registers only; the device fetches all memory by upcalls (slow)");
   command
       .add_option("--instance", a.run.instance,
-                  "the kernel instance that the program uses, from 0 (default: by turns)")
+                  "the kernel instance for the program, from 0 (default: each in turn)")
       ->check(CLI::Range(int64_t{0}, Config::kMaxInstances - 1));
   command.add_option("--arena", a.run.arena,
-                     "bytes of memory shared per thread (default: the device's)");
+                     "bytes of shared memory per thread (default: as the device is configured)");
   command.add_option("--policy", a.run.policy_file, "TOML file with [policy]: what is offloaded");
   command.footer(
-      "The program follows, after --. Exit status: the program's own; 125 when mino could not "
-      "start it, "
-      "126 when it cannot be executed, 127 when it is not found.");
+      "The program follows after --. Exit status: that of the program; 125 when mino could not "
+      "start it, 126 when it cannot be executed, 127 when it is not found.");
 }
 
-// Cuts a program's own command line off the arguments: what follows `ss`; what follows the options
-// of `run` and `trace`, or "--". CLI11 never sees it, so no option of the program can be taken for
-// one of ours.
+// Cuts a program's own command line off the arguments: what follows `ss`, or the options of `run`
+// and `trace`, or "--". CLI11 never sees it, so it cannot take an option of the program for one of
+// ours.
 std::vector<std::string> cut_command(CLI::App& app, std::vector<std::string>& args) {
   const CLI::App* command = nullptr;
   for (size_t i = 0; i < args.size(); i++) {
@@ -80,7 +80,7 @@ std::vector<std::string> cut_command(CLI::App& app, std::vector<std::string>& ar
       command = app.get_subcommand(word);
       if (word != "ss") continue;
       end = i + 1;
-      // Its first word may ask for mino's own help, which needs no device.
+      // The first word of its arguments may ask for mino's own help, which needs no device.
       if (end < args.size() && (args[end] == "--help" || args[end] == "-h")) return {};
     } else if (word == "--" || !word.starts_with("-")) {
       end = i;
@@ -98,7 +98,7 @@ std::vector<std::string> cut_command(CLI::App& app, std::vector<std::string>& ar
   return {};
 }
 
-// CLI11 only says that a subcommand is required.
+// Names the command that is not known: CLI11 only says that a subcommand is required.
 std::string command_mistake(const CLI::App& app, const std::vector<std::string>& args) {
   if (args.empty() || args.front().starts_with("-")) return {};
   std::vector<std::string> names;
@@ -139,7 +139,7 @@ int dispatch(const CLI::App& app, Arguments& a) {
 
 int start(int argc, char** argv) {
   Arguments a;
-  CLI::App app{"mino: runs programs with their network kernel elsewhere.", "mino"};
+  CLI::App app{"mino: runs programs whose network kernel is elsewhere.", "mino"};
   app.require_subcommand(1);
   app.fallthrough();
   app.set_version_flag("--version", version_text("mino", abi::kVersion));
@@ -150,9 +150,9 @@ int start(int argc, char** argv) {
       "--help.");
 
   CLI::App* up = app.add_subcommand("up", "start a device on this machine");
-  up->add_option(
-      "--engine", a.up.engine,
-      "what executes the calls: native (this machine's kernel) or linux (one of its own)");
+  up->add_option("--engine", a.up.engine,
+                 "what executes the calls: native (the kernel of this machine) or linux (a kernel "
+                 "of its own)");
   up->add_option("--transport", a.up.transport, "how session memory reaches the device: shm");
   up->add_option("--instances", a.up.instances, "kernels of the linux engine, 1 to 16 (default 1)")
       ->check(CLI::Range(int64_t{1}, Config::kMaxInstances));
@@ -161,11 +161,11 @@ int start(int argc, char** argv) {
   up->add_option("--interface", a.up.interface,
                  "an interface of this host as the uplink (linux engine; needs --address)");
   up->add_option("--address", a.up.address,
-                 "the device's address on the uplink, as 10.213.0.2/30, or auto");
+                 "the device's address on the uplink, for example 10.213.0.2/30, or auto");
   up->add_option("--gateway", a.up.gateway,
-                 "the host's end of the uplink; with --interface, a router there");
+                 "address of the host on the uplink; with --interface, of a router there");
   up->add_flag("--no-nat", a.up.no_nat, "the device reaches this host only");
-  app.add_subcommand("down", "end the device and remove all of it");
+  app.add_subcommand("down", "end the device and remove everything that it made");
 
   CLI::App* run = app.add_subcommand("run", "run a program with its kernel offloaded");
   run->add_flag("--trace", a.run.trace, "print each offloaded call, as strace does");
@@ -173,33 +173,33 @@ int start(int argc, char** argv) {
   add_run_options(*app.add_subcommand("trace", "the same as run --trace"), a);
   app.add_subcommand("ss", "ss(8) on the device");
 
-  CLI::App* status = app.add_subcommand("status", "what the device is and does");
-  status->add_flag("--json", a.json, "for programs");
-  CLI::App* top = app.add_subcommand("top", "the device's clients, again and again");
-  top->add_option("--interval", a.seconds, "seconds between two looks")
+  CLI::App* status = app.add_subcommand("status", "show what the device is and does");
+  status->add_flag("--json", a.json, "print JSON, for programs");
+  CLI::App* top = app.add_subcommand("top", "show the clients of the device, again and again");
+  top->add_option("--interval", a.seconds, "seconds between two updates")
       ->check(CLI::Range(0.1, 3600.0));
-  top->add_option("--rounds", a.rounds, "looks, then end (default: for ever)");
-  app.add_subcommand("syscalls", "the system calls that are offloaded")
-      ->add_flag("--markdown", a.markdown, "as a page of the documentation");
+  top->add_option("--rounds", a.rounds, "number of updates (default: no limit)");
+  app.add_subcommand("syscalls", "list the system calls that are offloaded")
+      ->add_flag("--markdown", a.markdown, "print a page for the documentation");
 
-  CLI::App* bench = app.add_subcommand("bench", "measure");
+  CLI::App* bench = app.add_subcommand("bench", "measure what mino costs");
   bench->require_subcommand(1);
-  CLI::App* call =
-      bench->add_subcommand("call", "offloaded calls against local ones, interleaved in one run");
-  call->add_flag("--json", a.bench_call.json, "for programs");
+  CLI::App* call = bench->add_subcommand(
+      "call", "compare offloaded calls with local ones, interleaved in one run");
+  call->add_flag("--json", a.bench_call.json, "print JSON, for programs");
   call->add_option("--iterations", a.bench_call.iterations, "samples per figure (default 21)")
       ->check(CLI::Range(1, 10000));
   call->add_option("--beside", a.bench_call.beside,
                    "run directory of a second device, measured in the same rounds");
   call->fallthrough();
   CLI::App* hook = bench->add_subcommand(
-      "hook", "programs under mino with nothing offloaded against native ones, interleaved");
-  hook->add_flag("--json", a.bench_hook.json, "for programs");
+      "hook", "compare programs under mino, with nothing offloaded, with native ones, interleaved");
+  hook->add_flag("--json", a.bench_hook.json, "print JSON, for programs");
   hook->add_option("--rounds", a.bench_hook.rounds, "runs of each program on each side (default 7)")
       ->check(CLI::Range(1, 1000));
   hook->add_option("--hook", a.bench_hook.tier, "how system calls are caught (default auto)");
   hook->add_option("--only", a.bench_hook.only,
-                   "of nginx, redis, make, start: these, with commas between")
+                   "only these of nginx, redis, make, start, separated by commas")
       ->delimiter(',')
       ->check(CLI::IsMember({"nginx", "redis", "make", "start"}));
   hook->fallthrough();
@@ -211,7 +211,7 @@ int start(int argc, char** argv) {
     if (const std::string mistake = command_mistake(app, args); !mistake.empty())
       return complain(kMisused, mistake);
     a.run.command = cut_command(app, args);
-    std::reverse(args.begin(), args.end());  // as CLI11 wants it
+    std::reverse(args.begin(), args.end());  // the order in which CLI11 expects them
     app.parse(args);
     return dispatch(app, a);
   } catch (const CLI::ParseError& mistake) {

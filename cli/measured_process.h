@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A process of `mino bench call` that takes samples (cli/bench_child.h), as seen by the one that
-// asks for them: it waits for commands in a read of a local pipe. Used by cli/bench_call.
+// A process of `mino bench call` that takes samples (cli/bench_child.h), as seen from the process
+// that asks for them. Between commands it waits in a read of a local pipe. Used by cli/bench_call.
 #pragma once
 
 #include <sys/types.h>

@@ -76,7 +76,7 @@ constexpr Name kMessageFlags[] = {
     NAME(MSG_TRUNC),      NAME(MSG_DONTWAIT), NAME(MSG_EOR),       NAME(MSG_WAITALL),
     NAME(MSG_CONFIRM),    NAME(MSG_ERRQUEUE), NAME(MSG_NOSIGNAL),  NAME(MSG_MORE),
     NAME(MSG_WAITFORONE), NAME(MSG_ZEROCOPY), NAME(MSG_FASTOPEN),  NAME(MSG_CMSG_CLOEXEC)};
-constexpr Name kOpenFlags[] = {  // those that hold another one's bits come first
+constexpr Name kOpenFlags[] = {  // those that include the bits of others come first
     NAME(O_TMPFILE),   NAME(O_SYNC),     NAME(O_CREAT),   NAME(O_EXCL),
     NAME(O_NOCTTY),    NAME(O_TRUNC),    NAME(O_APPEND),  NAME(O_NONBLOCK),
     NAME(O_DSYNC),     NAME(O_ASYNC),    NAME(O_DIRECT),  {0100000, "O_LARGEFILE"},
@@ -210,7 +210,7 @@ constexpr Name kWhence[] = {NAME(SEEK_SET), NAME(SEEK_CUR), NAME(SEEK_END), NAME
 constexpr Name kSpliceFlags[] = {NAME(SPLICE_F_MOVE), NAME(SPLICE_F_NONBLOCK), NAME(SPLICE_F_MORE),
                                  NAME(SPLICE_F_GIFT)};
 constexpr Name kDescriptorFlags[] = {NAME(FD_CLOEXEC)};
-// What the kernel uses within itself (include/linux/errno.h).
+// Errors that only the kernel uses, internally (include/linux/errno.h).
 constexpr Name kInternalErrors[] = {{512, "ERESTARTSYS"},
                                     {513, "ERESTARTNOINTR"},
                                     {514, "ERESTARTNOHAND"},
@@ -227,7 +227,7 @@ std::string family(uint64_t value) {
 std::string socket_type(uint64_t value) {
   constexpr uint64_t kBoth = SOCK_CLOEXEC | SOCK_NONBLOCK;
   const uint64_t type = value & ~kBoth;
-  // accept4() has the flags without a type.
+  // accept4() takes these flags without a type.
   if (type == 0) return flags(kTypeFlags, value);
   const std::string text = one(kTypes, type);
   return (value & kBoth) == 0 ? text : text + "|" + flags(kTypeFlags, value & kBoth);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Names for the kernel's numbers: families, flags, options, requests. Used by cli/trace. Pure
-// look-ups; a number without a name is shown as a number.
+// look-ups, which must accept any number: one without a name is shown as a number.
 #pragma once
 
 #include <cstdint>

@@ -22,7 +22,7 @@ namespace {
 constexpr const char* kConsequence =
     "its system calls will not be offloaded (everything runs on the host)";
 
-// 0, or the errno of an attempt to execute.
+// Tries whether the file can be executed. Returns 0 or the errno.
 int executable(const std::string& path) {
   struct stat about;
   if (::stat(path.c_str(), &about) != 0) return errno;
@@ -37,9 +37,9 @@ Program verdict(const std::string& name, const std::string& path, int code) {
   return {{}, absent ? kNotFound : kNotExecutable, name + ": " + std::strerror(code)};
 }
 
-// Only when the kernel really raises privileges does the loader ignore LD_PRELOAD (AT_SECURE;
-// cap_bprm_creds_from_file() in security/commoncap.c): not when root runs root's set-uid program,
-// nor on a nosuid mount.
+// The loader ignores LD_PRELOAD (AT_SECURE) only when the kernel really raises privileges
+// (cap_bprm_creds_from_file() in security/commoncap.c): not when root runs a set-uid program that
+// root owns, and not on a nosuid mount.
 bool raises_privileges(const std::string& path, const struct stat& about) {
   struct statvfs mount;
   if (::statvfs(path.c_str(), &mount) == 0 && (mount.f_flag & ST_NOSUID) != 0) return false;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Waiting with a sign of life: a line on standard error if it takes more than a second. Used by up
-// and down.
+// Waiting with a sign of life: a line on standard error if the wait takes more than a second. Used
+// by `mino up` and `mino down`.
 #pragma once
 
 #include <poll.h>
@@ -11,7 +11,7 @@
 
 namespace mino {
 
-// True when `fd` has something (or its end) within `patience`.
+// True when `fd` has something to read (or has ended) within `patience`.
 inline bool wait_with_progress(int fd, std::chrono::milliseconds patience, const char* what) {
   constexpr std::chrono::milliseconds kQuiet{1000};
   pollfd wait{fd, POLLIN, 0};

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// `mino run`: checks that the device and the program are there, tells the hook what it needs
-// through the environment, and becomes the program: no process of mino's stays, so exit status,
-// signals and job control are the program's own.
+// `mino run`: checks that the device and the program are there, tells the hook through the
+// environment what it needs, and becomes the program. Called by main(). No process of mino may
+// stay, so that exit status, signals and job control are those of the program.
 
 #include <unistd.h>
 
@@ -26,7 +26,7 @@ namespace {
 
 using nlohmann::json;
 
-// "shm:/run/mino/minod.sock" -> its run directory.
+// "shm:/run/mino/minod.sock" -> the run directory of that device.
 Result<RunDir> device_dir(const std::string& url) {
   for (const char* scheme : {"rdma:", "tcp:"}) {
     if (url.starts_with(scheme)) {
@@ -48,7 +48,7 @@ std::string hook_mistake(const std::string& hook) {
   return "--hook " + hook + ": no such tier; use auto, patch, sud or preload";
 }
 
-// What the device says of itself, against what this mino can do.
+// Compares what the device says about itself with what this mino can do.
 std::string device_mistake(const json& status) {
   const auto version = status.value("abi_version", 0u);
   if (version != abi::kVersion) {
@@ -94,7 +94,7 @@ Result<Policy> policy_of(const std::string& file, const json& status) {
   return policy;
 }
 
-// All processes of a program share one kernel instance.
+// Chooses the kernel instance. All processes of a program share one.
 Result<int64_t> place(const RunDir& dir, const RunOptions& options, const json& status) {
   const size_t count = status["instances"].size();
   if (options.instance >= 0) {
@@ -136,13 +136,14 @@ Result<HandOver> prepare(const RunDir& dir, const RunOptions& options, const std
   return hand_over;
 }
 
-// A program that ld.so will not bring the hook into is loaded by `library`, in its place.
+// Executes the program. If ld.so will not bring the hook into it, `library` is executed in its
+// place and loads it.
 int execute(const Program& program, const std::vector<std::string>& command,
             const std::string& library, const HandOver& hand_over) {
   const bool sees_all = hand_over.hook != "patch" && hand_over.hook != "preload";
   const auto load = sees_all ? needs_loading(program.path, hand_over.load_all) : std::nullopt;
   std::vector<std::string> words = command;
-  if (load && load->script) {  // as the kernel would
+  if (load && load->script) {  // as the kernel would do
     words[0] = program.path;
     if (!load->argument.empty()) words.insert(words.begin(), load->argument);
     words.insert(words.begin(), load->program);
@@ -153,7 +154,7 @@ int execute(const Program& program, const std::vector<std::string>& command,
   }
   std::vector<char*> argv = argv_of(words);
   ::execv(load ? library.c_str() : program.path.c_str(), argv.data());
-  if (errno == ENOEXEC) {  // neither ELF nor #!: a shell's, as execvp(3) has it
+  if (errno == ENOEXEC) {  // neither ELF nor #!: run it by a shell, as execvp(3) does
     argv.insert(argv.begin(), const_cast<char*>("/bin/sh"));
     argv[1] = const_cast<char*>(program.path.c_str());
     ::execv("/bin/sh", argv.data());
@@ -196,7 +197,7 @@ int run(const RunDir& default_dir, const RunOptions& options) {
     auto started = TraceRun::start();
     if (!started) return complain(kNotStarted, started.error().text);
     tracing.emplace(std::move(*started));
-    // The parent prints and never comes back; the child goes on here.
+    // The parent prints and never returns; the child goes on here.
     tracing->fork_tracer();
     hand_over->trace_fd = tracing->program_end();
   }

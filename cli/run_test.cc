@@ -30,7 +30,7 @@ class Scratch : public testing::Test {
     ::chmod(path.c_str(), mode);
     return path;
   }
-  // An ELF file as far as it is looked at: its header, and one segment of a type.
+  // The part of an ELF file that is read: its header, and one segment of a type.
   std::string elf(const std::string& name, uint32_t segment, uint8_t bits = ELFCLASS64) {
     Elf64_Ehdr header{};
     std::memcpy(header.e_ident, ELFMAG, SELFMAG);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// `mino status` and `mino top`: what the device says of itself, for people.
+// `mino status` and `mino top`: what the device says about itself, for people. Called by main().
+// Nothing here may change the device.
 
 #include <unistd.h>
 
@@ -81,7 +82,8 @@ void print_summary(const RunDir& dir, const json& status) {
               human_bytes(number(counters["bytes_out"])).c_str());
 }
 
-// Clients, the busiest first. With an earlier status, per second since then.
+// Lists the clients, the busiest first. Given an earlier status, shows counts per second since
+// then.
 void print_clients(const json& status, const json& before, double seconds) {
   struct Line {
     const json* client;

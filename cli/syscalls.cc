@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// `mino syscalls`: the coverage page, from the table of system calls and the lists of known
-// differences, and nothing else.
+// `mino syscalls`: the coverage page. Called by main(). It must use nothing but the table of system
+// calls and the lists of known differences.
 
 #include "abi/syscalls.h"
 

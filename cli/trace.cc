@@ -25,7 +25,7 @@ std::string decimal(uint64_t value) {
   return std::to_string(static_cast<int64_t>(value));
 }
 
-// Registers that hold an int have anything in their upper half.
+// A register that holds an int may have anything in its upper half.
 std::string int_text(uint64_t value) {
   return std::to_string(static_cast<int32_t>(value));
 }
@@ -57,8 +57,7 @@ class Line {
  private:
   bool failed() const { return record_.header.result < 0; }
 
-  // Whether another argument says how much there is of this one's memory: then it is never
-  // negative.
+  // Whether this argument is the length of another one's memory. If so, it is never negative.
   bool is_count(uint8_t i) const {
     for (const abi::Arg& arg : row_.args) {
       if (arg.len.how == abi::Len::kArg && arg.len.arg == i && arg.kind != Kind::kNone &&
@@ -82,7 +81,7 @@ class Line {
     return UINT64_MAX;
   }
 
-  // A socklen_t that argument i points to.
+  // The value of the socklen_t that argument i points to.
   uint64_t length_behind(uint8_t i) const {
     for (const TraceRecord::Piece& piece : record_.pieces) {
       if (piece.about.arg != i) continue;
@@ -102,7 +101,7 @@ class Line {
       case Kind::kHost:
       case Kind::kSigmask:
         return pointer_text(value);
-      // Nothing was written when the call failed: only the address says something then.
+      // A failed call has written nothing, so only the address is of interest.
       case Kind::kOut:
       case Kind::kIovOut:
       case Kind::kMsgOut:

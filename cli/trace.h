@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Trace records as lines for people, in strace's manner. Used by `mino run --trace`. The record may
-// be anything: a traced program can write to the socket itself, so nothing is believed and control
-// characters are escaped.
+// Prints trace records as lines for people, in strace's manner. Used by `mino run --trace`. A
+// record may hold anything, because a traced program can write to the socket itself. So nothing in
+// it may be trusted, and control characters are escaped.
 #pragma once
 
 #include <cstdint>
@@ -22,13 +22,13 @@ struct TraceRecord {
   };
   abi::TraceHeader header;
   std::vector<Piece> pieces;
-  bool cut = false;  // there was more than the record holds
+  bool cut = false;  // there was more than fits in the record
 
-  // Nothing if it is no record. The pieces refer to `bytes`.
+  // Returns nothing if the bytes are not a record. The pieces refer to `bytes`.
   static std::optional<TraceRecord> parse(std::span<const uint8_t> bytes);
 };
 
-// One line without its end; "" for what is no record.
+// One line without its line end; "" if the bytes are not a record.
 std::string trace_line(std::span<const uint8_t> record);
 
 }  // namespace mino

@@ -18,14 +18,14 @@ namespace mino {
 
 namespace {
 
-constexpr int kHighFd = 900;  // where the program's end goes, if its limit allows
+constexpr int kHighFd = 900;  // the number of the program's end, if its limit allows
 
 pid_t forward_to = 0;
 void forward(int number) {
   ::kill(forward_to, number);
 }
 
-// Ends as the program ended, by the same signal if it was one.
+// Ends in the way that the program ended: by the same signal, if it was one.
 [[noreturn]] void end_like(int status) {
   if (WIFSIGNALED(status)) {
     const rlimit no_core{0, 0};
@@ -39,7 +39,7 @@ void forward(int number) {
   ::_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
 
-// Prints all records that are there. False at the end of the stream.
+// Prints all records that are there. Returns false at the end of the stream.
 bool print_records(int socket) {
   alignas(abi::TraceHeader) uint8_t record[abi::kMaxTraceRecord];
   while (true) {
@@ -79,15 +79,15 @@ void TraceRun::fork_tracer() {
 }
 
 void TraceRun::follow(pid_t program) {
-  // The terminal's signals reach the program by itself; those sent to this process are passed on.
+  // Signals from the terminal reach the program directly. Those sent to this process are passed on.
   forward_to = program;
   for (const int number : {SIGINT, SIGQUIT, SIGPIPE}) ::signal(number, SIG_IGN);
   for (const int number : {SIGTERM, SIGHUP, SIGUSR1, SIGUSR2}) ::signal(number, forward);
   ::setvbuf(stderr, nullptr, _IOLBF, 8192);  // a line is one write
   bool more = true;
   while (more) {
-    // Until everybody has closed the socket: what the program started may outlive it, as with
-    // strace -f.
+    // Until everybody has closed the socket: processes that the program started may outlive it, as
+    // with strace -f.
     pollfd wait{tracer_end_.get(), POLLIN, 0};
     if (::poll(&wait, 1, -1) < 0 && errno != EINTR) break;
     more = print_records(tracer_end_.get());

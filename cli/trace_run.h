@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // `mino run --trace`: the process that stays behind, receives a record for each finished offloaded
-// call (abi/trace.h), prints a line for each, and ends as the program ends. Used by cli/run.
+// call (abi/trace.h), prints a line for each, and ends as the program ends. Used by cli/run. It
+// must not disturb the program, whose signals it passes on.
 #pragma once
 
 #include <sys/types.h>
@@ -15,12 +16,12 @@ class TraceRun {
  public:
   static Result<TraceRun> start();
 
-  // Forks. Returns in the child only, which is to become the program; the parent stays in here
+  // Forks. Only the child returns, to become the program. The parent does not return: it prints
   // until the program and all that it started have ended.
   void fork_tracer();
 
-  // The program's end of the socket: high, so that programs that count on low numbers are not
-  // surprised. Not close-on-exec: the hook passes it on.
+  // The program's end of the socket. Its number is high, so that programs that count on low numbers
+  // are not surprised. It is not close-on-exec: the hook passes it on.
   int program_end() const { return program_end_; }
 
  private:

@@ -16,7 +16,7 @@
 namespace mino {
 namespace {
 
-// Builds a record as the hook does.
+// Builds a record in the way that the hook does.
 class Record {
  public:
   Record(uint32_t nr, int64_t result, std::vector<uint64_t> args) {
@@ -53,7 +53,7 @@ class Record {
     return all;
   }
   std::string line() const { return trace_line(bytes()); }
-  // Without the pid before and the figures behind.
+  // The line without the pid before it and the figures behind it.
   std::string call() const {
     const std::string whole = line();
     const size_t begin = whole.find("] ") + 2;
@@ -245,14 +245,14 @@ TEST(Trace, WhatIsNoRecordIsNoLine) {
   EXPECT_EQ(trace_line(std::vector<uint8_t>(abi::kMaxTraceRecord + 1)), "");
 }
 
-// Whatever a hostile program sends: a bounded line without control characters, or none. (asan looks
-// on.)
+// Whatever a hostile program sends, the result is a bounded line without control characters, or
+// none. (The asan build checks the accesses.)
 TEST(Trace, HostileRecords) {
   std::mt19937 random(1);
   for (int round = 0; round < 20'000; round++) {
     Record record(random() % 512, static_cast<int64_t>(random()) - (1 << 30), {});
     for (uint64_t& arg : record.header().args) {
-      // Often a small number, an address that a piece has, or -1.
+      // Often a small number, the address of a piece, or -1.
       const uint64_t choices[] = {random() % 64, 0x1000,   0x1010,
                                   UINT64_MAX,    random(), uint64_t{random()} << 32};
       arg = choices[random() % std::size(choices)];

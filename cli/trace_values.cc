@@ -19,7 +19,7 @@ namespace mino {
 
 namespace {
 
-// Elements that are shown of a list; the rest is dots.
+// How many elements of a list are shown; dots stand for the rest.
 constexpr uint64_t kMaxShown = 16;
 
 std::string hex(uint64_t value) {
@@ -33,7 +33,7 @@ std::string inet_text(int family, const void* address) {
   return ::inet_ntop(family, address, text, sizeof text) != nullptr ? text : "?";
 }
 
-// "[a, b, …]" from elements of which some may be missing.
+// "[a, b, …]" from elements, some of which may be missing.
 class List {
  public:
   void add(const std::string& element) { text_ += (text_.empty() ? "" : ", ") + element; }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Pieces of client memory as text: data, addresses, vectors, message headers. Used by cli/trace. A
-// piece may hold less than its length says, or nonsense; what cannot be read is shown as the
-// pointer that it is.
+// Shows pieces of client memory as text: data, addresses, vectors, message headers. Used by
+// cli/trace. A piece may hold less than its length says, or nonsense. Nothing outside its bytes may
+// be read; what cannot be decoded is shown as the pointer that it is.
 #pragma once
 
 #include <cstdint>
@@ -16,12 +16,12 @@ namespace mino {
 
 using Bytes = std::span<const uint8_t>;
 
-// "GET / HTTP/1.1\r\n"… : quoted and escaped; the dots if `whole` says that there is more.
+// "GET / HTTP/1.1\r\n"… : quoted and escaped, with dots if `whole` says that there is more.
 std::string quoted(Bytes bytes, uint64_t whole);
 std::string pointer_text(uint64_t address);
 std::string sockaddr_text(Bytes bytes);
 
-// A value at an offset, if the bytes reach that far.
+// The value at an offset, if the bytes reach that far.
 template <class T>
 std::optional<T> at(Bytes bytes, size_t offset) {
   T value;
@@ -36,7 +36,7 @@ class ArgumentText {
   ArgumentText(const TraceRecord& record, uint8_t argument)
       : record_(record), argument_(argument) {}
 
-  // `limit`: bytes that are of interest, as after a short read.
+  // `limit`: how many bytes are of interest, for example after a short read.
   std::string data(uint64_t limit) const;
   std::string path() const;
   std::string sockaddr(uint64_t limit) const;

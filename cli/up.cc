@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// `mino up`: starts minod in the background and waits until the device serves.
+// `mino up`: starts minod in the background and waits until the device serves. Called by main(). It
+// must not report success before the device serves.
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -55,7 +56,7 @@ Result<Fd> open_log(const RunDir& dir) {
   return log;
 }
 
-// In the child: a session of its own, nothing of ours but the log and the pipe.
+// In the child: starts a session of its own, and keeps nothing of ours but the log and the pipe.
 [[noreturn]] void become_minod(const std::vector<std::string>& argv, const Fd& log, int ready_fd) {
   ::setsid();
   const Fd null(::open("/dev/null", O_RDWR));
@@ -72,7 +73,7 @@ Result<Fd> open_log(const RunDir& dir) {
   ::_exit(1);
 }
 
-// "ready", or an exit status and a reason.
+// `said` is "ready", or an exit status and a reason.
 int conclude(const RunDir& dir, const std::string& said) {
   if (said == "ready\n") return kOk;
   const size_t blank = said.find(' ');

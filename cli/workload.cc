@@ -27,7 +27,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-// A program whose output goes to a file. Killed at its end.
+// A program whose output goes to a file. It is killed when the object is destroyed.
 class Child {
  public:
   Child(const std::vector<std::string>& argv, std::string log) : log_(std::move(log)) {
@@ -53,7 +53,8 @@ class Child {
     return pid_ > 0;
   }
 
-  // Ends by itself, or when asked to; its output if it ended well.
+  // Waits until the program ends by itself or because it was asked to. Returns its output if it
+  // ended well.
   Result<std::string> wait() {
     int status = 0;
     if (pid_ > 0) ::waitpid(pid_, &status, 0);
@@ -114,7 +115,7 @@ Result<double> number_after(const std::string& text, const std::string& key) {
   return value;
 }
 
-// A server on `port`, driven once.
+// Starts a server on `port` and drives it once.
 Result<std::string> drive(const std::string& scratch, const std::vector<std::string>& server_argv,
                           uint16_t port, const std::vector<std::string>& client_argv) {
   Child server(server_argv, scratch + "/server.log");
@@ -190,7 +191,7 @@ class Redis : public Workload {
   std::string scratch_;
 };
 
-// Compiling a small project: 24 files of some 250 lines.
+// Compiles a small project: 24 files of some 250 lines.
 class Make : public Workload {
  public:
   explicit Make(std::string scratch) : scratch_(std::move(scratch)) {}
@@ -244,7 +245,7 @@ class Make : public Workload {
   std::string scratch_;
 };
 
-// Starting programs: what a process costs under mino that does nothing.
+// Starts programs that do nothing: what a process costs under mino.
 class Start : public Workload {
  public:
   explicit Start(std::string scratch) : scratch_(std::move(scratch)) {}

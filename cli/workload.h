@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Real programs that `mino bench hook` runs natively and under `mino run`: nginx under wrk, redis
-// under redis-benchmark, make. What drives a server is native in both cases. All traffic is on the
-// host's loopback. Used by cli/bench_hook.
+// under redis-benchmark, make. The program that drives a server is native in both cases. All
+// traffic is on the loopback of the host. Used by cli/bench_hook.
 #pragma once
 
 #include <memory>
@@ -13,7 +13,7 @@
 
 namespace mino {
 
-// Makes a file of the host's, or replaces its content.
+// Makes a file on the host, or replaces its contents.
 Result<void> make_file(const std::string& path, const std::string& content);
 
 class Workload {
@@ -21,14 +21,14 @@ class Workload {
   virtual ~Workload() = default;
   virtual std::string name() const = 0;
   virtual std::string unit() const = 0;
-  // The programs that it needs, as in PATH.
+  // The programs that it needs, as they are called in PATH.
   virtual std::vector<std::string> needs() const = 0;
-  // Throughput of one run, in `unit`. `prefix`: what the measured program's command line starts
-  // with; "" natively. Ends what it started.
+  // The throughput of one run, in `unit`. `prefix` is what the measured program's command line
+  // starts with; "" natively. It ends what it started.
   virtual Result<double> run(const std::vector<std::string>& prefix) = 0;
 };
 
-// Every one there is. They put their files into `scratch`, an empty directory.
+// All workloads. They put their files into `scratch`, an empty directory.
 std::vector<std::unique_ptr<Workload>> make_workloads(const std::string& scratch);
 
 }  // namespace mino
