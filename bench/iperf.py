@@ -1,15 +1,16 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""iperf3 against a server on this host, three clients by turns in one run: goodput and processor time per gigabyte.
+"""iperf3 against a server on this host, by three kinds of client in turn: goodput, CPU per GB.
 
     bench/iperf.py [BUILD_DIR] [--rounds N] [--seconds S] [--json]
 
     host     the client on this host, in a network namespace behind a veth pair
-    kernel   the client inside the linux engine's kernel, as a program of its own userland, behind a tap
+    kernel   the client inside the kernel of the linux engine, in its own userland, behind a tap
     mino     the client under `mino run` on a linux-engine device, behind a tap
 
-Needs root, iperf3, iproute2, and the kernel (kernel/build.sh --output BUILD_DIR/kernel). Processor time is that of the whole
-machine, server included, so it should have nothing else to do. Everything that it makes, it removes.
+Needs root, iperf3, iproute2, and the kernel (kernel/build.sh --output BUILD_DIR/kernel). Processor
+time is that of the whole machine, server included, so the machine should have nothing else to do.
+It must remove everything that it makes.
 """
 
 import argparse

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs Debian packages named in the given lists, if any is missing. One apt-get update at most.
+# Installs the Debian packages named in the given lists, if any are missing. Runs apt-get update
+# at most once, and starts no server.
 set -euo pipefail
 missing=()
 for name in $(sed 's/#.*//' "$@"); do
@@ -12,7 +13,7 @@ if [ "$(id -u)" != 0 ]; then
 fi
 echo "installing: ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
-# Servers among them are for tests: none shall start by itself.
+# Servers among the packages are for tests: none may start by itself.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
   printf '#!/bin/sh\nexit 101\n' > "$policy"
