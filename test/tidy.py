@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What a script can enforce of the house style: one rule a file in test/tidy/.
+"""What a script can enforce of the house style, with one rule per file in test/tidy/.
 
     tidy.py REPOSITORY [RULE…]
 
-Reads what git tracks. Prints each finding as file:line: message [rule], and says when a rule cannot be checked because
-a tool is missing. Exit status 1 if there are findings. tidy_test.py shows each rule a bad sample.
+Run by ctest as tidy. It reads what git tracks. It prints each finding as file:line: message [rule],
+and says when a rule cannot be checked because a tool is missing. Exit status 1 if there are
+findings. tidy_test.py shows each rule a bad sample.
 """
 import sys
 from pathlib import Path
@@ -30,7 +31,7 @@ RULES = {rule.RULE: rule for rule in
 
 
 def check(root, wanted):
-    """[line to print], whether there are findings."""
+    """Returns [line to print], and whether there are findings."""
     lines, findings, skipped, files = [], 0, 0, 0
     try:
         tree = Tree(root)

@@ -65,7 +65,7 @@ def ipv6_to_host(t):
         print("curl: IPv6 to the host not tried: the uplink has no IPv6 address")
         return
     with HostHttp(t.device.gateway6) as server:
-        # A fresh address is unusable until the kernel has looked for a duplicate.
+        # A fresh address cannot be used until the kernel has looked for a duplicate.
         wait_for("the uplink's IPv6 addresses", lambda: t.offloaded(
             "curl", "-s", "--max-time", "2", server.url("/bytes/1")).status == 0)
         got = t.offloaded("curl", "-sS", server.url("/bytes/70000"))
@@ -76,7 +76,7 @@ def ipv6_to_host(t):
 
 
 def ipv6_on_loopback(t):
-    """On the device's own loopback, where a v6 address needs no uplink."""
+    """On the device's own loopback, where an IPv6 address needs no uplink."""
     loopback = t.offloaded("ip", "-6", "-j", "addr", "show", "dev", "lo").json()
     if not any(address.get("local") == "::1" for interface in loopback
                for address in interface.get("addr_info", [])):
@@ -109,7 +109,7 @@ def errors(t, server):
     server.release.clear()
     same_as_native(t, "no answer in time", 28, "--max-time", "1", server.url("/hold"))
     server.release.set()
-    # 127.0.0.1 is the device's loopback: what listens on the host's is not there.
+    # 127.0.0.1 is the device's loopback: a server on the host's loopback is not there.
     with HostHttp("127.0.0.1") as local:
         check_equal(t.host("curl", "-sSf", local.url("/bytes/1")).status, 0, "native, loopback")
         check_equal(t.offloaded("curl", "-sSf", local.url("/bytes/1")).status, 7,

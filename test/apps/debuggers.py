@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """gdb and strace on programs under mino, mino under strace, and core dumps.
 
-Run by ctest as apps.debuggers; see harness.py for the arguments. A debugger must find the program's own stack behind
-the hook's, and leave a blocked call as it was.
+Run by ctest as apps.debuggers; see harness.py for the arguments. A debugger must find the program's
+own stack behind the hook's frames, and must leave a blocked call as it was.
 """
 
 import pathlib
@@ -77,7 +77,7 @@ def gdb(t, *arguments):
 
 
 def check_stack(text, what):
-    """accept (or abort) is called by serve_one, and that by main, with main's arguments."""
+    """serve_one calls accept (or abort), and main calls serve_one, with main's arguments."""
     serving = text.find("in serve_one (listener=3)")
     check(0 <= serving < text.find("in main (argc=2"), f"the stack {what}:\n{text}")
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The device that a test runs its programs on: mino's, or a network namespace that looks the same.
 
-The harness uses it. Each test has a device of its own, with a private run directory, so tests and
-other users of the machine do not meet. A device must never outlive its test: down(forced=True) is
-called on every way out and may not raise.
+Used by the harness. Each test has a device of its own, with a private run directory, so that tests
+do not disturb each other or other users of the machine. A device must never outlive its test:
+down(forced=True) is called on every way out, and may not raise.
 """
 
 import json
@@ -19,7 +19,7 @@ class DeviceError(Exception):
 
 
 def children(pid):
-    """Direct children of a process, by reading /proc (procps may not be there)."""
+    """The direct children of a process, read from /proc (procps may not be installed)."""
     found = []
     for entry in pathlib.Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -104,7 +104,7 @@ class MinoDevice:
         return self.execute(self.mino_argv(["ss", *flags])).ok()
 
     def processes(self):
-        """minod's descendants, and whatever else lives in the network namespace of one of them."""
+        """minod's descendants, and all other processes in the network namespace of one of them."""
         found = set(descendants(self.pid))
         own = os.readlink("/proc/self/ns/net")
         for pid in list(found):
@@ -118,7 +118,7 @@ class MinoDevice:
         return found
 
     def down(self, forced=False):
-        """`mino down`; when forced, also by hand: nothing may survive a test."""
+        """`mino down`. If forced, also removes what is left by hand: nothing may survive a test."""
         pid, self.pid = self.pid, None
         if not forced:
             self.execute(self.mino_argv(["down"])).ok()
@@ -138,7 +138,7 @@ class MinoDevice:
                 pass
 
     def is_own(self, pid):
-        """Whether pid is still a minod, not a later process of that number."""
+        """Whether pid is still a minod, and not a later process with that number."""
         try:
             command = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except OSError:
@@ -146,7 +146,7 @@ class MinoDevice:
         return command[0].endswith(b"minod")
 
     def leftovers(self, t):
-        """What is still there of a device that has been taken down."""
+        """What is left of a device that has been taken down."""
         left = []
         deadline = time.monotonic() + 3.0
         while self.is_own(self.downed_pid) and time.monotonic() < deadline:
@@ -167,7 +167,7 @@ class NetnsDevice:
     def __init__(self, leak):
         number = os.getpid()
         self.name = f"mapp{number}"
-        self.host_end, self.device_end = f"mh{number}", "eth0"  # as the device has it
+        self.host_end, self.device_end = f"mh{number}", "eth0"  # the name that it has on a device
         base = f"10.222.{number >> 6 & 255}."
         self.gateway = base + str((number & 63) * 4 + 1)
         self.address = base + str((number & 63) * 4 + 2)

@@ -3,7 +3,7 @@
 """Exit statuses and messages of mino: no device, programs it cannot offload, wrong configuration.
 
 Run by ctest as apps.exits; see harness.py for the arguments. Each message must name the remedy or
-the place; a program that mino refuses must not have been started.
+the place. A program that mino refuses must not have been started.
 """
 
 import re
@@ -30,7 +30,7 @@ STATIC_SOURCE = """
 #include <unistd.h>
 int main(void) { return write(1, "static ran\\n", 11) == 11 ? 7 : 1; }
 """
-# Executes what it is given under a seccomp filter that refuses one kind of call.
+# Executes a command under a seccomp filter that refuses one kind of call.
 FILTER_SOURCE = """
 #include <errno.h>
 #include <linux/filter.h>
@@ -66,7 +66,7 @@ def without_device(t):
     got = t.mino("run", "--", "touch", trace)
     check_equal(got.status, CANNOT_START,
                 f"exit status of `mino run` without a device: {got.error_text}")
-    # With a run directory of its own, the remedy holds that as well.
+    # If the run directory is not the default, the remedy includes it.
     check(re.search(r"mino (--run-dir \S+ )?up\b", got.error_text),
           f"the message does not name `mino up`: {got.error_text!r}")
     check(not got.out, f"the message is on standard output: {got.text!r}")
@@ -86,7 +86,7 @@ def of_the_program(t):
         check_equal((got.status, got.err), (status, b""), f"a program that exits with {status}")
     for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGSEGV):
         got = t.offloaded("sh", "-c", f"ulimit -c 0; kill -{int(number)} $$")
-        # mino replaces itself by the program, or stands for it as a shell would.
+        # mino replaces itself with the program, or reports its end as a shell would.
         check(got.status in (-number, 128 + number),
               f"exit status {got.status} of a program that died of {number.name}: {got.error_text}")
     got = t.offloaded("cat", stdin=b"through\n")
@@ -119,7 +119,9 @@ def says_what(got, kind):
 
 
 def static_program(t):
-    """Run as any other; where only sites that a scan can prove are seen, on the host, with a message."""
+    """A static program runs like any other. With a tier that sees only the sites that a scan can
+    prove, it runs on the host, with a message.
+    """
     source, binary = t.scratch / "static.c", t.scratch / "static"
     source.write_text(STATIC_SOURCE)
     t.host("gcc", "-static", "-o", binary, source).ok()
@@ -133,7 +135,8 @@ def static_program(t):
 
 
 def under_a_filter(t):
-    """Where a seccomp filter leaves no way to hook a program, it runs on the host, with a message."""
+    """Where a seccomp filter leaves no way to hook a program, it runs on the host, with a message.
+    """
     source, launcher = t.scratch / "filter.c", t.scratch / "filter"
     source.write_text(FILTER_SOURCE)
     t.host("gcc", "-o", launcher, source).ok()
@@ -150,7 +153,7 @@ def under_a_filter(t):
 
 
 def set_uid_program(t):
-    """Owned by nobody, so that even root changes its user by running it."""
+    """A set-uid program owned by nobody, so that even root changes its user by running it."""
     binary = t.scratch / "set-uid-id"
     shutil.copy("/usr/bin/id", binary)
     shutil.chown(binary, "nobody")
@@ -194,7 +197,8 @@ def refused(t, argv, mistake, rest=()):
 
 
 def full_device(t):
-    """One session at a time is allowed: the second program is not started, and told the limit."""
+    """One session at a time is allowed: the second program is not started, and is told the limit.
+    """
     config, trace = t.scratch / "small.toml", t.scratch / "started-full"
     config.write_text("[limits]\nsessions = 1\n")
     t.device.up("--config", config)
@@ -213,7 +217,7 @@ def full_device(t):
 
 
 def wrong_configuration(t, command):
-    """Whatever takes a TOML file must give file and line for a key that it does not know."""
+    """Every command that takes a TOML file must name file and line for an unknown key."""
     taken = 0
     for option in ("--policy", "--config"):
         if option not in t.mino(command, "--help").text:
@@ -242,7 +246,7 @@ def wrong_device(t):
 
 
 def main(t):
-    if t.native:  # only what does not ask mino
+    if t.native:  # the part that does not use mino
         t.device.up()
         of_the_program(t)
         t.device.down()

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A machine that refuses Syscall User Dispatch, patching or both: `mino run` takes the tier that is left, and says so.
 
-The refusals are a seccomp filter around `mino run`: prctl(PR_SET_SYSCALL_USER_DISPATCH) and
-mprotect(PROT_EXEC) answer EPERM. Run by ctest as apps.fallback; see harness.py for the arguments.
+Run by ctest as apps.fallback; see harness.py for the arguments. The refusals come from a seccomp
+filter around `mino run`: prctl(PR_SET_SYSCALL_USER_DISPATCH) and mprotect(PROT_EXEC) answer EPERM.
 """
 
 import ctypes
@@ -25,7 +25,7 @@ TIERS = (("dispatch", "patch", "Syscall User Dispatch"), ("patching", "sud", "pa
 
 
 def refuse(what, *command):
-    """Executes a command, to which the kernel refuses what is named."""
+    """Executes a command to which the kernel refuses what is named."""
     nothing = 0xffff
     code = [(LOAD, 0, 0, NUMBER_AT),
             (EQUAL, 0, 2, PRCTL if "dispatch" in what else nothing),
@@ -58,7 +58,7 @@ def falls_back(t, server):
 
 
 def goes_to_children(t):
-    """The shell's children, and theirs, are served as well, and do not repeat the message."""
+    """The shell's children and theirs are offloaded too, and do not repeat the message."""
     got = refused(t, "dispatch,patching", "sh", "-c", "sh -c 'ip -4 -o addr show scope global' | cat; env")
     check(f" {t.device_address()}/" in got.ok(), f"a shell's child has the host's addresses: {got.text}")
     check("MINO_RUN" not in got.text and "LD_PRELOAD" not in got.text, f"the environment: {got.text}")

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """git under mino: clone and push over http and ssh, server and client on either side.
 
-Run by ctest as apps.git; see harness.py for the arguments. git is many programs that speak through
-pipes; over ssh one of them is ssh itself, over http it is git-remote-http and, at the other end, a
+Run by ctest as apps.git; see harness.py for the arguments. git is many programs that talk through
+pipes. Over ssh one of them is ssh itself; over http it is git-remote-http and, at the other end, a
 CGI program.
 """
 
@@ -75,7 +75,7 @@ def over_http(t, repository):
     script.chmod(0o755)
     (t.scratch / "server.py").write_text(SERVER)
     port = t.port()
-    # It gives CGI programs to `nobody`, who must be able to write what is pushed.
+    # The server runs CGI programs as `nobody`, who must be able to write what is pushed.
     t.host("chown", "-R", "nobody", repository.bare).ok()
     server = t.run_offloaded(harness.PYTHON, "-u", t.scratch / "server.py", port, cwd=root)
     t.wait_on_device(port)

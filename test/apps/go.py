@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A static Go program under mino: net/http as server and client, os/exec, os.Executable.
 
-Run by ctest as apps.go; see harness.py for the arguments. Go calls the kernel by itself, from
-threads that it makes by clone without a TLS block, and is static: ld.so never sees it.
+Run by ctest as apps.go; see harness.py for the arguments. Go makes its own system calls, from
+threads that it makes by clone without a TLS block. The program is static, so ld.so never sees it.
 """
 
 import json

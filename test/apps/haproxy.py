@@ -3,8 +3,8 @@
 """haproxy under mino before two nginx, one on the device and one on the host: balance, failure, reload under load.
 
 Run by ctest as apps.haproxy; see harness.py for the arguments. In its master-worker mode haproxy
-executes itself anew at each reload, and its listening sockets are inherited; a second haproxy
-fetches them from the first over its AF_UNIX socket.
+executes itself anew at each reload and inherits its listening sockets. A second haproxy fetches
+them from the first over its AF_UNIX socket.
 """
 
 import os
@@ -57,7 +57,7 @@ backend back
 
 
 class Nginx:
-    """One of the two behind; runs wherever `start` starts it."""
+    """One of the two servers behind haproxy; it runs wherever `start` starts it."""
 
     def __init__(self, t, name, address, start):
         self.t, self.name, self.address, self.port, self.start = t, name, address, t.port(), start
@@ -93,14 +93,15 @@ class Haproxy:
                                               servers="\n".join(lines)))
 
     def master(self):
-        """`mino run` has become haproxy; natively `ip netns exec` has."""
+        """The pid of haproxy itself: `mino run` becomes the program, and so does `ip netns exec`.
+        """
         return self.process.pid
 
     def get(self, path):
         return self.t.host("curl", "-sSf", "--max-time", "10", self.base + path)
 
     def names(self, count=6):
-        """Who answered so many requests."""
+        """The servers that answered so many requests."""
         return {self.get("/name").text.strip() for _ in range(count)}
 
 
@@ -111,7 +112,7 @@ def balance(haproxy, both):
 
 
 def failure(haproxy, servers):
-    """While one is away the other answers all, and it comes back."""
+    """While one server is away the other answers everything; then it comes back."""
     for server in servers:
         server.down()
         others = {other.name for other in servers if other is not server}

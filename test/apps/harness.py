@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every application test shares: a device of its own, processes, deadlines, checks.
 
-A driver is one file per application. It calls run(main); main(t) drives unmodified programs through
+A driver is one file per application. It calls run(main). main(t) drives unmodified programs through
 `t`, on the host (t.host, t.start_host) and with their kernel offloaded (t.offloaded,
-t.run_offloaded). Whatever the driver itself checks, run() also checks, at the end, that no session
+t.run_offloaded). In addition to the driver's own checks, run() checks at the end that no session
 and no listening socket is left on the device.
 
     DRIVER.py [BUILD_DIR]     BUILD_DIR holds mino; the default is build/ of this tree
     MINO_ENGINE=linux         the device's engine; the default is native
     MINO_HOOK=TIER            how programs are hooked: auto (the default), sud, patch or preload
-    MINO_RUN_FLAGS="..."      more options for each `mino run`, as "--no-windows"
+    MINO_RUN_FLAGS="..."      more options for each `mino run`, for example "--no-windows"
     MINO_NATIVE=1             no mino at all: "offloaded" means a network namespace of the driver's
-                              own behind a veth pair, the same picture; so the drivers are tested
+                              own behind a veth pair, which looks the same; this tests the drivers
     MINO_NATIVE=leak          as 1, but "offloaded" programs run on the host: every driver must fail
 
-Exit status: 0 passed, or failed in just the way that differences.toml says; 1 failed; 77 cannot run here. A driver
-must never leave a process, a mount, an interface or a file behind, and never signal a process that it did not start.
+Exit status: 0 passed, or failed in exactly the way that differences.toml describes; 1 failed; 77
+cannot run here. A driver must never leave a process, a mount, an interface or a file behind, and
+never signal a process that it did not start.
 """
 
 import contextlib
@@ -34,7 +35,7 @@ import traceback
 
 import device
 import tiers
-# Drivers take these from here.
+# Drivers import these from here.
 from programs import (CONTENT_SIZES, Failure, Process, Skip, check, check_equal, content, execute,
                       fail, nginx_temporary, sha256, skip, wait_for)
 
@@ -44,7 +45,7 @@ SKIPPED = 77
 
 
 class Test:
-    """One run of one driver: its scratch directory, its device, and all that it started."""
+    """One run of one driver: its scratch directory, its device, and everything that it started."""
 
     def __init__(self, name, build_dir):
         self.name = name
@@ -63,7 +64,7 @@ class Test:
         self.env.update(LC_ALL="C", MINO_TEST_TAG=self.tag,
                         PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                         PYTHONDONTWRITEBYTECODE="1",
-                        # Python's http.server looks its own address up: not for long.
+                        # Python's http.server looks up its own address; this keeps that short.
                         RES_OPTIONS="timeout:1 attempts:1")
         self.device = self.make_device()
 
@@ -82,7 +83,7 @@ class Test:
         return self.execute(argv, **options)
 
     def mino(self, *argv, **options):
-        """mino with this device's run directory. Only where there is a mino."""
+        """Runs mino with this device's run directory. Only possible where there is a mino."""
         return self.execute(self.device.mino_argv(argv), **options)
 
     def offloaded(self, *argv, **options):
@@ -103,7 +104,7 @@ class Test:
                           label=f"offloaded-{pathlib.Path(str(argv[0])).name}", **options)
 
     def offloaded_http(self, directory, address="0.0.0.0"):
-        """python3's web server for directory, on the device: its port and its process."""
+        """Starts python3's web server for directory on the device. Its port and its process."""
         port = self.port()
         process = self.run_offloaded(PYTHON, "-u", "-m", "http.server", port, "--bind", address,
                                      "--directory", directory)
@@ -162,7 +163,7 @@ class Test:
               f"port {port} of an offloaded program is open on the host, not only on the device")
 
     def check_connected(self, peer, timeout_s=10.0):
-        """An offloaded program is connected to peer ("address:port"), and not from the host."""
+        """Checks that an offloaded program, not the host, is connected to peer ("address:port")."""
         def connected():
             return [local for local, remote in self.device_sockets("-t") if remote == peer]
 
@@ -191,7 +192,7 @@ class Test:
             process.kill()
 
     def kill_escaped(self):
-        """What left its process group is still known by its environment; nothing should be."""
+        """Finds processes that left their group, by their environment. There should be none."""
         wanted = f"MINO_TEST_TAG={self.tag}".encode()
         for path in pathlib.Path("/proc").glob("[0-9]*/environ"):
             with contextlib.suppress(OSError):
@@ -211,7 +212,8 @@ class Test:
 
 
 def parse_ss(text):
-    """Local and peer address are the two columns that hold a colon, after state and two queues."""
+    """The local and the peer address are the two columns with a colon, after state and two queues.
+    """
     sockets = []
     for line in text.splitlines():
         columns = [column for column in line.split() if ":" in column and "((" not in column]
@@ -245,7 +247,7 @@ def drive(t, main, setup, own_device):
 
 
 def record(build_dir, name, title, status, **more):
-    """For test/suites/table.py. Only what ran in the usual way counts."""
+    """Keeps the result for test/suites/table.py. Only runs in the usual way count."""
     if os.environ.get("MINO_NATIVE") == "leak" or os.environ.get("MINO_RUN_FLAGS") or status == SKIPPED:
         return
     where = "host" if os.environ.get("MINO_NATIVE") else f"{tiers.engine()}.{tiers.tier()}"
@@ -264,7 +266,7 @@ def listed(name):
 
 
 def fails_as(entry, t, failure):
-    """Whether it failed in just that way: the driver's own words, then what its programs printed."""
+    """Whether it failed in exactly that way: the driver's own words, then its programs' output."""
     logs = [process.log() for process in t.processes] if t else []
     return entry and isinstance(failure, Failure) and tiers.says(entry, "\n".join([str(failure), *logs]))
 
@@ -272,8 +274,9 @@ def fails_as(entry, t, failure):
 def run(main, needs=(), limit_s=100, own_device=False, own_tiers=False, setup=None, roles=None):
     """Runs main(t) as the test that the calling file is, and exits with its verdict.
 
-    setup(t) runs before the device comes up. own_tiers: the driver goes through the tiers by itself. roles are the
-    other programs in the driver's file, by name: t.role(name, ...) is the command line of one.
+    setup(t) runs before the device comes up. own_tiers: the driver goes through the tiers by
+    itself. roles are the other programs in the driver's file, by name: t.role(name, ...) is the
+    command line of one.
     """
     if sys.argv[1:2] == ["--role"]:
         roles[sys.argv[2]](*sys.argv[3:])

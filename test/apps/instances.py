@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Several kernels on one device: each has its address and its sockets; programs are placed by turns or pinned.
+"""Several kernels on one device: each has its address and its sockets; programs are placed in turn or pinned.
 
 Run by ctest as apps.instances.linux; see harness.py for the arguments.
 """
@@ -37,7 +37,7 @@ def main(t):
     check_equal(turns[:COUNT], turns[COUNT:], "placement by turns")
     check_equal(sorted(turns[:COUNT]), sorted(addresses), "every instance has its turn")
 
-    # The same port on each, and each page only there.
+    # The same port on each instance; each page is only on its own.
     port = t.port()
     for i, address in enumerate(addresses):
         folder = t.scratch / f"page{i}"
@@ -53,7 +53,7 @@ def main(t):
     status = t.device.status()
     check_equal([instance["sessions"] for instance in status["instances"]], [1] * COUNT, "sessions per instance")
     check(all(instance["sockets"] >= 1 for instance in status["instances"]), f"sockets per instance: {status}")
-    # A descriptor is fetched within an instance, and from another one with a clear error.
+    # A descriptor can be fetched within an instance; from another one there is a clear error.
     fetching = [harness.PYTHON, "-u", harness.APPS_DIR / "passing_on.py", "--role"]
     holding = t.start(t.device.mino_argv(["run", "--instance", "0", "--", *fetching, "hold", str(t.port())]))
     holding.wait_log("]")

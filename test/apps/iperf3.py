@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """iperf3 in both roles under mino, against a native one: TCP, -Z, -R, UDP, two streams.
 
-Run by ctest as apps.iperf3; see harness.py for the arguments. Two seconds each; figures are printed
-and only checked to be sane, since speed has its own benchmark.
+Run by ctest as apps.iperf3; see harness.py for the arguments. Each run takes two seconds. The
+figures are printed and only checked to be sane, since speed has its own benchmark.
 """
 
 import json

@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""ip, ss, sysctl, /proc/net and /sys/class/net under mino: the device's, not the host's.
+"""ip, ss, sysctl, /proc/net and /sys/class/net under mino show the device, not the host.
 
 Run by ctest as apps.iproute; see harness.py for the arguments. Everything is changed under mino and
-looked at from both sides; the host must never show a trace of it.
+checked from both sides. The host must never show a trace of it.
 """
 
 import socket
@@ -114,7 +114,7 @@ def change_sysctls(t, host_before):
     check_equal(t.offloaded("sysctl", "-n", TTL).ok(), want + "\n", "sysctl of the device")
     check_equal(t.offloaded("cat", TTL_FILE).ok(), want + "\n", f"{TTL_FILE} under mino")
     check_equal(t.host("sysctl", "-n", TTL).ok(), host_before, "sysctl of the host")
-    # The device's packets show it; a shell redirection restores it through open, dup2 and write.
+    # The device's packets show it. A shell redirection restores it by open, dup2 and write.
     out = t.offloaded("ping", "-n", "-c", "1", "127.0.0.1").text if t.has_ping else f"ttl={want} "
     check(f"ttl={want} " in out, f"the device's echo reply has another TTL:\n{out}")
     t.offloaded("sh", "-c", f"echo {device_before.strip()} > {TTL_FILE}").ok()
@@ -150,7 +150,7 @@ def files(t):
 
 
 def interface_numbers(t):
-    """glibc's if_nametoindex asks an AF_UNIX socket: the answer is the device's all the same."""
+    """glibc's if_nametoindex asks an AF_UNIX socket, but the answer is for the device."""
     program = "import socket; print(socket.if_nametoindex('eth0'), *[n for n, _ in socket.if_nameindex()])"
     number, *numbers = t.offloaded(harness.PYTHON, "-c", program).ok().split()
     shown = t.offloaded("ip", "-o", "link", "show", "dev", "eth0").ok().split(":")[0]

@@ -95,7 +95,8 @@ def main(t):
            *sorted(SOURCE.glob("*.java")), timeout_s=60).ok()
     lines = network(t)
     check("faults 3000 9000 10 true" in lines and len(lines) > 30, f"Network.java printed {lines}")
-    # The interpreter never learns to look before it dereferences: each null pointer is a signal.
+    # The interpreter never learns to check before it dereferences, so each null pointer is a
+    # signal.
     network(t, "-Xint", part=("faults",))
     server(t)
     client(t)

@@ -3,7 +3,7 @@
 """SIGKILL of clients at random moments under load: the device must be as it was before them.
 
 Run by ctest as apps.kill_client; see harness.py for the arguments. MINO_KILLS changes the number of
-kills, MINO_SEED repeats a run. Both ends run under mino, so their sockets are all on the device.
+kills; MINO_SEED repeats a run. Both ends run under mino, so their sockets are all on the device.
 """
 
 import os
@@ -130,7 +130,7 @@ def churn(port):
 
 
 def bulk(port):
-    """Both directions full, in one thread each: the kill meets large copies."""
+    """Both directions are full, in one thread each, so that the kill interrupts large copies."""
     connection, data = connect(port), MESSAGE * 64
 
     def send():
@@ -186,7 +186,7 @@ def zombies_of(pid):
 
 
 def wait_back(t, before, what, timeout_s=10.0):
-    """The device's footprint must return to what it was; not each look hits a quiet moment."""
+    """The device's footprint must return to what it was. Not every look hits a quiet moment."""
     now = None
 
     def back():
@@ -262,7 +262,7 @@ def main(t):
             wait_back(t, serving, f"after {number + 1} kills, the last one a {mode} client")
     check(not echo.log(), f"the server complained:\n{echo.log()[-2000:]}")
 
-    # The listening side too, with its clients at work.
+    # Kill the listening side too, while its clients work.
     survivors = [start_client(t, "threads", port), start_client(t, "bulk", port)]
     for survivor in survivors:
         ready(survivor)

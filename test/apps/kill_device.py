@@ -3,7 +3,7 @@
 """SIGKILL of a proxy and of minod while clients wait: prompt, ordinary errors, then a fresh start.
 
 Run by ctest as apps.kill_device; see harness.py for the arguments. The driver is the native peer of
-its clients. In native mode there is nothing to kill: the peer resets the connections instead, which
+its clients. In native mode there is nothing to kill; the peer resets the connections instead, which
 shows that the clients report what they meet, and no more.
 """
 
@@ -22,8 +22,8 @@ import harness
 from harness import check, check_equal, wait_for
 
 PROMPT_S = 2.0
-# What a program may see when the other end of its network is gone. EINTR, EFAULT, EIO, ENOSYS are
-# not among them: no program expects those here.
+# What a program may see when the other end of its network is gone. EINTR, EFAULT, EIO and ENOSYS
+# are not among them: no program expects those here.
 ORDINARY = {errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE, errno.ENETDOWN, errno.ENOTCONN,
             errno.ENETRESET, errno.ESHUTDOWN, errno.EHOSTDOWN, errno.ENETUNREACH, errno.ETIMEDOUT}
 READABLE_NATIVELY = ("recv", "recv_thread", "send", "epoll", "epoll_mixed", "poll", "select",
@@ -32,7 +32,7 @@ OTHERS = ("accept", "udp", "idle_epoll")
 
 
 class Peer:
-    """Two ports: on one it accepts, and then neither reads nor writes; on the other it echoes."""
+    """Two ports. On one it accepts and then neither reads nor writes; on the other it echoes."""
 
     def __init__(self, address):
         self.silent = []
@@ -86,7 +86,7 @@ class Client:
         self.kind = kind
         self.process = t.run_offloaded(*client("wait", kind, t.gateway_address(), peer.port))
         self.process.wait_log("ready")
-        time.sleep(0.4)  # for it to block, the sending one too, and to leave every spin behind
+        time.sleep(0.4)  # so that it blocks, also the one that sends, and leaves every spin behind
         check(self.process.alive(), f"the {kind} client did not wait: {self.process.log()}")
         self.proxies = t.device.processes() - before
 
@@ -128,7 +128,7 @@ def kill(pids):
 
 
 def kill_proxies(t):
-    """One client after the other loses its proxy; a bystander's connection must not notice."""
+    """One client after another loses its proxy; a bystander's connection must not notice."""
     peer = Peer(t.gateway_address())
     reader, writer = os.pipe()
     beside = t.run_offloaded(*client("echo", t.gateway_address(), peer.echo_port), stdin=reader)
@@ -164,7 +164,7 @@ def family(own_port, child_port):
 
 
 def kill_parents_proxy(t):
-    """What a proxy held ends with it, while the proxy of a child lives on with what is its own."""
+    """What a proxy held ends with it, while the proxy of a child lives on with its own."""
     own_port, child_port = t.port(), t.port()
     process = t.run_offloaded(*t.role("family", own_port, child_port))
     t.wait_on_device(own_port)
@@ -207,7 +207,7 @@ def kill_minod(t):
 
 
 def kill_kernel(t, number, what):
-    """The linux engine's kernel dies, by SIGKILL or by a panic: minod has another one soon."""
+    """The linux engine's kernel dies, by SIGKILL or by a panic; minod soon has another one."""
     peer = Peer(t.gateway_address())
     victims = [Client(t, peer, kind) for kind in kinds(t)]
     instance = t.device.status()["instances"][0]["pid"]
@@ -221,7 +221,7 @@ def kill_kernel(t, number, what):
 
 
 def absent_kernel(t):
-    """While there is no kernel to start, minod tries again and again; then it goes on."""
+    """While there is no kernel to start, minod tries again and again; then it continues."""
     kernel = t.scratch / "kernel"
     shutil.copy(t.mino_path.parent / "kernel" / "linux", kernel)
     (t.scratch / "minod.toml").write_text(f'[linux]\nkernel = "{kernel}"\n')

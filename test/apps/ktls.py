@@ -3,10 +3,10 @@
 """TLS in the device's kernel (kTLS): nginx with SSL_sendfile, openssl and python3, both directions.
 
 Run by ctest as apps.ktls.linux; see harness.py for the arguments. /proc/net/tls_stat, read through
-mino, proves that the device's kernel encrypts; nginx's debug log, that SSL_sendfile carried every
-byte; mino's own counter, whether the bytes crossed: those of a directory that the device serves
-(policy.paths) must not, those of the host's files must. OpenSSL 3.0 gives the kernel both
-directions of TLS 1.2, but of TLS 1.3 only what it sends; a newer one may give it both.
+mino, proves that the device's kernel encrypts. nginx's debug log proves that SSL_sendfile carried
+every byte. mino's own counter shows whether the bytes crossed: those of a directory that the device
+serves (policy.paths) must not, those of host files must. OpenSSL 3.0 gives the kernel both
+directions of TLS 1.2, but of TLS 1.3 only what it sends. A newer one may give it both.
 """
 
 import contextlib
@@ -55,7 +55,7 @@ http {{
 }}
 """
 
-# Any program that makes a context of OpenSSL's defaults has kTLS by this file, s_client among them.
+# Any program that makes a context from OpenSSL's defaults has kTLS by this file, also s_client.
 OPENSSL_CONFIG = """openssl_conf = top
 [top]
 ssl_conf = contexts
@@ -67,7 +67,7 @@ Options = KTLS
 
 
 class TlsStat:
-    """What the device's kernel counted since this was made, as {"TxSw": 1, ...}."""
+    """What the device's kernel has counted since this was made, as {"TxSw": 1, ...}."""
 
     def __init__(self, t):
         self.t, self.before = t, self.read(t)
@@ -82,7 +82,7 @@ class TlsStat:
         return {name: now[name] - value for name, value in self.before.items()}
 
     def check(self, what, version, sent, received):
-        """sent and received: connections whose kernel side that is, by OpenSSL 3.0's rules."""
+        """sent and received: the kernel side of connections, according to OpenSSL 3.0's rules."""
         got = self.since()
         check_equal(got["TxSw"], sent, f"{what}: connections that the kernel encrypted")
         if version == "1.2":
@@ -127,7 +127,7 @@ def curl(t, *arguments, version=None, **options):
 
 
 def served(t, nginx, version, place):
-    """Every size, a connection each: content, and who encrypted, sent and carried it."""
+    """One connection for each size: its content, and who encrypted, sent and carried it."""
     stat, before = TlsStat(t), bytes_in(t)
     nginx.sent_by_sendfile()
     for size in SIZES:
@@ -149,7 +149,7 @@ def served(t, nginx, version, place):
 
 
 def without_ktls(t, nginx):
-    """The control: the same nginx and OpenSSL without the option leave the kernel out."""
+    """The control: without the option, the same nginx and OpenSSL do not use the kernel."""
     stat = TlsStat(t)
     nginx.sent_by_sendfile()
     got = curl(t, f"https://{t.device_address()}:{nginx.plain_port}/65536")
@@ -179,7 +179,7 @@ def parts_and_connections(t, nginx):
 
 
 def ciphers(t, nginx):
-    """The kernel's name of each cipher is in the device's ss; the host's end has no kTLS."""
+    """The device's ss shows the kernel's name of each cipher. The end on the host has no kTLS."""
     for name, shown in (("ECDHE-ECDSA-AES128-GCM-SHA256", "aes-gcm-128"),
                         ("ECDHE-ECDSA-AES256-GCM-SHA384", "aes-gcm-256"),
                         ("ECDHE-ECDSA-CHACHA20-POLY1305", None)):  # ss 6.1 does not know it
@@ -209,7 +209,7 @@ def uploads(t, nginx):
 
 
 def changed_file(t, nginx):
-    """What the host writes into a directory of the device's, the device serves."""
+    """What the host writes into a served directory, the device serves."""
     path = t.scratch / "device" / "changing"
     for body in (b"one", b"two", b"and much longer", b""):
         path.write_bytes(body)
@@ -219,7 +219,7 @@ def changed_file(t, nginx):
 
 
 class HostTls:
-    """A TLS server on the host: reads a length and that much, answers with its sha256 and bytes."""
+    """A TLS server on the host: reads a length and so many bytes; answers with sha256, bytes."""
 
     def __init__(self, t, size):
         self.size = size

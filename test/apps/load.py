@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Clients that keep asking while a driver does something else, and count what went wrong."""
+"""Clients that keep sending requests while a driver does something else, and count failures. Used
+by the haproxy and nginx drivers.
+"""
 
 import subprocess
 import threading
@@ -8,7 +10,7 @@ from programs import check, content, sha256, wait_for
 
 
 class CurlLoop:
-    """curl after curl for content(size), each a new connection, in three threads of the host's."""
+    """One curl after another for content(size), in three threads on the host."""
 
     def __init__(self, t, url, size):
         self.t, self.url, self.want, self.done, self.failures = t, url, sha256(content(size)), 0, []

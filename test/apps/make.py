@@ -3,7 +3,7 @@
 """`make -j2` under mino: hundreds of processes, and the output of a native run to the byte.
 
 Run by ctest as apps.make; see harness.py for the arguments. The project compiles, archives, links
-and runs what it has made; make's jobserver is a pipe, gcc starts its parts by vfork.
+and runs what it has made. make's jobserver is a pipe; gcc starts its parts by vfork.
 """
 
 import random
@@ -56,12 +56,12 @@ def made(folder):
 
 
 def make(runner, folder, *arguments):
-    # Output in order, whichever job ends first.
+    # The output is in order, whichever job ends first.
     return runner("make", "-C", folder, "-Otarget", "--no-print-directory", *arguments, timeout_s=90)
 
 
 def main(t):
-    # In folders of names of equal length: neither output nor objects tell them apart.
+    # The folders' names have equal length, so that neither output nor objects tell them apart.
     runs = {}
     for label, runner in (("native", t.host), ("device", t.offloaded)):
         folder = t.scratch / label

@@ -54,7 +54,7 @@ class Client:
 
 
 def work(client, number):
-    """Values of all sizes; the last round reads everything back and compares checksums."""
+    """Values of all sizes. The last round reads everything back and compares checksums."""
     source, sums = random.Random(number), {}
     for i in range(ROUNDS):
         data = source.randbytes(source.choice((0, 1, 100, 4096, 20_000, 200_000)))
@@ -74,7 +74,7 @@ def work(client, number):
 def udp_get(t, port, key, want):
     with socket.socket(type=socket.SOCK_DGRAM) as udp:
         udp.settimeout(5)
-        # The text protocol over UDP has 8 bytes in front: request, sequence, count, reserved.
+        # Over UDP, 8 bytes precede the text protocol: request, sequence, count, reserved.
         udp.sendto(struct.pack("!4H", 7, 0, 1, 0) + f"get {key}\r\n".encode(),
                    (t.device_address(), port))
         reply, sender = udp.recvfrom(65536)

@@ -3,8 +3,8 @@
 """Names under mino resolve as on the host, also where the nameserver is on the host's loopback.
 
 Run by ctest as apps.names; see harness.py for the arguments. Many machines name 127.0.0.53 in
-/etc/resolv.conf, which under mino is the device's loopback: minod relays it to the host's. The
-machine's own resolv.conf must not be edited, so the driver and all that it starts, the device
+/etc/resolv.conf, which under mino is on the device's loopback: minod relays it to that of the host.
+The machine's own resolv.conf must not be edited. So the driver and all that it starts, the device
 included, live in a mount namespace with a private one bound over it. A small DNS server with a few
 names listens on the host's loopback.
 """
@@ -27,7 +27,7 @@ TYPES = {"A": 1, "CNAME": 5, "PTR": 12, "AAAA": 28}
 ZONE = {
     "one.mino.test": {"A": ["10.9.8.7"], "AAAA": ["fd00::9:8:7"]},
     "alias.mino.test": {"CNAME": ["one.mino.test"]},
-    # Too many for 512 bytes: the client must ask again over TCP.
+    # Too many addresses for 512 bytes: the client must ask again over TCP.
     "many.mino.test": {"A": [f"10.1.1.{n}" for n in range(1, 81)]},
     "7.8.9.10.in-addr.arpa": {"PTR": ["one.mino.test"]},
 }
@@ -137,7 +137,7 @@ def free_loopback_address():
 
 
 def private_resolver(t):
-    """From here on this process and its children see resolv.conf and nsswitch.conf of the test."""
+    """From here on this process and its children see the test's resolv.conf and nsswitch.conf."""
     t.nameserver = free_loopback_address()
     t.resolv_conf = t.scratch / "resolv.conf"
     name_server(t, t.nameserver)
@@ -153,7 +153,7 @@ def private_resolver(t):
 
 
 def name_server(t, address):
-    """Written in place: a new file would not be the one that is bound."""
+    """Writes in place: a new file would not be the one that is bound."""
     with open(t.resolv_conf, "w", encoding="ascii") as file:
         file.write(f"nameserver {address}\noptions timeout:2 attempts:1\n")
 
@@ -165,7 +165,7 @@ def start_dns(t, address, zone, start=None):
 
 
 def same(t, *argv, want=0):
-    """Runs a program on both sides: same output, same exit status."""
+    """Runs a program on both sides, which must give the same output and the same exit status."""
     native, got = t.host(*argv), t.offloaded(*argv)
     check_equal(native.status, want, f"natively: {argv}: {native.error_text}")
     check_equal((got.status, got.out, got.err), (native.status, native.out, native.err),
@@ -174,13 +174,13 @@ def same(t, *argv, want=0):
 
 
 def queries(servers, sender=None):
-    """How often the servers saw which query, from one sender or from all."""
+    """How often the servers saw each query, from one sender or from all."""
     lines = [line.split(" from ") for server in servers for line in server.log().splitlines()]
     return collections.Counter(line[0] for line in lines if sender in (None, line[-1]))
 
 
 def lookups(t, servers, http_port):
-    # ahosts leaves out, and sorts by, what the network at hand can reach: no need to be the same.
+    # ahosts omits what the network at hand cannot reach, and sorts by it, so it may differ.
     both = t.offloaded("getent", "ahosts", "one.mino.test").ok()
     check("10.9.8.7" in both, f"getent ahosts under mino: {both}")
     for argv in (("hosts", "one.mino.test"), ("ahostsv4", "one.mino.test"),
@@ -229,7 +229,7 @@ def own_resolver(t):
 def main(t):
     zone = {**ZONE, "web.mino.test": {"A": [t.gateway_address()]}}
     servers = [start_dns(t, t.nameserver, zone)]
-    if t.native:  # the part of minod's relay is played by a second server inside
+    if t.native:  # a second server inside plays the part of minod's relay
         servers.append(start_dns(t, t.nameserver, zone, t.run_offloaded))
     with HostHttp(t.gateway_address()) as web:
         lookups(t, servers, web.port)
@@ -241,7 +241,7 @@ def main(t):
         check_equal(t.host("getent", "hosts", "one.mino.test").status, 2, "natively, no server")
         check_equal(t.offloaded("getent", "hosts", "one.mino.test", timeout_s=15).status, 2,
                     "exit status of getent under mino, no server")
-        # A nameserver that is not on the loopback needs no relay.
+        # A name server that is not on the loopback needs no relay.
         name_server(t, t.gateway_address())
         servers = [start_dns(t, t.gateway_address(), zone)]
         lookups(t, servers, web.port)

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """nft, tc, ip, sysctl, ss, ethtool, conntrack and nstat under mino rule the device's kernel alone.
 
-Run by ctest as apps.nettools.linux; see harness.py for the arguments. Each tool changes something,
-packets show that it is in force, and the host's own tool, or the host's traffic, that the host has
-nothing of it. Delays are checked against a lower bound only.
+Run by ctest as apps.nettools.linux; see harness.py for the arguments. Each tool changes something.
+Packets show that the change is in force, and the host's own tool or traffic shows that nothing has
+changed on the host. Delays are checked against a lower bound only.
 """
 
 import json
@@ -135,7 +135,7 @@ def tracking(t, server):
 
 
 def pings(t, count=3):
-    """Exit status of the host's ping of the device, and its shortest round trip in ms."""
+    """The exit status when the host pings the device, and the shortest round trip in ms."""
     got = t.host("ping", "-n", "-c", count, "-i", "0.2", "-W", "2", t.device_address())
     times = re.search(r"rtt min/avg/max/mdev = ([\d.]+)/", got.text)
     return got.status, float(times.group(1)) if times else None
@@ -241,7 +241,7 @@ def links(t):
 
 
 def monitoring(t):
-    """ip monitor reports what another program does; when it has begun, only its report shows."""
+    """ip monitor reports what another program does. Only its report shows that it has begun."""
     monitor = t.run_offloaded("ip", "monitor", "link")
 
     def reported():
@@ -308,7 +308,7 @@ def counters(t):
 
 
 def namespaces(t):
-    """A network namespace that is made by `ip netns` is the device's; the host has none of that name."""
+    """A network namespace made by `ip netns` is on the device; the host has none of that name."""
     name = f"mino-test-{os.getpid()}"
     t.offloaded("ip", "netns", "add", name).ok()
     check(name in t.offloaded("ip", "netns", "list").ok(), "the namespace is not listed on the device")
@@ -329,7 +329,7 @@ def namespaces(t):
 
 
 def tunnels(t):
-    """An interface that `ip tuntap` makes is the device's."""
+    """An interface made by `ip tuntap` is on the device."""
     name = "minotap0"
     t.offloaded("ip", "tuntap", "add", "dev", name, "mode", "tap").ok()
     check("tap" in t.offloaded("ip", "-d", "link", "show", "dev", name).ok(), "no tap on the device")

@@ -140,11 +140,11 @@ def graceful_quit(t, nginx):
 
 
 def binary_upgrade(t, upstream):
-    """USR2: the old master executes the binary anew, which takes the listening sockets over."""
+    """USR2: the old master executes the new binary, which takes the listening sockets over."""
     nginx = Nginx(t, upstream, daemon=True)
     try:
         upgrade(nginx)
-    except Exception:  # as a daemon with an environment of its own it would stay for ever
+    except Exception:  # a daemon with an environment of its own would stay for ever
         for pid in {nginx.pid, int(nginx.read_pid() or nginx.pid)}:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)

@@ -3,7 +3,7 @@
 """node's cluster, tls and net modules under mino: sockets that processes hand to each other.
 
 Run by ctest as apps.node_cluster; see harness.py for the arguments. A primary that accepts passes
-each connection to a worker (SCM_RIGHTS); workers that accept have the listening socket from it.
+each connection to a worker (SCM_RIGHTS). Workers that accept have the listening socket from it.
 """
 
 import concurrent.futures
@@ -37,7 +37,8 @@ class Certificate:
 
 
 class Cluster:
-    """cluster.js, offloaded or on the host: its primary, and its workers by what it printed."""
+    """cluster.js, offloaded or on the host: its primary, and its workers as its output names them.
+    """
 
     def __init__(self, t, node, certificate, policy, runner):
         self.port, self.certificate = t.port(), certificate
@@ -47,13 +48,15 @@ class Cluster:
         check(f"policy {policy}\n" in self.process.log(), self.process.log())
 
     def workers(self):
-        """Those that have come to listen and have not ended."""
+        """The workers that have begun to listen and have not ended."""
         log = self.process.log()
         return (set(map(int, re.findall(r"worker (\d+) listens", log))) -
                 set(map(int, re.findall(r"worker (\d+) ended", log))))
 
     def exchange(self, address, body, connected=lambda plain: None):
-        """One connection; what the server saw. Raises OSError; Refused when there was none."""
+        """Makes one connection and returns what the server saw. Raises OSError, or Refused if there
+        was no connection.
+        """
         try:
             plain = socket.create_connection((address, self.port), timeout=15)
         except OSError as error:
@@ -77,7 +80,7 @@ class Refused(Exception):
 
 
 class Load:
-    """Connection after connection from four threads; what failed, and when it had begun."""
+    """Connects again and again from four threads; notes failures and when they began."""
 
     def __init__(self, t, cluster):
         self.t, self.cluster, self.stopped = t, cluster, threading.Event()
@@ -91,7 +94,7 @@ class Load:
         def connected(plain):
             if self.current[number]:
                 self.current[number].close()
-            self.current[number] = plain.dup()  # the connection's own goes into its TLS socket
+            self.current[number] = plain.dup()  # the original goes into its TLS socket
 
         while not self.stopped.is_set():
             began = time.monotonic()
@@ -104,7 +107,7 @@ class Load:
                 self.broken.append((began, repr(error)))
 
     def wait_answers(self, pids, count=5):
-        """Each of the workers has answered count more."""
+        """Waits until each of the workers has answered count more."""
         before = {pid: self.pids.count(pid) for pid in pids}
         wait_for(f"{count} answers of each of {pids}", lambda: all(
             self.pids.count(pid) >= before[pid] + count for pid in pids), 20)
@@ -118,14 +121,15 @@ class Load:
         self.stopped.set()
         for thread, plain in zip(self.threads, self.current):
             thread.join(3)
-            # node's primary forgets one that it passes to a worker as that dies: open, and silent.
+            # node's primary forgets a connection that it passes to a dying worker: open, and
+            # silent.
             with contextlib.suppress(OSError):
                 plain.shutdown(socket.SHUT_RDWR)
             thread.join(15)
 
 
 def clients(t, node, cluster):
-    """Of the host, and offloaded, at both of the device's addresses."""
+    """Clients on the host and offloaded ones, at both addresses of the device."""
     workers = cluster.workers()
     check_equal(len(workers), 2, f"workers: {cluster.process.log()}")
     for size in (0, 1, 5, 16384, 3_000_000):
@@ -151,13 +155,13 @@ def tls_client(t, node, cluster, address, peer):
 
 
 def replaced(cluster, gone):
-    """The two workers, once one has come for the one that went."""
+    """The two workers, once another has come for the one that went."""
     return wait_for(f"a worker instead of {gone}", lambda: len(cluster.workers()) == 2 and
                     gone not in cluster.workers() and cluster.workers(), 20)
 
 
 def replace_under_load(t, cluster):
-    """A worker goes in peace: nothing fails. One is killed: only what it had in hand may break."""
+    """A worker ends in peace: nothing fails. One is killed: only what it had in hand may break."""
     with Load(t, cluster) as load:
         load.wait_answers(cluster.workers())
         gone = min(cluster.workers())
@@ -173,7 +177,7 @@ def replace_under_load(t, cluster):
         check_equal(len(set(load.pids)), 4, "workers that answered, over all")
     check(f"worker {gone} ended: SIGKILL" in cluster.process.log(), cluster.process.log())
     check_equal(load.refused, [], "connections that were refused as a worker was killed")
-    # Each thread has one connection at a time, and the primary may pass another to the dead.
+    # Each thread has one connection at a time, and the primary may pass another to the dead worker.
     late = [error for began, error in load.broken if began > there]
     check(len(load.broken) <= 8 and not late,
           f"{len(load.broken)} connections broke as a worker was killed, of those begun later {late}: "

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Descriptors passed between a program under mino and one that is not (SCM_RIGHTS, pidfd_getfd), and by exec.
 
-Run by ctest as apps.passing_on; see harness.py for the arguments. Both ends are this file in another
-role. A plain program cannot use the device's sockets: it must get an error, never another file.
+Run by ctest as apps.passing_on; see harness.py for the arguments. Both ends are this file in
+another role. A native program cannot use the device's sockets: it must get an error, never another
+file.
 """
 
 import array
@@ -65,7 +66,7 @@ def take(path):
 
 
 def hold(port):
-    """Connects to itself and says where its descriptor is, for others to fetch."""
+    """Connects to itself and says where its descriptor is, so that others can fetch it."""
     client, server = connection_to_itself(port)
     print(json.dumps([os.getpid(), server.fileno()]), flush=True)
     print(json.dumps({"arrived": client.recv(100).decode()}), flush=True)
@@ -86,7 +87,8 @@ def fetch(pid, number):
 
 
 def relay(path, *receivers):
-    """Takes a descriptor that it cannot use and passes it to others, some time later; keeps none."""
+    """Takes a descriptor that it cannot use, passes it to others some time later, and keeps none.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
         channel.bind(path)
         channel.listen()
@@ -118,7 +120,7 @@ def leave(path, port):
 
 
 def relayed(t, between):
-    """From a program under mino through `between` to two that are under mino, one after another."""
+    """From a program under mino through `between` to two others under mino, one after another."""
     first, second, path = (t.scratch / f"socket-{t.port()}" for _ in range(3))
     takers = [t.run_offloaded(*t.role("take", name)) for name in (first, second)]
     middle = between(*t.role("relay", path, first, second))

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The other end of a test: a native HTTP server inside the driver, and small clients as programs.
 
-Drivers start HostHttp in a thread of their own: it always runs on the host. The clients below run
-as `peers.py fetch URL...` on either side. Nothing here may import from a driver.
+Used by drivers, which start HostHttp in a thread of their own: it always runs on the host. The
+clients below run as `peers.py fetch URL...` on either side. Nothing here may import from a driver.
 """
 
 import hashlib
@@ -74,7 +74,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class HostHttp(http.server.ThreadingHTTPServer):
-    """A native server in a thread of the driver. peers collects the addresses that came."""
+    """A native server in a thread of the driver. peers collects the addresses of its clients."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -87,7 +87,7 @@ class HostHttp(http.server.ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def server_bind(self):
-        # Not HTTPServer's, which asks the machine's resolver for the name of the address.
+        # Not HTTPServer's method, which asks the machine's resolver for the name of the address.
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = self.server_address[:2]
 

@@ -14,7 +14,7 @@ from harness import check, check_equal, wait_for
 
 
 def icmp(text, field):
-    """A counter out of the Icmp: lines of /proc/net/snmp."""
+    """Returns a counter from the Icmp: lines of /proc/net/snmp."""
     names, values = [line.split() for line in text.splitlines() if line.startswith("Icmp:")][:2]
     return int(values[names.index(field)])
 
@@ -24,7 +24,8 @@ def echoes_sent_by_device(t):
 
 
 def not_from_the_host(t):
-    """The host must send no echo request. Other programs may send some: three tries."""
+    """The host must send no echo request. Other programs may send some, so there are three tries.
+    """
     for _ in range(3):
         before = icmp(t.host("cat", "/proc/net/snmp").ok(), "OutEchos")
         ping(t, t.gateway_address())

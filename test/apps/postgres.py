@@ -3,7 +3,7 @@
 """PostgreSQL under mino: pgbench over TCP from either side, TLS, COPY, cancelled and killed backends.
 
 Run by ctest as apps.postgres; see harness.py for the arguments. Each connection is a process that
-the server forks; a backend waits with epoll, a latch and signals, and pgbench's books must balance.
+the server forks. A backend waits with epoll, a latch and signals, and pgbench's books must balance.
 """
 
 import os
@@ -105,7 +105,7 @@ def connections(t, server):
 
 
 def interrupted(t, server):
-    """By a timer, by a cancel request on a connection of its own, and by the administrator."""
+    """Cancelled by a timer, by a request on another connection, by the administrator."""
     late = server.psql(t.host, t.device_address(), "-c", "set statement_timeout = 300", "-c", "select pg_sleep(30)")
     check("canceling statement due to statement timeout" in late.error_text, late.error_text)
     for stop, words in ((signal.SIGINT, "canceling statement due to user request"), (None, "terminating connection")):

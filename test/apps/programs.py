@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks with deadlines, and the programs that a test runs, with what they printed.
+"""Checks with deadlines, and the programs that a test runs, with their output.
 
-The harness and the drivers use it. It knows nothing of devices. A program's output goes to a file,
-never to a pipe: a daemon that the program starts may keep a pipe open for ever.
+Used by the harness and the drivers. It must know nothing of devices. A program's output goes to a
+file and never to a pipe, because a daemon that the program starts may keep a pipe open for ever.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import time
 
-# Sizes on both sides of what buffers, pages and arenas usually are.
+# Sizes on both sides of the usual sizes of buffers, pages and arenas.
 CONTENT_SIZES = (1, 100, 4095, 4096, 4097, 65536, 1 << 20, 5_000_000)
 
 
@@ -46,7 +46,7 @@ def check_equal(got, want, what):
 
 
 def wait_for(what, predicate, timeout_s=15.0, interval_s=0.05):
-    """Calls predicate until it is true, and returns what it returned; fails after timeout_s."""
+    """Calls predicate until it is true, and returns its result; fails after timeout_s."""
     deadline = time.monotonic() + timeout_s
     while True:
         value = predicate()
@@ -73,7 +73,7 @@ def nginx_temporary(directory):
 
 
 class Process:
-    """A program that runs beside the test, in a process group of its own, its output in a file."""
+    """A program beside the test, in its own process group, with its output in a file."""
 
     def __init__(self, argv, log_path, env, cwd=None, stdin=None):
         self.argv = [str(arg) for arg in argv]
@@ -88,9 +88,9 @@ class Process:
         return self.log_path.read_text(errors="replace")
 
     def wait_log(self, text, timeout_s=15.0, interval_s=0.05):
-        """Waits until the program has printed text; fails as soon as it cannot any more."""
+        """Waits until the program has printed text; fails as soon as it no longer can."""
         def printed():
-            alive = self.alive()  # before the log is read: the last words count
+            alive = self.alive()  # before the log is read, so that the last words count
             if text in self.log():
                 return True
             if not alive:
@@ -118,14 +118,14 @@ class Process:
         return self.wait(timeout_s)
 
     def kill(self):
-        """Ends the whole group by force, children that outlived their leader included."""
+        """Ends the whole group by force, with the children that outlived their leader."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self.popen.wait()
 
 
 class Result:
-    """How a program that was run to its end ended."""
+    """How a program ended that was run to its end."""
 
     def __init__(self, argv, status, out, err):
         self.argv, self.status, self.out, self.err = argv, status, out, err

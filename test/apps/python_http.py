@@ -28,7 +28,7 @@ def native_client(base):
     check_replies([fetch(f"{base}/{size}") for size in SIZES], "native client, offloaded server")
     listing = fetch(base + "/")
     check(listing["status"] == 200 and listing["length"] > 0, f"directory listing: {listing}")
-    # 16 at a time: each connection gets a thread of the server, and so a lane of its own.
+    # 16 at a time: each connection gets a thread of the server, and therefore a lane of its own.
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
         replies = list(pool.map(fetch, [f"{base}/65536"] * 64))
     check_equal({reply["sha256"] for reply in replies}, {sha256(content(65536))},

@@ -3,7 +3,7 @@
 """An interface of the host as the uplink: `mino up --interface`, two kernels on it, offloads on.
 
 Run by ctest as apps.raw_uplink.linux; see harness.py for the arguments. The interface is one end of
-a veth pair; the other is in a network namespace, which is the network that the device reaches.
+a veth pair. The other end is in a network namespace, which is the network that the device reaches.
 """
 
 import contextlib
@@ -93,7 +93,7 @@ def features(t, instance=0):
 
 
 def serve(t, argv, folder, address):
-    """A web server with the file; its URL."""
+    """Starts a web server with the file; returns its URL."""
     port = t.port()
     t.start([*argv, harness.PYTHON, "-m", "http.server", str(port), "--bind", address, "--directory", folder])
     return f"http://{address}:{port}/file"
@@ -138,7 +138,7 @@ def mistakes(t):
 
 
 def large_transfers(t, folder, want):
-    """Both ways: with segments that no wire carries whole, then with every checksum computed and verified."""
+    """Both ways: with segments too large for any wire, then with every checksum checked."""
     away = serve(t, ["ip", "netns", "exec", NAMESPACE], folder, FAR)
     here = serve(t, t.device.run_argv([], "--instance", "1"), folder, SECOND)
 
@@ -180,7 +180,7 @@ def large_transfers(t, folder, want):
 
 
 def pings(t, who, address):
-    # The first one may be lost while Ethernet addresses are found out.
+    # The first one may be lost while Ethernet addresses are being resolved.
     wait_for(f"an answer from {address}", lambda: who("ping", "-c", "1", "-W", "2", address).status == 0, 15)
 
 
@@ -203,7 +203,7 @@ def interface_goes(t):
     check("until then the device has no uplink" in log.read_text(), log.read_text())
     make_network(t)
     t.host("ip", "link", "set", OURS, "up").ok()
-    for address in (FIRST, SECOND):  # from there: the device still knows an Ethernet address that is gone
+    for address in (FIRST, SECOND):  # from that side: the device still knows an Ethernet address
         pings(t, lambda *argv: far(t, *argv), address)
     check(f"interface {OURS} is up again" in log.read_text(), log.read_text())
     check_equal(t.device.status()["pid"], pid, "minod")
@@ -211,7 +211,7 @@ def interface_goes(t):
 
 
 def tap_keeps_offloads(t, folder, want):
-    """The uplink that mino makes: the same driver."""
+    """The uplink that mino makes uses the same driver."""
     config = t.scratch / "tap.toml"
     config.write_text("[uplink]\nmtu = 9000\n")
     t.device.up("--config", config)
@@ -237,7 +237,7 @@ def drive(t):
     (folder / "file").write_bytes(data)
     mistakes(t)
     t.device.up("--interface", OURS, "--address", f"{FIRST}/24", "--gateway", FAR, "--instances", "2")
-    t.device.interface = None  # it is not the device's
+    t.device.interface = None  # it does not belong to the device
     status = t.device.status()
     check_equal({key: status["uplink"][key] for key in ("address", "gateway", "interface", "nat", "transport")},
                 {"address": f"{FIRST}/24", "gateway": FAR, "interface": OURS, "nat": False, "transport": "raw"},
@@ -261,7 +261,7 @@ def drive(t):
     pings(t, lambda *argv: far(t, *argv), FIRST)
     pings(t, lambda *argv: far(t, *argv), SECOND)
     pings(t, lambda *argv: on(t, 1, *argv), FIRST)
-    pings(t, t.host, FAR)  # the host's own use of the interface
+    pings(t, t.host, FAR)  # the host itself uses the interface
     t.start(["ip", "netns", "exec", NAMESPACE, *t.role("advertise", THEIRS)])
     for i in range(2):
         wait_for("an address from a router advertisement",
@@ -275,7 +275,7 @@ def drive(t):
     check_untouched(t, "after `mino down`")
     pings(t, t.host, FAR)
 
-    # Without --gateway: none, unless the host has one there.
+    # Without --gateway there is none, unless the host has one there.
     t.device.up("--interface", OURS, "--address", f"{FIRST}/24", "--instances", "2")
     t.device.interface = None
     check_equal(t.device.status()["uplink"]["gateway"], "", "no gateway")

@@ -82,7 +82,7 @@ def publish(t, redis):
 
 
 def benchmark(redis, *options):
-    """Native redis-benchmark; the figures are only checked to be there."""
+    """Native redis-benchmark; only the presence of its figures is checked."""
     out = redis.t.host("redis-benchmark", "-h", redis.t.device_address(), "-p", redis.port, "-n",
                        "20000", "-c", "50", "-t", "set,get", "--csv", *options, timeout_s=60).ok()
     rows = list(csv.DictReader(line for line in out.splitlines() if line.startswith('"')))

@@ -1,9 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""A directory of the device's machine, for clients of every user: owners, rights, locks, and what either side sees.
+"""A directory on the device's machine, for clients of every user: owners, permissions, locks, and what either side sees.
 
-Each step is done twice: by a program on this machine in a directory of its own, and by an offloaded one in a directory
-that the device serves. The answers, and then the two directories as the machine has them, must be the same.
+Each step is done twice: by a program on this machine in a directory of its own, and by an offloaded
+one in a directory that the device serves. The answers must be the same, and then the two
+directories as the machine has them.
 
 Run by ctest as apps.shared_directory.linux; see harness.py for the arguments.
 """
@@ -105,14 +106,14 @@ class Client:
 
 
 def offloaded(t, directory, user, group):
-    """On its own host the client has nothing in that place."""
+    """On its own host the client has nothing at that path."""
     hide = 'mount -t tmpfs none "$0" && exec "$@"'
     return Client(t.start_host, ["unshare", "-m", "sh", "-c", hide, directory,
                                  *t.device.run_argv(t.role("client", directory, user, group))])
 
 
 class Both:
-    """The same on this machine and on the device."""
+    """The same commands on this machine and on the device."""
 
     def __init__(self, t, native, served):
         self.directories = (native, served)
@@ -120,7 +121,7 @@ class Both:
                         offloaded(t, served, USER, GROUP))
 
     def do(self, expression):
-        """The answer, which must be the same. What is to be kept is put into v."""
+        """Returns the answer, which must be the same. What is to be kept is put into v."""
         for one in self.clients:
             one.ask(expression)
         native, offloaded = (one.answer() for one in self.clients)
@@ -131,12 +132,12 @@ class Both:
         check_equal(self.do(expression), answer if isinstance(answer, str) else repr(answer), expression)
 
     def machine(self, act):
-        """Something that the machine does in each directory."""
+        """Does something as the machine, in each directory."""
         for directory in self.directories:
             act(directory)
 
     def compare(self):
-        """Both directories, as the machine has them."""
+        """Compares both directories, as the machine has them."""
         native, served = (sorted((str(path.relative_to(top)), about(path.lstat()),
                                   read(path) if path.is_file() and not path.is_symlink() else None)
                                  for path in top.rglob("*")) for top in self.directories)
@@ -161,7 +162,7 @@ def acl(*entries):
 # Steps ---------------------------------------------------------------------------------------
 
 def owners(both):
-    """Whatever a client makes is its own, with its umask, and as a set-group-ID directory or a default ACL says."""
+    """What a client makes is its own, as umask, set-group-ID and default ACL say."""
     both.want("make('file', b'abc', 0o666)", None)
     both.want("os.mkdir('folder', 0o777)", None)
     both.want("os.symlink('file', 'link')", None)
@@ -198,7 +199,8 @@ def owners(both):
 
 
 def rights(both):
-    """What a client may is what its user may on the machine: mode, ACL, sticky, protected links."""
+    """A client may do what its user may do on the machine: mode, ACL, sticky bit, protected links.
+    """
     def prepare(top):
         for name, user, group, mode in (("secret", 0, 0, 0o600), ("readable", 0, 0, 0o644), ("of-team", 0, TEAM, 0o660),
                                         ("own", USER, GROUP, 0o644), ("granted", 0, 0, 0o600), ("masked", 0, TEAM, 0o600)):
@@ -286,7 +288,8 @@ def contents(both):
 
 
 def mappings(both):
-    """A private mapping is a copy of the file; a shared one is refused, and nothing is changed by either."""
+    """A private mapping is a copy of the file. A shared one is refused. Neither changes anything.
+    """
     both.want("make('mapped', b'0123456789' * 1000)", None)
     both.want("v.update(fd=os.open('mapped', os.O_RDONLY))", None)
     for prot in ("mmap.PROT_READ", "mmap.PROT_READ | mmap.PROT_WRITE"):
@@ -305,7 +308,7 @@ def mappings(both):
 
 
 def machine_changes(both):
-    """What the machine does shows at once, also to who holds the file."""
+    """What the machine does shows at once, also to a process that holds the file."""
     def append(top):
         with open(top / "held", "a") as file:
             file.write("more")
@@ -329,13 +332,13 @@ def machine_changes(both):
     both.want("(read('moved'), os.pread(v['fd'], 99, 0), os.fstat(v['fd']).st_nlink)", (b"another", b"FIRST", 0))
     both.want("os.fchmod(v['fd'], 0o777)", "EPERM")
     both.want("os.close(v['fd'])", None)
-    # A name that was not there, and one that becomes another kind of file.
+    # A name that was not there, and a name that becomes another kind of file.
     both.want("os.stat('kind')", "ENOENT")
     both.machine(lambda top: (top / "kind").write_text("file"))
     both.want("(v.update(fd=os.open('kind', os.O_RDONLY)), read('kind'))", (None, b"file"))
     both.machine(lambda top: ((top / "kind").unlink(), (top / "kind").mkdir(), (top / "kind" / "in").write_text("in")))
     both.want("(os.listdir('kind'), read('kind/in'), os.pread(v['fd'], 9, 0), os.close(v['fd']))", (["in"], b"in", b"file", None))
-    # A directory that is held: it moves, and a symbolic link takes its place.
+    # A directory that is held open: it moves, and a symbolic link takes its place.
     both.want("v.update(dir=os.open('kind', os.O_RDONLY))", None)
     both.machine(lambda top: ((top / "kind").rename(top / "elsewhere"), (top / "kind").symlink_to("closed")))
     both.want("(read('in', v['dir']), os.stat('in', dir_fd=v['dir']).st_size, os.listdir(v['dir']))", (b"in", 2, ["in"]))
@@ -359,7 +362,7 @@ def machine_changes(both):
 
 
 def client_changes(both):
-    """What a client does shows to the machine before its call returns."""
+    """The machine sees what a client does before the client's call returns."""
     both.machine(lambda top: (top / "log").write_text("machine\n"))
     both.machine(lambda top: own(top / "log", USER, GROUP, 0o644))
     with contextlib.ExitStack() as stack:
@@ -433,7 +436,7 @@ def locks(both):
 
 
 def symbolic_links(both, outside, beside):
-    """Links lead to where they would on the machine, and never out of what is served."""
+    """Links lead where they would lead on the machine, and never out of what is served."""
     def prepare(top):
         (top / "links").mkdir()
         for name, target in (("near", "../one-file"), ("absolute", top / "one-file"), ("dangling", "nothing"),
@@ -461,7 +464,7 @@ def symbolic_links(both, outside, beside):
         check(got in ("ENOENT", "EACCES", "ENXIO", "[]"), f"through a link to {target}: {got}")
         client.ask(f"make('links/out{number}/made')")
         check(client.answer().startswith("E"), f"a file made through a link to {target}")
-    # A directory that is held and whose place a link out of it takes.
+    # A directory that is held open, and whose place is taken by a link out of it.
     (served / "swap").mkdir()
     (served / "swap" / "secret").write_text("harmless")
     client.ask("v.update(dir=os.open('swap', os.O_RDONLY))")
@@ -475,7 +478,7 @@ def symbolic_links(both, outside, beside):
 
 
 def root_client(t, served):
-    """Root may what root may there, but make no device nodes of the machine, nor reach the instance itself."""
+    """Root may do what root may there, but no device nodes, nor reach the instance."""
     root = offloaded(t, served, 0, 0)
     for expression, answer in (("os.mknod('null', 0o666 | stat.S_IFCHR, os.makedev(1, 3))", "EPERM"),
                                ("make('of-root', b'root')", "None"),
@@ -489,7 +492,7 @@ def root_client(t, served):
 
 
 def inherited_umask(t, served):
-    """A program that makes a file has the umask that it was started with."""
+    """A program that makes a file has the umask with which it was started."""
     t.offloaded("sh", "-c", f"umask 026; exec touch {served}/inherited").ok()
     check_equal(oct((served / "inherited").stat().st_mode & 0o777), "0o640", "mode under umask 026")
 
@@ -508,7 +511,7 @@ def main(t):
     instance = t.device.status()["instances"][0]["pid"]
 
     def held():
-        """The files of what is served that the instance holds open: the directories themselves."""
+        """The served files that the instance holds open: only the directories themselves."""
         files = (os.readlink(one) for one in pathlib.Path(f"/proc/{instance}/fd").iterdir())
         return sorted(file for file in files if file.startswith(str(t.scratch)) and "/run/" not in file)
 

@@ -3,7 +3,7 @@
 """OpenSSH's server under mino: a command, a file, a port forward, ControlMaster; and its client.
 
 Run by ctest as apps.sshd; see harness.py for the arguments. The server forks, executes itself with
-inherited descriptors, and puts the process that speaks with strangers under a seccomp filter.
+inherited descriptors, and puts the process that talks to strangers under a seccomp filter.
 """
 
 import re
@@ -14,7 +14,7 @@ from harness import check, check_equal, content, sha256, wait_for
 from ssh_server import SshServer
 
 def commands(t, server):
-    """What a login runs is offloaded, too."""
+    """What a login runs is offloaded too."""
     address = t.device_address()
     got = server.ssh(t.host, address, "echo out; echo err >&2; ip -br addr; exit 3")
     check_equal(got.status, 3, f"exit status of a command: {got.text}{got.error_text}")
@@ -53,7 +53,7 @@ def master(t, server):
         check_equal((got.status, got.text), (0, f"session {i}\n"), got.error_text)
     check_equal(len(re.findall("Accepted publickey", server.process.log())), before,
                 "logins for sessions over the master")
-    # The forward ends at the device's loopback, where only an offloaded program reaches.
+    # The forward ends at the device's loopback, which only an offloaded program can reach.
     got = server.ssh(t.host, "127.0.0.1", "echo through", port=forwarded)
     check_equal((got.status, got.text), (0, "through\n"), got.error_text)
     t.host("ssh", "-F", "none", "-S", control, "-O", "exit", f"root@{address}").ok()

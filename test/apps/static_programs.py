@@ -3,8 +3,8 @@
 """Static programs under mino, C with musl and Rust; and a program that musl's ld.so starts.
 
 Run by ctest as apps.static_programs; see harness.py for the arguments. musl makes its threads, its
-cancellation and its setuid in its own way, asks in a signal's frame where the program was, gives
-the child of posix_spawn a small stack, and constructors no arguments.
+cancellation and its setuid in its own way. It asks in a signal's frame where the program was, gives
+the child of posix_spawn a small stack, and passes no arguments to constructors.
 """
 
 import os
@@ -33,7 +33,7 @@ def build_c(t, name, *options):
 
 
 def build_rust(t):
-    """None where there is no compiler for it; Debian's package is too large to be asked for."""
+    """None where there is no compiler for it; Debian's package is too large to require."""
     rustc = shutil.which("rustc") or shutil.which("rustc", path=os.path.expanduser("~/.cargo/bin"))
     if not rustc:
         print("static_programs: without Rust: rustc is not installed")
@@ -61,7 +61,7 @@ def itself(t, program):
 
 
 def echo(t, port, size):
-    """The host's own socket as a client."""
+    """A socket of the host itself as a client."""
     with socket.create_connection((t.device_address(), port), timeout=20) as client:
         client.sendall(content(size))
         client.shutdown(socket.SHUT_WR)

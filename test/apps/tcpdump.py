@@ -3,8 +3,8 @@
 """tcpdump under mino sees the device's packets, and those alone.
 
 Run by ctest as apps.tcpdump; see harness.py for the arguments. libpcap reads from a packet ring
-that it maps, so this is also the test of rings under load. What it writes, the host's own tcpdump
-reads.
+that it maps, so this is also the test of rings under load. The host's own tcpdump reads the file
+that it writes.
 """
 
 import re
@@ -36,7 +36,7 @@ class Capture:
 
 
 def counted(t):
-    """It ends by itself after so many packets, and prints what they are."""
+    """tcpdump ends by itself after so many packets, and prints them."""
     capture = Capture(t, "-i", "eth0", "-c", "4", "icmp")
     t.host("ping", "-n", "-c", "2", "-i", "0.2", HOST_ONLY).ok()
     t.host("ping", "-n", "-c", "2", "-i", "0.2", t.device_address()).ok()
@@ -49,9 +49,11 @@ def counted(t):
 
 
 def saved(t):
-    """Transfers that go round the ring several times, into a file; the filter keeps other packets out.
+    """Transfers that go round the ring several times, into a file. The filter keeps other packets
+    out.
 
-    A packet that comes while the ring is full is dropped, there as anywhere: each transfer fits into it.
+    A packet that comes while the ring is full is dropped, as anywhere, so each transfer fits into
+    the ring.
     """
     path = t.scratch / "capture.pcap"
     times, body_bytes, ring_kib = 12, 300_000, 1024

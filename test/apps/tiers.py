@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tier by which the programs of a driver are hooked, and what is known to differ with it.
 
-harness.py, the drivers of test/suites and what runs them use it. A differences.toml says what does under mino not
-what it does natively, and why; it never excuses anything that fails in another way than its entry says.
+Used by harness.py, the drivers of test/suites and what runs them. A differences.toml says what
+works natively and not under mino, and why. It must never excuse anything that fails in another way
+than its entry says.
 """
 
 import os
@@ -25,7 +26,7 @@ def tier():
 
 
 def run_flags():
-    """What each `mino run` is given: nothing for the tier that it takes by itself."""
+    """The options of each `mino run`: none for the tier that it takes by itself."""
     return [] if tier() == "auto" else ["--hook", tier()]
 
 

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """When Syscall User Dispatch is armed, as the kernel tells a tracer.
 
-Run by ctest as apps.trap; see harness.py for the arguments. A program that makes many calls is rid
-of the trap until text comes that nobody has looked at, and has it for good once it has had a thread, or
-makes many calls by an instruction that could not become a jump.
+Run by ctest as apps.trap; see harness.py for the arguments. For a program that makes many calls the
+trap is disarmed, until text appears that has not been scanned. The trap stays armed for good once
+the program has had a thread, or has made many calls by an instruction that could not become a jump.
 """
 
 import ctypes
@@ -67,7 +67,7 @@ def is_stopped(pid):
 
 
 def is_armed(pid):
-    """Of a process that has stopped itself, which stays so."""
+    """The trap's state in a process that has stopped itself, and stays stopped."""
     wait_for(f"{pid} stops itself", lambda: is_stopped(pid), interval_s=0.01)
     ptrace(SEIZE, pid)
     try:

@@ -3,7 +3,7 @@
 """Clients that wait in one call and report, as JSON, what they met when the wait ended.
 
 kill_device.py runs them: `waiting.py wait KIND ADDRESS PORT` and `waiting.py echo ADDRESS PORT`.
-They judge nothing, and import nothing that a plain program would not.
+They must judge nothing, and import nothing that an ordinary program would not.
 """
 
 import json
@@ -40,7 +40,7 @@ def wait_send(connection):
 
 
 def wait_in_thread(connection):
-    """The blocked call is not the main thread's, which sleeps in a futex."""
+    """The blocked call is made by another thread than the main one, which sleeps in a futex."""
     seen = []
 
     def work():
@@ -98,7 +98,7 @@ def wait(kind, address, port):
     first = open_socket(kind, address, port)
     os.write(1, b"ready\n")
     report = {"first": outcome(lambda: WAYS[kind](first)), "woke": time.monotonic()}
-    # The program goes on: each of these must come back, and soon.
+    # The program goes on: each of these must return, and soon.
     report["second"] = outcome(lambda: first.send(b"x") if kind != "accept" else first.accept())
     report["third"] = outcome(lambda: first.recv(1))
     report["new"] = outcome(try_socket)

@@ -1,11 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""`cmake --install`: what it copies, and that mino works from there, whatever became of the build tree.
+"""`cmake --install`: what it copies, and that mino works from there without the build tree.
 
     install.py BUILD_DIR     exit status 0 passed, 1 failed, 77 cannot run here
 
-Installs into an empty prefix, moves that, covers the build tree by an empty file system in a mount namespace of its
-own, and runs `./quickstart --installed` and some commands. Must leave no file and no device behind.
+Installs into an empty prefix, moves the prefix, covers the build tree with an empty file system in
+a mount namespace of its own, and runs `./quickstart --installed` and some commands. It must leave
+no file and no device behind.
 """
 
 import ctypes
@@ -46,7 +47,7 @@ def equal(got, want, what):
 
 
 def execute(*argv, status=0, **environment):
-    """What it printed, both streams. It has to end with `status`."""
+    """Runs a command, which must end with `status`; returns its output, both streams."""
     result = subprocess.run([str(arg) for arg in argv], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                             timeout=60, stdin=subprocess.DEVNULL, check=False, env={**ENVIRONMENT, **environment})
     equal(result.returncode, status, f"exit status of {' '.join(map(str, argv))}:\n{result.stdout}\n")
@@ -101,7 +102,7 @@ def linked(prefix):
 
 
 def hide(directory):
-    """For this process and its children: an empty file system in the place of `directory`."""
+    """Covers `directory` with an empty file system, for this process and its children."""
     libc = ctypes.CDLL(None, use_errno=True)
     new_namespace, recursive_private = 0x20000, 0x4000 | 0x40000  # CLONE_NEWNS; MS_REC | MS_PRIVATE
     done = (libc.unshare(new_namespace) == 0

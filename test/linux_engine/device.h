@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Sessions of the device that with_device.sh has started.
+// Sessions on the device that with_device.sh has started. Used by the tests of this folder.
 #pragma once
 
 #include <cstdlib>
@@ -20,13 +20,14 @@ inline std::string device() {
   return path;
 }
 
-// One window of a request made by hand: bytes of `addr` at `off` in the arena.
+// One window of a request made by hand: `bytes` of memory at `addr`, at `off` in the arena.
 struct Hint {
   uint64_t addr;
   uint32_t len, off, dir;
 };
 
-// A call with exactly these windows, right or wrong; in-windows carry what is at their address.
+// Makes a call with exactly these windows, right or wrong. In-windows carry what is at their
+// address.
 inline int64_t call_with(LaneClient& lane, uint32_t nr, std::initializer_list<uint64_t> args,
                          const std::vector<Hint>& hints, int install_fd = -1) {
   abi::Submission& slot = lane.next();

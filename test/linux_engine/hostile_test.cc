@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Hostile clients: random requests with random windows, rings and arena overwritten while they are
-// used, control messages that mean nothing, sudden ends. An honest session works on meanwhile, and
-// the kernel must survive it all (with_device.sh looks). MINO_SECONDS says how long.
+// in use, meaningless control messages, sudden ends. An honest session works on meanwhile, and the
+// kernel must survive everything (with_device.sh checks that). MINO_SECONDS says for how long.
 #include <fcntl.h>
 #include <grp.h>
 #include <netinet/in.h>
@@ -26,7 +26,7 @@ std::chrono::seconds duration() {
   return std::chrono::seconds(seconds != nullptr ? std::atoi(seconds) : 20);
 }
 
-// One hostile client's life; ends by a kill of its own, or when the device ends the session.
+// The life of one hostile client. It ends by killing itself, or when the device ends the session.
 class Attacker {
  public:
   explicit Attacker(uint64_t seed) : random_(seed), session_(Options{4, 64 << 10}, device()) {}
@@ -100,7 +100,7 @@ class Attacker {
           (wild ? static_cast<uint32_t>(random_()) : off) | static_cast<uint32_t>(1 + pick(3))};
     }
     lane.publish();
-    // An answer, a cancellation, or no patience any more.
+    // Waits for an answer, cancels the call, or loses patience.
     int64_t result;
     const auto start = Clock::now();
     bool cancelled = false;
@@ -167,7 +167,7 @@ pid_t start_attacker(uint64_t seed) {
   ::_exit(0);
 }
 
-// A round of an honest client's work: a connection, some bytes, the end.
+// One round of an honest client: a connection, some bytes, the end.
 void honest_round(LaneClient& lane, uint32_t round) {
   sockaddr_in address{};
   address.sin_family = AF_INET;
@@ -227,7 +227,7 @@ bool answers(LaneClient& lane) {
   return result == 0;
 }
 
-// The instance rings it when it comes, and when a client that sleeps on it has its answer.
+// The instance rings the bell when it arrives, and when a client that sleeps on it has its answer.
 TEST(Hostile, NoBellKeepsTheInstanceWaiting) {
   Session honest(Options{1, 64 << 10}, device()), hostile(Options{1, 64 << 10}, device());
   LaneClient lane(honest, 0), its(hostile, 0);
@@ -260,7 +260,7 @@ TEST(Hostile, ABellIsAnEventfd) {
   EXPECT_TRUE(answers(lane));
 }
 
-// Calls that no signal shortens, 16 MiB into a file of memory each, in every slot of a lane's ring.
+// Fills every slot of a lane's ring with a call that no signal shortens: 16 MiB into a memory file.
 void prepare_long_calls(LaneClient& lane, int file) {
   constexpr uint64_t kAnywhere = 1 << 20;
   for (uint32_t i = 0; i < abi::kRingSlots; i++) {
@@ -279,7 +279,7 @@ void prepare_long_calls(LaneClient& lane, int file) {
   }
 }
 
-// Publishes whatever slots the device has taken, again.
+// Publishes again whatever slots the device has taken.
 void fill(const LaneClient& lane) {
   const uint32_t position = lane.view.control->submission_position.load();
   for (uint32_t i = 1; i <= abi::kRingSlots; i++) {

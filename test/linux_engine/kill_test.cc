@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Clients killed at random moments in the middle of their work, a thousand of them: afterwards the
-// kernel has the tasks, sockets and memory that it had before, and its process the descriptors.
-// (MINO_KILLS says how many.)
+// Clients killed at random moments in the middle of their work, a thousand of them. Afterwards the
+// kernel must have the tasks, sockets and memory that it had before, and its process the same
+// descriptors. MINO_KILLS says how many.
 #include <fcntl.h>
 #include <linux/if_packet.h>
 #include <netinet/in.h>
@@ -19,7 +19,7 @@
 namespace mino::test {
 namespace {
 
-// A file of the instance's, as a client reads it.
+// A file in the instance, as a client reads it.
 std::string read_on_device(LaneClient& lane, const char* path) {
   std::string text(16384, '\0');
   EXPECT_EQ(lane.call(SYS_openat, {static_cast<uint64_t>(AT_FDCWD), ptr(path), O_RDONLY, 0}, 30),
@@ -57,7 +57,7 @@ Held held(LaneClient& lane) {
   return now;
 }
 
-// A packet ring, which is memory of the host.
+// Makes a packet ring, which is memory of the host.
 void make_ring(LaneClient& lane) {
   tpacket_req ring{4096, 8, 2048, 16};
   lane.call(SYS_socket, {AF_PACKET, SOCK_DGRAM, 0}, 40);
@@ -66,7 +66,7 @@ void make_ring(LaneClient& lane) {
   EXPECT_EQ(lane.op(abi::Op::kMap, {40}), 0);
 }
 
-// Sockets, connections, epoll, blocked calls; until it is killed.
+// Uses sockets, connections, epoll and blocked calls until it is killed.
 [[noreturn]] void work(uint32_t seed) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   Session session(Options{4, 64 << 10}, device());

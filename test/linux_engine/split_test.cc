@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The split: calls of which the table knows nothing give right results without any hint, and calls
-// with deliberately wrong hints give the results they give with right ones.
+// The split: calls that the table does not know give right results without any hint, and calls with
+// deliberately wrong hints give the same results as with right ones.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/capability.h>
@@ -57,7 +57,7 @@ TEST_F(Split, NoRowAndOneBufferOut) {
   struct sysinfo info{};
   EXPECT_EQ(unknown(SYS_sysinfo, {ptr(&info)}), 0);
   EXPECT_GT(info.totalram, 32u << 20);
-  EXPECT_LT(info.totalram, 1u << 30);  // the instance's memory, not this machine's
+  EXPECT_LT(info.totalram, 1u << 30);  // the memory of the instance, not of this machine
 
   std::vector<unsigned char> bytes(100'000);  // more than the arena: several upcalls
   EXPECT_EQ(unknown(SYS_getrandom, {ptr(bytes.data()), bytes.size(), 0}),
@@ -134,7 +134,7 @@ TEST_F(Split, BadPointersWithoutRow) {
   EXPECT_EQ(unknown(SYS_uname, {ptr(readable)}), -EFAULT);  // not writable
 }
 
-// What would change the proxy itself or the kernel as a whole is never dispatched.
+// Calls that would change the proxy itself, or the kernel as a whole, are never dispatched.
 TEST_F(Split, RefusesItsOwnBusiness) {
   for (const uint32_t nr :
        {SYS_mmap, SYS_brk, SYS_execve, SYS_fork, SYS_clone, SYS_exit_group, SYS_kill, SYS_reboot,
@@ -248,7 +248,7 @@ TEST_F(Split, ExportsAreBounded) {
   EXPECT_EQ(lane.op(abi::Op::kSettle, {static_cast<uint64_t>(last)}), 0);
   EXPECT_EQ(lane.op(abi::Op::kImport, {static_cast<uint64_t>(last)}, 11), 11);
   parcels.pop_back();
-  // The session process may have the last one for a moment longer.
+  // The session process may hold the last one a moment longer.
   int64_t imported = 0;
   for (int i = 0; i < 1000 && imported != -EBADF; i++) {
     EXPECT_EQ(lane.op(abi::Op::kSettle, {static_cast<uint64_t>(last)}), 0);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// No wake-up is lost: an idle instance is asked at random moments, by calls (the doorbell) and by
-// packets (the uplink's signal), around the moment at which it goes to sleep. A lost one would be
-// made good only by the next timer, up to seconds later. And an idle instance uses no processor.
+// No wake-up is lost. An idle instance is asked at random moments, by calls (the doorbell) and by
+// packets (the uplink's signal), around the moment at which it goes to sleep. Only the next timer
+// would make up for a lost wake-up, up to seconds later. And an idle instance uses no processor.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/ip_icmp.h>
@@ -41,7 +41,7 @@ TEST(Waiting, NoDoorbellIsLost) {
   EXPECT_EQ(lost, 0);
 }
 
-// A lane that has slept looks at all lanes, itself too, after its 64th round trip.
+// A lane that has slept looks at all lanes, itself included, after its 64th round trip.
 TEST(Waiting, ACancellationEndsWithItsCall) {
   Session session(Options{1, 64 << 10}, device());
   LaneClient lane(session, 0);

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Runs a program with a linux-engine device of its own:   with_device.sh MINO PROGRAM [ARGUMENT…]
-# The program finds minod's socket in MINO_DEVICE. At the end the same kernel must still run, and its log must be clean.
+# The program finds minod's socket in MINO_DEVICE. At the end the same kernel must still run, and
+# its log must be clean.
 set -u
 mino=$1
 shift

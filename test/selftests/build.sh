@@ -1,12 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Builds the kernel's own network selftests from the source package that the device's kernel is built from. selftests.py calls
-# it. Progress goes to stderr; the last line of stdout is the folder that holds the programs and the scripts beside them.
+# Builds the kernel's own network selftests, from the source package from which the device's kernel
+# is built. Called by selftests.py. Progress goes to stderr; the last line of stdout is the folder
+# that holds the programs, with the scripts beside them.
 #
-# Theory of operation. From the package come the folders of the selftests and what `make headers` needs; the programs are
-# built by the selftests' own Makefile against the headers of that kernel, since the system's are older. Nothing is
-# changed and nothing is committed. Results are kept by a hash of everything that goes in, so that a second call is free.
+# Theory of operation. The folders of the selftests, and what `make headers` needs, come from the
+# package. The selftests' own Makefile builds the programs against the headers of that kernel,
+# because the system's headers are older. No source may be changed. Results are kept under a hash of
+# all inputs, so that a second call costs nothing.
 set -euo pipefail
 
 say() { echo "selftests: $*" >&2; }
@@ -52,9 +54,10 @@ programs=(
   sk_bind_sendto_listen sk_connect_zero_addr sk_so_peek_off so_incoming_cpu so_netns_cookie so_txtime tap
   tcp_fastopen_backup_key tcp_inq tls tun txring_overwrite txtimestamp udpgso)
 
-# Of 6.12.117 the suite tls does not compile: a stable update brought it two tests of key updates without the fourth
-# parameter of tls_crypto_info_init that they use. This kernel has no key updates, those tests cannot pass, and
-# selftests.py leaves them out; the macro makes the rest compile, with the source as it is.
+# The suite tls of 6.12.117 does not compile: a stable update added two tests of key updates without
+# the fourth parameter of tls_crypto_info_init, which they use. This kernel has no key updates, so
+# those tests cannot pass, and selftests.py leaves them out. The macro makes the rest compile from
+# the unchanged source.
 kmake() { make -C "$net" OUTPUT="$result/new" "$@" >> "$log" 2>&1; }
 mkdir "$result/new"
 for program in "${programs[@]}"; do

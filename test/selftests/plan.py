@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is run of the kernel's network selftests, and what is left out, with reasons.
+"""Which of the kernel's network selftests are run, and which are left out, with reasons.
 
-runner.py runs these steps one after the other in one network, selftests.py compares. A step is a
-line for `sh -c` in the folder of the programs; a suite that prints TAP has a result for each of
-its tests, any other step is one test. What a selftest's own shell script does in a network
-namespace of its own is done here in the step itself, and undone at its end; the numbers and orders
-are the scripts'.
+Used by runner.py, which runs these steps one after another in one network, and by selftests.py,
+which compares the results. A step is a line for `sh -c` in the folder of the programs. A suite that
+prints TAP has a result for each of its tests; any other step is one test. What a selftest's own
+shell script does in a network namespace of its own is done here in the step itself, and undone at
+its end. The numbers and orders are those of the scripts.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ class Step:
     timeout_s: int = 30
 
 
-# Left out, in both runs. Name: why.
+# Left out of both runs: the name and the reason.
 LEFT_OUT = {
     "tls: *rekey*": "this kernel has no TLS 1.3 key updates: a stable update brought the tests alone. They "
                     "fail in the kernel itself, each after a wait of 30 s",
@@ -37,7 +37,7 @@ LEFT_OUT = {
     "af_unix/*, io_uring_*": "not offloaded",
 }
 
-# Tests that are races between two processes even where they come from: repeated, as runner.py says.
+# Tests that are races between two processes even natively. They are repeated, as runner.py says.
 RACES = {
     "tls/tls.*.nonblocking": "wants both ends to meet EAGAIN, which a writer as slow as the reader does not",
     "so_txtime/*": "allows 4 ms",
@@ -154,7 +154,7 @@ def ipv6_flowlabel():
             ("flowinfo-send", "true", "-s", ""),
             ("ping-sockets flowinfo-send", ping, "-p -s", "sysctl -q -w net.ipv6.flowlabel_reflect=0")), 100):
         yield Step("ipv6_flowlabel", f"./ipv6_flowlabel -l {number} {options}", label, before=setup, after=undo)
-    # Labels stay reserved for a while: each step has one of its own, and this one is last.
+    # Labels stay reserved for a while, so each step has one of its own, and this step is last.
     yield Step("ipv6_flowlabel", "./ipv6_flowlabel_mgr", "management")
 
 

@@ -4,9 +4,10 @@
 
     runner.py PROGRAMS RESULTS [PREFIX…]
 
-PREFIX, if there is one, is `mino … run --`. selftests.py starts this on the host; guest.sh starts it
-in the kernel itself, without a prefix. It judges nothing. RESULTS is written as it goes, one line
-for each test: {"test": "tls/tls_basic.base_base", "result": "ok", "says": […], "seconds": 0.1}.
+PREFIX, if there is one, is `mino … run --`. selftests.py starts this on the host; guest.sh starts
+it in the kernel itself, without a prefix. It must judge nothing. RESULTS is written as it goes, one
+line for each test: {"test": "tls/tls_basic.base_base", "result": "ok", "says": […],
+"seconds": 0.1}.
 """
 
 import fnmatch
@@ -59,7 +60,7 @@ def parse_tap(text):
         name = name.strip()
         if name.startswith("# SKIP"):
             directive, name = name[2:], ""
-        # "ok 3 # SKIP reason" has its name in the line before only.
+        # "ok 3 # SKIP reason" has its name only in the line before.
         if not name and says:
             name = says[-1].split()[-1]
         result = "skip" if directive.startswith("SKIP") else match[1]
@@ -96,7 +97,7 @@ def run_step(prefix, step, cwd):
 
 
 def patterns_to_repeat(under_mino):
-    """(tests that are races, of these the ones that are known to fail under mino)"""
+    """(tests that are races, those of them that are known to fail under mino)"""
     if not under_mino:
         return plan.RACES, []
     return plan.RACES, [entry["test"] for entry in plan.known_differences()]
@@ -109,7 +110,7 @@ def race(test, patterns):
 
 
 def run_again(prefix, step, test, cwd):
-    """One test of a step, once more: of a TAP suite only this one."""
+    """Runs one test of a step once more; of a TAP suite only this test."""
     if step.label:
         return run_step(prefix, step, cwd)[0]
     program = step.command.split()[0]

@@ -1,17 +1,17 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""The kernel's own network selftests, under `mino run` and in the device's kernel itself: the same results.
+"""The kernel's own network selftests, under `mino run` and in the device's kernel: the same results.
 
-    selftests.py [BUILD_DIR]      BUILD_DIR holds mino and kernel/linux; the default is build/ of this tree
-    MINO_SELFTESTS="tls tun"      only these (then nothing is said about the others' differences)
+    selftests.py [BUILD_DIR]      BUILD_DIR holds mino and kernel/linux; the default is build/
+    MINO_SELFTESTS="tls tun"      only these (then the differences of others are not checked)
     MINO_RUN_FLAGS="--no-windows" more options for each `mino run`
     MINO_SELFTESTS_KEEP=DIR       results, logs and every output stay in DIR
 
-build.sh makes the programs, unmodified, from the kernel's source package. runner.py runs the steps of
-plan.py twice: here with the prefix `mino run` on a device with the engine linux, and in a second
-instance of the same kernel, in its own userland, with the host's files as its root (guest.sh).
-Test by test, the results must be equal, but for differences.toml, which says of each known
-difference how it shows and why; one that is gone, or shows otherwise, is an error too.
+build.sh makes the programs, unmodified, from the kernel's source package. runner.py runs the steps
+of plan.py twice: here with the prefix `mino run` on a device with the linux engine, and in a second
+instance of the same kernel, in its own userland, with the host's files as its root (guest.sh). The
+results must be equal, test by test, except for differences.toml, which says how each known
+difference shows, and why. A difference that is gone, or shows otherwise, is an error too.
 
 Exit status: 0 as expected, 1 not, 77 cannot run here.
 """
@@ -59,7 +59,7 @@ def build():
 
 @contextlib.contextmanager
 def group(argv, log, **options):
-    """A program in a process group of its own, of which nothing is left afterwards."""
+    """Runs a program in a process group of its own, of which nothing is left afterwards."""
     with open(log, "wb") as out:
         popen = subprocess.Popen([str(arg) for arg in argv], stdin=subprocess.DEVNULL, stdout=out,
                                  stderr=subprocess.STDOUT, start_new_session=True, **options)
@@ -72,7 +72,7 @@ def group(argv, log, **options):
 
 
 def read_results(path):
-    """{test: record} and seconds by selftest."""
+    """Returns {test: record} and the seconds by selftest."""
     tests, seconds = {}, collections.Counter()
     for line in path.read_text().splitlines():
         record = json.loads(line)
@@ -122,7 +122,7 @@ def known_differences():
 
 
 def shows(entry, inside, mino):
-    """Whether a difference shows in just the way that its entry says."""
+    """Whether a difference shows in exactly the way that its entry says."""
     text = "\n".join(mino["says"])
     return (inside["result"] == entry["inside"] and mino["result"] == entry["mino"]
             and re.search(entry.get("says", ""), text) is not None)
@@ -205,7 +205,8 @@ def work(build_dir, results):
     seconds = {}
     inside, seconds["inside the kernel"] = run_inside(kernel, programs, results)
     os.environ["MINO_ENGINE"] = "linux"
-    # Beside minod's policy, where macvtaps will be: a path that minod knew would be a directory of the host's.
+    # The paths of macvtaps to come. They are not in minod's policy: there, a path is a host
+    # directory.
     paths = ["/dev/net", *(f"/dev/tap{index}" for index in range(2, 20))]
     (results / "policy.toml").write_text(f"[policy]\npaths = {json.dumps(paths)}\n")
     flags = ["--policy", results / "policy.toml", *os.environ.get("MINO_RUN_FLAGS", "").split()]

@@ -17,7 +17,7 @@ sys.dont_write_bytecode = True
 import suites  # noqa: E402
 
 PYTHON = "/usr/bin/python3.11"
-# Hangs natively, too, on a machine that has /dev/vsock and nobody at its other end.
+# Hangs natively too, on a machine that has /dev/vsock and nobody at its other end.
 IGNORED = "*ThreadedVSOCKSocketStreamTest*"
 
 
@@ -39,7 +39,7 @@ class CPython(suites.Suite):
         folder = self.folder(label)
         report = folder / f"{module}.xml"
         report.unlink(missing_ok=True)
-        # The network is what the namespace has, so what wants "the network" may run.
+        # The network is only what the namespace has, so tests that want "the network" may run.
         argv = [*prefix, PYTHON, "-m", "test", "-v", "-u", "network", "--timeout",
                 str(suites.MODULE_LIMIT_S - 60), "-i", IGNORED, "--tempdir", folder / "tmp",
                 "--junit-xml", report, module]

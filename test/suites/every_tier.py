@@ -1,13 +1,14 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Runs the drivers of test/apps and test/suites with each tier of the hook, one after the other; then table.py has all.
+"""Runs the drivers of test/apps and test/suites with each tier of the hook, for table.py.
 
     every_tier.py [--missing] [--regex REGEX] [--tiers TIER,…] [BUILD_DIR]
 
-ctest knows the drivers, their engines and their time; it runs them with the tier auto, this with the others: about
-two hours. --missing leaves out what has a good result already. Exit status: 0 all as expected, 1 not.
-`./check --long` runs it, as suites.every_tier (--if-long: unless MINO_LONG is set, it only looks whether each entry of
-both differences.toml names a driver, an engine and a tier that there is).
+ctest knows the drivers, their engines and their times, and runs them with the tier auto. This runs
+them with the other tiers, in about two hours. --missing leaves out what has a good result already.
+Exit status: 0 all as expected, 1 not. `./check --long` runs it, as suites.every_tier. (--if-long:
+unless MINO_LONG is set, it only checks that each entry of both differences.toml names a driver, an
+engine and a tier that exist.)
 """
 
 import argparse
@@ -31,7 +32,7 @@ ENGINES, SKIPPED = ("native", "linux"), 77
 
 
 def drivers(build):
-    """[(name, engine, command, timeout)] of ctest's drivers that no tier is set for."""
+    """[(name, engine, command, timeout)] of ctest's drivers for which no tier is set."""
     listed = json.loads(subprocess.run(["ctest", "--show-only=json-v1"], cwd=build, check=True,
                                        capture_output=True).stdout)
     for test in listed["tests"]:
@@ -53,7 +54,8 @@ def stray_entries():
 
 
 def has_result(build, command, engine, tier):
-    """One that is as expected; of a suite, of all the modules that any of its runs had."""
+    """Whether there is a result that is as expected; for a suite, of all modules that any run had.
+    """
     driver = pathlib.Path(command[1])
     folder = build / "test" / driver.parent.name
     results = {path.name: json.loads(path.read_text()) for path in folder.glob(f"{driver.stem}.*.json")}
@@ -68,7 +70,9 @@ def has_result(build, command, engine, tier):
 
 
 def run(command, environment, timeout_s):
-    """Exit status and output. The driver ends itself in time, so that it can clean up; else, or with this, by SIGTERM."""
+    """Exit status and output. The driver ends itself in time, so that it can clean up. Otherwise,
+    or when this ends, SIGTERM ends it.
+    """
     with subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT) as process:
         try:
@@ -83,7 +87,7 @@ def run(command, environment, timeout_s):
 
 
 def run_twice(name, command, environment, timeout_s):
-    """As ctest does it for `check`: what lost its race with the clock gets one more chance."""
+    """As ctest does for `check`: what lost its race with the clock gets one more chance."""
     for _ in range(2):
         began = time.monotonic()
         status, out = run(command, environment, timeout_s)

@@ -1,12 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Go's own tests of what talks to the kernel, from Debian's golang-src, natively and under `mino run`: the same results.
+"""Go's own tests of what talks to the kernel, natively and under `mino run`: the same results.
 
     go.py [BUILD_DIR]             BUILD_DIR holds mino; the default is build/ of this tree
 
-The test programs are static and make their system calls by themselves. They run with -test.short, which leaves out
-what wants the internet; PACKAGE:long runs what is left out only because it takes long. suites.py says what the
-environment may set, what is expected, and where the counts go.
+The tests are from Debian's golang-src. The test programs are static and make their own system calls. They run with -test.short, which
+leaves out what needs the internet. PACKAGE:long runs what is left out only because it takes long.
+suites.py says what the environment may set, what is expected, and where the counts go.
 """
 
 import json

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the drivers of other people's suites share: each module natively and under `mino run`, and what may differ.
+"""What the drivers of other people's suites share: native and mino runs, compared by module.
 
 A driver makes a Suite of its own and calls run(). Environment:
 
@@ -9,11 +9,12 @@ A driver makes a Suite of its own and calls run(). Environment:
     MINO_LONG=1                        the long modules as well
     MINO_SUITES_KEEP=DIR               outputs and results stay in DIR
 
-Natively they run in a network namespace of their own with only lo in it. A test that passes natively
-must pass under mino, or be in differences.toml with its reason. What failed under mino gets a second
-try alone, because these tests watch the clock. A suite that a tier does not serve at all (differences.toml:
-unserved) must be told so by mino, and is not run. The counts go to BUILD_DIR/test/suites/SUITE.ENGINE.TIER.json,
-to those of modules that ran before; table.py makes doc/compatibility.md from them.
+Natively they run in a network namespace of their own with only lo in it. A test that passes
+natively must pass under mino, or be in differences.toml with its reason. A test that has failed
+under mino gets a second try alone, because these tests watch the clock. If a tier does not support
+a suite at all (`unserved` in differences.toml), mino must say so, and the suite is not run. The
+counts go to BUILD_DIR/test/suites/SUITE.ENGINE.TIER.json, and are added to those of modules that
+ran before. table.py makes doc/compatibility.md from them.
 
 Exit status: 0 as expected, 1 not, 77 cannot run here.
 """
@@ -39,7 +40,7 @@ NATIVE = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"
 
 
 class Suite:
-    """A driver's own has these, and results(), said() and a_program()."""
+    """What a driver's own suite defines: these, and results(), said() and a_program()."""
 
     name, needs = "", ""  # "needs root and …"
     modules, long_modules = [], []
@@ -56,7 +57,8 @@ class Suite:
         """Once, before the first module."""
 
     def results(self, label, prefix, module):
-        """{test: "ok", "failed" or "skipped"}; what the module itself did is under its name."""
+        """{test: "ok", "failed" or "skipped"}; the result of the module itself is under its name.
+        """
         raise NotImplementedError
 
     def said(self, label, module, test):
@@ -64,7 +66,7 @@ class Suite:
         raise NotImplementedError
 
     def a_program(self):
-        """The command line of one of the programs that the tests are in, to be run for nothing."""
+        """The command line of one of the programs that hold the tests, to be run without effect."""
         raise NotImplementedError
 
     def folder(self, label):
@@ -80,7 +82,7 @@ class Suite:
 
 
 def compare(suite, modules, prefix):
-    """[(module, test, how)] of what passes natively only; and the counts."""
+    """[(module, test, how)] of what passes only natively; and the counts."""
     different, counts = [], {}
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         native = pool.map(lambda m: suite.results("native", NATIVE, m), modules)

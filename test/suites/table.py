@@ -1,11 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Prints doc/compatibility.md from the results that the drivers left in BUILD_DIR/test/suites and BUILD_DIR/test/apps.
+"""Prints doc/compatibility.md from the results in BUILD_DIR/test/suites and BUILD_DIR/test/apps.
 
     table.py [BUILD_DIR] > doc/compatibility.md
 
-`ctest -L 'suites|apps'` leaves those of the tier auto, every_tier.py those of the others, MINO_NATIVE=1 with a driver of
-test/apps the native ones.
+The drivers leave the results there. `ctest -L 'suites|apps'` leaves those of the tier auto, every_tier.py those of the others, and
+MINO_NATIVE=1 with a driver of test/apps the native ones.
 """
 
 import fnmatch
@@ -45,13 +45,13 @@ reason.
 
 
 def wrapped(text, mark=""):
-    """Text as lines of a list's item, or of a paragraph."""
+    """Wraps text as the lines of a list's item, or of a paragraph."""
     return textwrap.fill(mark + text, WIDTH, subsequent_indent=" " * len(mark), break_long_words=False,
                          break_on_hyphens=False)
 
 
 class Reasons:
-    """Numbered as they come up."""
+    """Reasons, numbered in the order in which they come up."""
 
     def __init__(self):
         self.found = []
@@ -89,7 +89,7 @@ def print_tables(first, alignment, rows):
 
 
 def count_cell(suite, place, count, reasons):
-    """What passed under mino, and why it is not all."""
+    """What passed under mino, and why that is not everything."""
     if count is None:
         return "–"
     if "unserved" in count:

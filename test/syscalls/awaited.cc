@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// SIGIO and what F_SETSIG puts in its place, for programs that wait for it: sigwaitinfo and
-// signalfd tell what a handler would be told (owners.cc).
+// SIGIO, and what F_SETSIG puts in its place, for programs that wait for it: sigwaitinfo and
+// signalfd return what a handler would be told (owners.cc).
 
 #include <sys/signalfd.h>
 #include <sys/uio.h>
@@ -11,7 +11,7 @@
 
 namespace {
 
-// Blocks the signal, which tells of input at the second socket; 0: SIGIO without F_SETSIG.
+// Blocks the signal that announces input at the second socket; 0: SIGIO without F_SETSIG.
 Pair tells_of_input(int signo, sigset_t* set) {
   sigemptyset(set);
   sigaddset(set, signo ? signo : SIGIO);
@@ -66,7 +66,7 @@ TEST(waited_for_without_f_setsig) {
   EXPECT_EQ(info.si_fd, 0);
 }
 
-// What nobody's kernel made is what its sender says.
+// A signal that no kernel has made says what its sender says.
 TEST(sent_by_a_program) {
   sigset_t set;
   tells_of_input(SIGRTMIN + 1, &set);
@@ -107,7 +107,7 @@ TEST(bad_waits) {
   EXPECT_ERR(signalfd(-1, &set, 1), EINVAL);
 }
 
-// A handler's signal ends the wait, whatever it says about calls.
+// A signal with a handler ends the wait, whatever it says about calls.
 TEST(wait_is_interrupted) {
   for (int flags : {0, SA_RESTART}) {
     on_signal(SIGUSR1, count_signal, flags);
@@ -144,7 +144,7 @@ TEST(read_from_signalfd) {
   EXPECT_ERR(recv(other, &other, 1, MSG_DONTWAIT), EAGAIN);
 }
 
-// Two records at once, in pieces that end in the middle of what is put right.
+// Two records at once, read in pieces that end in the middle of what the hook corrects.
 namespace {
 
 void read_in_pieces(bool at_no_offset) {

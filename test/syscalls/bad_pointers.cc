@@ -3,7 +3,7 @@
 // Every pointer argument of every call, bad. The answer is EFAULT where Linux says so, and nothing
 // may be lost or half done that Linux would have kept.
 //
-// Calls go through syscall(), because libc reads some arguments itself.
+// The calls go through syscall(), because libc reads some arguments itself.
 
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -23,7 +23,7 @@ sockaddr_in address;
 socklen_t length = sizeof address;
 iovec good_part = {buffer, sizeof buffer};
 
-// A msghdr that is right in all but what the caller breaks.
+// A msghdr that is correct except for what the caller breaks.
 msghdr header() {
   msghdr message = {};
   message.msg_iov = &good_part;
@@ -46,7 +46,7 @@ TEST(naming) {
     EXPECT_ERR(syscall(SYS_getsockname, pair.a, &address, bad), EFAULT);
     EXPECT_ERR(syscall(SYS_getpeername, pair.a, bad, &length), EFAULT);
     EXPECT_ERR(syscall(SYS_getpeername, pair.a, &address, bad), EFAULT);
-    EXPECT_ERR(syscall(SYS_accept, from, bad, &length), EAGAIN);  // nobody there: not looked at
+    EXPECT_ERR(syscall(SYS_accept, from, bad, &length), EAGAIN);  // nobody there: not touched
     EXPECT_ERR(syscall(SYS_socketpair, AF_INET, SOCK_STREAM, 0, bad), EFAULT);
     EXPECT_ERR(syscall(SYS_socketpair, 99, SOCK_STREAM, 0, bad), EFAULT);
     EXPECT_ERR(syscall(SYS_sendto, datagrams.a, buffer, 4, 0, bad, sizeof address), EFAULT);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Bad pointers in the calls that wait: poll, select, epoll; and where NULL means "none".
+// Bad pointers in the calls that wait: poll, select, epoll. And the arguments where NULL means
+// "none".
 
 #include <sys/epoll.h>
 #include <sys/select.h>

@@ -113,7 +113,7 @@ TEST(failure_in_the_middle) {
   EXPECT_EQ(sendmmsg(pair.a, out.data() + 3, 1, 0), 1);
   in.parts[1].iov_base = bad_pointers()[1];
   EXPECT_EQ(recvmmsg(pair.b, in.data(), 4, MSG_DONTWAIT, nullptr), 1);
-  // The failure of the second comes with the next call. Its datagram is lost, as with recvfrom.
+  // The failure of the second shows in the next call. Its datagram is lost, as with recvfrom.
   EXPECT_ERR(recvmmsg(pair.b, in.data(), 4, MSG_DONTWAIT, nullptr), EFAULT);
   EXPECT_EQ(recvmmsg(pair.b, in.data(), 4, MSG_DONTWAIT, nullptr), 1);
   EXPECT(is_pattern(in.bytes.data(), 10, 30));
@@ -162,7 +162,7 @@ TEST(timeout) {
   EXPECT_ERR(recvmmsg(pair.b, in.data(), 3, 0, &limit), EINVAL);
   limit = {-1, 0};
   EXPECT_ERR(recvmmsg(pair.b, in.data(), 3, 0, &limit), EINVAL);
-  // The limit is looked at after each message: zero means one message.
+  // The limit is checked after each message: zero means one message.
   EXPECT_EQ(sendmmsg(pair.a, out.data(), 3, 0), 3);
   limit = {0, 0};
   EXPECT_EQ(recvmmsg(pair.b, in.data(), 3, 0, &limit), 1);

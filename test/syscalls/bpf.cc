@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// bpf(2): maps, programs, and programs on sockets. Only what kernels of many versions have in
-// common.
+// bpf(2): maps, programs, and programs on sockets. It uses only what kernels of many versions have
+// in common.
 
 #include <linux/bpf.h>
 #include <sys/syscall.h>
@@ -74,7 +74,7 @@ TEST(maps) {
   EXPECT_ERR(element(BPF_MAP_UPDATE_ELEM, map, 100, &value), E2BIG);
   EXPECT_EQ(element(BPF_MAP_DELETE_ELEM, map, 41, nullptr), 0);
   EXPECT_ERR(element(BPF_MAP_LOOKUP_ELEM, map, 41, &value), ENOENT);
-  // A child has it, too, and a duplicate is the same map.
+  // A child has it too, and a duplicate is the same map.
   int copy = OK(dup(map));
   pid_t pid = child([&] {
     Value seen = {};
@@ -98,7 +98,7 @@ TEST(programs) {
   EXPECT_EQ(fcntl(program, F_GETFD), FD_CLOEXEC);
   EXPECT_EQ(close(program), 0);
   EXPECT_EQ(close(OK(load_filter(0, nullptr, 0, "Proprietary"))), 0);
-  // What the verifier refuses, it explains: a register that was never written.
+  // The verifier explains what it refuses: a register that was never written.
   bpf_insn code[1] = {};
   code[0].code = BPF_JMP | BPF_EXIT;
   bpf_attr attr = {};

@@ -181,7 +181,7 @@ inline const char* scratch() {
   return scratch_path;
 }
 
-// By whoever started the test: it may have been killed.
+// Called by the process that started the test: the test itself may have been killed.
 inline void remove_scratch() {
   auto remove_one = [](const char* path, const struct stat*, int, struct FTW*) {
     return remove(path);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Processes, threads and waiting for the tests of this directory. What a child finds wrong it
-// prints itself; its exit status tells the parent.
+// Processes, threads and waiting, for the tests of this directory. A child prints itself what it
+// finds wrong; its exit status tells the parent.
 #pragma once
 
 #include <pthread.h>
@@ -38,7 +38,7 @@ pid_t child(Body body) {
   return pid;
 }
 
-// The status of waitpid(), or -1.
+// The exit status of the child, or -1.
 inline int wait_for(pid_t pid) {
   int status = -1;
   pid_t got;
@@ -48,7 +48,7 @@ inline int wait_for(pid_t pid) {
   return got == pid ? status : -1;
 }
 
-// The child ended by itself, with this exit status.
+// The child has ended by itself, with this exit status.
 #define EXPECT_EXIT(pid, exit_status)             \
   do {                                            \
     int status_ = wait_for(pid);                  \
@@ -68,7 +68,7 @@ inline void count_signal(int) {
   handled++;
 }
 
-// What a call returned, with its errno, across threads.
+// The result of a call, with its errno, to be passed between threads.
 struct Outcome {
   std::atomic<bool> started{false};
   std::atomic<bool> done{false};
@@ -76,8 +76,9 @@ struct Outcome {
   int error = 0;
 };
 
-// Runs `call` in a thread of its own; `meanwhile` runs here once that thread is probably blocked:
-// on a busy machine the call may not have begun, and `meanwhile` must mean the same to it then.
+// Runs `call` in a thread of its own. `meanwhile` runs here once that thread is probably blocked.
+// On a busy machine the call may not have begun, and `meanwhile` must have the same effect on it
+// then.
 template <class Call, class Meanwhile>
 void while_blocked(Outcome* outcome, Call call, Meanwhile meanwhile, long pause_ms = 30) {
   std::thread thread([&] {
@@ -93,7 +94,7 @@ void while_blocked(Outcome* outcome, Call call, Meanwhile meanwhile, long pause_
   thread.join();
 }
 
-// Sends the signal again and again until the call has come back: a single one might arrive before
+// Sends the signal again and again until the call has returned. A single one might arrive before
 // the thread blocks, and would then prove nothing.
 template <class Call>
 void interrupt_until_done(Outcome* outcome, int signo, Call call) {
@@ -113,7 +114,7 @@ inline void alarm_every(long ms) {
   OK(setitimer(ITIMER_REAL, &timer, nullptr));
 }
 
-// One end of a connection answers a byte with the next one; the other asks whether it does.
+// One end of a connection answers a byte with the next one; the other end checks that.
 inline void echo_once(int fd) {
   char byte = 0;
   EXPECT_EQ(read(fd, &byte, 1), 1);

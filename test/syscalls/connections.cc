@@ -15,7 +15,7 @@ TEST(accept_addresses) {
   length = sizeof peer;
   EXPECT_EQ(getpeername(server, generic(&peer), &length), 0);
   EXPECT(memcmp(&peer, &client_name, sizeof peer) == 0);
-  // A short buffer gets its part, and the true length.
+  // A short buffer gets the part that fits, and the true length.
   for (socklen_t room : {0u, 2u, 8u}) {
     unsigned char bytes[32];
     memset(bytes, 0xee, sizeof bytes);

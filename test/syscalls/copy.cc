@@ -134,7 +134,7 @@ TEST(sendfile_of_datagrams) {
 }
 
 TEST(sendfile_of_the_network_s_files) {
-  // From a file that is served by the network's kernel, to a socket and to a local file.
+  // From a file that the kernel of the network serves, to a socket and to a local file.
   Pair pair = tcp_pair();
   int file = OK(open("/proc/net/protocols", O_RDONLY));
   char expected[4096], got[4096];
@@ -186,7 +186,7 @@ TEST(splice_from_a_socket) {
   std::vector<char> got(data.size());
   EXPECT_EQ(pread(file, got.data(), got.size(), 0), got.size());
   EXPECT(is_pattern(got.data(), got.size()));
-  // SPLICE_F_NONBLOCK is about the pipe; for the socket only O_NONBLOCK counts.
+  // SPLICE_F_NONBLOCK affects the pipe; for the socket only O_NONBLOCK counts.
   OK(fcntl(pair.b, F_SETFL, O_NONBLOCK));
   EXPECT_ERR(splice(pair.b, nullptr, pipes.in, nullptr, 1, SPLICE_F_NONBLOCK), EAGAIN);
   OK(fcntl(pair.b, F_SETFL, 0));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Descriptor numbers: which one comes next, what shares what after dup, and that sockets and local
-// files can take each other's place.
+// Descriptor numbers: which one comes next, what dup shares, and that sockets and local files can
+// take each other's place.
 
 #include <sys/eventfd.h>
 #include <sys/resource.h>
@@ -55,7 +55,7 @@ TEST(lowest_number_first) {
 }
 
 TEST(nothing_else_is_open) {
-  // Whatever serves the sockets keeps its own descriptors out of the way.
+  // The device side keeps its own descriptors out of the way.
   int before = open_count(64);
   int fd = some_socket();
   EXPECT_EQ(open_count(64), before + 1);
@@ -89,7 +89,7 @@ TEST(dups) {
 TEST(dup2_in_all_directions) {
   Pair pair = tcp_pair();
   int file = local_file(), victim = some_socket();
-  // Onto a local file: the file is gone, the socket is there.
+  // Onto a local file: the file is gone, and the socket is in its place.
   EXPECT_EQ(dup2(pair.a, file), file);
   EXPECT(pair_works({file, pair.b}));
   EXPECT(pair_works(pair));
@@ -190,7 +190,7 @@ TEST(close_ranges) {
   EXPECT_ERR(close_range(5, 4, 0), EINVAL);
   EXPECT_ERR(close_range(3, 4, 0x40), EINVAL);
   EXPECT(pair_works(pair));
-  // To the end of the table: all of ours go, and sockets still work.
+  // To the end of the table: all of ours are closed, and sockets still work.
   EXPECT_EQ(close_range(3, ~0u, 0), 0);
   for (int fd = 3; fd < 64; fd++) EXPECT(!is_open(fd));
   Pair after = tcp_pair();
@@ -291,7 +291,7 @@ TEST(accept_without_a_free_number) {
 TEST(high_numbers) {
   rlimit limit;
   OK(getrlimit(RLIMIT_NOFILE, &limit));
-  EXPECT(limit.rlim_cur > 3100);  // else this proves nothing
+  EXPECT(limit.rlim_cur > 3100);  // otherwise this proves nothing
   Pair pair = tcp_pair();
   EXPECT_EQ(dup2(pair.a, 1500), 1500);
   EXPECT_EQ(fcntl(pair.b, F_DUPFD, 3000), 3000);
@@ -320,7 +320,7 @@ TEST(many_at_once) {
   EXPECT_EQ(some_socket(), fds[0]);
 }
 
-// Two threads open and close as fast as they can: a number must never name two things.
+// Two threads open and close as fast as they can: a number must never name two files.
 TEST(numbers_in_a_race) {
   auto work = [](int seed) {
     for (int i = 0; i < 300; i++) {

@@ -1,10 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""What a test of this folder does under `mino run` and not natively, it does in just the way that is written down.
+"""Checks that each test of differences.toml differs under `mino run` in exactly the way described.
 
-    differences.py BUILD_DIR MINO ENGINE      BUILD_DIR holds the programs and the device's run directory
+    differences.py BUILD_DIR MINO ENGINE      BUILD_DIR: the programs and the device's run directory
 
-Each test of differences.toml must pass natively, and under mino fail as its entry says. Run by ctest as
+Each such test must pass natively, and fail under mino as its entry says. Run by ctest as
 syscalls.differences.ENGINE. Exit status: 0 as expected, 1 not.
 """
 
@@ -19,7 +19,7 @@ sys.path.insert(0, str(HERE.parent / "apps"))
 
 from programs import execute  # noqa: E402
 
-# As run_both.sh has it: a network of its own, as the device is one.
+# As in run_both.sh: a network of its own, like that of the device.
 FRESH = ["unshare", "--net", "--mount", "sh", "-c",
          'mount -t sysfs sysfs /sys && ip link set lo up && exec "$@"', "sh"]
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
@@ -33,7 +33,7 @@ def mistakes(entry, build, mino):
         yield f"natively it must pass, and prints (status {native.status}):\n{native.text}"
     got = execute([*mino, "run", "--hook", entry.get("hook", "auto"), "--", *words], ENVIRONMENT)
     if got.status == 0:
-        yield "it passes under mino: take it off differences.toml, and what README.md says of it"
+        yield "it passes under mino: take it off differences.toml, and what doc/limitations.md says of it"
     elif got.status != 1 or f"FAIL {name}" not in got.text or not re.search(entry["says"], got.text):
         yield (f"it must fail under mino with {entry['says']!r}, and prints (status {got.status}):\n"
                f"{got.text}{got.error_text}")

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How events come out of an epoll set that mixes sockets and local descriptors: level, edge, once;
-// in which order, to whom, and for how long one waits. The life of sets is in epoll_sets.cc.
+// How events come out of an epoll set that mixes sockets and local descriptors: level-triggered,
+// edge-triggered, one-shot; in which order, to whom, and how long a wait takes. The life of sets is
+// in epoll_sets.cc.
 
 #include <sys/syscall.h>
 
@@ -35,7 +36,7 @@ TEST(edge) {
   for (int round = 0; round < 3; round++) {
     m.wake_socket();
     EXPECT_EQ(only_event(m.ep, m.sockets.b), EPOLLIN);
-    EXPECT_EQ(only_event(m.ep, m.sockets.b), 0);  // told once, though the data is still there
+    EXPECT_EQ(only_event(m.ep, m.sockets.b), 0);  // reported once, though the data is still there
     m.wake_pipe();
     EXPECT_EQ(only_event(m.ep, m.pipes[0]), EPOLLIN);
     EXPECT_EQ(only_event(m.ep, m.pipes[0]), 0);
@@ -147,7 +148,7 @@ TEST(one_at_a_time) {
     EXPECT_EQ(add(ep, ends[0], EPOLLIN), 0);
     EXPECT_EQ(write(ends[1], "x", 1), 1);
   }
-  // Everybody's turn comes before anybody's second.
+  // Every descriptor has its turn before any has its second.
   std::set<uint64_t> seen;
   for (int i = 0; i < 18; i++) {
     epoll_event event;

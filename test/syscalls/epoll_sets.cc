@@ -79,7 +79,7 @@ TEST(dups) {
   close(m.ep);
   m.wake_pipe();
   EXPECT_EQ(epoll_wait(ep2, events, 8, 0), 2);
-  // dup2 of a local file over a registered socket ends its registration, too.
+  // dup2 of a local file over a registered socket ends its registration too.
   close(m.sockets.b);
   EXPECT_EQ(dup2(m.pipes[1], copy), copy);
   EXPECT_EQ(only_event(ep2, m.pipes[0]), EPOLLIN);
@@ -105,7 +105,7 @@ TEST(changed_while_waiting) {
   Pair late = tcp_pair();
   epoll_event event = {};
   Outcome outcome;
-  // Added ready, by another thread: the sleeper wakes.
+  // Another thread adds a ready descriptor: the sleeper wakes.
   EXPECT_EQ(write(late.a, "x", 1), 1);
   EXPECT(readable(late.b));
   while_blocked(
@@ -114,7 +114,7 @@ TEST(changed_while_waiting) {
   EXPECT_EQ(outcome.result, 1);
   EXPECT_EQ(event.data.u64, late.b);
   m.drain(late.b);
-  // A set that was all local gets its first socket while somebody waits on it.
+  // A set with only local members gets its first socket while somebody waits on it.
   int ep = OK(epoll_create1(0));
   EXPECT_EQ(add(ep, m.pipes[0], EPOLLIN), 0);
   Outcome second;
@@ -126,7 +126,7 @@ TEST(changed_while_waiting) {
       });
   EXPECT_EQ(second.result, 1);
   EXPECT_EQ(event.data.u64, late.b);
-  // Modified to something that holds already.
+  // Modified to an event that is true already.
   EXPECT_EQ(modify(ep, late.b, 0), 0);
   Outcome third;
   while_blocked(
@@ -151,7 +151,7 @@ TEST(across_fork) {
   EXPECT_EQ(epoll_wait(m.ep, events, 4, 0), 2);
 }
 
-// A set gets its first socket while a thread waits for it, and after that one another process.
+// A set gets its first socket while a thread waits for it, and then another process does.
 TEST(first_socket_of_a_set_that_two_processes_wait_for) {
   int ep = OK(epoll_create1(0)), pipes[2], begin[2];
   OK(pipe(pipes));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// epoll sets that mix a socket with local descriptors, and the calls on them in short. For epoll.cc
-// and epoll_sets.cc.
+// epoll sets that mix a socket with local descriptors, and short forms of the calls on them. Used
+// by epoll.cc and epoll_sets.cc.
 #pragma once
 
 #include <sys/epoll.h>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Every row of the table of system calls, with arguments that follow from the row alone: no
-// descriptor, a datagram socket, a stream socket, a file and a directory of the network's; and each
-// pointer bad in its turn. What the answers should be is Linux's to say: they are printed, and the
-// two runs compared.
+// descriptor, a datagram socket, a stream socket, a file and a directory of the network; and each
+// pointer bad in turn. Linux decides what the answers should be: they are printed, and the two runs
+// are compared.
 
 #include <string>
 
@@ -44,7 +44,7 @@ bool is_pointer(const Arg& arg) {
   return arg.kind != Kind::kNone && arg.kind != Kind::kValue && arg.kind != Kind::kFd;
 }
 
-// Rows that would end or change the process that makes the comparison.
+// Rows that would end or change the process that makes the comparison are left out.
 bool is_callable(const Row& row) {
   switch (row.route) {
     case Route::kFork:
@@ -54,7 +54,7 @@ bool is_callable(const Row& row) {
     case Route::kGuard:
     case Route::kText:
     case Route::kBpf:     // differs from kernel to kernel
-    case Route::kRefuse:  // what mino does not carry it refuses, whatever Linux would say
+    case Route::kRefuse:  // mino refuses what it does not carry, whatever Linux would say
       return false;
     default:
       return true;
@@ -92,7 +92,7 @@ long call_row(const Row& row, int fd, long value, int bad, char* zeros) {
 void try_row(const Row& row, Subject subject) {
   Guarded page;
   for (long value : {0L, 8L}) {
-    // Numbers that name users or masks would change what the next calls may do.
+    // Numbers that name users or masks would change what the following calls may do.
     if (value != 0 && row.route == Route::kMirror) continue;
     for (int bad = -1; bad < 6; bad++) {
       if (bad >= 0 && !is_pointer(row.args[bad])) continue;
@@ -118,7 +118,7 @@ void try_all(Subject subject) {
   for (const Row& row : mino::abi::kSyscalls) {
     if (!is_callable(row)) continue;
     if (subject != Subject::kNothing && !has_descriptor(row)) continue;
-    // A process for each, so that nothing leaks into the next.
+    // Each runs in a process of its own, so that nothing leaks into the next.
     pid_t pid = child([&] {
       closefrom(3);
       alarm(10);
@@ -151,7 +151,7 @@ TEST(the_table_is_sound) {
   int last_count = 0;
   for (const Row& row : mino::abi::kSyscalls) {
     EXPECT(row.name != nullptr && row.name[0] != '\0');
-    EXPECT(mino::abi::find_row(row.nr) == &row);  // no number twice
+    EXPECT(mino::abi::find_row(row.nr) == &row);  // no number occurs twice
     last_count++;
   }
   EXPECT(last_count > 80);

@@ -195,7 +195,7 @@ TEST(long_preloads) {
   EXPECT(pair_works(pair));
 }
 
-// What one program is given to load is not what the next ones get.
+// What one program is told to preload does not reach the next ones.
 TEST(preloads_of_a_foreign_mino) {
   Pair pair = tcp_pair();
   char foreign[] = "LD_PRELOAD=/nowhere/libminoc.so";
@@ -225,7 +225,8 @@ TEST(close_on_exec) {
   pid_t pid = child([&] { execv(kSelf, arguments("closed", {later, pair.a, pair.b, first})); });
   EXPECT_EXIT(pid, 0);
   EXPECT(pair_works(pair));
-  // Gone from the program, the peer hears of it at once, not only when the program ends.
+  // The program no longer has it, and the peer hears of that at once, not only when the program
+  // ends.
   int from = listener();
   int kept = connected_to(from);
   OK(fcntl(kept, F_SETFD, FD_CLOEXEC));
@@ -300,7 +301,8 @@ TEST(vfork_and_failed_exec) {
   EXPECT(pair_works(pair));
 }
 
-// musl's posix_spawn has 5 KiB for its child, system calls that no scan can prove included.
+// musl's posix_spawn has 5 KiB for its child, whose system calls include some that no scan can
+// prove.
 TEST(child_on_a_small_stack) {
   static volatile long number = SYS_getppid;
   alignas(16) static unsigned char stack[32768];
@@ -326,7 +328,8 @@ TEST(exec_beside_threads) {
       recv(idle.a, &byte, 1, 0);
     });
     sleep_ms(20);
-    // From a thread that is not the first: the process keeps its pid, the others are gone.
+    // From a thread that is not the first: the process keeps its pid, and the other threads are
+    // gone.
     std::thread other([&] { execv(kSelf, arguments("echo", {pair.b})); });
     other.join();
     blocked.join();
@@ -395,7 +398,7 @@ TEST(shell_with_a_socket) {
 
 namespace {
 
-// This program in its other kind: without ld.so, or with it.
+// This program in its other form: without ld.so, or with it.
 std::string other_kind() {
   char path[4096] = {};
   OK(readlink(kSelf, path, sizeof path - 1));
@@ -408,7 +411,7 @@ std::string other_kind() {
 
 }  // namespace
 
-// What it is called, by itself and by others.
+// The names by which the program is known, to itself and to others.
 HELPER(names) {
   char path[4096] = {};
   EXPECT(readlink("/proc/self/exe", path, sizeof path) > 0);
@@ -497,8 +500,8 @@ HELPER(script) {
   return helper_echo(3, words);
 }
 
-// A tracer that waits for the exec sees nothing before it: by a fork, by a vfork, and by a stop
-// that the child asks for.
+// A tracer that waits for the exec sees nothing before it: after a fork, after a vfork, and after a
+// stop that the child asks for.
 TEST(traced_children) {
   auto expect_stop = [](pid_t pid, int signo) {
     int status = 0;
@@ -541,7 +544,7 @@ TEST(traced_children) {
     EXPECT_EXIT(child([] { execl("/bin/sh", "sh", "-c", "exit 7", nullptr); }), 7);
   });
   EXPECT_EXIT(pid, 0);
-  // Who has a tracer cannot ask for one.
+  // A process that has a tracer cannot ask for one.
   int ready[2];
   OK(pipe(ready));
   pid = child([&] {
@@ -552,7 +555,7 @@ TEST(traced_children) {
   EXPECT_EQ(ptrace(PTRACE_SEIZE, pid, 0, 0), 0);
   EXPECT_EQ(write(ready[1], "r", 1), 1);
   int seen = 0;
-  while (waitpid(pid, &seen, 0) == pid && WIFSTOPPED(seen))  // each trap of mino's is one
+  while (waitpid(pid, &seen, 0) == pid && WIFSTOPPED(seen))  // each of mino's traps is one
     EXPECT_EQ(ptrace(PTRACE_CONT, pid, 0, WSTOPSIG(seen)), 0);
   EXPECT(WIFEXITED(seen));
   EXPECT_EQ(WEXITSTATUS(seen), 0);

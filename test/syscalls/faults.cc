@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Faults of the program are the program's: they reach its handlers with everything that the kernel
-// says about them, or kill it. x86-64 only.
+// The program's faults stay the program's own: they reach its handlers with everything that the
+// kernel says about them, or kill it. x86-64 only.
 
 #include <setjmp.h>
 #include <ucontext.h>

@@ -67,8 +67,8 @@ struct Other {
 
 }  // namespace
 
-// Listens, and tells the number over the channel in argv[2]; with a third word, from a process that
-// nobody here is the parent of.
+// Listens, and sends the number over the channel in argv[2]. With a third word it does so in a
+// process whose parent is not here.
 HELPER(listen) {
   int channel = atoi(argv[2]);
   if (argc > 3) {
@@ -109,7 +109,7 @@ TEST(of_a_child) {
   EXPECT_EQ(read(pair.a, &byte, 1), 0);
 }
 
-// What was made after the fork, and is at a number that means something else here.
+// A socket made after the fork, at a number that means something else here.
 TEST(made_by_a_child) {
   Other other([] { return listener(); });
   Pair pair = tcp_pair();
@@ -181,7 +181,7 @@ TEST(of_itself) {
   EXPECT_EQ(read(pair.a, &byte, 1), 0);
 }
 
-// The first that this process does with the network.
+// The first thing that this process does with the network.
 TEST(first_of_all) {
   int ends[2];
   OK(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends));
@@ -196,7 +196,7 @@ TEST(first_of_all) {
   EXPECT_EXIT(taker, 0);
 }
 
-// The last descriptor is the last one: nothing on the way keeps the file.
+// The last descriptor is really the last one: nothing on the way keeps the file.
 TEST(closed_at_once) {
   for (int i = 0; i < 20; i++) {
     int from = listener();
@@ -210,11 +210,11 @@ TEST(closed_at_once) {
   }
 }
 
-// Nobody is kept waiting, or told a number that is none of theirs.
+// No process is kept waiting, or told a number that does not belong to it.
 TEST(of_a_program_that_pretends) {
   for (bool answers : {true, false}) {
     Other other([&] {
-      // What mino makes of a socket: a file, and a connection to ask for it by.
+      // The form of a socket in mino: a file, and a connection over which to ask for it.
       int ends[2];
       OK(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends));
       const timeval mark = {0x6d696e6f, 0};
@@ -251,7 +251,7 @@ TEST(of_a_program_that_pretends) {
   }
 }
 
-// A thread with a descriptor table of its own: a process means its leader's.
+// A thread with a descriptor table of its own: a process means the table of its leader.
 TEST(into_another_table) {
   Pair pair = tcp_pair();
   std::thread([&] {
@@ -351,7 +351,7 @@ TEST(files_of_the_device) {
   EXPECT(read(fd, text, sizeof text) > 0);
   EXPECT_EQ(read(fd, text, sizeof text), 0);
   fd = fetch(other.pid, other.number);
-  EXPECT_EQ(read(fd, text, sizeof text), 0);  // where the first one has left it
+  EXPECT_EQ(read(fd, text, sizeof text), 0);  // where the first one has left the position
   other.end();
 }
 
@@ -372,7 +372,7 @@ TEST(last_numbers) {
   other.end();
 }
 
-// From one process by several at once, which all find their own.
+// Several processes fetch from one at once, and each finds its own.
 TEST(many) {
   constexpr int kMany = 8, kFirst = 50;
   Other other([&] {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What tests of the files that the network's kernel serves have in common.
+// What tests of files share that the kernel of the network serves. Used by the tests of paths and
+// links.
 #pragma once
 
 #include <arpa/inet.h>
@@ -34,7 +35,7 @@ inline long openat2_of(int at, const char* path, open_how how, size_t size = siz
   return syscall(SYS_openat2, at, path, &how, size);
 }
 
-// A line of /proc/net/tcp for a listener at this port.
+// Whether /proc/net/tcp has a line for a listener at this port.
 inline bool listed(uint16_t network_port, const char* path = "/proc/net/tcp") {
   char needle[40];
   snprintf(needle, sizeof needle, "0100007F:%04X 00000000:0000 0A", ntohs(network_port));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Signal handlers and the state around them: what a handler that hits a blocked call is told and
-// may do, and that masks, actions and stacks read back as they were set. Blocked calls themselves:
-// signals.cc.
+// Signal handlers and the state around them: what a handler that interrupts a blocked call is told
+// and may do, and that masks, actions and stacks read back as they were set. The blocked calls
+// themselves are in signals.cc.
 
 #include <setjmp.h>
 #include <sys/syscall.h>
@@ -145,7 +145,7 @@ TEST(handler_that_uses_sockets) {
 TEST(one_time_handler) {
   on_signal(SIGUSR1, count_signal, static_cast<int>(SA_RESETHAND));
   Idle idle;
-  // A second signal would kill: so there is only one, and data for the case that it came too early.
+  // A second signal would kill, so there is only one, and data in case it came too early.
   std::thread killer([&, self = pthread_self()] {
     sleep_ms(50);
     pthread_kill(self, SIGUSR1);
@@ -259,8 +259,8 @@ void note_source(int, siginfo_t* info, void*) {
 
 }  // namespace
 
-// With F_SETSIG the handler learns which descriptor, and what for; urgent data have a signal of
-// their own; an owner that is a thread alone gets it.
+// With F_SETSIG the handler learns which descriptor it is, and why. Urgent data have a signal of
+// their own. If the owner is a thread, that thread alone gets it.
 TEST(signal_with_its_source) {
   struct sigaction action = {};
   action.sa_sigaction = note_source;
@@ -297,7 +297,7 @@ void note_place(int, siginfo_t*, void* context) {
   seen_at = static_cast<uint64_t>(static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_RIP]);
 }
 
-// Runs `call` in a thread, and sends it SIGUSR1 when it sleeps.
+// Runs `call` in a thread, and sends it SIGUSR1 once it sleeps.
 template <class Call>
 long interrupted_asleep(Call call) {
   std::atomic<long> tid{0}, result{0};
@@ -322,7 +322,7 @@ void throw_out(int) {
 
 }  // namespace
 
-// Not in code that nobody but a hook knows of.
+// The place is not in code that only a hook knows of.
 TEST(place_of_a_blocked_local_call) {
   struct sigaction action = {};
   action.sa_sigaction = note_place;

@@ -157,7 +157,7 @@ TEST(changing_an_interface) {
   EXPECT_EQ(ioctl(fd, SIOCSIFFLAGS, &request), 0);  // to what it is already
   EXPECT_EQ(ioctl(fd, SIOCGIFTXQLEN, &request), 0);
   EXPECT_EQ(ioctl(fd, SIOCSIFTXQLEN, &request), 0);
-  // A second address, which sockets can then use, and away with it.
+  // Adds a second address, which sockets can then use, and removes it.
   request = interface("lo:mino");
   sockaddr_in extra = loopback(0, "198.18.77.1");
   memcpy(&request.ifr_addr, &extra, sizeof extra);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What libc does of several system calls, or with a thread or process of its own: seen from inside
-// by the tiers that catch system calls, made again by the one that has libc's functions only.
+// What libc does by several system calls, or with a thread or process of its own. The tiers that
+// catch system calls see it from inside; the tier that has only libc's functions makes it again.
 
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"  // sigset(3), readdir_r(3) and their kin
 
@@ -53,7 +53,7 @@ void use_late(void*) {
   late_result = option(late_fd, SOL_SOCKET, SO_TYPE);
 }
 
-// Before any library's constructor.
+// These run before the constructor of any library.
 int early_status = -1, early_child = -1;
 void begin_early() {
   early_status = system("exit 6");
@@ -213,7 +213,7 @@ TEST(streams_of_shells) {
   EXPECT(pair_works(pair));
 }
 
-// A handler does not end it, and shells of two threads leave the actions as they were.
+// A handler does not end it, and shells of two threads leave the signal actions as they were.
 TEST(shells_and_signals) {
   signal(SIGUSR1, SIG_DFL);
   on_signal(SIGALRM, count_signal);
@@ -231,7 +231,7 @@ TEST(shells_and_signals) {
   EXPECT_EQ(handled.load(), 1);
 }
 
-// Closed by fclose, their processes are awaited, and there is room for others.
+// If fclose closes them, their processes are awaited, and there is room for others.
 TEST(many_streams_of_shells) {
   int (*volatile close_it)(FILE*) = fclose;  // what compilers warn of
   for (int i = 0; i < 70; i++) {
@@ -241,7 +241,7 @@ TEST(many_streams_of_shells) {
   }
 }
 
-// The shell goes with the thread that waits for it, and the actions are as they were.
+// The shell ends with the thread that waits for it, and the signal actions are as they were.
 TEST(shell_of_a_cancelled_thread) {
   on_signal(SIGINT, count_signal);
   int ends[2];
@@ -281,7 +281,7 @@ TEST(script_without_interpreter) {
   EXPECT_EXIT(pid, 5);
 }
 
-// As often as there are streams, and more.
+// As often as there are streams, and more often.
 TEST(standard_output_there_and_back_often) {
   Pair pair = tcp_pair();
   int before = OK(dup(1));
@@ -416,7 +416,7 @@ TEST(addresses_of_interfaces) {
   freeifaddrs(list);
   EXPECT_EQ(links, 1);
   EXPECT_EQ(addresses, 1);
-  // All that there are, and no other: as many links as names.
+  // All interfaces that there are, and no others: as many links as names.
   struct if_nameindex* names = if_nameindex();
   EXPECT(names != nullptr);
   int named = 0;
@@ -428,7 +428,7 @@ TEST(addresses_of_interfaces) {
     named -= i->ifa_addr && i->ifa_addr->sa_family == AF_PACKET;
   freeifaddrs(list);
   EXPECT_EQ(named, 0);
-  // Nothing is left of the socket that libc asks by, also when the site of its close is rewritten.
+  // Nothing is left of the socket by which libc asks, even when the site of its close is rewritten.
   const int next = OK(socket(AF_UNIX, SOCK_STREAM, 0));
   EXPECT_EQ(close(next), 0);
   for (int i = 0; i < 20; i++) {

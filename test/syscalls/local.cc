@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What must stay on the host and go on working beside offloaded sockets: AF_UNIX, pipes, files,
+// What must stay on the host and continue to work beside offloaded sockets: AF_UNIX, pipes, files,
 // timers, event counters, signal descriptors.
 
 #include <sys/epoll.h>
@@ -42,7 +42,7 @@ TEST(unix_sockets) {
     EXPECT(pair_works({pair[0], pair[1]}));
     EXPECT_EQ(fcntl(pair[0], F_GETFD), FD_CLOEXEC);
   }
-  // The peer of an inherited pair is the host's process.
+  // The peer of an inherited pair is a process on the host.
   pid_t pid = child([&] { EXPECT_EQ(write(pair[1], "c", 1), 1); });
   char byte = 0;
   EXPECT_EQ(read(pair[0], &byte, 1), 1);
@@ -71,7 +71,7 @@ TEST(files) {
   EXPECT_EQ(info.st_nlink, 0);
 }
 
-// What is beside the prefixes of the network is the host's own.
+// Files beside the prefixes of the network are those of the host.
 TEST(proc_files) {
   char text[64] = {};
   int fd = OK(open("/proc/self/comm", O_RDONLY));

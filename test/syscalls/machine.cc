@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a system call must leave alone, down to the last register, wherever its instruction stands:
-// in libc, in a leaf function with data below the stack pointer, in code made at run time, in a
+// What a system call must leave alone, down to the last register, wherever its instruction is: in
+// libc, in a leaf function with data below the stack pointer, in code made at run time, in a
 // library loaded late. x86-64 only.
 //
-// Tests whose name starts with odd_site_ need instructions to be seen that no scan at start could
-// have found or rewritten; a run that only patches may leave them out.
+// Tests whose name starts with odd_site_ need the hook to see instructions that no scan at startup
+// could have found or rewritten. A run that only patches may leave them out.
 
 #include <dlfcn.h>
 #include <sys/epoll.h>
@@ -26,8 +26,8 @@
 
 namespace {
 
-// A system call with every general register but its own set to a known value. Returns the result;
-// `kept` says whether all of them came back.
+// Makes a system call with every general register except its own set to a known value. Returns the
+// result; `kept` says whether all of them came back.
 struct Registers {
   uint64_t rbx, rbp, r12, r13, r14, r15, rdi, rsi, rdx, r10, r8, r9, rsp_delta;
 };
@@ -113,8 +113,8 @@ uint64_t word(int fd) {
   return static_cast<uint64_t>(fd);
 }
 
-// A leaf function that keeps sixteen words below the stack pointer while it makes a system call
-// with the number in the instruction before. Returns the result in the first word, then the sixteen
+// A leaf function that keeps sixteen words below the stack pointer while it makes a system call,
+// whose number is in the instruction before. Returns the result in the first word, then the sixteen
 // words.
 extern "C" void red_zone_send(long fd, const void* data, long size, uint64_t* out);
 extern "C" void red_zone_recv(long fd, void* data, long size, uint64_t* out);
@@ -265,7 +265,7 @@ TEST(sites_that_look_otherwise) {
   }
 }
 
-// A tier that does not see the close learns of it when the number comes again.
+// A tier that does not see the close learns of it when the number is used again.
 TEST(numbers_closed_by_an_odd_site) {
   Pair pair = tcp_pair();
   int fd;
@@ -315,7 +315,7 @@ TEST(local_files_at_numbers_closed_by_an_odd_site) {
   }
 }
 
-// What is read from a file stays as it is, whatever was at its number.
+// What is read from a file is unchanged, whatever was at its number before.
 TEST(file_at_the_number_of_a_signalfd_closed_by_an_odd_site) {
   sigset_t set;
   sigemptyset(&set);
@@ -414,8 +414,8 @@ TEST(odd_site_in_a_library_of_one_segment) {
   use_library("syscalls_plugin_one_segment.so");
 }
 
-// Eight threads, each with a socket pair of its own, make their calls by one instruction that is
-// rewritten meanwhile.
+// Eight threads, each with a socket pair of its own, make their calls by one instruction while it
+// is rewritten.
 TEST(odd_site_raced_by_eight_threads) {
   for (int round = 0; round < 20; round++) {
     void* library = dlopen(beside_the_program("syscalls_plugin.so").c_str(), RTLD_NOW);
@@ -455,7 +455,8 @@ TEST(code_mapped_beyond_its_file) {
   close(fd);
 }
 
-// Nothing may become executable any more: what is not rewritten by then goes on being trapped.
+// Nothing may become executable any more: a site that has not been rewritten by then is still
+// trapped.
 TEST(nothing_executable_is_made) {
   constexpr int kSetMdwe = 65, kRefuseExecGain = 1;
   pid_t pid = child([&] {
@@ -480,7 +481,7 @@ TEST(clocks_behind_the_vdso) {
   EXPECT_ERR(clock_gettime(77, &time), EINVAL);
 }
 
-// Where the kernel has none, both runs end by SIGSEGV.
+// If the kernel has none, both runs end by SIGSEGV.
 TEST(calls_of_32_bits) {
   const pid_t pid = child([] {
     for (int i = 0; i < 20; i++) {
@@ -497,7 +498,7 @@ TEST(calls_of_32_bits) {
 }
 
 TEST(text_is_not_data) {
-  // Bytes that look like the instruction, in a constant of the program, are left alone.
+  // Bytes in a constant of the program that look like the instruction are left alone.
   static const volatile unsigned char bytes[] = {0xb8, 44, 0, 0, 0, 0x0f, 0x05, 0x0f, 0x05};
   EXPECT(pair_works(tcp_pair()));
   EXPECT_EQ(bytes[0], 0xb8);

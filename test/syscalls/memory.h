@@ -71,7 +71,7 @@ class Guarded {
   size_t usable_;
 };
 
-// Bad in four ways: next to NULL, inaccessible, not canonical, the kernel's.
+// Bad in four ways: next to NULL, inaccessible, not canonical, in kernel memory.
 inline std::vector<void*> bad_pointers() {
   static Guarded page;
   std::vector<void*> bad;
@@ -82,7 +82,7 @@ inline std::vector<void*> bad_pointers() {
   return bad;
 }
 
-// Outside of what a process can ever own: Linux refuses such a pointer before it looks at anything
+// Beyond what a process can ever own: Linux refuses such a pointer before it looks at anything
 // else, even for a length of zero.
 inline bool is_outside(const void* pointer) {
   return static_cast<intptr_t>(reinterpret_cast<uintptr_t>(pointer)) < 0;

@@ -233,7 +233,7 @@ TEST(connection_info) {
   EXPECT_ERR(getsockopt(listener(), IPPROTO_IP, IP_MTU, bytes, &length), ENOTCONN);
 }
 
-// The value is a count and a pointer: the second copy comes from the memory that it points at.
+// The value is a count and a pointer: the second copy is of the memory that it points to.
 TEST(filters) {
   Pair pair = udp_pair();
   sock_filter only_short[] = {

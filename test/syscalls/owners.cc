@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Owners of sockets: who is sent SIGIO, SIGURG and what F_SETSIG puts in their place, when the
-// owner is a thread, another process or a group, and what those are told.
+// Owners of sockets: who is sent SIGIO, SIGURG and what F_SETSIG puts in their place when the owner
+// is a thread, another process or a group, and what the owner is told.
 
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -89,7 +89,7 @@ TEST(reasons) {
   EXPECT(seen->band & (POLLERR | POLLHUP));
 }
 
-// Before O_ASYNC, and without it.
+// Before O_ASYNC is set, and without it.
 TEST(urgent_data) {
   note_on(SIGURG);
   on_signal(SIGIO, count_signal);
@@ -170,7 +170,7 @@ TEST(set_by_ioctl) {
   EXPECT_EQ(fcntl(pair.b, F_GETFL) & O_ASYNC, 0);
 }
 
-// The thread that owns the socket is told, in a blocked call; the others are not.
+// The thread that owns the socket gets the signal, in a blocked call; the others do not.
 TEST(thread) {
   note_on(SIGRTMIN + 1);
   Pair pair = udp_pair(), idle = tcp_pair();
@@ -187,7 +187,7 @@ TEST(thread) {
   OK(fcntl(pair.b, F_SETOWN_EX, &to));
   OK(fcntl(pair.b, F_SETSIG, SIGRTMIN + 1));
   asynchronous(pair.b);
-  // Again and again: the first may come before the call blocks.
+  // Sent repeatedly: the first may arrive before the call blocks.
   EXPECT(comes_true([&] {
     EXPECT_EQ(write(pair.a, "x", 1), 1);
     return done.load();
@@ -196,7 +196,7 @@ TEST(thread) {
   EXPECT_EQ(seen->thread, owner_id);
 }
 
-// Each of many threads has a socket, and hears of that one.
+// Each of many threads has a socket, and is told about that one.
 TEST(many_threads) {
   sigset_t set;
   sigemptyset(&set);
@@ -344,7 +344,7 @@ TEST(another_process) {
   EXPECT_EXIT(pid, 0);
 }
 
-// The owner stays who it was when it was set, in whatever process that has the socket.
+// The owner stays the one that was set, in whatever process has the socket.
 TEST(inherited) {
   note_on(SIGIO);
   Pair pair = udp_pair();
@@ -391,7 +391,8 @@ TEST(group) {
   EXPECT_EXIT(leader, 0);
 }
 
-// Who has set the owner may signal it, or nothing comes; and may signal itself in any case.
+// The one that set the owner must be allowed to signal it; otherwise nothing arrives. It may always
+// signal itself.
 TEST(of_another_user) {
   note_on(SIGIO);
   const pid_t above = getpid();
@@ -412,7 +413,7 @@ TEST(of_another_user) {
   EXPECT_EQ(seen->count, 0);
 }
 
-// Set by root, which may signal anybody, also when it is root no more.
+// Set by root, which may signal anybody, even after it is no longer root.
 TEST(set_before_dropping_rights) {
   pid_t pid = child([] {
     note_on(SIGIO);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Packet rings (PACKET_RX_RING): memory that the kernel fills with packets and the program maps, as
-// libpcap does. The rings are on lo, which others may use too: only own packets count.
+// libpcap does. The rings are on lo, which others may use too, so only our own packets count.
 
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
@@ -49,7 +49,7 @@ char* map(int fd) {
   return static_cast<char*>(at);
 }
 
-// Packet `number` of this run; they differ from anybody else's by the mark.
+// Packet `number` of this run; the mark tells them from the packets of others.
 struct Payload {
   char mark[12];
   int pid, number;
@@ -91,7 +91,7 @@ int next_v2(int fd, char* ring, unsigned* frame, int pid) {
 
 }  // namespace
 
-// More packets than the ring has frames: it goes round, and poll tells of each.
+// More packets than the ring has frames: it wraps around, and poll reports each.
 TEST(goes_round) {
   int fd = ring_v2();
   char* ring = map(fd);
@@ -106,7 +106,7 @@ TEST(goes_round) {
   EXPECT_EQ(close(fd), 0);
 }
 
-// Version 3 hands over blocks, full or old enough: what libpcap uses.
+// Version 3 hands over blocks that are full or old enough. libpcap uses it.
 TEST(blocks) {
   int fd = packet_socket(TPACKET_V3);
   tpacket_req3 request = {};
@@ -200,7 +200,7 @@ TEST(what_cannot_be_mapped) {
   EXPECT_ERR(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &ring, sizeof ring), EINVAL);
 }
 
-// A ring to send from: what is marked goes out with one send, and comes back on lo.
+// A ring to send from: one send transmits the marked packets, and they come back on lo.
 TEST(sends) {
   int out = ring_v2(PACKET_TX_RING);
   char* frames = map(out);

@@ -170,7 +170,7 @@ TEST(from_another_program) {
   int channel = OK(accept(meeting, nullptr, nullptr));
   auto fds = receive_fds(channel);
   EXPECT_EXIT(pid, 0);
-  // Its maker has ended; the listener is ours alone.
+  // Its maker has ended, so the listener is ours alone.
   int client = connected_to(fds.at(0));
   int server = OK(accept(fds[0], nullptr, nullptr));
   EXPECT(pair_works({client, server}));
@@ -288,7 +288,7 @@ TEST(long_on_its_way) {
   auto first = receive_fds(channel.b), second = receive_fds(channel.b);
   EXPECT(pair_works({first.at(0), pair.b}));
   EXPECT(pair_works({second.at(0), pair_of_child.b}));
-  // Received, each is closed with its last descriptor, at once.
+  // Once received, each is closed with its last descriptor, at once.
   close(first[0]);
   EXPECT_EQ(recv(pair.b, &byte, 1, 0), 0);
   int again = listener();
@@ -346,7 +346,7 @@ TEST(bad_descriptors) {
   EXPECT(pair_works(pair));
 }
 
-// Sender and receiver on one processor, where the receiver runs before sendmsg has returned.
+// Sender and receiver share one processor, on which the receiver runs before sendmsg has returned.
 TEST(closed_when_the_last_has_closed_it) {
   cpu_set_t one;
   CPU_ZERO(&one);

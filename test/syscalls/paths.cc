@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Paths below the prefixes that are served by the network's kernel: /proc/net, /proc/self/net,
-// /proc/sys/net, /sys/class/net. Every way to name a file there has to reach the same file.
+// Paths below the prefixes that the kernel of the network serves: /proc/net, /proc/self/net,
+// /proc/sys/net, /sys/class/net. Every way to name a file there must reach the same file.
 //
-// It changes one sysctl, net.ipv4.ip_default_ttl, and puts it back.
+// It changes one sysctl, net.ipv4.ip_default_ttl, and restores it.
 
 #include <dirent.h>
 #include <sys/file.h>
@@ -44,7 +44,7 @@ TEST(read_and_seek) {
   EXPECT_ERR(lseek(fd, -1, SEEK_SET), EINVAL);
   EXPECT_ERR(write(fd, "1", 1), EBADF);
   EXPECT_EQ(fcntl(fd, F_GETFL) & O_ACCMODE, O_RDONLY);
-  // A file of lines: read in small steps it is the same text.
+  // A file of lines: read in small steps, it is the same text.
   int sockets = OK(open("/proc/net/protocols", O_RDONLY));
   std::string whole = contents(sockets), steps;
   EXPECT_EQ(lseek(sockets, 0, SEEK_SET), 0);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A shared library that machine.cc loads long after its start: its system calls are made by
-// instructions that nobody could have seen before.
+// A shared library that machine.cc loads long after startup. Its system calls are made by
+// instructions that no scan could have seen before.
 
 #include <sys/syscall.h>
 
@@ -9,7 +9,7 @@
 char plugin_zeroes[ZEROES];
 #endif
 
-// The number stands right before the instruction, as in libc.
+// The number is right before the instruction, as in libc.
 extern "C" long plugin_send(int fd, const void* data, unsigned long size) {
   long result;
   register long flags asm("r10") = 0;
@@ -25,7 +25,7 @@ extern "C" long plugin_send(int fd, const void* data, unsigned long size) {
   return result;
 }
 
-// The number comes as an argument, from far away.
+// The number is an argument, from far away.
 extern "C" long plugin_call(long number, long a, long b, long c, long d, long e, long f) {
   long result;
   register long fourth asm("r10") = d;

@@ -107,7 +107,7 @@ TEST(odd_entries) {
   EXPECT_EQ(set[4].revents, 0);
   pollfd same[3] = {{pair.a, POLLOUT, 0}, {pair.a, POLLIN, 0}, {pair.a, POLLOUT, 0}};
   EXPECT_EQ(poll(same, 3, 0), 2);
-  // As many entries as descriptors are allowed, and one more.
+  // As many entries as descriptors are allowed, then one more.
   rlimit limit = {64, 64};
   OK(setrlimit(RLIMIT_NOFILE, &limit));
   std::vector<pollfd> many(65, pollfd{pair.a, POLLOUT, 0});
@@ -220,7 +220,7 @@ TEST(select_above_1024) {
   EXPECT_EQ(in[0], 0);
 }
 
-// A signal that is only let in for the time of the call.
+// A signal that is let in only for the duration of the call.
 TEST(signal_masks) {
   on_signal(SIGUSR1, count_signal);
   sigset_t blocked, open_mask;
@@ -246,13 +246,13 @@ TEST(signal_masks) {
     EXPECT_EQ(handled, 2);
     EXPECT(FD_ISSET(m.sockets.b, &in));  // untouched
   }
-  // The mask of before is back.
+  // The previous mask is in force again.
   raise(SIGUSR1);
   EXPECT_EQ(handled, 2);
   sigset_t now;
   OK(sigprocmask(SIG_SETMASK, nullptr, &now));
   EXPECT_EQ(sigismember(&now, SIGUSR1), 1);
-  // Ready descriptors win; the pending signal stays where it is.
+  // Ready descriptors win; the pending signal stays pending.
   m.wake_socket();
   EXPECT(readable(m.sockets.b));
   EXPECT_EQ(ppoll(set, 2, &limit, &open_mask), 1);
@@ -269,19 +269,19 @@ static bool outlasts_close(long pause_ms) {
   while_blocked(
       &outcome, [&] { return poll(set, 2, -1); },
       [&](pthread_t) {
-        close(copy);  // nobody is woken by that; the socket itself is still watched
+        close(copy);  // this wakes nobody; the socket itself is still watched
         sleep_ms(20);
         outlasted = !outcome.done;
         m.wake_socket();
       },
       pause_ms);
   EXPECT_EQ(outcome.result, 1);
-  EXPECT_EQ(set[0].revents, POLLNVAL);  // but the number means nothing any more
+  EXPECT_EQ(set[0].revents, POLLNVAL);  // but the number no longer means anything
   return outlasted;
 }
 
 TEST(closed_while_waiting) {
-  // A poll that begins after the close ends at once: then another one has more time to begin.
+  // A poll that begins after the close ends at once. Then another one gets more time to begin.
   bool outlasted = false;
   for (long pause_ms = 30; !outlasted && pause_ms < 4000; pause_ms *= 2)
     outlasted = outlasts_close(pause_ms);

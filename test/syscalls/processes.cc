@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Sockets in the lives of processes: who has them after fork, vfork, clone and posix_spawn, and
-// that they keep working whoever ends first. Programs that are executed: exec.cc.
+// that they keep working whoever ends first. Executed programs are in exec.cc.
 
 #include <linux/capability.h>
 #include <linux/sched.h>
@@ -79,7 +79,7 @@ TEST(child_makes_its_own) {
   int server = OK(accept(from, nullptr, nullptr));
   echo_once(server);
   EXPECT_EXIT(pid, 0);
-  // The numbers of parent and child are their own from then on.
+  // From then on, parent and child each have numbers of their own.
   int mine = OK(socket(AF_INET, SOCK_STREAM, 0));
   pid = child([&] {
     close(mine);
@@ -194,7 +194,7 @@ TEST(violent_death_closes) {
   EXPECT(readable(pair.a, 2000));
   EXPECT_EQ(recv(pair.a, &byte, 1, 0), 0);
   int late = OK(socket(AF_INET, SOCK_STREAM, 0));
-  // The listener went with its last owner; give the clean-up a moment.
+  // The listener went with its last owner; give the cleanup a moment.
   int error = 0;
   for (int i = 0; i < 50; i++) {
     error = connect(late, generic(&where), sizeof where) == 0 ? 0 : errno;
@@ -300,7 +300,7 @@ TEST(clone_in_shared_memory_while_waiting) {
   EXPECT(pair_works(pair));
 }
 
-// A process that shares the memory and runs beside this one, with descriptors of its own.
+// A process that shares memory and runs beside this one, with descriptors of its own.
 TEST(clone_in_shared_memory) {
   Pair pair = tcp_pair();
   pid_t pid = OK(clone(echo_in_clone, clone_stack + sizeof clone_stack, CLONE_VM | SIGCHLD, &pair));
@@ -395,7 +395,7 @@ TEST(capset_is_refused) {
   EXPECT_ERR(syscall(SYS_capset, &header, data), EPERM);  // somebody else's
 }
 
-// Once a child has been waited for, nothing that it held is held any more.
+// Once a child has been waited for, nothing that it held is still held.
 TEST(waited_for_and_gone) {
   OK(socket(AF_INET, SOCK_DGRAM, 0));
   for (int round = 0; round < 10; round++) {

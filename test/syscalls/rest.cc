@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Programs that make so many calls that a hook may look through their text and switch a trap off:
-// what is not text has to stay as it is, and text that comes later, or was overlooked, has to be
-// seen. x86-64 only. A run that only patches, or knows only libc's functions, may leave this
-// program out.
+// Programs that make so many calls that a hook may scan their text and disarm the trap. What is not
+// text must stay as it is, and text that comes later, or was overlooked, must be seen. x86-64 only.
+// A run that only patches, or knows only libc's functions, may leave this program out.
 
 #include <sched.h>
 #include <sys/mman.h>
@@ -24,8 +23,8 @@ namespace {
 
 constexpr uint64_t kTable = 0x80cd'340f'050f'050f;
 
-// `mov` with 0f 05 in its constant; tables between functions; a function that no unwind information
-// tells of; one that leads to its `syscall` in two ways; one whose `syscall` has a prefix.
+// A `mov` with 0f 05 in its constant; tables between functions; a function without unwind
+// information; one that reaches its `syscall` in two ways; one whose `syscall` has a prefix.
 extern "C" uint64_t constant_in_function();
 extern "C" const uint64_t table_in_text;
 extern "C" long unlisted_call(long number, long a, long b, long c);
@@ -110,7 +109,7 @@ void make_many_calls() {
   for (int i = 0; i < 150'000; i++) fcntl(-1, F_GETFD);
 }
 
-// Calls on a socket that libc's own have made: it is one, and closed afterwards.
+// Calls on a socket that was made by libc's calls: it is a socket, and is closed afterwards.
 using Call = std::function<long(long number, long a, long b, long c)>;
 void expect_seen(const Call& call) {
   const int fd = OK(socket(AF_INET, SOCK_STREAM, 0));
@@ -169,7 +168,7 @@ void* made_by_personality() {
   return writable();
 }
 
-// What ended a child, or 0.
+// The signal that ended a child, or 0.
 int signal_of(pid_t pid) {
   const int status = wait_for(pid);
   return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
@@ -246,11 +245,11 @@ TEST(instruction_with_a_prefix) {
   }
 }
 
-// Whichever call it is that a hook looks through the text at.
+// Whichever call it is at which a hook scans the text.
 TEST(text_that_comes_as_the_look_is_due) {
   for (int n = 0; n < 110; n++) {
     const pid_t pid = child([&] {
-      OK(munmap(made_by_mmap(), kPage));  // from here on a look is due again
+      OK(munmap(made_by_mmap(), kPage));  // from here on a scan is due again
       for (int i = 0; i < n; i++) fcntl(-1, F_GETFD);
       expect_seen(code_at(made_by_mmap()));
     });
@@ -282,7 +281,7 @@ TEST(text_that_cannot_be_looked_through) {
   in_a_child([] { OK(personality(READ_IMPLIES_EXEC)); });
 }
 
-// As that may not be given back which was taken: prepared for it.
+// Executable memory that was taken away may not be given back: the hook must be prepared for that.
 TEST(no_executable_memory_afterwards) {
   constexpr int kSetMdwe = 65, kRefuseExecGain = 1;
   for (const bool late : {true, false}) {
@@ -300,7 +299,7 @@ TEST(no_executable_memory_afterwards) {
 
 TEST(filter_and_thread_afterwards) {
   make_many_calls();
-  // EPERM for mprotect to what can be executed.
+  // mprotect answers EPERM for executable memory.
   OK(install_code({
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
       BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mprotect, 0, 3),
@@ -339,7 +338,7 @@ TEST(text_that_a_thread_makes) {
   expect_seen(code_at(code));
 }
 
-// A process that shares the memory, as vfork's does, but on a stack of its own.
+// A process that shares memory, like a child of vfork, but on a stack of its own.
 TEST(text_that_a_vfork_child_makes) {
   static void* code;
   const auto body = [](void*) {
@@ -355,7 +354,7 @@ TEST(text_that_a_vfork_child_makes) {
   EXPECT(pair_works(tcp_pair()));
 }
 
-// What was there is gone, and other memory is where it was: the kernel's answers are what they are.
+// The text is gone, and other memory is in its place. The answers are what the kernel says.
 TEST(memory_in_the_place_of_text) {
   make_many_calls();
   void* page = reinterpret_cast<void*>(reinterpret_cast<uint64_t>(&table_in_text) & ~(kPage - 1));
@@ -368,7 +367,7 @@ TEST(memory_in_the_place_of_text) {
   EXPECT(pair_works(tcp_pair()));
 }
 
-// The file's own bytes are back.
+// The original bytes of the file are back.
 TEST(text_thrown_away) {
   make_many_calls();
   const uint64_t page = reinterpret_cast<uint64_t>(&call_in_two_ways) & ~(kPage - 1);

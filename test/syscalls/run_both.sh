@@ -1,18 +1,19 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Runs one program of test/syscalls/ natively and under `mino run`, and compares what they print and how
-# they end. The native run has a network namespace of its own with only lo in it, as the device has.
+# Runs one program of test/syscalls/ natively and under `mino run`, and compares what they print and
+# how they end. Used by ctest. The native run has a network namespace of its own with only lo in it,
+# as the device has.
 #
 #   run_both.sh BUILD_DIR MINO PROGRAM [OPTION…]   compare; the options go to `mino run`
-#   run_both.sh BUILD_DIR MINO --native PROGRAM    only the native run, which has to pass by itself
+#   run_both.sh BUILD_DIR MINO --native PROGRAM    only the native run, which must pass by itself
 #   run_both.sh BUILD_DIR MINO --device up|down    the device that the comparisons share
-#   run_both.sh BUILD_DIR MINO --engine linux …    the same with the linux engine, which has a device of its own
+#   run_both.sh BUILD_DIR MINO --engine linux …    with the linux engine, on a device of its own
 #
-# BUILD_DIR holds the programs, MINO is the binary. A native output younger than the program is used again.
-# Words after `--` go to the program in both runs (names of tests, -PREFIX to leave some out).
-# Without a shared device the comparison starts one and takes it down. Exit status: 0 equal and passed,
-# 1 different or failed, 2 wrong use, 125 mino could not run.
+# BUILD_DIR holds the programs, MINO is the binary. A native output that is newer than the program
+# is used again. Words after `--` go to the program in both runs (names of tests, -PREFIX to leave
+# some out). Without a shared device, the comparison starts one and takes it down. Exit status: 0
+# equal and passed, 1 different or failed, 2 wrong use, 125 mino could not run.
 
 set -u
 build=$1 mino=$2
@@ -25,7 +26,7 @@ fi
 run_dir=$build/device-$engine
 output=$build/output
 mkdir -p "$output"
-# Nothing of the caller's may be open in the programs: they count descriptors.
+# None of the caller's descriptors may be open in the programs, which count descriptors.
 for fd in /proc/self/fd/*; do
   fd=${fd##*/}
   [ "$fd" -gt 2 ] && eval "exec $fd>&-" 2>/dev/null
@@ -78,7 +79,7 @@ if [ ! -x "$mino" ]; then
 fi
 if ! device_is_up; then
   run_dir=$(mktemp -d /tmp/mino-syscalls-XXXXXX)
-  chmod 755 "$run_dir"  # some tests change their user, who must reach the device, too
+  chmod 755 "$run_dir"  # some tests change their user, who must reach the device too
   trap '"$mino" --run-dir "$run_dir" down >/dev/null 2>&1; rm -rf "$run_dir"' EXIT
   "$mino" --run-dir "$run_dir" up --engine "$engine" >&2 || exit 125
 fi

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The file calls on a socket: reads and writes of every kind, and that nothing else about the
-// descriptor gives away that it is not an ordinary socket of this kernel.
+// descriptor shows that it is not an ordinary socket of this kernel.
 
 #include <linux/fs.h>
 #include <sys/file.h>
@@ -57,7 +57,7 @@ TEST(vectors_with_flags) {
   Pair pair = tcp_pair();
   char bytes[16] = {};
   iovec part = piece("hello", 5), room = piece(bytes, sizeof bytes);
-  // At offset -1 these are writev and readv.
+  // With offset -1 these are writev and readv.
   EXPECT_EQ(pwritev2(pair.a, &part, 1, -1, 0), 5);
   EXPECT(readable(pair.b));
   EXPECT_EQ(preadv2(pair.b, &room, 1, -1, 0), 5);

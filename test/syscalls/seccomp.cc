@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Programs under a seccomp filter of their own: it holds for their calls, and their sockets work.
+// Programs under a seccomp filter of their own: the filter applies to their calls, and their
+// sockets work.
 
 #include <fcntl.h>
 #include <linux/seccomp.h>
@@ -36,7 +37,7 @@ TEST(errors_of_the_filter) {
   }
 }
 
-// Only what a server's inner process needs; all else kills it.
+// Only what a server's inner process needs; everything else kills it.
 TEST(short_list) {
   pid_t pid = child([] {
     Pair pair = tcp_pair();
@@ -55,7 +56,7 @@ TEST(short_list) {
   EXPECT_EXIT(pid, 42);
 }
 
-// A wait that lasts, so that both sides sleep meanwhile.
+// A long wait, so that both sides sleep meanwhile.
 TEST(short_list_and_waiting) {
   Pair pair = tcp_pair();
   pid_t pid = child([&] {
@@ -90,7 +91,8 @@ HELPER(look) {
   return opens_and_looks() ? 42 : 1;
 }
 
-// Calls that the program does not make are not made in its name, nor in that of what it executes.
+// Calls that the program does not make are not made in its name, nor in that of programs that it
+// executes.
 TEST(newer_calls_are_forbidden) {
   for (bool executes : {false, true}) {
     pid_t pid = child([&] {
@@ -102,7 +104,7 @@ TEST(newer_calls_are_forbidden) {
   }
 }
 
-// Trapped at first, patched when it is hot: it goes on behind the call either way.
+// Trapped at first, patched when it is hot: the program continues behind the call either way.
 TEST(exit_is_refused) {
   pid_t pid = child([] {
     OK(install({{SYS_exit, errno_action(EDOM)}}, SECCOMP_RET_ALLOW, false));
@@ -141,7 +143,7 @@ TEST(all_threads_at_once) {
   EXPECT_EXIT(pid, 0);
 }
 
-// Also those that have left the others' descriptor table.
+// Including those that have left the shared descriptor table.
 TEST(all_threads_with_tables_of_their_own) {
   pid_t pid = child([] {
     std::atomic<int> step{0};
@@ -162,7 +164,7 @@ TEST(all_threads_with_tables_of_their_own) {
   EXPECT_EXIT(pid, 0);
 }
 
-// Also of the calls that the device executes.
+// The filter also judges the calls that the device executes.
 TEST(judges_sockets) {
   pid_t pid = child([] {
     Pair pair = udp_pair();
@@ -176,7 +178,7 @@ TEST(judges_sockets) {
   EXPECT_EXIT(pid, 0);
 }
 
-// By the arguments of a call: no families but one, and no flag of send's.
+// By the arguments of a call: only one address family, and no flag of send.
 TEST(judges_arguments) {
   constexpr uint32_t kFirst = offsetof(seccomp_data, args[0]),
                      kFourth = offsetof(seccomp_data, args[3]);
@@ -203,7 +205,7 @@ TEST(judges_arguments) {
   EXPECT_EXIT(pid, 0);
 }
 
-// Logged, and a filter that asks nothing but the length of its data.
+// Logged calls, and a filter that asks only for the length of its data.
 TEST(logged_calls_go_on) {
   pid_t pid = child([] {
     Pair pair = tcp_pair();
@@ -297,12 +299,12 @@ TEST(killed_for_a_socket) {
   EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS);
 }
 
-// A supervisor answers in the kernel's place.
+// A supervisor answers in place of the kernel.
 TEST(answered_by_a_listener) {
   pid_t pid = child([] {
     Pair pair = udp_pair();
     std::atomic<int> listener_fd{-1};
-    std::thread supervisor([&] {  // which the filter does not hold for
+    std::thread supervisor([&] {  // to which the filter does not apply
       while (listener_fd < 0) sleep_ms(1);
       seccomp_notif call = {};
       OK(ioctl(listener_fd, SECCOMP_IOCTL_NOTIF_RECV, &call));
@@ -340,7 +342,7 @@ TEST(of_a_thread_and_its_children) {
     EXPECT_EQ(send(pair.a, "x", 1, 0), 1);
     char byte;
     EXPECT_EQ(recv(pair.b, &byte, 1, 0), 1);
-    // What a vfork child takes upon itself is its own.
+    // A filter that a vfork child installs applies to the child alone.
     pid_t sharing = vfork();
     if (sharing == 0) {
       install({{SYS_sendto, errno_action(EDOM)}}, SECCOMP_RET_ALLOW);
@@ -372,7 +374,8 @@ TEST(sockets_of_all_threads_at_once) {
                SECCOMP_FILTER_FLAG_TSYNC));
     step = 2;
     while (step != 3) sleep_ms(1);
-    // The other thread has a filter of its own now: it is named, and nothing is installed.
+    // The other thread has a filter of its own now: the call names that thread, and installs
+    // nothing.
     EXPECT(install({{SYS_recvfrom, errno_action(EDOM)}}, SECCOMP_RET_ALLOW, false,
                    SECCOMP_FILTER_FLAG_TSYNC) > 0);
     char byte;

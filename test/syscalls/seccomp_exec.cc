@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Programs that are executed under a seccomp filter: their sockets work, inherited and new, and
-// the filter judges them. The program executes itself, as a HELPER.
+// Programs that are executed under a seccomp filter: their sockets work, inherited and new, and the
+// filter judges them. The program executes itself, as a HELPER.
 
 #include <spawn.h>
 
@@ -17,7 +17,7 @@ namespace {
 
 constexpr const char* kSelf = "/proc/self/exe";
 
-// What glibc's start and end of a program need, and the helper below.
+// What glibc needs at the start and the end of a program, and what the helper below needs.
 const std::vector<int> kNeeded = {
     SYS_execve,
     SYS_brk,
@@ -70,8 +70,8 @@ long install_needed(uint32_t otherwise, const std::vector<Rule>& first = {}) {
 
 }  // namespace
 
-// ARGV[2]: a connected socket; [3]: how often to execute once more; [4]: the error that sendto
-// shall give, which the filter lets nothing else do.
+// ARGV[2]: a connected socket; [3]: how often to execute once more; [4]: the error that sendto must
+// give, which only the filter can cause.
 HELPER(judged) {
   const int fd = atoi(argv[2]), left = atoi(argv[3]), error = atoi(argv[4]);
   EXPECT_ERR(send(fd, "x", 1, 0), error);
@@ -91,7 +91,7 @@ HELPER(judged) {
 
 namespace {
 
-// In a child: `set_up`, then the helper; here, its other end of the connection.
+// Runs `set_up` and then the helper in a child; this process has the other end of its connection.
 template <class SetUp>
 int execute(int times, int error, SetUp set_up) {
   Pair pair = tcp_pair();
@@ -134,7 +134,7 @@ TEST(short_list_of_errors_after_exec) {
   EXPECT_EQ(execute(0, EPERM, [] { OK(install_needed(errno_action(EPERM))); }), 42);
 }
 
-// Each program that is executed executes the next; the filters are several.
+// Each executed program executes the next; there are several filters.
 TEST(again_and_again) {
   EXPECT_EQ(
       execute(3, EDOM,
@@ -146,7 +146,7 @@ TEST(again_and_again) {
       42);
 }
 
-// The first socket of all is the executed program's; threads and children use it, too.
+// The executed program makes the first socket of all; threads and children use it too.
 HELPER(first_socket) {
   Pair pair = tcp_pair();
   EXPECT(pair_works(pair));
@@ -174,7 +174,8 @@ TEST(no_socket_before_exec) {
   EXPECT_EXIT(pid, 42);
 }
 
-// As memory protection filters do (systemd's MemoryDenyWriteExecute): nothing becomes executable.
+// As filters for memory protection do (systemd's MemoryDenyWriteExecute): nothing becomes
+// executable.
 TEST(no_memory_made_executable) {
   constexpr uint32_t kThird = offsetof(seccomp_data, args[2]);
   EXPECT_EQ(execute(1, EDOM,
@@ -191,7 +192,7 @@ TEST(no_memory_made_executable) {
             42);
 }
 
-// A thread's filter goes with its exec, another thread's does not.
+// A thread's filter stays with it when it executes a program; that of another thread does not.
 TEST(executed_by_a_thread) {
   EXPECT_EQ(execute(0, EDOM,
                     [] {

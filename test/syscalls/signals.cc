@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Blocked calls hit by signals: which end with EINTR, which go on, and how much they have done by
-// then. Handlers and masks: handlers.cc.
+// Blocked calls and signals: which calls end with EINTR, which go on, and how much they have done
+// by then. Handlers and masks are in handlers.cc.
 
 #include <sys/epoll.h>
 #include <sys/select.h>
@@ -35,7 +35,7 @@ void expect_interrupted(Outcome* outcome, const char* name) {
     expect_interrupted(&outcome_, #call);                           \
   } while (0)
 
-// Sends until nothing more goes, and nothing is on its way to make room.
+// Sends until no more can be sent, and nothing is on its way that would make room.
 void fill(int fd, const std::vector<char>& data) {
   OK(set_option(fd, SOL_SOCKET, SO_SNDBUF, 10000));
   do {
@@ -142,7 +142,7 @@ TEST(with_restart) {
   EXPECT(pair_works({client, static_cast<int>(accepted.result)}));
 }
 
-// A limit on the waiting time makes a call end with EINTR even so.
+// A time limit on the wait makes a call end with EINTR even so.
 TEST(restart_with_time_limit) {
   on_signal(SIGUSR1, count_signal, SA_RESTART);
   Idle idle;
@@ -182,7 +182,7 @@ TEST(connecting) {
   int fd = connect_to_nobody(from, fillers);
   sockaddr_in address = name_of(from);
   EXPECT_INTERRUPTED(connect(fd, generic(&address), sizeof address));
-  // The attempt goes on behind the program's back.
+  // The attempt continues behind the program's back.
   OK(fcntl(fd, F_SETFL, O_NONBLOCK));
   EXPECT_ERR(connect(fd, generic(&address), sizeof address), EALREADY);
 }

@@ -151,7 +151,7 @@ TEST(shutdowns) {
   EXPECT_EQ(read(pair.b, &byte, 1), 1);
   EXPECT_EQ(read(pair.b, &byte, 1), 0);
   EXPECT_EQ(read(pair.b, &byte, 1), 0);
-  // The other direction lives on.
+  // The other direction stays open.
   EXPECT_EQ(write(pair.b, "y", 1), 1);
   EXPECT_EQ(read(pair.a, &byte, 1), 1);
   EXPECT_EQ(byte, 'y');

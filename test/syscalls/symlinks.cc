@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Symbolic links of this host's that lead to files of the network's kernel, at the end of a path,
-// in the middle of it, one after another: calls reach what they lead to, and the links stay here.
+// Symbolic links on this host that lead to files of the network's kernel: at the end of a path, in
+// the middle of it, and one after another. Calls reach what they lead to, and the links stay here.
 //
-// It changes one sysctl, net.ipv4.ip_default_ttl, and puts it back.
+// It changes one sysctl, net.ipv4.ip_default_ttl, and restores it.
 
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -17,8 +17,8 @@
 
 namespace {
 
-// Links in a directory of the test's, which is its working directory, and a file there. The sysctl
-// is 63 while this lives.
+// Links in a directory of the test, which is its working directory, and a file there. The sysctl is
+// 63 while this object lives.
 struct Links {
   std::string directory = check::scratch();
 
@@ -49,7 +49,7 @@ struct Links {
   }
 };
 
-// A bridge comes (RTM_NEWLINK) or goes (RTM_DELLINK).
+// Creates a bridge (RTM_NEWLINK) or deletes it (RTM_DELLINK).
 bool change_bridge(uint16_t type, const std::string& name) {
   struct {
     nlmsghdr header;
@@ -274,7 +274,7 @@ TEST(working_directory) {
   EXPECT_TEXT(contents("ipv4/ip_default_ttl").c_str(), "63\n");
 }
 
-// To an interface that is made later, and in the network's kernel only.
+// To an interface that is made later, and only in the kernel of the network.
 TEST(to_what_only_the_network_has) {
   std::string name = "mi" + std::to_string(getpid() % 100000);
   std::string link = std::string(check::scratch()) + "/link", address = link + "/address";
@@ -303,7 +303,7 @@ TEST(to_what_only_the_network_has) {
   EXPECT(change_bridge(RTM_DELLINK, name));
 }
 
-// An open that blocks is interrupted; one that does not never is.
+// An open that blocks can be interrupted; one that does not block never is.
 TEST(opens_and_signals) {
   std::string fifo = std::string(check::scratch()) + "/fifo", link = fifo + "-link";
   OK(mkfifo(fifo.c_str(), 0600));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Descriptor tables that threads leave, and that processes share: clone(CLONE_FILES),
+// Descriptor tables that threads leave and that processes share: clone(CLONE_FILES),
 // unshare(CLONE_FILES) and CLOSE_RANGE_UNSHARE, with all that threads and processes do.
 
 #include <linux/close_range.h>
@@ -21,7 +21,7 @@
 
 namespace {
 
-// A process that shares the descriptor table, and what else the flags say.
+// A process that shares the descriptor table, and whatever else the flags say.
 template <class Body>
 pid_t sharing_child(int flags, Body& body) {
   static char stack[262144];
@@ -37,7 +37,7 @@ constexpr int kWithoutAndWithMemory[] = {0, CLONE_VM};
 
 }  // namespace
 
-// The same numbers mean other files, until the thread ends, and its own go with it.
+// The same numbers mean other files until the thread ends, and its own files go with it.
 TEST(own_table_beside_the_others) {
   Pair pair = tcp_pair(), second = tcp_pair();
   std::thread([&] {
@@ -58,7 +58,7 @@ TEST(own_table_beside_the_others) {
   close_pair(pair);
 }
 
-// A network namespace is its process's alone, whoever shares the table with it.
+// A network namespace belongs to its process alone, whoever shares the table with it.
 TEST(network_of_one_process) {
   const auto links = [] {
     struct if_nameindex* names = if_nameindex();
@@ -89,7 +89,7 @@ TEST(network_of_one_process) {
   EXPECT_EXIT(pid, 0);
 }
 
-// New threads are in the network namespace of who makes them, also where others have been before.
+// New threads are in the network namespace of their maker, even where others have been before.
 TEST(network_of_later_threads) {
   const auto loopback_is_up = [] {
     ifreq lo{};
@@ -109,7 +109,7 @@ TEST(network_of_later_threads) {
   EXPECT_EXIT(pid, 0);
 }
 
-// What one thread opens while another shares the table for the first time is in it.
+// A file that one thread opens while another shares the table for the first time is in the table.
 TEST(files_opened_while_the_table_is_shared) {
   constexpr size_t kFiles = 1000;
   rlimit files;
@@ -222,7 +222,7 @@ TEST(children_of_own_table) {
   EXPECT(pair_works(pair));
 }
 
-// What else threads share, they go on sharing.
+// Threads go on sharing everything else that they share.
 TEST(own_table_and_no_more) {
   on_signal(SIGUSR2, SIG_IGN);
   OK(chdir("/"));
@@ -364,7 +364,7 @@ TEST(shared_descriptors_and_fork) {
   }
 }
 
-// What waits for a process that was killed takes nothing any more.
+// What waits for a killed process takes nothing any more.
 TEST(death_with_shared_descriptors) {
   Pair pair = tcp_pair();
   auto in_child = [&] {
@@ -410,7 +410,7 @@ TEST(shared_descriptors_outlive_their_first_process) {
   EXPECT_EQ(read(pair.b, &byte, 1), 0);
 }
 
-// Descriptors are shared, rights are not.
+// Descriptors are shared, credentials are not.
 TEST(rights_beside_shared_descriptors) {
   pid_t both = child([] {
     int tcp = OK(socket(AF_INET, SOCK_STREAM, 0));
@@ -443,7 +443,7 @@ TEST(many_that_share_descriptors) {
   }
 }
 
-// A set that two tables have, with a waiter in each: no event comes of adding what is quiet.
+// A set that two tables have, with a waiter in each: adding a quiet descriptor causes no event.
 TEST(one_epoll_set_in_two_tables) {
   int set = OK(epoll_create1(EPOLL_CLOEXEC)), local = OK(eventfd(0, EFD_CLOEXEC));
   epoll_event event = {EPOLLIN, {.u64 = 1}};

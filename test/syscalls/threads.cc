@@ -135,8 +135,8 @@ TEST(shutdown_wakes) {
   EXPECT_EQ(datagram.result, 0);
 }
 
-// A recv of two bytes on pair.a, of which one is there: that it has taken this one shows that it
-// has begun, and holds the socket.
+// A recv of two bytes on pair.a, of which one is there. That this one is taken shows that the call
+// has begun and holds the socket.
 template <class Meanwhile>
 static void while_receiving(const Pair& pair, Outcome* outcome, char (&bytes)[2],
                             Meanwhile meanwhile) {
@@ -150,7 +150,7 @@ static void while_receiving(const Pair& pair, Outcome* outcome, char (&bytes)[2]
       });
 }
 
-// close() by another thread does not end a blocked call: it holds the socket until it is done.
+// close() by another thread does not end a blocked call, which holds the socket until it is done.
 TEST(close_does_not_wake) {
   Pair pair = tcp_pair();
   char byte = 0, bytes[2] = {};
@@ -289,7 +289,8 @@ int raw_thread(void* argument) {
 }
 }  // namespace
 
-// A thread that libc knows nothing about, as language runtimes make them. Its TLS is the caller's.
+// A thread that libc does not know of, as language runtimes make them. Its TLS is that of its
+// maker.
 TEST(raw_clone_thread) {
   Pair pair = tcp_pair();
   static char stack[262144];
@@ -315,8 +316,8 @@ constexpr size_t kOwnStack = 65536;
 std::atomic<int> given_away{0};
 bool unmaps;
 
-// Ends as threads of Go and of musl do: everything blocked, no alternate stack, and the stack
-// already another's, or gone, when it calls exit.
+// Ends as threads of Go and of musl do: with all signals blocked, no alternate stack, and a stack
+// that is already another thread's, or gone, when it calls exit.
 int ends_without_a_stack(void* stack) {
   uint64_t all = ~uint64_t{0};
   stack_t none = {};
@@ -374,8 +375,8 @@ TEST(own_table_of_descriptors) {
   EXPECT(pair_works(pair));
 }
 
-// Threads that come when the process has given up rights have no more than it, whoever was there
-// before them.
+// Threads that start after the process has given up privileges have no more than it has, whichever
+// thread had their lane before.
 TEST(rights_of_later_threads) {
   pid_t pid = child([] {
     int fd = OK(socket(AF_INET, SOCK_STREAM, 0));
@@ -409,7 +410,7 @@ TEST(first_thread_ends) {
   EXPECT_EXIT(pid, 6);
 }
 
-// Who is made while signals come does not inherit the mask of those that take them.
+// A child made while signals arrive does not inherit the mask of their handlers.
 TEST(masks_of_children_made_under_signals) {
   on_signal(SIGUSR1, [](int) {}, SA_RESTART);
   std::atomic<bool> done{false};
@@ -445,8 +446,8 @@ TEST(masks_of_children_made_under_signals) {
   signal(SIGUSR1, SIG_DFL);
 }
 
-// A lane that was made with other rights is never taken for one that has the thread's, however
-// often they have changed.
+// A lane made with other credentials is never taken for one that has the thread's, however often
+// they have changed.
 TEST(rights_after_256_changes) {
   pid_t pid = child([] {
     OK(fcntl(udp_pair().a, F_GETFL));

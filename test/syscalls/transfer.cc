@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Bytes and datagrams through sockets: each way to send against each way to receive, every flag
+// Bytes and datagrams through sockets: each way to send with each way to receive, and every flag
 // that changes what a receiver gets. Long streams are in streams.cc.
 
 #include <netinet/udp.h>
@@ -152,7 +152,7 @@ TEST(broken_pipe) {
   EXPECT_EQ(handled, 4);
   on_signal(SIGPIPE, SIG_IGN);
   EXPECT_ERR(write(pair.a, "x", 1), EPIPE);
-  // Blocked, it stays pending.
+  // If it is blocked, it stays pending.
   on_signal(SIGPIPE, count_signal);
   sigset_t pipe_only, before, waiting;
   sigemptyset(&pipe_only);

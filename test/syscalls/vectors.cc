@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Vector and floating-point registers are the program's before, during and after a system call,
-// also while it is blocked and signal handlers run. x86-64 only.
+// Vector and floating-point registers are unchanged by a system call, before, during and after it,
+// even while it is blocked and signal handlers run. x86-64 only.
 
 #include <immintrin.h>
 
@@ -11,8 +11,8 @@
 
 namespace {
 
-// Loads every vector register with a pattern, makes a recvfrom, stores them all. 32 zmm, 16 ymm or
-// 16 xmm registers, by what the machine has; `size` bytes each.
+// Loads every vector register with a pattern, makes a recvfrom call, and stores them all: 32 zmm,
+// 16 ymm or 16 xmm registers, depending on the machine; `size` bytes each.
 using VectorCall = long (*)(long fd, void* data, const void* in, void* out);
 
 #define ALL_16(move, register, size)                          \
@@ -51,13 +51,13 @@ void expect_vectors_kept(VectorCall call, size_t bytes, size_t mask_bytes = 0) {
     EXPECT_EQ(byte, 'v');
     byte = 0;
   };
-  // With the data already there.
+  // With the data there already.
   EXPECT_EQ(write(pair.a, "v", 1), 1);
   EXPECT(readable(pair.b));
   memset(out, 0, sizeof out);
   EXPECT_EQ(call(pair.b, &byte, in, out), 1);
   look();
-  // Blocked, with handlers running meanwhile that use the registers themselves.
+  // Blocked, while handlers run that use the registers themselves.
   on_signal(
       SIGUSR1,
       [](int) {

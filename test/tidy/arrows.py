@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may include whom: arrows only point down, between the folders, the rooms of hook/, and the files of the driver.
+"""Who may include whom: arrows only point down, between the folders, the rooms of hook/, and the
+files of the driver.
 
-Tests may include what they test; code that only tests use is in folders named testing/.
+Tests may include what they test. Code that only tests use is in folders named testing/.
 """
 import re
 
@@ -17,10 +18,11 @@ PARTS = {
     "daemon": {"daemon", "engine", "channel", "abi", "base"},
     "cli": {"cli", "daemon", "channel", "abi", "base"},
 }
-# From the ground up. preload/ stands beside them: it may include all but the top, and nobody includes it.
+# From the ground up. preload/ stands beside them: it may include all but the top, and nobody
+# includes it.
 ROOMS = ("base", "state", "device", "catch", "start", "calls", "dispatch")
 BESIDE = "preload"
-# Its head lists the driver's files, from the top.
+# The head of this file lists the driver's files, from the top.
 DRIVER = "kernel/usrcall.c"
 
 
@@ -54,7 +56,7 @@ def part(tree, name, included):
 
 
 def hook_room(name):
-    """The second part of a path; of a file in hook/ itself, its name."""
+    """The second part of a path; for a file in hook/ itself, its name."""
     return name.split("/")[1].split(".")[0]
 
 
@@ -88,12 +90,14 @@ def driver(tree):
 
 
 def unit(name):
-    """x.h and x.cc are one."""
+    """x.h and x.cc are one unit."""
     return name.rpartition(".")[0]
 
 
 def cycles(tree):
-    """Units of hook/ that include each other, said once each, where the first of them includes another."""
+    """Units of hook/ that include each other, reported once, where the first of them includes
+    another.
+    """
     edges = {}
     for name in tree.sources("hook"):
         for number, included in tree.includes(name):

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What must not be in a source, with the reason.
 
-What is banned in the parts is banned from what they are made of; their tests are programs.
+What is banned in the parts is banned in what they are made of. Their tests are programs, and
+exempt.
 """
 import re
 

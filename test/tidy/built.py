@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every .cc, .c and .S is built by somebody: a build file or a driver in its folder or above names it.
+"""Every .cc, .c and .S file is built: a build file or a driver, in its folder or above, names it.
 
-By its path, by its name, by a pattern, or, in a list of programs, by its name without the ending.
+It is named by its path, by its name, by a pattern or, in a list of programs, by its name without
+the ending.
 """
 import fnmatch
 import re
@@ -28,7 +29,7 @@ class Builder:
         self.is_list = name.endswith(BUILDERS)
         self.words = set(WORD.findall(text))
         self.names = {word.split("/")[-1] for word in self.words}
-        # $(src)/x*.c of a Makefile is beside it.
+        # $(src)/x*.c in a Makefile is beside it.
         self.patterns = {word.lstrip("/") for word in self.words if "*" in word and self.is_list}
         self.wants_tests = "INCLUDE REGEX" in text
 
@@ -43,7 +44,8 @@ class Builder:
             return True
         if self.is_list and "/" not in path and (stem in self.words or re.sub("_fuzz$", "", stem) in self.words):
             return True
-        # A pattern's * stays in its folder. Tests are filtered out of patterns, unless somebody wants them.
+        # The * of a pattern stays in its folder. Tests are filtered out of patterns, unless a build
+        # wants them.
         return any(pattern.count("/") == path.count("/") and fnmatch.fnmatchcase(path, pattern)
                    and (not stem.endswith("_test") or "_test" in pattern or self.wants_tests)
                    for pattern in self.patterns)

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kernel's constants have one definition, in hook/base/uapi.h or the headers it includes, and are called by name.
+"""The kernel's constants have one definition, in hook/base/uapi.h or the headers that it includes,
+and are used by name.
 
-Found anywhere: the number of a call compared with a literal, a raw call by one. Found in hook/: a constant of our own
-that is a kernel constant again: kFGetFd, kSymlinkNofollow or kNoEnt with the value of F_GETFD, AT_SYMLINK_NOFOLLOW or
-ENOENT. A name without the kernel's prefix counts only where the value is the kernel's too.
+Reported anywhere: the number of a call compared with a literal, and a raw call by a literal.
+Reported in hook/: a constant of our own that is a kernel constant again: kFGetFd, kSymlinkNofollow
+or kNoEnt with the value of F_GETFD, AT_SYMLINK_NOFOLLOW or ENOENT. A name without the kernel's
+prefix counts only if it also has the kernel's value.
 """
 import platform
 import re
@@ -21,9 +23,9 @@ signalfd socket sockios stat tcp time uio wait xattr""".split()
 LIBC = """dirent epoll eventfd fcntl-linux fcntl in mman mman-linux mman-map-flags-generic poll resource sched sigaction
 siginfo-consts signum-arch signum-generic socket socket_type ss_flags stat statx-generic waitflags""".split()
 ASM = ("prctl", "mman", "signal", "hwcap2", "fcntl", "socket", "sockios")
-# A last word of these is the kernel's even with a small value.
+# A name whose last word is one of these is a kernel name even with a small value.
 SURE = ("AF", "CLD", "EPOLL", "IFA", "MAP", "P", "PROT", "PTRACE", "SI", "SIG")
-# Names and values that are the kernel's and yet ours, each with the reason.
+# Names and values that the kernel has and that are ours all the same, each with the reason.
 OWN = {"kSigHold"}  # SIG_HOLD is libc's: the kernel has no such handler
 LITERAL = r"-?(?:0[xX][\da-fA-F']+|\d[\d']*)[uUlL]*\b"
 NUMBER = r"\bnr\b"
@@ -79,7 +81,7 @@ def literals(code):
 
 
 def again(tree, name, kernel):
-    """What is a kernel constant by its name, or by what its comment says."""
+    """The kernel constants, judged by their names or by what their comments say."""
     code, lines = tree.code(name), tree.lines(name)
     for own, text, at in constants(code):
         value, line = evaluate(text), line_at(code, at)
@@ -93,7 +95,7 @@ def again(tree, name, kernel):
 
 
 def kernels(own, value, kernel):
-    """The kernel's name of what we call own, or None."""
+    """The kernel's name for one of our own names, or None."""
     name = re.sub("^(k|NR_)", "", own).replace("_", "").upper()
     for found in kernel["whole"].get(name, ()):
         if kernel["values"][found] in (value, None):
@@ -129,7 +131,8 @@ def constants(code):
 
 
 def evaluate(text, names=None):
-    """The value of an expression of literals, and of names that have values; None of anything else."""
+    """The value of an expression of literals and of names that have values; None for anything else.
+    """
     text = re.sub(r"/\*.*?\*/|//.*", "", text)
     text = TYPE.sub("", text)
     text = text.replace("{", "(").replace("}", ")")
@@ -156,13 +159,15 @@ def literal(text):
 
 
 def squeeze(name):
-    """As our CamelCase and the kernel's underscores meet: F_GETFD and kFGetFd are FGETFD."""
+    """Where our CamelCase and the kernel's underscores meet: F_GETFD and kFGetFd become FGETFD."""
     return re.sub("^(__NR_|_+)", "", name).replace("_", "").upper()
 
 
 @cache
 def header_values(more):
-    """{name: value or None} of the headers of kernel and libc, and of these, named as they are included."""
+    """{name: value or None} from the headers of kernel and libc, and from these, named as they are
+    included.
+    """
     local = HEADERS / f"{platform.machine()}-linux-gnu"
     calls = local / "asm/unistd_64.h"
     if not calls.exists():

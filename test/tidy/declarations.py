@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every function that a header of hook/ declares is defined in the .cc or .S of that name.
+"""Every function that a header of hook/ declares is defined in the .cc or .S file of that name.
 
-preload/ is exempt: its functions have the names of libc's, by macros.
+preload/ is exempt: macros give its functions the names of libc's functions.
 """
 import re
 
@@ -9,7 +9,7 @@ from tree import line_at
 
 RULE = "declarations"
 ATTRIBUTE = re.compile(r"\[\[.*?\]\]|__attribute__\s*\(\(.*?\)\)|\basm\s*\([^()]*\)|\bnoexcept\b", re.DOTALL)
-# What ends in a semicolon and has parentheses, and yet declares no function that somebody has to define.
+# What ends in a semicolon and has parentheses, but declares no function that must be defined.
 OTHER = re.compile(r"^\s*(using|typedef|friend|static_assert|return|namespace|asm)\b|=\s*(default|delete|0)\s*$"
                    r"|\(\s*\*")
 FUNCTION = re.compile(r"(~?[A-Za-z_]\w*|operator\s*[^\s\w(]+|operator\s*\(\))\s*\(")
@@ -35,7 +35,7 @@ def check(tree):
 
 
 def functions(code):
-    """({declared: line}, {defined: line}); a member has its type's name before it."""
+    """({declared: line}, {defined: line}); the name of a member has its type's name before it."""
     text = re.sub(r"^[ \t]*#(?:[^\n]*\\\n)*[^\n]*", lambda m: re.sub(r"[^\n]", " ", m.group()), code, flags=re.M)
     text = LITERAL.sub(lambda m: m.group() if m.group() == '"C"' else " " * len(m.group()), text)
     declared, defined = {}, {}
@@ -85,7 +85,7 @@ def closing(text, at):
 
 
 def note(statement, begin, text, scopes, found):
-    """Whether the statement's head is a function's; then it is in found."""
+    """Whether the statement's head is that of a function; if so, it is in found."""
     head = re.sub(r"\s+", " ", ATTRIBUTE.sub("", statement)).strip()
     head = re.sub(r"<[^<>()]*>|\[[^\[\]]*\]", "", head)
     match = FUNCTION.search(head)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Documents are read in a terminal, and ARCHITECTURE.md in one go."""
+"""Documents are read in a terminal, and ARCHITECTURE.md in one sitting."""
 
 RULE = "documents"
 MAX_COLUMNS = 100

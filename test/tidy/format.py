@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sources are as clang-format-19 writes them, and what it writes it would not change again.
+"""Sources are as clang-format-19 writes them, and a second run would not change them again.
 
-kernel/ and the C headers of abi/, whose first line is a C comment, have the kernel's style (scripts/checkpatch.pl of
-its tree).
+kernel/ and the C headers of abi/, whose first line is a C comment, have the kernel's style
+(scripts/checkpatch.pl in its tree).
 """
 import re
 import shutil

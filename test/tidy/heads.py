@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each source begins with its licence and is short enough to be about one noun."""
+"""Each source begins with its licence, and is short enough to be about one noun."""
 
 RULE = "heads"
 MAX_LINES = 600

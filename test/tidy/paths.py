@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that comments and documents name exist.
+"""The files that comments and documents name exist.
 
-A path from the top of the tree; a path or a name from the folder of the file that names it, or of its room; or a name
-that only one file has. Other trees' files are left alone: those of the kernel, of libc, of what the build makes.
+A path is from the top of the tree, or from the folder (or the room) of the file that names it. A
+name alone may also be one that only one file has. Files of other trees are left alone: those of the
+kernel, of libc, and what the build makes.
 """
 import posixpath
 import re
@@ -18,12 +19,12 @@ PLACEHOLDER = re.compile(r"\b(NAME|DRIVER|NNNN|foo|x)(_|\b)")
 URL = re.compile(r"\w+://\S+")
 PATH = re.compile(r"(?<![\w./~$}>*<-])((?:\.\.?/)*(?:[\w.+-]+/)+(?:[\w+-]+(?:\.[\w+-]+)*)?)(?![\w*{<$\[])")
 NAME = re.compile(rf"(?<![\w./~$}}>*<-])([\w+-]+(?:\.[\w+-]+)*\.(?:{ENDINGS}))(?![\w*{{<$(/-]|\.\w)")
-# Paths that look like ours and are not, each with the reason.
+# Paths that look like ours but are not, each with the reason.
 FOREIGN = {
     "kernel/seccomp.c": "Linux's, which has a kernel/ too",
     "net.h": "Linux's include/linux/net.h",
 }
-# Folders whose names are also words that stand before a slash.
+# Folders whose names are also words that may stand before a slash.
 WORDS = ("base", "engine", "kernel", "test")
 
 
@@ -32,7 +33,7 @@ def check(tree):
     for name in tree.names:
         names.setdefault(name.split("/")[-1], []).append(name)
     tops = {name.split("/")[0] for name in tree.names if "/" in name}
-    # What a build file speaks of is there, or the build makes it.
+    # What a build file mentions either exists, or is made by the build.
     made = {word for name in tree.names if name.endswith("CMakeLists.txt")
             for word in re.findall(r"[\w.-]+", tree.text(name))}
     for name in tree.names:
@@ -53,7 +54,9 @@ def exists(tree, path):
 
 
 def places(name):
-    """The folders that a name in this file may be meant from: its own, those above, the top."""
+    """The folders from which a name in this file may be meant: its own, those above it, and the
+    top.
+    """
     here = folder(name)
     found = [here, room(name)]
     while here:

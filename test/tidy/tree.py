@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The files that git tracks, as the rules of tidy.py read them: names, text, comments, code without comments.
+"""The files that git tracks, as the rules of tidy.py read them: names, text, comments, code without
+comments.
 
-Used by every rule beside it. It never writes into the tree.
+Used by every rule beside it. It must never write into the tree.
 """
 import io
 import re
@@ -19,7 +20,7 @@ class Skipped(Exception):
 
 
 def folder(name):
-    """Of a tracked file; "" is the root."""
+    """The folder of a tracked file; "" is the root."""
     return name.rpartition("/")[0]
 
 

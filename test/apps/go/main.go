@@ -56,7 +56,7 @@ func serve(address string) {
 	os.Exit(7)
 }
 
-// fetch URL COUNT: so many requests from eight goroutines.
+// fetch URL COUNT: makes COUNT requests from eight goroutines.
 func fetch(url string, count int) {
 	sums := map[string]int{}
 	var lock sync.Mutex
@@ -90,7 +90,7 @@ func fetch(url string, count int) {
 	report(sums)
 }
 
-// self: what it is called, what it starts, and what a dead name resolves to.
+// self: prints the program's own name, what it starts, and what a dead name resolves to.
 func self() {
 	path, err := os.Executable()
 	if err != nil {

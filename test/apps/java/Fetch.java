@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// java.net.http as a client, for test/apps/java.py: URL COUNT. Prints the checksums of the answers, with
-// how often each came; an error ends it with 1 and the error's name.
+// A client by java.net.http, for test/apps/java.py: URL COUNT. Prints the checksums of the answers
+// and how often each came. An error ends it with status 1 and the name of the error.
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;

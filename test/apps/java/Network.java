@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// What java.nio and java.net promise, over the program's own loopback, for test/apps/java.py: FOLDER [PART].
-// Each part prints lines that are the same wherever it runs.
+// What java.nio and java.net promise, over the program's own loopback, for test/apps/java.py:
+// FOLDER [PART]. Each part prints lines that are the same wherever it runs.
 import com.sun.net.httpserver.HttpServer;
 import java.io.IOException;
 import java.io.InputStream;
@@ -88,7 +88,8 @@ public class Network {
         return Arrays.copyOf(buffer.array(), buffer.position());
     }
 
-    // Echoes on every channel of a Selector until it is told to stop and no connection is open; counts by kind.
+    // Echoes on every channel of a Selector until it is told to stop and no connection is open.
+    // Counts by kind.
     static class Echo implements Part {
         final Selector selector = Selector.open();
         final TreeMap<String, Integer> bytes = new TreeMap<>();
@@ -238,7 +239,8 @@ public class Network {
         }
     }
 
-    // Reads that wait, and end because of close(), interrupt() or a time-out: signals to the waiting thread.
+    // Reads that wait and are ended by close(), interrupt() or a time-out: signals to the waiting
+    // thread.
     static void interrupted() throws Exception {
         for (String how : new String[] {"close", "interrupt"}) {
             try (ServerSocketChannel server = ServerSocketChannel.open().bind(ANY);
@@ -379,7 +381,7 @@ public class Network {
             }
         }
         say("transferred", Bytes.sum(Files.readAllBytes(to)).equals(Bytes.sum(body)));
-        // Not blocking: what the socket does not take is not sent.
+        // A non-blocking socket: what it does not take is not sent.
         try (ServerSocketChannel server = ServerSocketChannel.open().bind(ANY);
              SocketChannel channel = SocketChannel.open(server.getLocalAddress());
              SocketChannel peer = server.accept(); FileChannel file = FileChannel.open(from)) {
@@ -394,7 +396,7 @@ public class Network {
         }
     }
 
-    // Two listeners on one port: each gets some. What options say.
+    // Two listeners on one port each get some connections; and what options return.
     static void options() throws Exception {
         try (ServerSocketChannel one = ServerSocketChannel.open(); ServerSocketChannel two = ServerSocketChannel.open()) {
             one.setOption(StandardSocketOptions.SO_REUSEPORT, true).bind(ANY);
@@ -471,8 +473,8 @@ public class Network {
         return 1 + deep(node);
     }
 
-    // Null pointers and stack overflows are SIGSEGV, which Java's handler turns into exceptions, in threads
-    // that have just used a socket and in one that waits on one.
+    // Null pointers and stack overflows are SIGSEGV, which Java's handler turns into exceptions: in
+    // threads that have just used a socket, and in one that waits on one.
     static void faults() throws Exception {
         try (ServerSocketChannel server = ServerSocketChannel.open().bind(ANY)) {
             Thread echo = start(() -> {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// An HTTP server with a pool of threads, for test/apps/java.py: PORT. Answers with length and checksum of
-// the body, and the peer's address; GET /bytes/N with N bytes that both sides can make. Ends on SIGTERM.
+// An HTTP server with a pool of threads, for test/apps/java.py: PORT. Answers with the length and
+// checksum of the body, and the peer's address. GET /bytes/N returns N bytes that both sides can
+// make. Ends on SIGTERM.
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
 import java.io.IOException;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// A TLS server of two workers, for test/apps/node_cluster.py: PORT KEY CERTIFICATE.
-// A client sends the length of its body (4 bytes) and the body, and gets a line of JSON and the body.
-// NODE_CLUSTER_SCHED_POLICY (node's own) says who accepts: the primary (rr) or the workers (none).
+// A TLS server with two workers, for test/apps/node_cluster.py: PORT KEY CERTIFICATE. A client
+// sends the length of its body (4 bytes) and the body, and gets a line of JSON and the body.
+// NODE_CLUSTER_SCHED_POLICY (node's own variable) says who accepts: the primary (rr) or the workers
+// (none).
 'use strict';
 const cluster = require('cluster'), crypto = require('crypto'), fs = require('fs'), tls = require('tls');
 const [port, key, certificate] = process.argv.slice(2);

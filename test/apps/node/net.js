@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// What node's net module promises, over its own loopback, for test/apps/node_cluster.py: prints JSON
-// that is the same wherever it runs. Without argument, all of it; "child" is the process that gets handles.
+// What node's net module promises, over its own loopback, for test/apps/node_cluster.py. Prints
+// JSON that is the same wherever it runs. Without an argument, all of it; "child" is the process
+// that gets handles.
 'use strict';
 const child_process = require('child_process'), crypto = require('crypto'), net = require('net');
 const { once } = require('events'), { setTimeout: sleep } = require('timers/promises');
@@ -38,7 +39,7 @@ async function refused(port) {
   return 'accepted';
 }
 
-// Each side ends its direction first, once; the other goes on talking.
+// Each side ends its direction first, once; the other side goes on sending.
 async function halfOpen() {
   const seen = {};
   let server = await listen({ allowHalfOpen: true }, async (socket) => {
@@ -69,7 +70,8 @@ async function halfOpen() {
   return seen;
 }
 
-// A paused socket takes no byte more, the sender's buffer fills, and all arrives once it goes on.
+// A paused socket takes no more bytes, so the sender's buffer fills. Everything arrives once it
+// resumes.
 async function pauseResume() {
   const seen = { pauses: 0, grewWhilePaused: 0, heldBack: false };
   let sender;
@@ -111,7 +113,7 @@ async function pauseResume() {
   return seen;
 }
 
-// close() refuses new connections at once and is done when the last open one is.
+// close() refuses new connections at once, and completes when the last open one has ended.
 async function closeWithOpen() {
   const order = [], sockets = [];
   const server = await listen({}, (socket) => { sockets.push(socket); socket.pipe(socket); });
@@ -136,7 +138,7 @@ async function closeWithOpen() {
   return order;
 }
 
-// Reset, connection refused, and a time-out, each by its name.
+// A reset, a refused connection, and a time-out, each by its name.
 async function errors() {
   const seen = {};
   const server = await listen({}, (socket) => socket.once('data', () => socket.resetAndDestroy()));
@@ -155,7 +157,7 @@ async function errors() {
   return seen;
 }
 
-// Connections, and then the listening server itself, go to a child by subprocess.send.
+// Connections, and then the listening server itself, are passed to a child by subprocess.send.
 async function handles() {
   const child = child_process.fork(__filename, ['child']);
   const answers = [];

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Connections, eight at a time, to the server of cluster.js: ADDRESS PORT CERTIFICATE COUNT LENGTH.
-// Prints how many each worker answered and what was seen; fails at the first wrong or broken answer.
+// Connects, eight at a time, to the server of cluster.js: ADDRESS PORT CERTIFICATE COUNT LENGTH.
+// Prints how many connections each worker answered, and what was seen. Fails at the first wrong or
+// broken answer.
 'use strict';
 const crypto = require('crypto'), fs = require('fs'), tls = require('tls');
 const [address, port, certificate, count, length] = process.argv.slice(2);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// A static program against musl, in the roles of test/apps/static_programs.py: threads, poll,
-// names, fork, exec, cancellation. "self" prints lines that are the same wherever it runs.
+// A static program built against musl, for test/apps/static_programs.py: threads, poll, names,
+// fork, exec, cancellation. "self" prints lines that are the same wherever it runs.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -182,7 +182,7 @@ static void *exchange(void *argument) {
   return NULL;
 }
 
-// Four at a time, of growing lengths. Returns how many came back as they had gone.
+// Four at a time, of growing lengths. Returns how many came back as they were sent.
 static int exchanges(const char *host, int port, int count) {
   int right = 0;
   for (int at = 0; at < count; at += kThreads) {
@@ -272,7 +272,7 @@ static void forks(void) {
   close(listener);
 }
 
-// Itself again with an inherited socket, and programs that are not static.
+// Executes itself again with an inherited socket, and programs that are not static.
 static void spawns(const char *itself) {
   int listener = listen_at(INADDR_LOOPBACK, 0), client = connect_to("127.0.0.1", port_of(listener));
   int server = check(accept(listener, NULL, NULL), "accept"), status;
@@ -303,7 +303,7 @@ static void spawns(const char *itself) {
   close(listener);
 }
 
-// Cancellation: musl looks whether the interrupted thread's program counter is in its system call.
+// Cancellation: musl checks whether the interrupted thread's program counter is in its system call.
 
 struct cancelled {
   const char *name;
@@ -339,7 +339,7 @@ static void cancellation(void) {
       pthread_cancel(thread);
       pthread_join(thread, &result);
       printf("%s %d ", all[i].name, result == PTHREAD_CANCELED);
-      // Before the first instruction of the thread there is nothing to clean yet.
+      // Before the first instruction of the thread there is nothing to clean up yet.
       if (round == 0) printf("%d ", all[i].cleaned);
     }
   }
@@ -352,7 +352,7 @@ static void cancellation(void) {
   close(listener);
 }
 
-// setuid makes every thread change its user, by a signal to each: also to those that wait in calls.
+// setuid makes every thread change its user, by a signal to each, also to those that wait in calls.
 static void all_threads_change(void) {
   fflush(stdout);
   if (!check(fork(), "fork")) {

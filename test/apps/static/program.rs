@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// A static Rust program in the roles of test/apps/static_programs.py: std::net, std::thread, std::process.
+// A static Rust program for test/apps/static_programs.py: std::net, std::thread, std::process.
 // "self" prints lines that are the same wherever it runs.
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
@@ -46,7 +46,7 @@ fn exchange(address: &str, length: usize) -> std::io::Result<bool> {
     Ok(back == body)
 }
 
-// Four at a time, of growing lengths. Returns how many came back as they had gone.
+// Four at a time, of growing lengths. Returns how many came back as they were sent.
 fn exchanges(address: &str, count: usize) -> Outcome<usize> {
     let (sender, receiver) = mpsc::channel();
     thread::scope(|scope| {
@@ -103,7 +103,7 @@ fn itself() -> Outcome<()> {
     };
     println!("refused: {:?}", TcpStream::connect(("127.0.0.1", port)).unwrap_err().kind());
 
-    // A child of a static program: itself as a client, and a program that is not static.
+    // Children of a static program: itself as a client, and a program that is not static.
     let (host, port) = address.split_once(':').unwrap();
     let child = Command::new(std::env::current_exe()?).args(["client", host, port, "8"]).output()?;
     println!("itself: {}, {:?}", String::from_utf8(child.stdout)?.trim(), child.status.code());
