@@ -113,6 +113,7 @@ void kill_clients(int count) {
   std::mt19937 random(7);
   for (int i = 0; i < count; i++) {
     const pid_t child = ::fork();
+    ASSERT_GE(child, 0);  // kill(-1) would be for every process
     if (child == 0) work(static_cast<uint32_t>(i));
     ::usleep(static_cast<useconds_t>(random() % 8000));
     ::kill(child, SIGKILL);
