@@ -28,7 +28,7 @@ void clean(const RunDir& dir) {
   if (!crashed || ::geteuid() != 0) return;
   const auto minod = find_part(Part::kMinod);
   if (!minod) {
-    complain(kFailed, "what a minod that was killed had left stays: " + minod.error().text);
+    complain(kFailed, "the remains of a killed minod are still there: " + minod.error().text);
     return;
   }
   const pid_t child = ::fork();

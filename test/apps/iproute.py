@@ -29,7 +29,7 @@ def names(result):
 def addresses_and_routes(t):
     on_device = addresses(t.offloaded("ip", "-j", "addr"))
     on_host = addresses(t.host("ip", "-j", "addr"))
-    check(t.device_address() in on_device, f"`ip addr` under mino lacks the device's: {on_device}")
+    check(t.device_address() in on_device, f"`ip addr` under mino lacks the device's address: {on_device}")
     check(t.device_address() not in on_host, "the device's address is one of the host's")
     check(not (on_device & on_host) - {"127.0.0.1", "::1"},
           f"host and device share addresses: {on_device & on_host}")
@@ -134,7 +134,7 @@ def files(t):
     on_device = counters(t.offloaded("cat", "/proc/net/dev").ok())
     on_host = counters(t.host("cat", "/proc/net/dev").ok())
     check("lo" in on_device, f"/proc/net/dev under mino: {on_device}")
-    check(on_device != on_host, f"/proc/net/dev under mino is the host's: {on_host}")
+    check(on_device != on_host, f"/proc/net/dev under mino is that of the host: {on_host}")
     link_names = names(t.offloaded("ip", "-j", "link"))
     check_equal(on_device, link_names, "interfaces of /proc/net/dev and of `ip link` under mino")
     check_equal(set(t.offloaded("ls", "/sys/class/net").ok().split()) - {"bonding_masters"},

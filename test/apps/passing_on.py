@@ -200,10 +200,10 @@ def main(t):
     activated(t)
     activated(t, "setpriv", "--reuid", "nobody", "--clear-groups", "--")  # as sudo and runuser do
     arrived, tried = passed(t, t.run_offloaded, t.run_offloaded)
-    check_equal(tried, WORKS, "a socket of the device's, passed under mino")
+    check_equal(tried, WORKS, "a socket on the device, passed under mino")
     check_equal(arrived["arrived"][:17], "from the receiver", "what came through it")
     arrived, tried = passed(t, t.start_host, t.run_offloaded)
-    check_equal(tried, WORKS, "a socket of the host's, passed to a program under mino")
+    check_equal(tried, WORKS, "a socket on the host, passed to a program under mino")
     for holder in t.run_offloaded, t.start_host:
         check_equal(fetched(t, holder, t.run_offloaded), FETCHED, f"pidfd_getfd, {holder.__name__}")
         check_equal(fetched(t, holder, t.run_offloaded, "setpriv", "--reuid", "nobody", "--clear-groups", "--"),
@@ -212,7 +212,7 @@ def main(t):
     if not t.native:
         relayed(t, t.start_host)
         arrived, tried = passed(t, t.run_offloaded, t.start_host)
-        check_equal(tried, {"peer": "ENOTSOCK", "write": "EPERM", "read": "b''"}, "a socket of the device's, passed to a plain program")
+        check_equal(tried, {"peer": "ENOTSOCK", "write": "EPERM", "read": "b''"}, "a socket on the device, passed to a native program")
         check_equal(arrived["arrived"], "still here", "what the sender can do with its own")
         check_equal(fetched(t, t.run_offloaded, t.start_host), {"peer": "ENOTSOCK", "write": "EPERM", "inherited": False},
                     "pidfd_getfd by a plain program")

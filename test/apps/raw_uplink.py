@@ -23,7 +23,7 @@ SIZE = 32 << 20
 ON = ("tx-checksumming", "rx-checksumming", "tcp-segmentation-offload", "generic-receive-offload")
 
 
-# Router advertisements (role "advertise"), for autoconfiguration ------------------------------------
+# Router advertisements (role "advertise"), for autoconfiguration ---------------------------------
 
 def advertise(interface):
     out = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
@@ -37,7 +37,7 @@ def advertise(interface):
         time.sleep(0.3)
 
 
-# The network ------------------------------------------------------------------------------------------
+# The network -------------------------------------------------------------------------------------
 
 def far(t, *argv, **options):
     return t.host("ip", "netns", "exec", NAMESPACE, *argv, **options)
@@ -82,7 +82,7 @@ def packet_sizes(t, action):
     return {way: (after[way][0] - before[way][0]) / (after[way][1] - before[way][1]) for way in after}
 
 
-# Programs ---------------------------------------------------------------------------------------------
+# Programs ----------------------------------------------------------------------------------------
 
 def on(t, instance, *argv, **options):
     return t.host(*t.device.run_argv(argv, "--instance", instance), **options)
@@ -115,7 +115,7 @@ def refused(t, status, words, *options):
     check(words in result.error_text, f"{words!r} is not in: {result.error_text}")
 
 
-# The test ---------------------------------------------------------------------------------------------
+# The test ----------------------------------------------------------------------------------------
 
 def mistakes(t):
     linux, address = ["--engine", "linux"], ["--address", f"{FIRST}/24"]

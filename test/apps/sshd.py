@@ -19,7 +19,7 @@ def commands(t, server):
     got = server.ssh(t.host, address, "echo out; echo err >&2; ip -br addr; exit 3")
     check_equal(got.status, 3, f"exit status of a command: {got.text}{got.error_text}")
     check("out" in got.text and "err" in got.error_text, got.text + got.error_text)
-    check(f"{address}/" in got.text, f"a login's `ip addr` is not the device's:\n{got.text}")
+    check(f"{address}/" in got.text, f"a login's `ip addr` does not show the device:\n{got.text}")
     both = server.ssh(t.offloaded, "127.0.0.1", "echo $SSH_CONNECTION").ok()
     check(both.startswith("127.0.0.1 "), f"client and server on the device: {both}")
     stranger = t.host("ssh", "-i", server.folder / "host", *server.options()[2:], "-p", server.port,

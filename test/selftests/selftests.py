@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""The kernel's own network selftests, under `mino run` and in the device's kernel: the same results.
+"""The kernel's own network selftests, under `mino run` and in that kernel itself: the same results.
 
     selftests.py [BUILD_DIR]      BUILD_DIR holds mino and kernel/linux; the default is build/
     MINO_SELFTESTS="tls tun"      only these (then the differences of others are not checked)
@@ -84,7 +84,7 @@ def read_results(path):
 
 
 def run_inside(kernel, programs, results):
-    """The reference: the kernel as a process, its root the host's file system (kernel/README.md)."""
+    """The reference: the kernel as a process, its root the files of the host (kernel/README.md)."""
     names = os.environ.get("MINO_SELFTESTS", "")
     argv = ["setarch", "-R", kernel, "mem=512M", "con=null", "con0=fd:0,fd:1", "dummy.numdummies=0",
             "ifb.numifbs=0", "rdinit=/none", "root=hostfs", "rootfstype=hostfs", "rootflags=/", "ro",
@@ -112,7 +112,7 @@ def run_under_mino(device, programs, results):
     return read_results(results / "mino.json")
 
 
-# The comparison --------------------------------------------------------------------------------------
+# The comparison ----------------------------------------------------------------------------------
 
 
 def known_differences():

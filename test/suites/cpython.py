@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""CPython's own tests, from Debian's libpython3.11-testsuite, natively and under `mino run`: the same results.
+"""CPython's own tests, natively and under `mino run`: the same results.
 
     cpython.py [BUILD_DIR]             BUILD_DIR holds mino; the default is build/ of this tree
 
-suites.py says what the environment may set, what is expected, and where the counts go.
+The tests are from Debian's libpython3.11-testsuite. suites.py says what the environment may set,
+what is expected, and where the counts go.
 """
 
 import pathlib

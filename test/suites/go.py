@@ -4,9 +4,10 @@
 
     go.py [BUILD_DIR]             BUILD_DIR holds mino; the default is build/ of this tree
 
-The tests are from Debian's golang-src. The test programs are static and make their own system calls. They run with -test.short, which
-leaves out what needs the internet. PACKAGE:long runs what is left out only because it takes long.
-suites.py says what the environment may set, what is expected, and where the counts go.
+The tests are from Debian's golang-src. The test programs are static and make their own system
+calls. They run with -test.short, which leaves out what needs the internet. PACKAGE:long runs what
+is left out only because it takes long. suites.py says what the environment may set, what is
+expected, and where the counts go.
 """
 
 import json

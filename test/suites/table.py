@@ -4,8 +4,8 @@
 
     table.py [BUILD_DIR] > doc/compatibility.md
 
-The drivers leave the results there. `ctest -L 'suites|apps'` leaves those of the tier auto, every_tier.py those of the others, and
-MINO_NATIVE=1 with a driver of test/apps the native ones.
+The drivers leave the results there. `ctest -L 'suites|apps'` leaves those of the tier auto,
+every_tier.py those of the others, and MINO_NATIVE=1 with a driver of test/apps the native ones.
 """
 
 import fnmatch

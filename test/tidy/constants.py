@@ -205,8 +205,8 @@ def definitions(text, known):
 
 
 def kernel_constants(tree):
-    """By what squeeze makes of it: "whole", {name: [kernel's name]}; "tails", of names without their
-    first words, {name: [(kernel's name, value)]}. And the "values".
+    """The kernel's names, by what squeeze() makes of each. "whole": {name: [kernel's name]}. "tails":
+    without first words, {name: [(kernel's name, value)]}. And the "values".
     """
     ours = tree.text(HOME) if HOME in tree.present else ""
     values = dict(header_values(tuple(re.findall(r"#\s*include <((?:linux|asm)[\w/-]*\.h)>", ours))))

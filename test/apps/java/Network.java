@@ -209,7 +209,7 @@ public class Network {
         Files.delete(name.getPath());
     }
 
-    // wakeup() from another thread, before and during select(); select with a time-out and selectNow().
+    // wakeup() from another thread, before and during select(); select by time-out; selectNow().
     static void wakeup() throws Exception {
         try (Selector selector = Selector.open();
              DatagramChannel udp = DatagramChannel.open(StandardProtocolFamily.INET).bind(ANY)) {
