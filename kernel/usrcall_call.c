@@ -164,7 +164,7 @@ static s64 call(struct usrcall_lane *lane)
 	if (unlikely(current->cred != before)) {
 		struct usrcall_session *session = lane->session;
 
-		lane->own_rights = true;
+		lane->own_credentials = true;
 		if (!session->shared &&
 		    !(lane->flags & USRCALL_FLAG_OWN_CREDENTIALS)) {
 			if (session->cred)
@@ -174,7 +174,7 @@ static s64 call(struct usrcall_lane *lane)
 		}
 	}
 	if (unlikely(current->nsproxy != spaces)) {
-		lane->own_rights = true;
+		lane->own_credentials = true;
 		follow_namespaces(lane);
 	}
 	return result;
@@ -262,7 +262,7 @@ static s64 operation(struct usrcall_lane *lane)
 	case USRCALL_OP_LANE_EXIT:
 		usrcall_host_close(lane->bell);
 		lane->bell = -1;
-		lane->ends = lane->own_rights;
+		lane->ends = lane->own_credentials;
 		lane->begins = true;
 		return 0;
 	case USRCALL_OP_FORK:

@@ -28,7 +28,7 @@ struct usrcall_lane {
 	bool stopping;			/* must park (REATTACH, CLEAR) */
 	bool begins;			/* a client thread that it does not know yet */
 	bool ends;			/* its client thread is gone */
-	bool own_rights;		/* credentials or namespaces that no new lane may inherit */
+	bool own_credentials;		/* credentials or namespaces that no new lane may inherit */
 	int bell;			/* host descriptor, or -1 */
 	int install_fd;			/* the number for the next new file, or -1 */
 	u32 turn;

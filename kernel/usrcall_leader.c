@@ -97,7 +97,7 @@ static bool receive_all(struct usrcall_session *session)
 }
 
 /* Takes the client's credentials, for a session that no lane has forked. */
-static int take_rights(const struct usrcall_command *start)
+static int take_credentials(const struct usrcall_command *start)
 {
 	struct group_info *groups;
 	struct cred *cred;
@@ -164,7 +164,7 @@ int usrcall_leader(void *data)
 	set_task_comm(current, session->start.text[0] ? session->start.text : "usrcall");
 	if (!session->forked) {
 		sys_call_table[__NR_close_range](0, ~0U, 0, 0, 0, 0);
-		err = take_rights(&session->start);
+		err = take_credentials(&session->start);
 	}
 	if (!err)
 		err = usrcall_host_watch_fd(session->socket, session);

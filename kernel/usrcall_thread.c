@@ -21,7 +21,7 @@ static void park(struct usrcall_lane *lane)
 	usrcall_host_close(lane->bell);
 	lane->bell = -1;
 	/* The client's new image asks for another lane. */
-	if (lane->own_rights) {
+	if (lane->own_credentials) {
 		shared_store(lane->control->attached, 0);
 		lane->ends = true;
 		return;
@@ -58,12 +58,12 @@ static void begin_thread(struct usrcall_lane *lane)
 		const struct usrcall_lane *other = session->lanes[i];
 		struct nsproxy *theirs = other ? other->task->nsproxy : NULL;
 
-		if (!theirs || !other->own_rights ||
+		if (!theirs || !other->own_credentials ||
 		    shared_load(other->control->state) != client ||
 		    theirs->net_ns == own->net_ns || theirs->mnt_ns != own->mnt_ns)
 			continue;
 		spaces = theirs;
-		lane->own_rights = true;
+		lane->own_credentials = true;
 		break;
 	}
 	if (!spaces || spaces->net_ns == own->net_ns || spaces->mnt_ns != own->mnt_ns)
