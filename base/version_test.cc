@@ -5,15 +5,18 @@
 
 #include <gtest/gtest.h>
 
-#include <regex>
+#include <cstdio>
 
 namespace mino {
 namespace {
 
 TEST(Version, HasTheNumberOfTheProjectAndOfTheAbi) {
   const std::string text = version_text("mino", 4);
-  EXPECT_TRUE(std::regex_match(text, std::regex("mino [0-9]+\\.[0-9]+\\.[0-9]+ \\(ABI 4\\)")))
+  unsigned major, minor, patch;
+  int end = 0;
+  EXPECT_EQ(std::sscanf(text.c_str(), "mino %u.%u.%u (ABI 4)%n", &major, &minor, &patch, &end), 3)
       << text;
+  EXPECT_EQ(static_cast<size_t>(end), text.size()) << text;
 }
 
 }  // namespace
