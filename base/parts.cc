@@ -67,12 +67,13 @@ std::string remedy(Part part, const Where& where, const std::optional<std::strin
 Result<std::string> find_part(Part part, const std::string& directory) {
   const Where known = where(part);
   const auto prefix = prefix_of(directory);
-  // The prefix comes first: libraries that were once copied beside the programs must not win over
-  // those that were installed with them.
-  std::vector<std::string> places;
-  if (prefix) places.push_back(*prefix + "/" + known.directory + "/" + known.file);
-  const std::string beside = directory + "/" + known.file;
-  if (places.empty() || places.front() != beside) places.push_back(beside);
+  // What lies beside the program comes first: whoever may write there may replace the program too.
+  // That need not be true of the prefix: a build folder may be called /tmp/bin.
+  std::vector<std::string> places = {directory + "/" + known.file};
+  if (prefix) {
+    const std::string installed = *prefix + "/" + known.directory + "/" + known.file;
+    if (installed != places.front()) places.push_back(installed);
+  }
   for (const std::string& place : places) {
     // A file that cannot be reached counts as found: whoever opens it says what is wrong with it.
     if (::access(place.c_str(), F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR)) return place;

@@ -74,11 +74,11 @@ TEST_F(PartsTest, LieBelowAPrefixWhereTheyAreInstalled) {
   }
 }
 
-TEST_F(PartsTest, InstalledOnesWinOverCopiesBesideThePrograms) {
-  const std::string copy = make(kPrograms + "/libminoc.so");
-  EXPECT_EQ(found(Part::kHook, kPrograms), copy) << "all copied to one directory by hand";
-  const std::string installed = make(kPrivate + "/libminoc.so");
-  EXPECT_EQ(found(Part::kHook, kPrograms), installed);
+TEST_F(PartsTest, WhatLiesBesideTheProgramWins) {
+  const std::string planted = make(kPrivate + "/libminoc.so");
+  EXPECT_EQ(found(Part::kHook, kPrograms), planted) << "as installed";
+  const std::string beside = make(kPrograms + "/libminoc.so");
+  EXPECT_EQ(found(Part::kHook, kPrograms), beside) << "a build folder whose name ends in bin";
 }
 
 TEST_F(PartsTest, NothingOutsideTheBuildTreeIsTaken) {
@@ -93,14 +93,14 @@ TEST_F(PartsTest, NothingOutsideTheBuildTreeIsTaken) {
 }
 
 TEST_F(PartsTest, AMissingOneIsNamedWithThePlacesAndTheRemedy) {
-  EXPECT_EQ(found(Part::kHook, kPrograms), "libminoc.so is not there: looked for ROOT/" + kPrivate +
-                                               "/libminoc.so and ROOT/" + kPrograms +
+  EXPECT_EQ(found(Part::kHook, kPrograms), "libminoc.so is not there: looked for ROOT/" +
+                                               kPrograms + "/libminoc.so and ROOT/" + kPrivate +
                                                "/libminoc.so; install all of mino: " + kInstall);
   EXPECT_EQ(found(Part::kMino, kPrograms), "mino is not there: looked for ROOT/" + kPrograms +
                                                "/mino; install all of mino: " + kInstall);
   EXPECT_EQ(found(Part::kKernel, kDaemons),
-            "kernel/linux is not there: looked for ROOT/" + kPrivate + "/kernel/linux and ROOT/" +
-                kDaemons + "/kernel/linux; build it with `kernel/build.sh --output ROOT/" +
+            "kernel/linux is not there: looked for ROOT/" + kDaemons + "/kernel/linux and ROOT/" +
+                kPrivate + "/kernel/linux; build it with `kernel/build.sh --output ROOT/" +
                 kPrivate +
                 "/kernel`, set linux.kernel in minod's configuration, or use --engine native");
   EXPECT_EQ(found(Part::kKernel, "build"),
