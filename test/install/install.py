@@ -56,8 +56,7 @@ def execute(*argv, status=0, **environment):
 
 def expected():
     """Each file below the prefix, with its mode."""
-    documents = ["README.md", "ARCHITECTURE.md"]
-    documents += [name for name in ("CHANGELOG.md",) if (REPOSITORY / name).exists()]
+    documents = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"]
     documents += [str(path.relative_to(REPOSITORY)) for pattern in ("doc/**/*.md", "LICENSES/*")
                   for path in REPOSITORY.glob(pattern)]
     executable = PROGRAMS + LIBRARIES + ([KERNEL] if (BUILD / "kernel" / "linux").exists() else [])
@@ -90,6 +89,14 @@ def files(scratch, prefix):
     unit = (stage / "opt" / "mino" / UNIT).read_text()
     check("\nExecStart=/opt/mino/sbin/minod " in unit and str(stage) not in unit, f"the unit, with DESTDIR:\n{unit}")
     shutil.rmtree(stage)
+    # systemd wants an absolute path, whatever the prefix was given as; and files have their modes under any umask.
+    (scratch / "place").mkdir()
+    execute("sh", "-c", f"umask 077 && cd {scratch}/place && cmake --install {BUILD} --prefix out")
+    place = scratch / "place" / "out"
+    check_files(place, "the files installed with a relative prefix")
+    unit = (place / UNIT).read_text()
+    check(f"\nExecStart={place}/sbin/minod " in unit, f"the unit, with a relative prefix:\n{unit}")
+    shutil.rmtree(place)
 
 
 def linked(prefix):
