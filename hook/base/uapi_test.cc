@@ -52,7 +52,10 @@ TEST(Uapi, IsWhatLibcSays) {
   for (size_t i = 0; i < ours.size(); i++) {
     const std::string name = ours[i].name;
     ASSERT_EQ(name, kOfLibc[i].name);
-    EXPECT_NE(ours[i].value, kAbsent) << name;
+    // Newer headers have some as enumerators, which #ifdef does not see.
+    if (!kOnlyOurs.contains(name)) {
+      EXPECT_NE(ours[i].value, kAbsent) << name;
+    }
     if (kOfLibc[i].value == kAbsent) {
       EXPECT_TRUE(kOnlyOurs.contains(name)) << name << " is unknown to the headers of this test";
     } else {

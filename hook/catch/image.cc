@@ -180,6 +180,8 @@ struct Mapping {  // struct procmap_query of linux/fs.h, since Linux 6.11
   u32 major, minor, name_bytes, build_id_bytes;
   u64 name, build_id;
 };
+// The number of the request has the size of the structure in it.
+static_assert(sizeof(Mapping) == (PROCMAP_QUERY >> 16 & 0x3fff));
 constexpr u64 kReadableExecutable = PROCMAP_QUERY_VMA_READABLE | PROCMAP_QUERY_VMA_EXECUTABLE;
 
 long ask_about(u64 fd, Mapping& at, u64 address) {
