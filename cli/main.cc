@@ -165,7 +165,7 @@ int start(int argc, char** argv) {
   up->add_option("--gateway", a.up.gateway,
                  "address of the host on the uplink; with --interface, of a router there");
   up->add_flag("--no-nat", a.up.no_nat, "the device reaches this host only");
-  app.add_subcommand("down", "end the device and remove everything that it made");
+  app.add_subcommand("down", "end the device and remove everything that it made, except its log");
 
   CLI::App* run = app.add_subcommand("run", "run a program with its kernel offloaded");
   run->add_flag("--trace", a.run.trace, "print each offloaded call, as strace does");

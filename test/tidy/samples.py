@@ -124,6 +124,7 @@ def source(name, text):
 BAD = {
     "heads": [
         ("no_licence", {"base/fd.h": "#pragma once\n"}, "base/fd.h:1: the first line is the SPDX"),
+        ("not_executable", {"test/run.sh": "#!/bin/sh\n"}, "test/run.sh:1: it has a #! line"),
         ("too_long", more("base/fd.h", "// One more.\n" * 600), "longer than 600 lines"),
     ],
     "width": [
