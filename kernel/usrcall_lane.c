@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Lanes: their rings, and how long a lane waits for the next submission. Used
- * by the files above it in the list of usrcall.c.
+ * Lanes: their rings, and how long a lane waits for the next submission. A lane
+ * is a thread of this kernel together with its part of session memory: two
+ * rings and an arena. Used by usrcall_thread.c, usrcall_split.c and
+ * usrcall_idle.c.
  *
- * This kernel has one processor. A lane that has served a call polls its ring
- * for a while, and now and then the rings of the others. Then it sleeps, and
- * the idle task (usrcall_idle.c) polls instead. Slots are read once, into the
- * lane, and checked there. Nothing that a client wrote may be used from where
- * the client wrote it.
+ * This kernel has one processor. The thread of a lane that has served a call
+ * polls its ring for a while, and now and then the rings of the others. Then it
+ * sleeps, and the idle task (usrcall_idle.c) polls instead. A slot is copied
+ * once, into struct usrcall_lane, and the copy is checked and used. Nothing may
+ * be used straight from session memory, where the client can still change it.
  */
 #include <linux/sched/signal.h>
 #include <linux/slab.h>

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The call that a lane thread is blocked in, as other threads see it: the control thread cancels
-// it, growth of the file table kicks it. Used by lane.cc (owner), control.cc and proxy.cc (others).
-// A signal meant for one call must never reach the next: end() waits for a sender at work and takes
-// the signal before it returns.
+// The call that a lane thread is blocked in, as other threads see it. The control thread cancels
+// it. When the file table has to grow, a call that makes a file is kicked: it is interrupted, and
+// executed again. Used by lane.cc (owner), control.cc and proxy.cc (others). A signal meant for one
+// call must never reach the next: end() waits until no other thread is sending one, and takes the
+// signal before it returns.
+//
+// The threads agree by one atomic word. It has the turn of the call, the number of threads that are
+// sending a signal just now, and flags:
 //
 //   word:  turn (32) | signallers (16) | flags (16)
 //

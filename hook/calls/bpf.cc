@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See hook/calls/bpf.h. The commands that make a descriptor need a number on the host; all others
-// are sent as they are.
+// See hook/calls/bpf.h. Used by hook/dispatch.cc. A command that makes a descriptor must not be
+// sent before its number is taken on the host; all others are sent as they are.
 #include "hook/calls/bpf.h"
 
 #include "hook/base/uapi.h"

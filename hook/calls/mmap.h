@@ -2,7 +2,8 @@
 //
 // mmap. An offloaded packet ring is mapped as memory that is shared with the device; a private
 // mapping of an offloaded regular file is a copy. New text (dlopen) may bring system calls that are
-// not patched yet: the trap is armed before it comes, or, without a trap, it is patched at once.
+// not patched yet. So a disarmed trap is armed again before the text is mapped; in the tier without
+// a trap the text is patched as soon as it is mapped.
 #pragma once
 
 #include "hook/calls/handler.h"

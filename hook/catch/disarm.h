@@ -5,16 +5,17 @@
 // `syscall` instruction in its text has been rewritten (hook/catch/patch.h), there is nothing left
 // to trap.
 //
-// Before that, all executable mappings are scanned once. Two bytes 0f 05 within a function that
-// .eh_frame describes are judged by decoding the function from its start: an instruction is
-// rewritten, and bytes inside another instruction are left alone. A page whose byte pairs cannot be
-// classified (data among code, functions without unwind information) is withheld: readable, not
-// executable. If it is executed after all, it becomes executable again, and the trap is armed again
-// for good.
+// Before the trap is disarmed, all executable mappings are scanned once. Each pair of bytes 0f 05
+// within a function that .eh_frame describes is judged by decoding the function from its start: an
+// instruction is rewritten, and bytes inside another instruction are left alone. A page whose byte
+// pairs cannot be classified (data among code, functions without unwind information) is withheld:
+// readable, not executable. If it is executed after all, it becomes executable again, and the trap
+// is armed again for good.
 //
 // The trap is rearmed before there can be text that has not been scanned (mmap, mprotect, shmat,
-// personality; madvise, which discards rewritten text), before a second thread starts, and before a
-// seccomp filter is installed. The vDSO is not scanned: its calls concern the clock and stay on the
+// personality; madvise, which discards rewritten text), before a second thread starts (a thread
+// can arm the trap only for itself), and before a seccomp filter is installed (which may forbid
+// arming it). The vDSO is not scanned: its calls concern the clock and stay on the
 // host.
 #pragma once
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Gives the device's threads the credentials of the program: when a thread gets a lane that was
-// made with others, and after exec. The caller must have a lane (hook/device/attach.h).
+// made with other credentials, and after exec. The caller must have a lane (hook/device/attach.h).
 #pragma once
 
 #include "hook/state/thread.h"

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Maps session memory (abi/layout.h), for attach and fork. The peer that describes it may be
-// hostile, so nothing in the description is used before it is checked.
+// Maps session memory (abi/layout.h), for attach.cc and fork.cc. The device describes it, in the
+// message Welcome or Child (abi/message.h). It may be hostile, so nothing in its description may be
+// used before it is checked.
 #pragma once
 
 #include "abi/message.h"
