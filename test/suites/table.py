@@ -4,8 +4,9 @@
 
     table.py [BUILD_DIR] > doc/compatibility.md
 
-The drivers leave the results there. `ctest -L 'suites|apps'` leaves those of the tier auto,
-every_tier.py those of the others, and MINO_NATIVE=1 with a driver of test/apps the native ones.
+The drivers leave the results there. `ctest --preset release -L 'suites|apps'` leaves those of the
+tier auto, every_tier.py those of the others, and MINO_NATIVE=1 with a driver of test/apps the
+native ones.
 """
 
 import fnmatch
@@ -35,8 +36,8 @@ either engine and each tier of the hook, on the same machine. There is a table f
 the default, sud, patch, preload). mino's own programs (`test/syscalls`) must all pass, or be among
 the differences that `mino syscalls` shows.
 
-`ctest -L 'suites|apps'` runs all with the tier auto, `test/suites/every_tier.py` with the others
-(some hours), `MINO_NATIVE=1 test/apps/NAME.py` natively.
+`ctest --preset release -L 'suites|apps'` runs all with the tier auto, `test/suites/every_tier.py`
+with the others (some hours), `MINO_NATIVE=1 test/apps/NAME.py` natively.
 
 ✓ passes; – has not been run; = the driver chooses its tiers by itself; (1) is not served there, or
 fails in just the way that is told under *Reasons* and that the drivers check; FAILS has no such
