@@ -4,6 +4,7 @@
 #include "hook/calls/descriptors.h"
 
 #include "hook/base/uapi.h"
+#include "hook/calls/epoll.h"
 #include "hook/calls/epoll_shadow.h"
 #include "hook/calls/owner.h"
 #include "hook/device/attach.h"
@@ -126,6 +127,7 @@ long do_close_range(ThreadState* ts, const abi::Row&) {
   const u64 flags = ts->frame.rdx;
   if (first > last || (flags & ~u64{CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC})) return kLocal;
   if ((flags & CLOSE_RANGE_UNSHARE) && table_is_shared(ts)) {
+    share_epoll_sets(ts);
     if (const long error = own_table(ts, CLONE_FILES)) return error;
     process = ts->process;
   }
@@ -144,6 +146,7 @@ long do_close_range(ThreadState* ts, const abi::Row&) {
 long do_dup(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   const u64 from = static_cast<u32>(f.rdi), to = static_cast<u32>(f.rsi);
+  share_epoll_set(ts, from);
   const u8 flags = ts->process->flags(from);
   if (row.nr == __NR_dup) {
     if (flags & kPrivate) return -EBADF;
@@ -158,8 +161,8 @@ long do_dup(ThreadState* ts, const abi::Row& row) {
 
 namespace {
 
-// fcntl on a signalfd. A copy is a signalfd too.
-long dup_signals(ThreadState* ts, const Frame& f, u8 flags) {
+// fcntl on a signalfd, or on an epoll set of the host. A copy is one too.
+long dup_flagged(ThreadState* ts, const Frame& f, u8 flags) {
   if (f.rsi != F_DUPFD && f.rsi != F_DUPFD_CLOEXEC) return kLocal;
   return register_local_fd(ts, raw(__NR_fcntl, f.rdi, f.rsi, f.rdx), flags);
 }
@@ -169,10 +172,10 @@ long dup_signals(ThreadState* ts, const Frame& f, u8 flags) {
 long do_fcntl(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   const u64 fd = static_cast<u32>(f.rdi);
+  if (f.rsi == F_DUPFD || f.rsi == F_DUPFD_CLOEXEC) share_epoll_set(ts, fd);
   const u8 flags = ts->process->flags(fd);
   if (flags & kPrivate) return -EBADF;
-  if (flags & kSignals) return dup_signals(ts, f, flags);
-  if (!on_device(flags)) return kLocal;
+  if (!on_device(flags)) return flags & (kSignals | kEpoll) ? dup_flagged(ts, f, flags) : kLocal;
   switch (f.rsi) {
     case F_DUPFD:
     case F_DUPFD_CLOEXEC:

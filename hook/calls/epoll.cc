@@ -246,6 +246,23 @@ long wait_rounds(ThreadState* ts, u64 epfd, u64 max, i64 timeout_ns) {
 
 }  // namespace
 
+void share_epoll_set(ThreadState* ts, u64 epfd) {
+  Process* process = ts->process;
+  if (!(process->flags(epfd) & kEpoll) || !(settings.families | settings.netlinks)) return;
+  if (process->session().status == SessionStatus::kDead || make_companion(ts, epfd) != 0) return;
+  // Local members that come through another descriptor are not noted at this one.
+  process->add_flags(epfd, kLocalMembers);
+}
+
+void share_epoll_sets(ThreadState* ts, bool inherited_only) {
+  const Process* process = ts->process;
+  for (u64 fd = 0; fd < process->table()->fd_limit; fd++) {
+    if (!(process->flags(fd) & kEpoll)) continue;
+    if (inherited_only && raw(__NR_fcntl, fd, F_GETFD) != 0) continue;
+    share_epoll_set(ts, fd);
+  }
+}
+
 long do_epoll_create(ThreadState* ts, const abi::Row& row) {
   return register_local_fd(ts, raw(row.nr, ts->frame.rdi), kEpoll);
 }

@@ -11,6 +11,14 @@
 
 namespace mino::hook {
 
+// Before a set gets another number, or another process gets the set: from then on an offloaded file
+// that is added through one of its descriptors must be seen through all of them. What the device
+// copies with a descriptor table, or by dup, is one set; so the companion is made now. A set that
+// stays local, because there is no device, is left as it is.
+void share_epoll_set(ThreadState* ts, u64 epfd);
+// All sets of the process; with `inherited_only` those that an exec leaves open.
+void share_epoll_sets(ThreadState* ts, bool inherited_only = false);
+
 long do_epoll_create(ThreadState* ts, const abi::Row& row);
 long do_epoll_ctl(ThreadState* ts, const abi::Row& row);
 long do_epoll_wait(ThreadState* ts, const abi::Row& row);

@@ -5,6 +5,7 @@
 
 #include "hook/base/uapi.h"
 #include "hook/base/user.h"
+#include "hook/calls/epoll.h"
 #include "hook/calls/proc_self_exe.h"
 #include "hook/catch/on_signal.h"
 #include "hook/device/attach.h"
@@ -71,6 +72,7 @@ long do_exec(ThreadState* ts, const abi::Row& row) {
   const bool load = named && settings.sud && settings.library[0] && may_read_program(ts, path) &&
                     needs_loading(path, settings.load_all, file) &&
                     raw(__NR_faccessat2, AT_FDCWD, ptr(settings.library), X_OK, 0) == 0;
+  share_epoll_sets(ts, true);
   // exec unshares the descriptor table. The device must do the same.
   if (ts->process->table()->shared && named && may_read_program(ts, path) &&
       raw(__NR_faccessat2, AT_FDCWD, ptr(path), X_OK, 0) == 0) {

@@ -10,6 +10,7 @@
 #include "hook/base/mem.h"
 #include "hook/base/uapi.h"
 #include "hook/base/user.h"
+#include "hook/calls/epoll.h"
 #include "hook/calls/epoll_shadow.h"
 #include "hook/calls/handler.h"
 #include "hook/catch/disarm.h"
@@ -123,6 +124,7 @@ long fork_process(ThreadState* ts, const Request& request) {
   ForkedSession session;
   u32 client = 0;
   void* table = nullptr;
+  if (!same_table) share_epoll_sets(ts);
   if (const long error = same_table ? share_table(ts, false, client) : prepare_fork(ts, session))
     return error;
   if (!same_table && !copy_mapped_table(process, table)) {
@@ -165,6 +167,8 @@ long clone_sharing(ThreadState* ts, const Request& request) {
   if (!stack) stack = ts->frame.rsp;  // vfork: on the caller's stack, below what it uses
   ForkedSession session;
   Process* child_process = process;
+  // A vfork child only executes another program.
+  if (!same_table) share_epoll_sets(ts, a.flags & CLONE_VFORK);
   if (!same_process) {
     u32 client = 0;
     if (const long error = same_table ? share_table(ts, true, client) : prepare_fork(ts, session))

@@ -6,6 +6,7 @@
 #include "hook/base/proc.h"
 #include "hook/base/uapi.h"
 #include "hook/calls/credentials.h"
+#include "hook/calls/epoll.h"
 #include "hook/calls/seccomp.h"
 #include "hook/calls/signals.h"
 #include "hook/calls/symlinks.h"
@@ -70,6 +71,7 @@ long do_guard(ThreadState* ts, const abi::Row& row) {
     return result;
   }
   if (row.nr == __NR_unshare && (f.rdi & CLONE_FILES) && table_is_shared(ts)) {
+    share_epoll_sets(ts);
     const long result = own_table(ts, CLONE_FILES);
     if (is_error(result) || f.rdi == CLONE_FILES) return result;
   }

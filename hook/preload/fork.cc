@@ -6,6 +6,7 @@
 #include "hook/preload/fork.h"
 
 #include "hook/base/uapi.h"
+#include "hook/calls/epoll.h"
 #include "hook/calls/fork.h"
 #include "hook/catch/on_signal.h"
 #include "hook/device/attach.h"
@@ -54,6 +55,7 @@ void set_mask(u64 mask, u64* old) {
 
 long fork_session(ThreadState* ts, u64 where) {
   auto& f = *reinterpret_cast<Forking*>(where);
+  share_epoll_sets(ts);
   const long error = prepare_fork(ts, f.session);
   f.company = has_company(ts);
   // After an error libc forks all the same. Even without a session, the child needs its own table.
