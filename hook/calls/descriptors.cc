@@ -150,7 +150,10 @@ long do_dup(ThreadState* ts, const abi::Row& row) {
   const u8 flags = ts->process->flags(from);
   if (row.nr == __NR_dup) {
     if (flags & kPrivate) return -EBADF;
-    if (on_device(flags)) return dup_from(ts, from, 0, false);
+    if (on_device(flags)) {
+      const long result = dup_from(ts, from, 0, false);
+      return result == -EINVAL ? -EMFILE : result;  // F_DUPFD with a limit of 0
+    }
     if (!(flags & (kEpoll | kSignals))) return kLocal;
     return register_local_fd(ts, raw(__NR_dup, from), flags);
   }

@@ -54,7 +54,8 @@ long offload_new_fd(ThreadState* ts, const abi::Row& row, const u64 args[6], boo
   Process* process = ts->process;
   const long fd = raw(__NR_fcntl, static_cast<u64>(process->session().placeholder),
                       cloexec ? F_DUPFD_CLOEXEC : F_DUPFD, 0);
-  if (is_error(fd)) return fd;
+  // F_DUPFD says EINVAL where its lowest number is above the limit, as 0 is above a limit of 0.
+  if (is_error(fd)) return fd == -EINVAL ? -EMFILE : fd;
   if (static_cast<u64>(fd) >= abi::kMaxFd) {
     raw(__NR_close, static_cast<u64>(fd));
     return -EMFILE;

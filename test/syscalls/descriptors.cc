@@ -288,6 +288,23 @@ TEST(accept_without_a_free_number) {
   EXPECT(pair_works({client, server}));
 }
 
+TEST(no_number_at_all) {
+  int from = listener();
+  int client = connected_to(from);
+  rlimit limit;
+  OK(getrlimit(RLIMIT_NOFILE, &limit));
+  const rlimit none = {0, limit.rlim_max};
+  OK(setrlimit(RLIMIT_NOFILE, &none));
+  EXPECT_ERR(socket(AF_INET, SOCK_STREAM, 0), EMFILE);
+  EXPECT_ERR(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), EMFILE);
+  EXPECT_ERR(accept(from, nullptr, nullptr), EMFILE);
+  EXPECT_ERR(dup(client), EMFILE);
+  EXPECT_ERR(fcntl(client, F_DUPFD, 0), EINVAL);
+  EXPECT_ERR(open("/proc/net/dev", O_RDONLY), EMFILE);
+  OK(setrlimit(RLIMIT_NOFILE, &limit));
+  EXPECT_EQ(close(OK(accept(from, nullptr, nullptr))), 0);
+}
+
 TEST(high_numbers) {
   rlimit limit;
   OK(getrlimit(RLIMIT_NOFILE, &limit));
