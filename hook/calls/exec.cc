@@ -96,8 +96,10 @@ long do_exec(ThreadState* ts, const abi::Row& row) {
                            f.r8};
   const u64 by_path[6] = {ptr(load ? settings.library : path), environment.arguments(),
                           environment.pointer()};
+  show_synchronous_signals(ts);
   long result = load || own ? mino_interruptible(ts, __NR_execve, by_path)
                             : mino_interruptible(ts, row.nr, in_place);
+  hide_synchronous_signals(ts);
   keep_across_exec(ts->process, false);
   close_private(ts->process, filters);
   // A signal was deferred. Its handler must run first, and the new program must not inherit the

@@ -131,12 +131,9 @@ u64 on_signal(int sig, SigInfo* info, UContext* uc) {
   if (trapped) show_trapped_call(info, uc);
   if (!fault) show_local_call(uc);
   if (action.flags & SA_RESETHAND) {
-    if (!(bit(sig) & kSynchronous)) {
-      SigAction reset{};
-      kernel_sigaction(sig, &reset, nullptr);
-    }
+    // Linux keeps flags and mask (get_signal()).
     process->actions[sig].handler = kDefault;
-    process->actions[sig].flags &= ~u64{SA_SIGINFO};
+    if (!(bit(sig) & kSynchronous)) kernel_sigaction(sig, &process->actions[sig], nullptr);
   }
   handler_mask |= action.mask;
   if (!(action.flags & SA_NODEFER)) handler_mask |= bit(sig);
@@ -177,6 +174,26 @@ void open_synchronous_signals(ThreadState* ts) {
   u64 inherited = 0;
   raw(__NR_rt_sigprocmask, SIG_UNBLOCK, ptr(&ours), ptr(&inherited), 8);
   ts->hidden_mask = inherited & kSynchronous;
+}
+
+void show_synchronous_signals(ThreadState* ts) {
+  // Other threads run on until the execve succeeds, and a trap that is ignored kills.
+  for (int sig : {SIGILL, SIGBUS, SIGSEGV, SIGSYS}) {
+    const SigAction ignored{kIgnore, 0, 0, 0};
+    if (ts->process->actions[sig].handler == kIgnore && !has_company(ts))
+      kernel_sigaction(sig, &ignored, nullptr);
+  }
+  const u64 blocked = ts->hidden_mask;
+  if (blocked) raw(__NR_rt_sigprocmask, SIG_BLOCK, ptr(&blocked), 0, 8);
+}
+
+void hide_synchronous_signals(ThreadState* ts) {
+  const u64 ours = kSynchronous;
+  if (ts->hidden_mask) raw(__NR_rt_sigprocmask, SIG_UNBLOCK, ptr(&ours), 0, 8);
+  for (int sig : {SIGILL, SIGBUS, SIGSEGV, SIGSYS}) {
+    const SigAction action = kernel_action(SA_ONSTACK);
+    if (ts->process->actions[sig].handler == kIgnore) kernel_sigaction(sig, &action, nullptr);
+  }
 }
 
 bool be_traced(ThreadState* ts) {

@@ -35,6 +35,12 @@ bool restore_code(int sig, int& error, int& code);
 void install_signal_handlers(Process* process);
 void open_synchronous_signals(ThreadState* ts);  // those that were inherited blocked
 
+// Around an execve: the signals that are never really blocked, or that the hook handles, are in the
+// state that the program has asked for, so that the next program inherits it. Between the two the
+// hook must not touch memory that may fault. To be undone if the execve fails.
+void show_synchronous_signals(ThreadState* ts);
+void hide_synchronous_signals(ThreadState* ts);
+
 // Makes a pending PTRACE_TRACEME take effect. False if none is pending.
 bool be_traced(ThreadState* ts);
 

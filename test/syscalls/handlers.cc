@@ -162,6 +162,23 @@ TEST(one_time_handler) {
   EXPECT(now.sa_handler == SIG_DFL);
 }
 
+TEST(one_time_handler_keeps_flags_and_mask) {
+  for (int sig : {SIGUSR1, SIGSEGV}) {
+    struct sigaction action = {}, now;
+    action.sa_handler = count_signal;
+    action.sa_flags = static_cast<int>(SA_RESETHAND | SA_NODEFER | SA_RESTART | SA_SIGINFO);
+    sigaddset(&action.sa_mask, SIGUSR2);
+    OK(sigaction(sig, &action, nullptr));
+    raise(sig);
+    OK(sigaction(sig, nullptr, &now));
+    EXPECT(now.sa_handler == SIG_DFL);
+    constexpr int kRestorer = 0x04000000;  // libc adds it
+    EXPECT_EQ(now.sa_flags & ~kRestorer, action.sa_flags);
+    EXPECT_EQ(sigismember(&now.sa_mask, SIGUSR2), 1);
+    EXPECT_EQ(sigismember(&now.sa_mask, SIGHUP), 0);
+  }
+}
+
 namespace {
 sigjmp_buf back;
 void jump(int) {
