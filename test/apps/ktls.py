@@ -134,16 +134,17 @@ def served(t, nginx, version, place):
         got = curl(t, f"{nginx.base}/{place}/{size}", version=version)
         check_equal((got.status, sha256(got.out)), (0, sha256(content(size))),
                     f"/{place}/{size} over TLS {version}: {got.error_text}")
-    payload, crossed = sum(SIZES), bytes_in(t) - before
-    what = f"TLS {version}, /{place}/"
+    payload, what = sum(SIZES), f"TLS {version}, /{place}/"
+    if place != "device":
+        # A call is counted when it has ended; its last bytes may be at curl before that.
+        wait_for(f"{what}: the {payload} bytes to be counted", lambda: bytes_in(t) - before >= payload)
+    crossed = bytes_in(t) - before
     stat.check(what, version, len(SIZES), len(SIZES))
     check_equal(nginx.sent_by_sendfile(), 0 if place == "copied" else payload,
                 f"{what}: bytes that SSL_sendfile sent")
     if place == "device":
         check(crossed < payload / 100, f"{what}: {crossed} bytes crossed for {payload} on the "
               "device")
-    else:
-        check(crossed >= payload, f"{what}: {crossed} bytes crossed, of {payload} on the host")
     print(f"ktls: {what}: {payload} bytes served, {crossed} crossed; "
           f"{ {name: value for name, value in stat.since().items() if value} }")
 
