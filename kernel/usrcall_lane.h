@@ -50,6 +50,8 @@ struct usrcall_lane {
 	struct usrcall_window windows[USRCALL_MAX_WINDOWS];
 	struct usrcall_extent extents[USRCALL_MAX_EXTENTS];
 
+	u32 served;			/* calls since the other lanes were looked at */
+
 	/* Since they were last added to the session's row. */
 	u64 calls, round_trips, upcalls, bytes_in, bytes_out;
 };

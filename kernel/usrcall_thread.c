@@ -102,8 +102,14 @@ static int lane_main(void *data)
 		/* From here on a cancellation comes too late. */
 		lane->activity = USRCALL_WAITS;
 		lane->round_trips++;
-		if (lane->ends || lane->round_trips >= 64) {
+		/*
+		 * Bytes are counted at once: the next call may block for hours.
+		 * A call without any is too short for that.
+		 */
+		if (lane->ends || ++lane->served >= 64 || lane->bytes_in || lane->bytes_out)
 			usrcall_publish_counts(lane);
+		if (lane->ends || lane->served >= 64) {
+			lane->served = 0;
 			usrcall_look_at_all(); /* a busy client must not starve the others */
 		}
 		if (lane->ends) {

@@ -136,7 +136,7 @@ def served(t, nginx, version, place):
                     f"/{place}/{size} over TLS {version}: {got.error_text}")
     payload, what = sum(SIZES), f"TLS {version}, /{place}/"
     if place != "device":
-        # A call is counted when it has ended; its last bytes may be at curl before that.
+        # A call is counted when it has ended. Its last bytes may be at curl before that.
         wait_for(f"{what}: the {payload} bytes to be counted", lambda: bytes_in(t) - before >= payload)
     crossed = bytes_in(t) - before
     stat.check(what, version, len(SIZES), len(SIZES))
