@@ -199,7 +199,7 @@ TEST(first_of_all) {
 // The last descriptor is really the last one: nothing on the way keeps the file.
 TEST(closed_at_once) {
   for (int i = 0; i < 20; i++) {
-    int from = listener();
+    int from = listener(0, 8, own_port());
     sockaddr_in name = name_of(from);
     int fd = fetch(getpid(), from);
     close(from);

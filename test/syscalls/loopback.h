@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Connected sockets on the loopback of whatever network namespace serves the process, for the tests
-// of this directory. Ports are always chosen by the kernel, because other sockets may exist there.
+// of this directory. Other programs may use the same namespace at the same time: ports are chosen
+// by the kernel, or are this process's own (own_port).
 //
 // It must never depend on an address other than 127.0.0.0/8 and ::1.
 #pragma once
@@ -51,8 +52,14 @@ int bound(int type, Address address) {
   return fd;
 }
 
-inline int listener(int flags = 0, int backlog = 8) {
-  int fd = bound(SOCK_STREAM | flags, loopback());
+// A port that nobody else binds: outside the range that the kernel chooses from, and by process id.
+// For what binds one port twice.
+inline uint16_t own_port() {
+  return htons(static_cast<uint16_t>(2048 + getpid() % 30000));
+}
+
+inline int listener(int flags = 0, int backlog = 8, uint16_t network_port = 0) {
+  int fd = bound(SOCK_STREAM | flags, loopback(network_port));
   OK(listen(fd, backlog));
   return fd;
 }

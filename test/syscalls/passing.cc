@@ -252,7 +252,7 @@ TEST(long_on_its_way) {
   // Once received, each is closed with its last descriptor, at once.
   close(first[0]);
   EXPECT_EQ(recv(pair.b, &byte, 1, 0), 0);
-  int again = listener();
+  int again = listener(0, 8, own_port());
   sockaddr_in name = name_of(again);
   Pair other = unix_pair();
   EXPECT(send_fds(other.a, {again}));
