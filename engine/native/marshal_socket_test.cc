@@ -78,7 +78,7 @@ TEST(MarshalSocketTest, StreamTruncation) {
       // How much of a bad buffer is taken depends on whether there is an unacknowledged segment to
       // add to. In each run, there is none.
       int unacknowledged = 1;
-      for (int i = 0; i < 500 && unacknowledged != 0; i++) {
+      for (int i = 0; i < 10'000 && unacknowledged != 0; i++) {
         ::ioctl(b.get(), SIOCOUTQ, &unacknowledged);
         if (unacknowledged != 0) ::usleep(1000);
       }

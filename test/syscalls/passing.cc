@@ -324,7 +324,7 @@ TEST(closed_when_the_last_has_closed_it) {
   });
   int in_use = 0;
   for (int i = 0; i < 200; i++) {
-    const int fd = listener();
+    const int fd = listener(0, 8, own_port());
     sockaddr_in name = name_of(fd);
     EXPECT(send_fds(channel.a, {fd}));
     close(fd);
