@@ -31,6 +31,8 @@
 //   written by the hook, for the next program:
 //   s         FD                      the session's socket
 //   p         FD                      the placeholder of offloaded descriptors
+//   b         FD                      the broken socket that stands for them after the device's
+//                                     death
 //   c         1                       credentials have changed
 //   r         ADDRESS                 under a seccomp filter: where the library goes
 //   f         FD                      under a seccomp filter: the memfd that holds the filters
@@ -81,6 +83,7 @@ enum class RunName : uint8_t {
   kRestAfter,
   kSession,
   kPlaceholder,
+  kBroken,
   kCredentialsChanged,
   kHome,
   kFilters,
@@ -94,7 +97,7 @@ enum class RunName : uint8_t {
 inline constexpr char kRunNames[][10] = {
     "v",     "sock", "hook",     "windows", "arena", "trace", "families", "netlinks",
     "paths", "orig", "instance", "netns",   "load",  "rest",  "s",        "p",
-    "c",     "r",    "f",        "l",       "k",     "x"};
+    "b",     "c",    "r",        "f",       "l",     "k",     "x"};
 static_assert(sizeof kRunNames / sizeof kRunNames[0] == static_cast<size_t>(RunName::kUnknown));
 
 // One field of a variable that is being read.

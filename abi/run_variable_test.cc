@@ -81,6 +81,7 @@ TEST(RunVariable, EveryFieldComesBack) {
   to.number(kRestAfter, 32768);
   to.number(kSession, 1022);
   to.number(kPlaceholder, 1023);
+  to.number(kBroken, 1024);
   to.flag(kCredentialsChanged, true);
   to.number(kHome, UINT64_MAX);
   to.number(kFilters, 0);
@@ -91,7 +92,7 @@ TEST(RunVariable, EveryFieldComesBack) {
   EXPECT_EQ(text,
             "v=1;sock=/run/mino/minod.sock;hook=sud;windows=1;arena=65536;trace=900;"
             "families=2,10,16;netlinks=;paths=/proc/net:/srv/data;orig=1;instance=3;netns=0;load=1;"
-            "rest=32768;s=1022;p=1023;c=1;r=18446744073709551615;f=0;l=0;k=0123,0000010+5;"
+            "rest=32768;s=1022;p=1023;b=1024;c=1;r=18446744073709551615;f=0;l=0;k=0123,0000010+5;"
             "x=/bin/a;r=5;x=b");
 
   std::map<RunName, RunField> got;
@@ -126,6 +127,7 @@ TEST(RunVariable, EveryFieldComesBack) {
   EXPECT_EQ(got[kRestAfter].number(), 32768u);
   EXPECT_EQ(got[kSession].number(), 1022u);
   EXPECT_EQ(got[kPlaceholder].number(), 1023u);
+  EXPECT_EQ(got[kBroken].number(), 1024u);
   EXPECT_TRUE(got[kCredentialsChanged].flag(false));
   EXPECT_EQ(got[kHome].number(), UINT64_MAX);
   EXPECT_EQ(got[kFilters].number(), 0u);

@@ -4,6 +4,7 @@
 #include "hook/calls/descriptors.h"
 
 #include "hook/base/uapi.h"
+#include "hook/calls/dead_files.h"
 #include "hook/calls/epoll.h"
 #include "hook/calls/epoll_shadow.h"
 #include "hook/calls/owner.h"
@@ -19,7 +20,8 @@ namespace {
 // For dup2 and dup3 onto a number that the hook uses itself: moves the hook's descriptor away.
 void make_way(Process* process, u64 fd) {
   if (!(process->flags(fd) & kPrivate)) return;
-  for (int* own : {&process->session().socket, &process->session().placeholder}) {
+  Session& session = process->session();
+  for (int* own : {&session.socket, &session.placeholder, &session.broken}) {
     if (*own < 0 || static_cast<u64>(*own) != fd) continue;
     const long moved = raw(__NR_fcntl, fd, F_DUPFD_CLOEXEC, fd + 1);
     if (is_error(moved)) continue;
@@ -27,6 +29,12 @@ void make_way(Process* process, u64 fd) {
     *own = static_cast<int>(moved);
   }
   process->set_flags(fd, 0);
+}
+
+// `to` is another descriptor of the same file as `from`.
+void set_duplicate_flags(Process* process, u64 from, u64 to, u8 flags) {
+  process->set_flags(to, flags);
+  if (flags & kEpoll) shadow_duplicate(process, static_cast<u32>(from), static_cast<u32>(to));
 }
 
 long dup_to(ThreadState* ts, u64 from, u64 to, u64 flags) {
@@ -43,26 +51,29 @@ long dup_to(ThreadState* ts, u64 from, u64 to, u64 flags) {
   if (to >= abi::kMaxFd) return -EBADF;
   make_way(process, to);
   if (on_device(from_flags)) {
-    if (const long error = ready(ts)) return error;
+    const long error = ready(ts);
+    if (error && !device_is_dead(ts)) return error;
+    shadow_forget_fd(process, static_cast<u32>(to));
     const long result = raw(__NR_dup3, from, to, flags);
     if (is_error(result)) return result;
     const u64 args[6] = {from, to, 0};
-    shadow_forget_fd(process, static_cast<u32>(to));
     const long installed =
-        offload(ts, *abi::find_row(__NR_dup3), args, static_cast<int>(to), 0, kNoCancel);
-    if (installed < 0) {
+        error ? 0
+              : offload(ts, *abi::find_row(__NR_dup3), args, static_cast<int>(to), 0, kNoCancel);
+    if (installed < 0 && !device_is_dead(ts)) {
       process->set_flags(to, 0);
       raw(__NR_close, to);
       return installed;
     }
-    process->set_flags(to, from_flags);
+    set_duplicate_flags(process, from, to, from_flags);
     return result;
   }
   // A local file takes an offloaded number.
+  if (process->table()->buried) shadow_forget_fd(process, static_cast<u32>(to));
   const long result = raw(__NR_dup3, from, to, flags);
   if (is_error(result)) return result;
   forget_fd(ts, to);
-  process->set_flags(to, from_flags & (kEpoll | kSignals));
+  set_duplicate_flags(process, from, to, from_flags & (kEpoll | kSignals));
   if (on_device(to_flags)) close_on_device(ts, to);
   return result;
 }
@@ -70,17 +81,25 @@ long dup_to(ThreadState* ts, u64 from, u64 to, u64 flags) {
 // dup and F_DUPFD. The host chooses the number.
 long dup_from(ThreadState* ts, u64 from, u64 lowest, bool cloexec) {
   Process* process = ts->process;
-  if (const long error = ready(ts)) return error;
+  const long error = ready(ts);
+  if (error && !device_is_dead(ts)) return error;
   const long fd = raw(__NR_fcntl, from, cloexec ? F_DUPFD_CLOEXEC : F_DUPFD, lowest);
   if (is_error(fd)) return fd;
   const u64 args[6] = {from, static_cast<u64>(fd), 0};
   const long result =
-      offload(ts, *abi::find_row(__NR_dup3), args, static_cast<int>(fd), 0, kNoCancel);
-  if (result < 0) {
+      error ? 0 : offload(ts, *abi::find_row(__NR_dup3), args, static_cast<int>(fd), 0, kNoCancel);
+  if (result < 0 && !device_is_dead(ts)) {
     raw(__NR_close, static_cast<u64>(fd));
     return result;
   }
-  process->set_flags(static_cast<u64>(fd), process->flags(from));
+  set_duplicate_flags(process, from, static_cast<u64>(fd), process->flags(from));
+  return fd;
+}
+
+// Like register_local_fd().
+long register_duplicate(ThreadState* ts, u64 from, long fd, u8 flags) {
+  if (!is_error(register_local_fd(ts, fd, flags)) && (flags & kEpoll))
+    shadow_duplicate(ts->process, static_cast<u32>(from), static_cast<u32>(fd));
   return fd;
 }
 
@@ -155,7 +174,7 @@ long do_dup(ThreadState* ts, const abi::Row& row) {
       return result == -EINVAL ? -EMFILE : result;  // F_DUPFD with a limit of 0
     }
     if (!(flags & (kEpoll | kSignals))) return kLocal;
-    return register_local_fd(ts, raw(__NR_dup, from), flags);
+    return register_duplicate(ts, from, raw(__NR_dup, from), flags);
   }
   if (from == to) return flags & kPrivate ? -EBADF : kLocal;
   if (row.nr == __NR_dup3 && (f.rdx & ~O_CLOEXEC)) return kLocal;  // the kernel's EINVAL
@@ -167,7 +186,8 @@ namespace {
 // fcntl on a signalfd, or on an epoll set of the host. A copy is one too.
 long dup_flagged(ThreadState* ts, const Frame& f, u8 flags) {
   if (f.rsi != F_DUPFD && f.rsi != F_DUPFD_CLOEXEC) return kLocal;
-  return register_local_fd(ts, raw(__NR_fcntl, f.rdi, f.rsi, f.rdx), flags);
+  return register_duplicate(ts, static_cast<u32>(f.rdi), raw(__NR_fcntl, f.rdi, f.rsi, f.rdx),
+                            flags);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include "hook/base/uapi.h"
 #include "hook/base/user.h"
+#include "hook/calls/dead_files.h"
 #include "hook/calls/epoll_shadow.h"
 #include "hook/calls/handler.h"
 #include "hook/catch/on_signal.h"
@@ -140,11 +141,20 @@ long read_timeout(const abi::Row& row, const Frame& f, i64& timeout_ns) {
   return 0;
 }
 
+// A file that EPOLLONESHOT has disarmed must not be reported when the device dies.
+void note_oneshots(const Process* process, u64 epfd, u64 events, u64 count) {
+  epoll_event event;
+  for (u64 i = 0; i < count; i++) {
+    if (user_read(events + i * sizeof event, &event, sizeof event))
+      shadow_fired(process, static_cast<u32>(epfd), event);
+  }
+}
+
 // Waits once for both sides. Events of the device go to the front of the buffer, those of the host
 // behind them.
 long wait_once(ThreadState* ts, u64 epfd, u64 events, u64 max, i64 timeout_ns) {
   const abi::Row& row = *abi::find_row(__NR_epoll_pwait2);
-  Process* process = ts->process;
+  const Process* process = ts->process;
   u64 found = 0;
   const bool host_first = ts->flip && (process->flags(epfd) & kLocalMembers);
   ts->flip = false;
@@ -161,13 +171,11 @@ long wait_once(ThreadState* ts, u64 epfd, u64 events, u64 max, i64 timeout_ns) {
                        0,           0};
   pollfd host[3] = {{static_cast<int>(epfd), POLLIN, 0}};
   MixedWait wait{host, 1, !host_first && (process->flags(epfd) & kLocalMembers)};
-  if (!prepare_bell(ts)) return -ENOMEM;
-  offload_start(ts, row, args, abi::kFlagBell);
-  wait_mixed(ts, row_index(row), wait);
-  if (process->session().status == SessionStatus::kDead || wait.device < 0)
-    return found ? static_cast<long>(found) : wait.device;
+  wait_mixed(ts, row, args, wait);
+  if (device_is_dead(ts) || wait.device < 0) return found ? static_cast<long>(found) : wait.device;
   const u64 from_device = static_cast<u64>(wait.device);
   found += from_device;
+  if (from_device && shadow_has_oneshots()) note_oneshots(process, epfd, args[1], from_device);
   if (found == max && (process->flags(epfd) & kLocalMembers)) ts->flip = true;
   if (wait.host_ready && found < max) {
     const u64 at = events + found * sizeof(epoll_event);
@@ -182,16 +190,16 @@ long wait_once(ThreadState* ts, u64 epfd, u64 events, u64 max, i64 timeout_ns) {
   return static_cast<long>(found);
 }
 
-// After the device has died: reports its registered files as the shadow has them. kLocal if there
-// are none.
-long report_dead(ThreadState* ts, u64 epfd, u64 events, u64 max) {
-  epoll_event reported[64];
-  const u32 count =
-      shadow_report(ts->process, static_cast<u32>(epfd), reported, static_cast<u32>(min(max, 64)));
-  if (count == 0) return kLocal;
-  slow_down_dead(ts);
-  return user_write(events, reported, count * sizeof(epoll_event)) ? static_cast<long>(count)
-                                                                   : -EFAULT;
+// After the device has died: whether nothing but dead files is among the events.
+bool only_dead(u64 events, long count) {
+  constexpr u32 kDead = EPOLLERR | EPOLLHUP;
+  epoll_event event{};
+  for (u64 i = 0; i < static_cast<u64>(count); i++) {
+    if (!user_read(events + i * sizeof event, &event, sizeof event) ||
+        (event.events & kDead) != kDead)
+      return false;
+  }
+  return true;
 }
 
 // Waits until there is an event, the time is over, or a signal has come.
@@ -201,12 +209,8 @@ long wait_rounds(ThreadState* ts, u64 epfd, u64 max, i64 timeout_ns) {
   for (;;) {
     long result;
     const bool companion = ts->process->flags(epfd) & kCompanion;
-    const bool dead =
-        companion && (ts->process->session().status == SessionStatus::kDead || ready(ts) != 0);
-    if (dead) {
-      result = report_dead(ts, epfd, f.rsi, max);
-      if (result != kLocal) return result;
-    }
+    const bool dead = companion && (device_is_dead(ts) || ready(ts) != 0);
+    if (dead && device_is_dead(ts)) bury_files(ts);
     if (!companion || dead) {
       const i64 timespec[2] = {timeout_ns / 1'000'000'000, timeout_ns % 1'000'000'000};
       const u64 args[6] = {epfd, f.rsi, max, timeout_ns < 0 ? 0 : ptr(timespec), 0, 8};
@@ -219,13 +223,14 @@ long wait_rounds(ThreadState* ts, u64 epfd, u64 max, i64 timeout_ns) {
       if (result == abi::kErestartsys) result = abi::kErestartnohand;
       if (result > 0) {
         const long kept = without_kick(f.rsi, result);
+        if (dead && kept > 0 && only_dead(f.rsi, kept)) slow_down_dead(ts, nullptr, 0);
         if (kept != 0) return kept;
       } else {
         return result;
       }
     } else {
       result = wait_once(ts, epfd, f.rsi, max, timeout_ns);
-      if (ts->process->session().status == SessionStatus::kDead && result <= 0) continue;
+      if (device_is_dead(ts) && result <= 0) continue;
       if (result != 0) return result;
     }
     if (ts->deferred) {
@@ -249,7 +254,7 @@ long wait_rounds(ThreadState* ts, u64 epfd, u64 max, i64 timeout_ns) {
 void share_epoll_set(ThreadState* ts, u64 epfd) {
   Process* process = ts->process;
   if (!(process->flags(epfd) & kEpoll) || !(settings.families | settings.netlinks)) return;
-  if (process->session().status == SessionStatus::kDead || make_companion(ts, epfd) != 0) return;
+  if (device_is_dead(ts) || make_companion(ts, epfd) != 0) return;
   // Local members that come through another descriptor are not noted at this one.
   process->add_flags(epfd, kLocalMembers);
 }
@@ -299,8 +304,7 @@ long do_epoll_ctl(ThreadState* ts, const abi::Row& row) {
     offload_frame(ts, row);
     return 0;
   }
-  if (process->session().status == SessionStatus::kDead)
-    return operation == EPOLL_CTL_DEL ? 0 : -ENETDOWN;
+  if (device_is_dead(ts)) return epoll_ctl_dead(ts);
   if (const long error = make_companion(ts, epfd)) {
     if (error != kLocal) return error;
     return is_error(raw(__NR_fcntl, epfd, F_GETFD)) ? -EBADF : -EINVAL;
@@ -314,6 +318,8 @@ long do_epoll_ctl(ThreadState* ts, const abi::Row& row) {
       shadow_set(process, static_cast<u32>(epfd), static_cast<u32>(fd), event);
     }
   }
+  // The device may have died before the shadow knew.
+  if (device_is_dead(ts)) return epoll_ctl_dead(ts);
   return result;
 }
 

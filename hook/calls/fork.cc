@@ -110,7 +110,7 @@ void begin_child(ThreadState* ts, void* table, bool company, bool same_table) {
   process->shares_memory = false;
   process->children->count = process->children->lock = 0;
   reset_filter_lock();
-  reset_shadow_lock();
+  reset_shadow();
   TableChange::reset();
   expect_other_threads(false);
 }

@@ -14,6 +14,7 @@
 #include "hook/catch/on_signal.h"
 #include "hook/device/attach.h"
 #include "hook/device/call.h"
+#include "hook/device/mixed_wait.h"
 #include "hook/device/sharing.h"
 #include "hook/state/private_descriptors.h"
 #include "hook/state/settings.h"
@@ -66,6 +67,7 @@ long do_guard(ThreadState* ts, const abi::Row& row) {
               wanted = row.nr == __NR_setrlimit ? f.rsi : f.rdx;
     if (resource != RLIMIT_NOFILE || !wanted) return kLocal;
     if (settings.active && ts->process->session().status == SessionStatus::kNone) ready(ts);
+    if (ts->has_lane) prepare_bell(ts);
     const long result = raw(row.nr, f.rdi, f.rsi, f.rdx, f.r10);
     learn_open_limit(ts->process);
     return result;

@@ -17,6 +17,7 @@
 #include "hook/device/call.h"
 #include "hook/device/message.h"
 #include "hook/state/filters.h"
+#include "hook/state/private_descriptors.h"
 #include "hook/state/settings.h"
 
 namespace mino::hook {
@@ -154,28 +155,6 @@ long fetch_foreign_parcel(int control, u64 fd, u64& id) {
   raw(__NR_close, static_cast<u64>(pair[0]));
   return result;
 }
-
-// Raises RLIMIT_NOFILE for a while: the hook needs a few descriptors even if the program has used
-// up its numbers.
-class MoreNumbers {
- public:
-  MoreNumbers() {
-    constexpr u64 kNeeded = 4;
-    raw(__NR_prlimit64, 0, RLIMIT_NOFILE, 0, ptr(limit_));
-    const u64 raised[2] = {limit_[0] + kNeeded,
-                           limit_[1] < limit_[0] + kNeeded ? limit_[0] + kNeeded : limit_[1]};
-    raised_ = raw(__NR_prlimit64, 0, RLIMIT_NOFILE, ptr(raised), 0) == 0;
-  }
-  ~MoreNumbers() {
-    if (raised_) raw(__NR_prlimit64, 0, RLIMIT_NOFILE, ptr(limit_), 0);
-  }
-  MoreNumbers(const MoreNumbers&) = delete;
-  MoreNumbers& operator=(const MoreNumbers&) = delete;
-
- private:
-  u64 limit_[2] = {};
-  bool raised_ = false;
-};
 
 // Imports file `number` of the other session as our number `fd`: 0 or the error.
 long import_from(ThreadState* ts, int control, u64 number, u64 fd) {

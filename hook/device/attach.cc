@@ -38,6 +38,17 @@ int make_placeholder(u64 session_id) {
   return static_cast<int>(closed);
 }
 
+// A socket that has been reset: ready for everything, with POLLERR and POLLHUP. It is made early,
+// since later the program may have no numbers left; and by an ancestor, so that relatives with one
+// epoll set register one file in it.
+int make_broken() {
+  int pair[2];
+  if (is_error(raw(__NR_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ptr(pair)))) return -1;
+  raw(__NR_write, static_cast<u64>(pair[0]), ptr(""), 1);
+  raw(__NR_close, static_cast<u64>(pair[1]));  // with an unread byte: a reset
+  return pair[0];
+}
+
 // Exchanges Hello and Welcome. A refusal is reported on standard error.
 bool connect_session(Process* process) {
   Session& session = process->session();
@@ -65,10 +76,14 @@ bool connect_session(Process* process) {
     const int placeholder = make_placeholder(session.id);
     good = placeholder >= 0;
     if (good) session.placeholder = make_private(process, placeholder);
+    const int broken = good ? make_broken() : -1;
+    good &= broken >= 0;
+    if (good) session.broken = make_private(process, broken);
   }
   if (!good) {
     if (message.type == abi::MessageType::kRefuse) tell_refusal(message);
     close_private(process, session.socket);
+    close_private(process, session.placeholder);
     return false;
   }
   set_receive_timeout(session.socket, 0);
@@ -207,21 +222,22 @@ void release_lane(ThreadState* ts) {
 void keep_across_exec(Process* process, bool keep) {
   const Session& session = process->session();
   if (session.status != SessionStatus::kLive) return;
-  raw(__NR_fcntl, static_cast<u64>(session.socket), F_SETFD, keep ? 0 : FD_CLOEXEC);
-  raw(__NR_fcntl, static_cast<u64>(session.placeholder), F_SETFD, keep ? 0 : FD_CLOEXEC);
+  for (int fd : {session.socket, session.placeholder, session.broken})
+    raw(__NR_fcntl, static_cast<u64>(fd), F_SETFD, keep ? 0 : FD_CLOEXEC);
 }
 
-void reattach(ThreadState* ts, int socket, int placeholder) {
+void reattach(ThreadState* ts, int socket, int placeholder, int broken) {
   Process* process = ts->process;
   Session& session = process->session();
   session.socket = socket;
   session.placeholder = placeholder;
+  session.broken = broken;
   process->credentials_changed = settings.credentials_changed;
   process->table()->credentials_turn = 1;  // there may be older lanes
-  process->set_flags(static_cast<u64>(socket), kPrivate);
-  process->set_flags(static_cast<u64>(placeholder), kPrivate);
-  raw(__NR_fcntl, static_cast<u64>(socket), F_SETFD, FD_CLOEXEC);
-  raw(__NR_fcntl, static_cast<u64>(placeholder), F_SETFD, FD_CLOEXEC);
+  for (int fd : {socket, placeholder, broken}) {
+    process->set_flags(static_cast<u64>(fd), kPrivate);
+    raw(__NR_fcntl, static_cast<u64>(fd), F_SETFD, FD_CLOEXEC);
+  }
   abi::Message message;
   message.type = abi::MessageType::kReattach;
   raw(__NR_prctl, PR_GET_NAME, ptr(message.text));

@@ -20,7 +20,7 @@ void release_lane(ThreadState* ts);
 
 // Lets the control connection and the placeholder survive exec, or not.
 void keep_across_exec(Process* process, bool keep);
-// Takes the session over in the new image. `socket` and `placeholder` come from MINO_RUN.
-void reattach(ThreadState* ts, int socket, int placeholder);
+// Takes the session over in the new image. The descriptors come from MINO_RUN.
+void reattach(ThreadState* ts, int socket, int placeholder, int broken);
 
 }  // namespace mino::hook

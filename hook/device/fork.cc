@@ -52,7 +52,7 @@ long begin_fork(ThreadState* ts, bool& asked) {
 void receive_fork(Process* process, ForkedSession& child) {
   child.present = false;
   child.session = Session{};
-  child.session.socket = child.session.placeholder = -1;
+  child.session.socket = child.session.placeholder = child.session.broken = -1;
   abi::Message message;
   int fds[2] = {-1, -1};
   if (await_message(process->session(), abi::MessageType::kChild, message, fds, 2) &&
@@ -71,7 +71,10 @@ long prepare_fork(ThreadState* ts, ForkedSession& child) {
   bool asked;
   const long error = begin_fork(ts, asked);
   if (!asked) return error;
-  receive_fork(process, child);
+  {
+    const MoreNumbers more;
+    receive_fork(process, child);
+  }
   unlock(process->table()->fork_lock);
   return child.present || process->session().status == SessionStatus::kDead ? 0 : -EAGAIN;
 }
@@ -90,7 +93,7 @@ void finish_fork_in_child(ThreadState* ts, ForkedSession& child) {
   ts->bell_sent = false;
   if (session.status == SessionStatus::kConnecting) session.status = SessionStatus::kNone;
   if (session.status != SessionStatus::kLive) return;
-  const int placeholder = session.placeholder;
+  const int placeholder = session.placeholder, broken = session.broken;
   close_private(process, session.socket);
   if (!process->shares_memory) unmap_pages(session.memory, session.memory_bytes);
   if (!child.present) {
@@ -99,6 +102,7 @@ void finish_fork_in_child(ThreadState* ts, ForkedSession& child) {
   }
   session = child.session;
   session.placeholder = placeholder;  // only compared with its duplicates
+  session.broken = broken;
   mark_control(session.socket);
   abi::Message message;
   message.type = abi::MessageType::kAdopt;

@@ -5,6 +5,7 @@
 #include "hook/device/mixed_wait.h"
 
 #include "hook/base/uapi.h"
+#include "hook/device/host_poll.h"
 #include "hook/device/message.h"
 #include "hook/state/interruptible.h"
 #include "hook/state/private_descriptors.h"
@@ -16,7 +17,7 @@ namespace mino::hook {
 namespace {
 
 bool host_is_ready(MixedWait& wait) {
-  return raw(__NR_poll, ptr(wait.host), wait.count, 0) > 0;
+  return poll_host_now(wait.host, wait.count) > 0;
 }
 
 // Sleeps until the bell rings, a host descriptor is ready, or a signal is deferred.
@@ -30,8 +31,7 @@ void sleep_on_bell(ThreadState* ts, MixedWait& wait) {
   // Pairs with the device's fence between publishing a completion and reading client_sleeping.
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (slot.turn.load(std::memory_order_acquire) != ts->complete_position + 1 && device_alive(ts)) {
-    const u64 args[6] = {ptr(wait.host), wait.count + 2, 0, 0, 8, 0};
-    mino_interruptible(ts, __NR_ppoll, args);
+    poll_host(ts, wait.host, wait.count + 2, nullptr);
   }
   control->client_sleeping.store(abi::kAwake, std::memory_order_relaxed);
   if (wait.host[wait.count].revents & POLLIN) {
@@ -43,11 +43,21 @@ void sleep_on_bell(ThreadState* ts, MixedWait& wait) {
   }
 }
 
+// The same without a bell.
+void sleep_beside_device(ThreadState* ts, MixedWait& wait) {
+  TimeSpec pause{0, 10'000'000};
+  if (poll_host(ts, wait.host, wait.count, &pause) > 0) wait.host_ready = true;
+}
+
 }  // namespace
 
 bool prepare_bell(ThreadState* ts) {
   if (ts->bell < 0) {
-    const long fd = raw(__NR_eventfd2, 0, EFD_NONBLOCK | EFD_CLOEXEC);
+    long fd = raw(__NR_eventfd2, 0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (fd == -EMFILE) {
+      const MoreNumbers more;
+      fd = raw(__NR_eventfd2, 0, EFD_NONBLOCK | EFD_CLOEXEC);
+    }
     if (is_error(fd)) return false;
     ts->bell = make_private(ts->process, static_cast<int>(fd));
     ts->bell_sent = false;
@@ -61,14 +71,10 @@ bool prepare_bell(ThreadState* ts) {
   return ts->bell_sent;
 }
 
-void slow_down_dead(ThreadState* ts) {
-  if (__atomic_fetch_add(&ts->process->table()->dead_reports, 1u, __ATOMIC_RELAXED) < 64) return;
-  const i64 pause_time[2] = {0, 50'000'000};
-  const u64 args[6] = {0, 0, ptr(pause_time), 0, 8, 0};
-  mino_interruptible(ts, __NR_ppoll, args);
-}
-
-void wait_mixed(ThreadState* ts, u32 index, MixedWait& wait) {
+void wait_mixed(ThreadState* ts, const abi::Row& row, const u64 args[6], MixedWait& wait) {
+  const u32 index = row_index(row);
+  const bool bell = prepare_bell(ts);
+  offload_start(ts, row, args, static_cast<u8>(bell ? abi::kFlagBell : 0));
   const u64 start = mino_cycles();
   const u64 budget = spin_budget(ts, index);
   if (wait.eager) wait.host_ready = host_is_ready(wait);
@@ -92,7 +98,7 @@ void wait_mixed(ThreadState* ts, u32 index, MixedWait& wait) {
         wait.host_ready = host_is_ready(wait);
         break;
       case MINO_SLEEP:
-        sleep_on_bell(ts, wait);
+        bell ? sleep_on_bell(ts, wait) : sleep_beside_device(ts, wait);
     }
   }
   offload_cancel(ts);

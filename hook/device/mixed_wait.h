@@ -19,14 +19,11 @@ struct MixedWait {
   long device = 0;  // the device call's result; 0 if it was cancelled; an error
 };
 
-// The device's half must have been started with kFlagBell.
-void wait_mixed(ThreadState* ts, u32 row_index, MixedWait& wait);
+// Starts the device's half, and waits.
+void wait_mixed(ThreadState* ts, const abi::Row& row, const u64 args[6], MixedWait& wait);
 
-// Files of a dead device are always ready, and some programs would spin on that. This delays the
-// reports, except the first ones in a process.
-void slow_down_dead(ThreadState* ts);
-
-// Makes the thread's bell and sends it to the device, unless that has happened. False on failure.
+// Makes the thread's bell and sends it to the device, unless that has happened. False if the
+// program has no number left: its waits then look at the device from time to time.
 bool prepare_bell(ThreadState* ts);
 
 }  // namespace mino::hook

@@ -141,6 +141,9 @@ void take(const abi::RunField& field, Inherited& inherited) {
     case kPlaceholder:
       inherited.placeholder = static_cast<int>(field.number());
       break;
+    case kBroken:
+      inherited.broken = static_cast<int>(field.number());
+      break;
     case kCredentialsChanged:
       settings.credentials_changed = true;
       break;
@@ -314,6 +317,7 @@ ExecEnvironment::ExecEnvironment(Process* process, u64 envp, const ProgramFile* 
   if (process->session().status == SessionStatus::kLive) {
     to.number(kSession, static_cast<u64>(process->session().socket));
     to.number(kPlaceholder, static_cast<u64>(process->session().placeholder));
+    to.number(kBroken, static_cast<u64>(process->session().broken));
     if (process->credentials_changed) to.flag(kCredentialsChanged, true);
   }
   if (filters >= 0) {

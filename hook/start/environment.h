@@ -12,8 +12,8 @@ namespace mino::hook {
 
 // Descriptors that the previous program left for this one, or -1.
 struct Inherited {
-  int socket = -1, placeholder = -1;  // the session's
-  int filters = -1;                   // hook/calls/seccomp.h
+  int socket = -1, placeholder = -1, broken = -1;  // the session's
+  int filters = -1;                                // hook/calls/seccomp.h
 };
 
 // Reads MINO_RUN into `settings`, and removes the hook's variables from envp (in place). Whether

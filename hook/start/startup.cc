@@ -83,7 +83,8 @@ bool prepare_startup(char** envp, bool reachable) {
     return false;
   }
   Process* process = main_process();
-  process->session().socket = process->session().placeholder = -1;
+  Session& session = process->session();
+  session.socket = session.placeholder = session.broken = -1;
   ThreadState* ts = make_thread(process);
   if (!process->fds || !ts || !enter_thread(ts, fs_base())) {
     say("mino: out of memory; nothing will be offloaded\n");
@@ -98,7 +99,8 @@ bool prepare_startup(char** envp, bool reachable) {
   install_signal_handlers(process);
   learn_open_limit(process);
   open_synchronous_signals(ts);
-  if (inherited.socket >= 0) reattach(ts, inherited.socket, inherited.placeholder);
+  if (inherited.socket >= 0)
+    reattach(ts, inherited.socket, inherited.placeholder, inherited.broken);
   return true;
 }
 

@@ -37,6 +37,21 @@ void close_private(Process* process, int& fd) {
   fd = -1;
 }
 
+MoreNumbers::MoreNumbers() {
+  // The program may have numbers above its limit, and all below may be in use.
+  constexpr u64 kRoom = 4096 + 64;
+  raw(__NR_prlimit64, 0, RLIMIT_NOFILE, 0, ptr(limit_));
+  const u64 wanted = limit_[0] + kRoom;
+  const u64 both[2] = {wanted, limit_[1] < wanted ? wanted : limit_[1]};
+  const u64 soft[2] = {limit_[1], limit_[1]};
+  raised_ = raw(__NR_prlimit64, 0, RLIMIT_NOFILE, ptr(both), 0) == 0 ||
+            (soft[0] > limit_[0] && raw(__NR_prlimit64, 0, RLIMIT_NOFILE, ptr(soft), 0) == 0);
+}
+
+MoreNumbers::~MoreNumbers() {
+  if (raised_) raw(__NR_prlimit64, 0, RLIMIT_NOFILE, ptr(limit_), 0);
+}
+
 void learn_open_limit(Process* process) {
   u64 limit[2] = {~0ull, ~0ull};
   raw(__NR_prlimit64, 0, RLIMIT_NOFILE, 0, ptr(limit));

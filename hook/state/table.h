@@ -30,6 +30,7 @@ struct Session {
   u32 arena_bytes;
   int socket;       // the control connection (private)
   int placeholder;  // a memfd; offloaded numbers are duplicates of it (private)
+  int broken;       // a socket that takes its place when the device has died (private)
   u8* memory;
   u64 memory_bytes;
   u64 id;
@@ -44,7 +45,8 @@ struct Table {
   u32 kick_lock;         // hook/calls/epoll.cc
   u32 companion_lock;    // held across epoll_create1 on the device, which does not block
   int kick_fd;           // an eventfd (private), or -1; hook/calls/epoll.cc
-  u32 dead_reports;      // hook/device/mixed_wait.h
+  u32 dead_reports;      // hook/calls/dead_files.h
+  bool buried;           // the device is dead, and hook/calls/dead_files.cc has seen to it
   u32 clients;           // how many processes have ever joined the first one
   bool shared;           // with other processes, and the device knows
   bool mapped;           // this is shared memory
