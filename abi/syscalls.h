@@ -263,6 +263,7 @@ inline constexpr auto kSyscalls = [] {
       {13, "rt_sigaction", kSignal, 0, kDown, {val(), val(P::kPointer), val(P::kPointer), val()}, kHost},
       {14, "rt_sigprocmask", kSignal, 0, kDown, {val(), val(P::kPointer), val(P::kPointer), val()}, kHost},
       {15, "rt_sigreturn", kSignal, 0, kDown, {}, kHost},
+      {127, "rt_sigpending", kSignal, 0, kDown, {val(P::kPointer), val()}, kHost},
       {128, "rt_sigtimedwait", kSignal, kBlock, kDown, {val(P::kPointer)}, kHost},
       {282, "signalfd", kSignal, 0, kDown, {val(P::kFd), val(P::kPointer), val()}, kHost},
       {289, "signalfd4", kSignal, 0, kDown, {val(P::kFd), val(P::kPointer), val(), hex()}, kHost},

@@ -83,11 +83,11 @@ long route(ThreadState* ts, const abi::Row& row) {
     case kEpollCtl:
       return do_epoll_ctl(ts, row);
     case kEpollWait:
-      return do_epoll_wait(ts, row);
+      return wait_with_signalfd(ts, row, do_epoll_wait);
     case kPoll:
-      return do_poll(ts, row);
+      return wait_with_signalfd(ts, row, do_poll);
     case kSelect:
-      return do_select(ts, row);
+      return wait_with_signalfd(ts, row, do_select);
     case kCopy:
       return do_copy(ts, row);
     case kMessage:

@@ -7,6 +7,7 @@
 #include "hook/base/user.h"
 #include "hook/calls/epoll.h"
 #include "hook/calls/proc_self_exe.h"
+#include "hook/catch/held.h"
 #include "hook/catch/on_signal.h"
 #include "hook/device/attach.h"
 #include "hook/device/sharing.h"
@@ -97,8 +98,12 @@ long do_exec(ThreadState* ts, const abi::Row& row) {
   const u64 by_path[6] = {ptr(load ? settings.library : path), environment.arguments(),
                           environment.pointer()};
   show_synchronous_signals(ts);
-  long result = load || own ? mino_interruptible(ts, __NR_execve, by_path)
-                            : mino_interruptible(ts, row.nr, in_place);
+  long result = 0;
+  {
+    const ReallyBlocked blocked(ts, ts->hidden_mask);
+    result = load || own ? mino_interruptible(ts, __NR_execve, by_path)
+                         : mino_interruptible(ts, row.nr, in_place);
+  }
   hide_synchronous_signals(ts);
   keep_across_exec(ts->process, false);
   close_private(ts->process, filters);

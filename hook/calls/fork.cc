@@ -15,6 +15,7 @@
 #include "hook/calls/handler.h"
 #include "hook/catch/disarm.h"
 #include "hook/catch/entry.h"
+#include "hook/catch/held.h"
 #include "hook/catch/on_signal.h"
 #include "hook/catch/patch.h"
 #include "hook/catch/sud.h"
@@ -104,6 +105,7 @@ void begin_child(ThreadState* ts, void* table, bool company, bool same_table) {
     if (company) fill(process->epoll_waiters, 0, u64{process->table()->fd_limit} * 2);
   }
   forget_other_threads(ts, same_table);
+  forget_held_in_child(ts);
   ts->trace_me = false;
   set_main_process(process);
   process->threads = 0;
@@ -232,14 +234,15 @@ long clone_sharing(ThreadState* ts, const Request& request) {
   const u64 all = ~kSynchronous;
   u64 mask = 0;
   raw(__NR_rt_sigprocmask, SIG_SETMASK, ptr(&all), ptr(&mask), 8);
-  if (ts->deferred) mask = ts->resume_mask;
-  child->deferred = child->restartable = 1;
+  if (ts->deferred & kQueued) mask = ts->resume_mask;
+  child->deferred = kQueued;
+  child->restartable = 1;
   child->window_mask = child->resume_mask = mask;
   const long pid = kernel_clone(request, stack, true);
   // The parent. With CLONE_VFORK the child has executed or exited by now.
   if (takes_place) replace_thread(ts->fs_base, ts);
   if (was_disarmed && !is_disarmed()) arm_dispatch();  // the child has armed it for itself
-  if (!ts->deferred) raw(__NR_rt_sigprocmask, SIG_SETMASK, ptr(&mask), 0, 8);
+  if (!(ts->deferred & kQueued)) raw(__NR_rt_sigprocmask, SIG_SETMASK, ptr(&mask), 0, 8);
   if (is_error(pid) || vfork) {
     child->in_hook = kOutside;
     if (takes_place) child->fs_base = 0;

@@ -38,7 +38,7 @@
 
         .text
         .hidden mino_dispatch, mino_thread_new, mino_on_signal, mino_child_start
-        .hidden mino_interest, mino_threads, mino_paths_matter
+        .hidden mino_interest, mino_threads, mino_paths_matter, mino_open_window
 
 // Finds the slot of this %fs base in the thread table, puts it into %r11 and jumps to \found.
 // Changes %rcx and %rdx.
@@ -275,8 +275,12 @@ mino_local:
         .globl mino_local_syscall
         .hidden mino_local_syscall
 .Llocal:
+        push    %rax                    // for the signal handler, if the call is to go on
+        .cfi_def_cfa_offset 152
 mino_local_syscall:
         syscall
+        lea     8(%rsp), %rsp
+        .cfi_def_cfa_offset 144
         pop     %r11
         .cfi_def_cfa_offset 136
         pop     %rcx
@@ -358,14 +362,20 @@ mino_exit:
         sub     F_RESTART(%r11), %rcx
         mov     %rcx, F_RIP(%r11)
 
-        // The signal window: on the program's stack, unblock what was deferred. The kernel delivers
-        // it at mino_window_end. The signal handler sees that address and puts the frame's
-        // registers into the ucontext, so that the program's handler finds, and returns to, the
-        // program's own context.
+        // The signal window: on the program's stack, unblock what was deferred (mino_open_window
+        // has blocked every signal). The kernel delivers it at mino_window_end. The signal handler
+        // sees that address and puts the frame's registers into the ucontext, so that the program's
+        // handler finds, and returns to, the program's own context.
 .Lwindow:
-        movl    $IN_HOOK_WINDOW, TS_IN_HOOK(%r11)
-        movl    $0, TS_DEFERRED(%r11)
         mov     %r11, %rbx
+        mov     TS_STACK(%rbx), %rsp
+        mov     %rbx, %rdi
+        xor     %ebp, %ebp
+        cld
+        call    mino_open_window
+        mov     F_RSP(%rbx), %rsp
+        movl    $IN_HOOK_WINDOW, TS_IN_HOOK(%rbx)
+        movl    $0, TS_DEFERRED(%rbx)
 .Lopen_mask:
         mov     $2, %edi                // SIG_SETMASK
         lea     TS_WINDOW_MASK(%rbx), %rsi

@@ -11,8 +11,12 @@ extern "C" {
 extern const char mino_entry[] __attribute__((visibility("hidden")));
 extern const char mino_signal[] __attribute__((visibility("hidden")));
 extern const char mino_restore_rt[] __attribute__((visibility("hidden")));
-// The instruction that makes the program's calls that stay on the host.
+// The instruction that makes the program's calls that stay on the host. The call's number, the
+// distance back to where it can be restarted and the return address are at the stack pointer.
 extern const char mino_local_syscall[] __attribute__((visibility("hidden")));
+// Where the kernel delivers what was deferred.
+extern const char mino_window_begin[] __attribute__((visibility("hidden")));
+extern const char mino_window_end[] __attribute__((visibility("hidden")));
 // int $0x80 with these registers: %eax, %ebx, %ecx, %edx, %esi, %edi, %ebp. The result is stored in
 // the first.
 void mino_call_32(mino::hook::u64* registers) __attribute__((visibility("hidden")));

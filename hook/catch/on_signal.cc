@@ -8,6 +8,7 @@
 #include "hook/catch/context.h"
 #include "hook/catch/disarm.h"
 #include "hook/catch/entry.h"
+#include "hook/catch/held.h"
 #include "hook/catch/patch.h"
 #include "hook/catch/strict_mode.h"
 #include "hook/catch/sud.h"
@@ -48,18 +49,52 @@ bool fix_fault(UContext* uc) {
 }
 
 void defer(ThreadState* ts, int sig, const SigInfo* info, UContext* uc) {
-  if (!ts->deferred) {
-    ts->window_mask = ts->resume_mask = uc->sigmask;
-    ts->restartable = 1;
-  }
-  ts->deferred = 1;
+  if (!ts->deferred) ts->restartable = 1;
   if (!(ts->process->actions[sig].flags & SA_RESTART)) ts->restartable = 0;
-  uc->sigmask = ~kSynchronous;
-  raw(__NR_rt_tgsigqueueinfo, static_cast<u64>(raw(__NR_getpid)),
-      static_cast<u64>(raw(__NR_gettid)), static_cast<u64>(sig), ptr(info));
+  if (bit(sig) & kSynchronous) {
+    hold_ready(ts, sig, info);
+  } else {
+    if (!(ts->deferred & kQueued)) ts->window_mask = ts->resume_mask = uc->sigmask;
+    ts->deferred |= kQueued;
+    uc->sigmask = ~kSynchronous;
+    raw(__NR_rt_tgsigqueueinfo, static_cast<u64>(raw(__NR_getpid)),
+        static_cast<u64>(raw(__NR_gettid)), static_cast<u64>(sig), ptr(info));
+  }
   if (uc->rip >= ptr(mino_interruptible_begin) && uc->rip <= ptr(mino_interruptible_syscall)) {
     uc->rip = ptr(mino_interruptible_abort);
   }
+}
+
+// Whether the program's handler has to wait: the hook is at work, or has not begun to deliver what
+// it has deferred. In the window a signal from elsewhere can come before the handler of the one
+// that the window lets in.
+bool is_busy(const ThreadState* ts, const UContext* uc) {
+  if (ts->in_hook == kWindow)
+    return uc->rip < ptr(mino_window_begin) || uc->rip > ptr(mino_window_end);
+  return ts->in_hook == kInside || ts->deferred;
+}
+
+// The number of the call that has just been made at %rip, or -1 if it cannot be told.
+long call_number(const UContext* uc) {
+  if (uc->rip == ptr(mino_local_syscall) + 2 || uc->rip == ptr(mino_interruptible_syscall) + 2)
+    return static_cast<long>(*reinterpret_cast<const u64*>(uc->rsp));
+  // mov $number,%eax; syscall. Here SIGSEGV may be blocked, so only within the page.
+  const auto* const code = reinterpret_cast<const u8*>(uc->rip);
+  if (uc->rip % 4096 < 7 || code[-2] != 0x0f || code[-1] != 0x05 || code[-7] != 0xb8) return -1;
+  u32 number = 0;
+  copy(&number, code - 6, sizeof number);
+  return static_cast<long>(number);
+}
+
+// A signal that the program does not see has interrupted a call. Linux would not have interrupted
+// it, so it is made again.
+void make_call_again(UContext* uc) {
+  if (uc->rax != static_cast<u64>(-EINTR)) return;
+  const long number = call_number(uc);
+  if (number < 0 || number == __NR_close) return;
+  uc->rax = static_cast<u64>(number);
+  uc->rip =
+      uc->rip == ptr(mino_interruptible_syscall) + 2 ? ptr(mino_interruptible_begin) : uc->rip - 2;
 }
 
 // In the signal window: the interrupted context becomes the program's.
@@ -81,11 +116,12 @@ bool show_local_call(UContext* uc) {
   const u64 call = ptr(mino_local_syscall);
   const bool done = uc->rip == call + 2;
   if (!done && uc->rip != call) return false;
-  const u64* const words = reinterpret_cast<const u64*>(uc->rsp);  // restart, return address
-  uc->rip = words[1] - (done ? 0 : words[0]);
+  const u64* const words =
+      reinterpret_cast<const u64*>(uc->rsp);  // number, restart, return address
+  uc->rip = words[2] - (done ? 0 : words[1]);
   uc->rcx = uc->rip;
   uc->r11 = uc->eflags;
-  uc->rsp += 144;  // the red zone, and these words
+  uc->rsp += 152;  // the red zone, and these words
   return true;
 }
 
@@ -112,16 +148,22 @@ u64 on_signal(int sig, SigInfo* info, UContext* uc) {
   const bool trapped = fault && sig == SIGSYS && info->code == SYS_SECCOMP;
   if (trapped && ts && ts->strict) end_strict(ts);
   u64 handler_mask = uc->sigmask;
-  if (ts && ts->in_hook == kInside && !fault) {
+  SigAction action = process->actions[sig];
+  const bool sent = !fault && (bit(sig) & kSynchronous);
+  if (ts && sent && !admit_sent(ts, action, sig, info)) {
+    make_call_again(uc);
+    return 0;
+  }
+  if (ts && !fault && is_busy(ts, uc) && !(sent && action.handler == kDefault)) {
     defer(ts, sig, info, uc);
     return 0;
   }
+  if (ts && sent) ts->ready &= ~bit(sig);
   if (ts && ts->in_hook == kWindow && !fault) {
     handler_mask = ts->window_mask;
     show_application_context(ts, uc);
   }
-  SigAction action = process->actions[sig];
-  if (trapped && ts && (ts->hidden_mask & bit(sig))) action.handler = kDefault;
+  if (fault && ts && (ts->hidden_mask & bit(sig))) action.handler = kDefault;
   if (action.handler == kIgnore && !fault) return 0;
   if (action.handler == kDefault || action.handler == kIgnore) {
     if (trapped) uc->rip -= 2;  // to ask the filter again
@@ -137,6 +179,10 @@ u64 on_signal(int sig, SigInfo* info, UContext* uc) {
   }
   handler_mask |= action.mask;
   if (!(action.flags & SA_NODEFER)) handler_mask |= bit(sig);
+  if (ts && (ts->deferred & kHeld) && ts->in_hook == kOutside) {
+    ts->deferred = 0;
+    queue_ready(ts);  // comes at once
+  }
   set_mask(handler_mask & ~kSynchronous);
   return action.handler;
 }
@@ -162,18 +208,25 @@ bool restore_code(int sig, int& error, int& code) {
   return true;
 }
 
+SigAction synchronous_action(const SigAction& wanted) {
+  const bool restart = wanted.handler == kIgnore || (wanted.flags & SA_RESTART);
+  return kernel_action(SA_ONSTACK | (restart ? SA_RESTART : 0));
+}
+
 void install_signal_handlers(Process* process) {
   for (int sig : {SIGILL, SIGBUS, SIGSEGV, SIGSYS}) {
-    const SigAction ours = kernel_action(SA_ONSTACK);
-    kernel_sigaction(sig, &ours, &process->actions[sig]);
+    kernel_sigaction(sig, nullptr, &process->actions[sig]);
+    const SigAction ours = synchronous_action(process->actions[sig]);
+    kernel_sigaction(sig, &ours, nullptr);
   }
 }
 
 void open_synchronous_signals(ThreadState* ts) {
   const u64 ours = kSynchronous;
   u64 inherited = 0;
-  raw(__NR_rt_sigprocmask, SIG_UNBLOCK, ptr(&ours), ptr(&inherited), 8);
-  ts->hidden_mask = inherited & kSynchronous;
+  raw(__NR_rt_sigprocmask, SIG_BLOCK, 0, ptr(&inherited), 8);
+  ts->hidden_mask |= inherited & kSynchronous;
+  raw(__NR_rt_sigprocmask, SIG_UNBLOCK, ptr(&ours), 0, 8);  // what is pending is held
 }
 
 void show_synchronous_signals(ThreadState* ts) {
@@ -183,15 +236,11 @@ void show_synchronous_signals(ThreadState* ts) {
     if (ts->process->actions[sig].handler == kIgnore && !has_company(ts))
       kernel_sigaction(sig, &ignored, nullptr);
   }
-  const u64 blocked = ts->hidden_mask;
-  if (blocked) raw(__NR_rt_sigprocmask, SIG_BLOCK, ptr(&blocked), 0, 8);
 }
 
 void hide_synchronous_signals(ThreadState* ts) {
-  const u64 ours = kSynchronous;
-  if (ts->hidden_mask) raw(__NR_rt_sigprocmask, SIG_UNBLOCK, ptr(&ours), 0, 8);
   for (int sig : {SIGILL, SIGBUS, SIGSEGV, SIGSYS}) {
-    const SigAction action = kernel_action(SA_ONSTACK);
+    const SigAction action = synchronous_action(ts->process->actions[sig]);
     if (ts->process->actions[sig].handler == kIgnore) kernel_sigaction(sig, &action, nullptr);
   }
 }

@@ -11,7 +11,7 @@
 //     unwind (pthread_cancel), or return.
 //   - SIGSEGV, SIGBUS, SIGILL and SIGSYS are never really blocked (kSynchronous): fault-safe
 //     copies, patched sites and Syscall User Dispatch need them. Whether the program has blocked
-//     them is remembered and reported.
+//     them is remembered and reported, and those that others send are held (hook/catch/held.h).
 //   - A thread that blocks everything and gives up its alternate stack is about to end, and may
 //     give up its stack before its last call (Go). The frame of a trap must not be written there,
 //     so from then on its traps use a stack of the hook.
@@ -31,6 +31,9 @@ SigAction kernel_action(u64 flags);
 // carry a code of the kernel's; it is in si_errno instead. Moves it to its place; true if there was
 // one.
 bool restore_code(int sig, int& error, int& code);
+
+// The same for one of kSynchronous, of which the program wants this.
+SigAction synchronous_action(const SigAction& wanted);
 
 void install_signal_handlers(Process* process);
 void open_synchronous_signals(ThreadState* ts);  // those that were inherited blocked

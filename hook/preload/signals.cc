@@ -124,6 +124,13 @@ MINO_EXPORT(int, pthread_sigmask, int how, const u64* set, u64* old) {
   return static_cast<int>(-change_mask(how, set, old));
 }
 
+MINO_EXPORT(int, sigpending, u64* set) {
+  return static_cast<int>(answer(mino_call(__NR_rt_sigpending, ptr(set), 8)));
+}
+MINO_EXPORT(int, sigsuspend, const u64* set) {
+  return static_cast<int>(answer(mino_waiting_call(__NR_rt_sigsuspend, ptr(set), 8)));
+}
+
 MINO_EXPORT(int, sigtimedwait, const u64* set, SigInfo* info, const void* timeout) {
   const long result = mino_waiting_call(__NR_rt_sigtimedwait, ptr(set), ptr(info), ptr(timeout), 8);
   if (!is_error(result) && info && info->code == SI_TKILL) info->code = SI_USER;  // as glibc does
@@ -131,6 +138,13 @@ MINO_EXPORT(int, sigtimedwait, const u64* set, SigInfo* info, const void* timeou
 }
 MINO_EXPORT(int, sigwaitinfo, const u64* set, SigInfo* info) {
   return sigtimedwait(set, info, nullptr);
+}
+MINO_EXPORT(int, sigwait, const u64* set, int* sig) {
+  long result = -EINTR;
+  while (result == -EINTR) result = mino_waiting_call(__NR_rt_sigtimedwait, ptr(set), 0, 0, 8);
+  if (is_error(result)) return static_cast<int>(-result);
+  *sig = static_cast<int>(result);
+  return 0;
 }
 MINO_EXPORT(int, signalfd, int fd, const u64* set, int flags) {
   return static_cast<int>(

@@ -41,10 +41,9 @@ void destroy(void* rounds) {
 
 // In the new thread. Its routine and argument are in the frame of its state.
 void take_state(ThreadState* ts) {
+  ts->tid = static_cast<u32>(raw(__NR_gettid));
   enter_thread(ts, fs_base());
-  const u64 hidden = ts->hidden_mask;
   open_synchronous_signals(ts);
-  ts->hidden_mask |= hidden;
   if (key_made) libc::pthread_setspecific(key, reinterpret_cast<void*>(1));
 }
 

@@ -90,6 +90,7 @@ bool prepare_startup(char** envp, bool reachable) {
     say("mino: out of memory; nothing will be offloaded\n");
     return false;
   }
+  ts->tid = static_cast<u32>(raw(__NR_gettid));
   if (inherited.filters >= 0 && !(ts->filters = load_filters(inherited.filters))) {
     say("mino: out of memory for the seccomp filters; nothing will be offloaded\n");
     return false;

@@ -19,6 +19,8 @@ mino_interruptible:
         push    %rbx
         .cfi_def_cfa_offset 16
         .cfi_offset rbx, -16
+        push    %rsi                    // for the signal handler, if the call is to go on
+        .cfi_def_cfa_offset 24
         mov     %rdi, %rbx
         mov     %rsi, %rax
         mov     %rdx, %r11
@@ -33,12 +35,16 @@ mino_interruptible_begin:
         jne     mino_interruptible_abort
 mino_interruptible_syscall:
         syscall
+        pop     %rsi
+        .cfi_def_cfa_offset 16
         pop     %rbx
         .cfi_def_cfa_offset 8
         ret
 mino_interruptible_abort:
-        .cfi_def_cfa_offset 16
+        .cfi_def_cfa_offset 24
         mov     $-512, %rax             // ERESTARTSYS: nothing happened
+        pop     %rsi
+        .cfi_def_cfa_offset 16
         pop     %rbx
         .cfi_def_cfa_offset 8
         ret

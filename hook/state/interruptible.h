@@ -13,7 +13,7 @@ long mino_interruptible(mino::hook::ThreadState* ts, long nr, const mino::hook::
     __attribute__((visibility("hidden")));
 
 // Labels for the signal handler (hook/catch/on_signal.cc): it moves a thread that is between begin
-// and syscall to abort.
+// and syscall to abort. After the syscall the call's number is at the stack pointer.
 extern const char mino_interruptible_begin[] __attribute__((visibility("hidden")));
 extern const char mino_interruptible_syscall[] __attribute__((visibility("hidden")));
 extern const char mino_interruptible_abort[] __attribute__((visibility("hidden")));

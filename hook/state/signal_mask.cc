@@ -25,7 +25,7 @@ TemporaryMask::TemporaryMask(ThreadState* ts, u64 mask_pointer, u64 mask_size) :
     mask_ = mask & ~kSynchronous;
     set_ = true;
     raw(__NR_rt_sigprocmask, SIG_SETMASK, ptr(&all), ptr(&previous_), sizeof all);
-    if (ts->deferred) previous_ = ts->resume_mask;
+    if (ts->deferred & kQueued) previous_ = ts->resume_mask;
     set_mask(mask_);
   }
 }
@@ -36,6 +36,7 @@ TemporaryMask::~TemporaryMask() {
   if (ts_->deferred) {
     ts_->window_mask = interrupted_ ? mask_ : previous_;
     ts_->resume_mask = previous_;
+    ts_->deferred |= kQueued;
   } else {
     set_mask(previous_);
   }

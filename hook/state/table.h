@@ -50,6 +50,7 @@ struct Table {
   u32 clients;           // how many processes have ever joined the first one
   bool shared;           // with other processes, and the device knows
   bool mapped;           // this is shared memory
+  u64 signalfd_signals;  // of kSynchronous, that any signalfd of this table was made for
   u32 credentials_turn;  // counts changes of credentials
   u32 lane_credentials[abi::kMaxLanes];  // the count when the lane was made
   Session session;

@@ -95,6 +95,7 @@ ThreadState* inherit_thread(u64 base, const Process* process) {
   ThreadState* ts = find_thread(base);
   if (!ts || ts->process != process || ts->exiting) return nullptr;
   ts->deferred = 0;
+  ts->held = ts->ready = ts->awaited = 0;
   ts->suspended = nullptr;
   return ts;
 }

@@ -28,9 +28,15 @@ struct Frame {
 
 enum InHook : u32 { kOutside = 0, kInside = 1, kWindow = 2 };
 
+// Why the program's signals wait for the end of the call, in ThreadState::deferred.
+enum Deferred : u32 {
+  kQueued = 1,  // blocked in the kernel; the program's mask waits in window_mask and resume_mask
+  kHeld = 2,    // hook/catch/held.h
+};
+
 struct ThreadState {
   u32 in_hook;   // InHook
-  u32 deferred;  // a signal waits for the end of the call
+  u32 deferred;  // signals wait for the end of the call: Deferred
   u8* stack;     // top of the hook's stack
   Frame frame;
   u64 window_mask;    // the signal mask under which deferred signals are delivered
@@ -44,6 +50,9 @@ struct ThreadState {
   u32 exiting;             // free for reuse once in_hook is 0
   u64 fs_base;             // key in the thread table
   u64 hidden_mask;         // signals of kSynchronous that the program has blocked
+  u64 held;                // signals of kSynchronous from elsewhere that wait in held_info
+  u64 ready;               // those that are delivered next, whatever is blocked
+  u64 awaited;             // those that a call waits for, really blocked
   ThreadState* next;       // all states ever made, for reuse
   ThreadState* suspended;  // vfork child: the parent's state, whose place in the table we have
   u8* stack_base;
@@ -64,7 +73,8 @@ struct ThreadState {
   bool bell_sent;
   bool flip;  // fairness of mixed epoll: whose events come first this time
 
-  u8* copy_buffer;  // hook/calls/splice.cc, when windows are off
+  u8* copy_buffer;       // hook/calls/splice.cc, when windows are off
+  u64 held_info[4][16];  // siginfo_t of SIGILL, SIGBUS, SIGSEGV, SIGSYS
 
   // Counters of the current call, for `mino trace`.
   u32 call_trips, call_upcalls;

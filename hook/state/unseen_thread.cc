@@ -11,5 +11,6 @@ extern "C" __attribute__((visibility("hidden"))) long mino_thread_new() {
   ThreadState* ts = make_thread(main_process());
   if (!ts) return false;
   ts->filters = latest_filters();
+  ts->tid = static_cast<u32>(raw(__NR_gettid));
   return enter_thread(ts, fs_base());
 }
