@@ -31,6 +31,15 @@ namespace {
   for (;;) raw(__NR_exit_group, 127);
 }
 
+// Ends the program as exec does when it is too late for an error: fs/exec.c, force_fatal_sig().
+[[noreturn]] void die_as_in_exec() {
+  constexpr u64 kAll = ~0ull;
+  const u64 action[4] = {0, 0, 0, 0}, unblocked = kAll & ~(1ull << (SIGSEGV - 1));
+  raw(__NR_rt_sigaction, SIGSEGV, ptr(action), 0, 8);
+  raw(__NR_rt_sigprocmask, SIG_SETMASK, ptr(&unblocked), 0, 8);
+  for (;;) raw(__NR_kill, static_cast<u64>(raw(__NR_getpid)), SIGSEGV);
+}
+
 // The kernel has named this process after libminoc.so.
 void set_name(const char* path) {
   const char* name = path;
@@ -107,7 +116,9 @@ extern "C" __attribute__((visibility("hidden"), noreturn)) void mino_load(mino::
   const bool usable = prepare_startup(envp, no_way == 0);
   if (!settings.program[0]) give_up("libminoc.so is not a program; use mino run", 0);
   LoadedProgram loaded;
-  if (const long error = load_program(settings.program, loaded)) give_up(settings.program, error);
+  const long error = load_program(settings.program, loaded);
+  if (error == -EINVAL) die_as_in_exec();
+  if (error) give_up(settings.program, error);
   set_name(settings.program);
   learn_executable(settings.program);
   // The removed variables leave a gap in front of the auxiliary vector: close it.

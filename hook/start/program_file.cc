@@ -66,22 +66,64 @@ long map(u64 at, u64 bytes, u64 protection, u64 flags, u64 fd, u64 offset) {
   return raw(__NR_mmap, at, bytes, protection, flags, fd, offset);
 }
 
-// Maps one ELF file, at `wanted` if that is not 0. `bias` is what must be added to its addresses.
-long map_segments(const File& file, const abi::ElfFile& h, u64& bias, u64 wanted = 0) {
+// The span of addresses that the segments of a program need.
+struct Span {
   u64 low = ~0ull, high = 0, align = kPage;
+};
+
+// Judges the segments as elf_load in fs/binfmt_elf.c does. Where the kernel's exec would find the
+// mistake when it is too late to return, that is -EINVAL.
+long measure(const abi::ElfFile& h, Span& span) {
   for (u32 i = 0; i < h.header.program_header_count; i++) {
     const abi::ProgramHeader& p = h.program[i];
-    if (p.type != kLoad || p.memory_bytes == 0) continue;
+    if (p.type != kLoad) continue;
+    // The offset of a segment without bytes in the file means nothing.
     if (p.address + p.memory_bytes < p.address || p.file_bytes > p.memory_bytes ||
-        (p.address ^ p.offset) % kPage != 0) {
-      return -ENOEXEC;
-    }
-    if ((p.address & ~(kPage - 1)) < low) low = p.address & ~(kPage - 1);
-    if (p.address + p.memory_bytes > high) high = p.address + p.memory_bytes;
-    if (p.align > align && (p.align & (p.align - 1)) == 0 && p.align <= (1u << 30)) align = p.align;
+        (p.file_bytes && (p.address ^ p.offset) % kPage != 0))
+      return -EINVAL;
+    if (p.memory_bytes == 0) continue;
+    span.low = min(span.low, p.address & ~(kPage - 1));
+    if (p.address + p.memory_bytes > span.high) span.high = p.address + p.memory_bytes;
+    if (p.align > span.align && (p.align & (p.align - 1)) == 0 && p.align <= (1u << 30))
+      span.align = p.align;
   }
-  if (low >= high) return -ENOEXEC;
-  const u64 bytes = (high - low + kPage - 1) & ~(kPage - 1);
+  return span.low < span.high ? 0 : -EINVAL;
+}
+
+// Maps one segment; its addresses are `bias` too low.
+long map_segment(const File& file, const abi::ProgramHeader& p, u64 bias) {
+  const u64 executable = p.flags & PF_X ? u64{PROT_EXEC} : 0;
+  const u64 protection =
+      (p.flags & PF_R ? u64{PROT_READ} : 0) | (p.flags & PF_W ? u64{PROT_WRITE} : 0) | executable;
+  const u64 begin = (p.address + bias) & ~(kPage - 1);
+  const u64 file_end = p.address + bias + p.file_bytes;
+  const u64 mapped_end = p.file_bytes ? (file_end + kPage - 1) & ~(kPage - 1) : begin;
+  const u64 end = (p.address + bias + p.memory_bytes + kPage - 1) & ~(kPage - 1);
+  if (p.file_bytes) {
+    const long at = map(begin, mapped_end - begin, protection, MAP_PRIVATE | MAP_FIXED,
+                        file.number(), p.offset & ~(kPage - 1));
+    if (is_error(at)) return at;
+  }
+  if (end > mapped_end) {  // writable whatever the flags say, as vm_brk_flags makes it
+    const long at = map(mapped_end, end - mapped_end, PROT_READ | PROT_WRITE | executable,
+                        MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, ~0ull, 0);
+    if (is_error(at)) return at;
+  }
+  // The rest of the last page of file bytes is zero, as far as it belongs to the segment.
+  if (p.memory_bytes > p.file_bytes && mapped_end > file_end && p.file_bytes) {
+    if (!(p.flags & PF_W)) raw(__NR_mprotect, begin, mapped_end - begin, PROT_READ | PROT_WRITE);
+    fill(reinterpret_cast<void*>(file_end), 0, mapped_end - file_end);
+    if (!(p.flags & PF_W)) raw(__NR_mprotect, begin, mapped_end - begin, protection);
+  }
+  return 0;
+}
+
+// Maps one ELF file, at `wanted` if that is not 0. `bias` is what must be added to its addresses.
+long map_segments(const File& file, const abi::ElfFile& h, u64& bias, u64 wanted = 0) {
+  Span span;
+  if (const long error = measure(h, span)) return error;
+  const u64 bytes = (span.high - span.low + kPage - 1) & ~(kPage - 1);
+  const u64 low = span.low, align = span.align;
   u64 base = low;
   if (h.header.type == abi::ElfFile::kIndependent && !wanted) {
     const long room =
@@ -102,29 +144,7 @@ long map_segments(const File& file, const abi::ElfFile& h, u64& bias, u64 wanted
   for (u32 i = 0; i < h.header.program_header_count; i++) {
     const abi::ProgramHeader& p = h.program[i];
     if (p.type != kLoad || p.memory_bytes == 0) continue;
-    const u64 protection = (p.flags & PF_R ? u64{PROT_READ} : 0) |
-                           (p.flags & PF_W ? u64{PROT_WRITE} : 0) |
-                           (p.flags & PF_X ? u64{PROT_EXEC} : 0);
-    const u64 begin = (p.address + bias) & ~(kPage - 1);
-    const u64 file_end = p.address + bias + p.file_bytes;
-    const u64 mapped_end = p.file_bytes ? (file_end + kPage - 1) & ~(kPage - 1) : begin;
-    const u64 end = (p.address + bias + p.memory_bytes + kPage - 1) & ~(kPage - 1);
-    if (p.file_bytes) {
-      const long at = map(begin, mapped_end - begin, protection, MAP_PRIVATE | MAP_FIXED,
-                          file.number(), p.offset & ~(kPage - 1));
-      if (is_error(at)) return at;
-    }
-    if (end > mapped_end) {
-      const long at = map(mapped_end, end - mapped_end, protection,
-                          MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, ~0ull, 0);
-      if (is_error(at)) return at;
-    }
-    // The rest of the last page of file bytes is zero, as far as it belongs to the segment.
-    if (p.memory_bytes > p.file_bytes && mapped_end > file_end && p.file_bytes) {
-      if (!(p.flags & PF_W)) raw(__NR_mprotect, begin, mapped_end - begin, PROT_READ | PROT_WRITE);
-      fill(reinterpret_cast<void*>(file_end), 0, mapped_end - file_end);
-      if (!(p.flags & PF_W)) raw(__NR_mprotect, begin, mapped_end - begin, protection);
-    }
+    if (const long error = map_segment(file, p, bias)) return error;
   }
   return 0;
 }

@@ -32,7 +32,8 @@ struct LoadedProgram {
   u64 interpreter;  // where ld.so is mapped, or 0
 };
 
-// Maps the program, and its interpreter if it names one. 0 or the error.
+// Maps the program, and its interpreter if it names one. 0 or the error; -EINVAL if its segments
+// are none that exec could map.
 long load_program(const char* path, LoadedProgram& loaded);
 
 // Maps the library at `path` once more, at `base`. `mapped` is where it is mapped already; the
