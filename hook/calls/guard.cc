@@ -35,6 +35,14 @@ long trace_me_later(ThreadState* ts, const Frame& f) {
   return 0;
 }
 
+// Syscall User Dispatch for the program. A thread has one: with the trap, the hook has it; without,
+// the calls that the hook makes for the program would be dispatched as well. So the answer is that
+// of a kernel that has none, except that switching off what is off works.
+long own_dispatch(const Frame& f) {
+  const bool switches_off = f.rsi == PR_SYS_DISPATCH_OFF && !f.rdx && !f.r10 && !f.r8;
+  return switches_off ? 0 : -EINVAL;
+}
+
 }  // namespace
 
 long do_guard(ThreadState* ts, const abi::Row& row) {
@@ -50,8 +58,8 @@ long do_guard(ThreadState* ts, const abi::Row& row) {
   }
   if (row.nr == __NR_seccomp || (row.nr == __NR_prctl && f.rdi == PR_SET_SECCOMP))
     return do_seccomp(ts, row);
-  if (row.nr == __NR_prctl)
-    return f.rdi == PR_SET_SYSCALL_USER_DISPATCH && settings.sud ? -EINVAL : kLocal;
+  if (row.nr == __NR_prctl && f.rdi == PR_SET_SYSCALL_USER_DISPATCH) return own_dispatch(f);
+  if (row.nr == __NR_prctl) return kLocal;
   if (row.nr == __NR_munmap) {
     before_change_of_memory(f.rdi, f.rsi);
     return do_munmap(ts);

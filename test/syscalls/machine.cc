@@ -481,6 +481,32 @@ TEST(clocks_behind_the_vdso) {
   EXPECT_ERR(clock_gettime(77, &time), EINVAL);
 }
 
+namespace {
+volatile char selector;
+volatile sig_atomic_t dispatched;
+}  // namespace
+
+// Syscall User Dispatch for the program itself.
+TEST(dispatch_of_its_own) {
+  constexpr int kSetDispatch = 59, kOff = 0, kOn = 1;
+  EXPECT_EQ(prctl(kSetDispatch, kOff, 0, 0, 0), 0);
+  EXPECT_ERR(prctl(kSetDispatch, kOff, 0, 1, 0), EINVAL);
+  EXPECT_ERR(prctl(kSetDispatch, 77, 0, 0, 0), EINVAL);
+  int fd = OK(socket(AF_INET, SOCK_STREAM, 0));
+  on_signal(SIGSYS, [](int) {
+    selector = 0;
+    dispatched = dispatched + 1;
+  });
+  EXPECT_EQ(prctl(kSetDispatch, kOn, 0, 0, &selector), 0);
+  if (check::failures) return;
+  selector = 1;
+  getppid();
+  selector = 0;
+  EXPECT_EQ(dispatched, 1);
+  EXPECT_EQ(option(fd, SOL_SOCKET, SO_TYPE), SOCK_STREAM);
+  EXPECT_EQ(prctl(kSetDispatch, kOff, 0, 0, 0), 0);
+}
+
 // If the kernel has none, both runs end by SIGSEGV.
 TEST(calls_of_32_bits) {
   const pid_t pid = child([] {
