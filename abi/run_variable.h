@@ -61,6 +61,14 @@ namespace mino::abi {
 inline constexpr char kRunVariable[] = "MINO_RUN";
 inline constexpr char kRunPrefix[] = "MINO_RUN=";  // as in the environment
 
+// The loader needs an LD_PRELOAD that names the hook's library. The program's own travels in its
+// own place under a name of the same length, so that it arrives as the program wrote it: empty,
+// with blanks, more than once. The hook's two variables follow last: what the program sees of its
+// environment ends before them.
+inline constexpr char kPreloadPrefix[] = "LD_PRELOAD=";
+inline constexpr char kKeptPreloadPrefix[] = "MINO_PRELD=";
+static_assert(sizeof kPreloadPrefix == sizeof kKeptPreloadPrefix);
+
 // The most characters that `mino run` writes, x not included: the hook keeps the text in buffers.
 inline constexpr size_t kMaxRunText = 1000;
 inline constexpr uint64_t kRunVersion = 1;

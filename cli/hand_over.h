@@ -6,7 +6,7 @@
 //
 //   LD_PRELOAD  <dir of mino>/libminoc.so[:what was there before]
 //               (hook=preload: libminoc-preload.so)
-//   MINO_RUN    abi/run_variable.h
+//   MINO_RUN    abi/run_variable.h, which also says how the program's own LD_PRELOAD travels
 #pragma once
 
 #include <cstdint>

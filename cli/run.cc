@@ -136,10 +136,26 @@ Result<HandOver> prepare(const RunDir& dir, const RunOptions& options, const std
   return hand_over;
 }
 
+// The environment of the program, as the hook expects it (abi/run_variable.h).
+std::vector<std::string> environment(std::string preload, std::string run_text) {
+  std::vector<std::string> strings;
+  for (char** entry = environ; *entry; entry++) {
+    std::string text = *entry;
+    if (text.starts_with(abi::kRunPrefix)) continue;
+    if (text.starts_with(abi::kPreloadPrefix))
+      text.replace(0, std::strlen(abi::kPreloadPrefix), abi::kKeptPreloadPrefix);
+    strings.push_back(std::move(text));
+  }
+  strings.push_back(abi::kPreloadPrefix + std::move(preload));
+  strings.push_back(abi::kRunPrefix + std::move(run_text));
+  return strings;
+}
+
 // Executes the program. If ld.so will not bring the hook into it, `library` is executed in its
 // place and loads it.
 int execute(const Program& program, const std::vector<std::string>& command,
-            const std::string& library, const HandOver& hand_over) {
+            const std::string& library, const HandOver& hand_over, std::string preload,
+            std::string run_text) {
   const bool sees_all = hand_over.hook != "patch" && hand_over.hook != "preload";
   const auto load = sees_all ? needs_loading(program.path, hand_over.load_all) : std::nullopt;
   std::vector<std::string> words = command;
@@ -148,16 +164,15 @@ int execute(const Program& program, const std::vector<std::string>& command,
     if (!load->argument.empty()) words.insert(words.begin(), load->argument);
     words.insert(words.begin(), load->program);
   }
-  if (load) {
-    const std::string text = with_program(::getenv(abi::kRunVariable), load->program);
-    ::setenv(abi::kRunVariable, text.c_str(), 1);
-  }
+  if (load) run_text = with_program(std::move(run_text), load->program);
+  const std::vector<std::string> strings = environment(std::move(preload), std::move(run_text));
+  std::vector<char*> envp = argv_of(strings);
   std::vector<char*> argv = argv_of(words);
-  ::execv(load ? library.c_str() : program.path.c_str(), argv.data());
+  ::execve(load ? library.c_str() : program.path.c_str(), argv.data(), envp.data());
   if (errno == ENOEXEC) {  // neither ELF nor #!: run it by a shell, as execvp(3) does
     argv.insert(argv.begin(), const_cast<char*>("/bin/sh"));
     argv[1] = const_cast<char*>(program.path.c_str());
-    ::execv("/bin/sh", argv.data());
+    ::execve("/bin/sh", argv.data(), envp.data());
   }
   return complain(errno == ENOENT ? kNotFound : kNotExecutable,
                   program.path + ": " + std::strerror(errno));
@@ -202,9 +217,8 @@ int run(const RunDir& default_dir, const RunOptions& options) {
     hand_over->trace_fd = tracing->program_end();
   }
   const bool user_preload = old_preload != nullptr && *old_preload != '\0';
-  ::setenv(abi::kRunVariable, hand_over->text(user_preload).c_str(), 1);
-  ::setenv("LD_PRELOAD", preload->c_str(), 1);
-  return execute(program, options.command, *library, *hand_over);
+  return execute(program, options.command, *library, *hand_over, *preload,
+                 hand_over->text(user_preload));
 }
 
 }  // namespace mino

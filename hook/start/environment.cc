@@ -16,8 +16,6 @@ namespace mino::hook {
 
 namespace {
 
-constexpr char kPreload[] = "LD_PRELOAD=";
-
 // Every text that `mino run` writes fits, with what is made of it.
 constexpr u64 kReserve = 64;  // of settings.variable
 static_assert(sizeof settings.variable - kReserve > abi::kMaxRunText);
@@ -67,15 +65,32 @@ bool ends_with(const char* text, u64 bytes, const char* end) {
   return same;
 }
 
+bool is_library(const char* path, u64 bytes) {
+  return ends_with(path, bytes, "libminoc.so") || ends_with(path, bytes, "libminoc-preload.so");
+}
+
+// Whether a value of LD_PRELOAD names our library.
+bool names_library(const char* value) {
+  while (*value) {
+    u64 n = 0;
+    while (value[n] && value[n] != ':' && value[n] != ' ') n++;
+    if (is_library(value, n)) return true;
+    value += n;
+    while (*value == ':' || *value == ' ') value++;
+  }
+  return false;
+}
+
 // Removes our library from an LD_PRELOAD value in place, and copies its path to `library`, unless
-// that is nullptr. False if nothing is left of the value.
+// that is nullptr. Other values stay as they are. False if nothing but our library was there.
 bool without_library(char* value, char* library = nullptr) {
+  if (!names_library(value)) return true;
   char* to = value;
   const char* from = value;
   while (*from) {
     u64 n = 0;
     while (from[n] && from[n] != ':' && from[n] != ' ') n++;
-    if (ends_with(from, n, "libminoc.so") || ends_with(from, n, "libminoc-preload.so")) {
+    if (is_library(from, n)) {
       if (library) copy_until(library, min(n + 1, sizeof settings.library), from, 0);
     } else if (n) {
       if (to != value) *to++ = ':';
@@ -187,14 +202,23 @@ void take_all(const char* text, Inherited& inherited) {
 bool read_environment(char** envp, Inherited& inherited) {
   char** keep = envp;
   settings.links = true;
+  bool kept = false;  // the program's own LD_PRELOAD is here under its other name
+  for (char** e = envp; *e; e++) kept |= starts_with(*e, abi::kKeptPreloadPrefix);
+  constexpr u64 kHead = sizeof abi::kPreloadPrefix - 1;
   for (char** e = envp; *e; e++) {
-    if (starts_with(*e, kPreload) && !without_library(*e + sizeof kPreload - 1, settings.library))
-      continue;
-    if (!starts_with(*e, abi::kRunPrefix)) {
-      *keep++ = *e;
-      continue;
+    const bool run = starts_with(*e, abi::kRunPrefix);
+    bool remove = run;
+    if (run) {
+      take_all(*e + sizeof abi::kRunPrefix - 1, inherited);
+    } else if (starts_with(*e, abi::kKeptPreloadPrefix)) {
+      copy(*e, abi::kPreloadPrefix, kHead);
+    } else if (starts_with(*e, abi::kPreloadPrefix) && names_library(*e + kHead)) {
+      remove = !without_library(*e + kHead, settings.library) || kept;
     }
-    take_all(*e + sizeof abi::kRunPrefix - 1, inherited);
+    if (!remove)
+      *keep++ = *e;
+    else if (inherited.removed_count < Inherited::kMaxRemoved)
+      inherited.removed[inherited.removed_count++] = *e;
   }
   *keep = nullptr;
   settings.links &= settings.path_count != 0;
@@ -222,35 +246,30 @@ u64 count_pointers(u64 array) {
 
 // Whether a string in the environment given to execve names this variable.
 bool names(u64 entry, const char* variable) {
-  char name[sizeof kPreload];
+  char name[sizeof abi::kPreloadPrefix];
   name[user_copy_in(name, entry, sizeof name - 1)] = 0;
   return starts_with(name, variable);
 }
 
-// The bytes that an LD_PRELOAD of the program needs with our library in front. 0 for other
+// The length, with its NUL, of a string that is an LD_PRELOAD of the program's. 0 for other
 // variables, and for a string that execve will refuse.
 u64 preload_bytes(u64 entry) {
-  if (!names(entry, kPreload)) return 0;
+  if (!names(entry, abi::kPreloadPrefix) && !names(entry, abi::kKeptPreloadPrefix)) return 0;
   char part[256];
   for (u64 done = 0; done < MAX_ARG_STRLEN; done += sizeof part) {
     const i64 n = user_string(entry + done, part, sizeof part);
-    if (n > 0) return done + static_cast<u64>(n) + length(settings.library) + 1;
+    if (n > 0) return done + static_cast<u64>(n);
     if (n == -EFAULT) return 0;
   }
   return 0;
 }
 
-// Writes that LD_PRELOAD. Returns its end, or nullptr if the string has changed meanwhile.
-char* print_preload(char* to, u64 entry, u64 bytes) {
-  char* end = print(print(to, kPreload), settings.library);
-  const u64 room = bytes - static_cast<u64>(end + 1 - to);
-  if (user_string(entry + sizeof kPreload - 1, end + 1, room) <= 0) return nullptr;
-  if (without_library(end + 1)) {
-    *end++ = ':';
-    end += length(end);
-  }
-  *end++ = 0;
-  return end;
+// Copies it under its other name. Returns its value; nullptr if the string has changed meanwhile.
+char* keep_preload(char* to, u64 entry, u64 bytes) {
+  if (user_string(entry, to, bytes) <= 0) return nullptr;
+  constexpr u64 kHead = sizeof abi::kPreloadPrefix - 1;
+  copy(to, abi::kKeptPreloadPrefix, kHead);
+  return to + kHead;
 }
 
 }  // namespace
@@ -264,10 +283,13 @@ ExecEnvironment::ExecEnvironment(Process* process, u64 envp, const ProgramFile* 
   constexpr u64 kTextBytes = sizeof settings.variable + sizeof settings.library + kWarmTextBytes +
                              2 * sizeof(ProgramFile) + kMaxProgramPath + 1024;
   u64 entry, preloads = 0;
+  bool kept = false;
   for (u64 i = 0; i < count; i++) {
-    if (user_read(envp + i * 8, &entry, 8)) preloads += preload_bytes(entry);
+    if (!user_read(envp + i * 8, &entry, 8)) continue;
+    preloads += preload_bytes(entry);
+    kept |= names(entry, abi::kKeptPreloadPrefix);
   }
-  bytes_ = ((count + 3 + argc + 4) * 8 + kTextBytes + preloads + 4095) & ~4095ull;
+  bytes_ = ((count + 3 + argc + 4) * 8 + kTextBytes + 2 * preloads + 4095) & ~4095ull;
   table_ = static_cast<u64*>(map_pages(bytes_));
   if (!table_) return;
   process->exec_memory = table_;
@@ -288,9 +310,9 @@ ExecEnvironment::ExecEnvironment(Process* process, u64 envp, const ProgramFile* 
     }
     *to = 0;
   }
-  // Put our library in front of every LD_PRELOAD of the program: if there are several, some C
-  // libraries take the first, others the last.
-  bool preloaded = false;
+  // Our library goes in front of the program's last LD_PRELOAD, which is the one that glibc takes.
+  // It is the only one under that name: other C libraries take the first.
+  const char* value = "";
   u64 used = 0;
   for (u64 i = 0; i < count; i++) {
     user_read(envp + i * 8, &entry, 8);
@@ -298,18 +320,20 @@ ExecEnvironment::ExecEnvironment(Process* process, u64 envp, const ProgramFile* 
     u64 bytes = preload_bytes(entry);
     if (bytes > preloads) bytes = 0;  // the string has changed
     preloads -= bytes;
-    if (char* const end = bytes ? print_preload(text, entry, bytes) : nullptr) {
+    if (char* const own = bytes ? keep_preload(text, entry, bytes) : nullptr) {
+      // A program that the hook did not reach has passed on what it was given.
+      const bool ours = names_library(own);
+      if (!without_library(own) || (ours && kept)) continue;
       entry = ptr(text);
-      text = end;
-      preloaded = true;
+      value = own;
+      text = own + length(own) + 1;
     }
     table_[used++] = entry;
   }
-  if (!preloaded) {
-    table_[used++] = ptr(text);
-    text = print(print(text, kPreload), settings.library);
-    *text++ = 0;
-  }
+  table_[used++] = ptr(text);
+  text = print(print(text, abi::kPreloadPrefix), settings.library);
+  if (*value) text = print(print(text, ":"), value);
+  *text++ = 0;
   table_[used++] = ptr(text);
   Appended out{print(print(text, abi::kRunPrefix), settings.variable)};
   abi::RunWriter to(out, abi::RunWriter<Appended>::Start::kAfterOthers);

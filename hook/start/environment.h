@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The environment across exec, and the arguments of a script. The program never sees
-// LD_PRELOAD=libminoc.so and MINO_RUN: they are removed at startup. At every execve they are put
-// back, whatever environment the program passes.
+// LD_PRELOAD=libminoc.so and MINO_RUN: they are removed at startup, for the kernel's eyes too
+// (hook/start/shown_environment.h). At every execve they are put back, whatever environment the
+// program passes. The program's own LD_PRELOAD comes through as it is: see abi/run_variable.h.
 #pragma once
 
 #include "hook/start/program_file.h"
@@ -14,6 +15,9 @@ namespace mino::hook {
 struct Inherited {
   int socket = -1, placeholder = -1, broken = -1;  // the session's
   int filters = -1;                                // hook/calls/seccomp.h
+  static constexpr u32 kMaxRemoved = 8;
+  const char* removed[kMaxRemoved];  // the hook's variables, where the kernel has put them
+  u32 removed_count = 0;
 };
 
 // Reads MINO_RUN into `settings`, and removes the hook's variables from envp (in place). Whether

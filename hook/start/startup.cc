@@ -13,6 +13,7 @@
 #include "hook/device/call.h"
 #include "hook/start/environment.h"
 #include "hook/start/home.h"
+#include "hook/start/shown_environment.h"
 #include "hook/state/filters.h"
 #include "hook/state/private_descriptors.h"
 #include "hook/state/settings.h"
@@ -102,6 +103,7 @@ bool prepare_startup(char** envp, bool reachable) {
   open_synchronous_signals(ts);
   if (inherited.socket >= 0)
     reattach(ts, inherited.socket, inherited.placeholder, inherited.broken);
+  if (!ts->filters) hide_variables(envp, inherited);
   return true;
 }
 
