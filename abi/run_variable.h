@@ -37,6 +37,7 @@
 //   r         ADDRESS                 under a seccomp filter: where the library goes
 //   f         FD                      under a seccomp filter: the memfd that holds the filters
 //   l         0                       symbolic links are not followed
+//   d         1                       the working directory is on the device
 //   k         SITES                   common sites of libc (hook/catch/warm.h)
 //
 //   written by either, always last:
@@ -96,6 +97,7 @@ enum class RunName : uint8_t {
   kHome,
   kFilters,
   kLinks,
+  kDirectory,
   kWarmSites,
   kProgram,
   kUnknown,
@@ -105,7 +107,7 @@ enum class RunName : uint8_t {
 inline constexpr char kRunNames[][10] = {
     "v",     "sock", "hook",     "windows", "arena", "trace", "families", "netlinks",
     "paths", "orig", "instance", "netns",   "load",  "rest",  "s",        "p",
-    "b",     "c",    "r",        "f",       "l",     "k",     "x"};
+    "b",     "c",    "r",        "f",       "l",     "d",     "k",        "x"};
 static_assert(sizeof kRunNames / sizeof kRunNames[0] == static_cast<size_t>(RunName::kUnknown));
 
 // One field of a variable that is being read.

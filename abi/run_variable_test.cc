@@ -86,14 +86,15 @@ TEST(RunVariable, EveryFieldComesBack) {
   to.number(kHome, UINT64_MAX);
   to.number(kFilters, 0);
   to.flag(kLinks, false);
+  to.flag(kDirectory, true);
   to.name(kWarmSites);
   text += "0123,0000010+5";
   to.text(kProgram, "/bin/a;r=5;x=b");
   EXPECT_EQ(text,
             "v=1;sock=/run/mino/minod.sock;hook=sud;windows=1;arena=65536;trace=900;"
             "families=2,10,16;netlinks=;paths=/proc/net:/srv/data;orig=1;instance=3;netns=0;load=1;"
-            "rest=32768;s=1022;p=1023;b=1024;c=1;r=18446744073709551615;f=0;l=0;k=0123,0000010+5;"
-            "x=/bin/a;r=5;x=b");
+            "rest=32768;s=1022;p=1023;b=1024;c=1;r=18446744073709551615;f=0;l=0;d=1;"
+            "k=0123,0000010+5;x=/bin/a;r=5;x=b");
 
   std::map<RunName, RunField> got;
   std::string handed_on;
@@ -132,6 +133,7 @@ TEST(RunVariable, EveryFieldComesBack) {
   EXPECT_EQ(got[kHome].number(), UINT64_MAX);
   EXPECT_EQ(got[kFilters].number(), 0u);
   EXPECT_FALSE(got[kLinks].flag(true));
+  EXPECT_TRUE(got[kDirectory].flag(false));
   EXPECT_EQ(copy(kWarmSites), "0123,0000010+5");
   EXPECT_EQ(copy(kProgram), "/bin/a;r=5;x=b");
 }

@@ -8,7 +8,8 @@
 
 namespace mino {
 
-const std::vector<std::string> kInstancePaths{"/run/netns", "/var/run/netns", "/dev/net/tun"};
+const std::vector<std::string> kInstancePaths{"/run/netns", "/var/run/netns", "/dev/net/tun",
+                                              "/sys/devices/platform/uml-vector.0"};
 
 const std::vector<int> kNetworkNetlinks{NETLINK_ROUTE,      NETLINK_SOCK_DIAG, NETLINK_XFRM,
                                         NETLINK_FIB_LOOKUP, NETLINK_NETFILTER, NETLINK_GENERIC};

@@ -5,8 +5,7 @@
 
 #include "hook/base/mem.h"
 #include "hook/base/uapi.h"
-#include "hook/device/attach.h"
-#include "hook/device/call.h"
+#include "hook/calls/proc_names.h"
 #include "hook/state/settings.h"
 
 namespace mino::hook {
@@ -74,6 +73,16 @@ Relation relation(const char* path) {
   return best;
 }
 
+namespace {
+
+// Whether the directory holds names that belong on the device, or has a way to some without "..".
+bool is_near(const char* directory) {
+  return relation(directory) != Relation::kFar || starts_with(directory, "/proc/") ||
+         starts_with(directory, "/sys/devices");
+}
+
+}  // namespace
+
 bool is_surely_far(const char* path) {
   if (*path != '/') return false;
   u32 depth = 0;
@@ -105,8 +114,7 @@ void learn_cwd(Process* process) {
     process->directory->path[0] = '?';
     process->directory->path[1] = 0;
   }
-  process->directory->near =
-      relation(process->directory->path[1] ? process->directory->path : "") != Relation::kFar;
+  process->directory->near = is_near(process->directory->path[1] ? process->directory->path : "");
 }
 
 }  // namespace
@@ -138,7 +146,7 @@ bool start_directory(Process* process, int dirfd, const char* path, char* to, u6
   const u8 flags = process->flags(static_cast<u32>(dirfd));
   if ((flags & kFarDirectory) && !has_dotdot(path)) return false;
   if (!name_of_directory(process, dirfd, to, used)) return false;
-  if (relation(to) == Relation::kFar && !has_dotdot(path)) {
+  if (!is_near(to) && !has_dotdot(path)) {
     process->add_flags(static_cast<u32>(dirfd), kFarDirectory);
     return false;
   }
@@ -147,70 +155,22 @@ bool start_directory(Process* process, int dirfd, const char* path, char* to, u6
 
 namespace {
 
-// Rewrites names in /proc of this process that mean another process on the device: /proc/PID/net
-// with our own id, and /proc/self/fd/N of an offloaded file, which the lane thread has in its
-// descriptor table.
-void rewrite_own_proc(const Process* process, char* path) {
-  if (!starts_with(path, "/proc/")) return;
-  const char* rest = path + 6;
-  if (*rest >= '1' && *rest <= '9') {
-    const u64 pid = parse_number(rest);
-    if (!starts_with(rest, "/net") || (rest[4] && rest[4] != '/') ||
-        pid != static_cast<u64>(raw(__NR_getpid)))
-      return;
-    char tail[abi::kMaxPath];
-    print(tail, rest)[0] = 0;
-    print(print(path, "/proc/self"), tail)[0] = 0;
-    return;
+// /sys/devices/…/net/NAME, where the links of /sys/class/net lead: the interfaces of the device,
+// whatever they hang on.
+bool is_interface(const char* path) {
+  if (!starts_with(path, "/sys/devices/") || relation("/sys/class/net") != Relation::kInside)
+    return false;
+  for (const char* at = path; *at; at++) {
+    if (starts_with(at, "/net") && (at[4] == 0 || at[4] == '/')) return true;
   }
-  if (starts_with(rest, "self/fd/"))
-    rest += 8;
-  else if (starts_with(rest, "thread-self/fd/"))
-    rest += 15;
-  else
-    return;
-  const char* digits = rest;
-  const u64 fd = parse_number(rest);
-  if (rest == digits || *rest || !process->offloaded(fd)) return;
-  print_number(print(path, "/proc/thread-self/fd/"), fd)[0] = 0;
-}
-
-// Rewrites /proc/PID/fd/N where another client has an offloaded file at N. It becomes the same name
-// of the process that stands for that client on the device, and which shows what the file is. `ss
-// -p` finds the owners of sockets by it.
-bool rewrite_proc_of_client(ThreadState* ts, char* path) {
-  if (!starts_with(path, "/proc/")) return false;
-  const char* rest = path + 6;
-  const char* digits = rest;
-  const u64 pid = parse_number(rest);
-  if (rest == digits) return false;
-  if (starts_with(rest, "/task/")) {
-    digits = rest += 6;
-    parse_number(rest);
-    if (rest == digits) return false;
-  }
-  if (!starts_with(rest, "/fd/")) return false;
-  digits = rest += 4;
-  const u64 fd = parse_number(rest);
-  if (rest == digits || *rest) return false;
-  char target[32];
-  const long n = raw(__NR_readlink, ptr(path), ptr(target), sizeof target - 1);
-  if (n <= 0) return false;
-  target[n] = 0;
-  if (!starts_with(target, "/memfd:mino:") || ready(ts) != 0) return false;
-  const long stand_in = offload_op(ts, abi::Op::kStandIn, pid, 0, -1, kNoCancel);
-  if (stand_in <= 0) return false;
-  char* end = print_number(print(path, "/proc/"), static_cast<u64>(stand_in));
-  print_number(print(end, "/fd/"), fd)[0] = 0;
-  return true;
+  return false;
 }
 
 }  // namespace
 
 bool is_device_path(ThreadState* ts, char* path) {
-  rewrite_own_proc(ts->process, path);
-  return rewrite_proc_of_client(ts, path) || starts_with(path, "/proc/thread-self/fd/") ||
-         relation(path) == Relation::kInside;
+  if (leads_to_device_by_proc(ts, path)) return true;
+  return (relation(path) == Relation::kInside || is_interface(path)) && is_mounted(path);
 }
 
 }  // namespace mino::hook

@@ -10,6 +10,7 @@
 #include "hook/calls/symlinks.h"
 #include "hook/device/attach.h"
 #include "hook/device/call.h"
+#include "hook/device/names.h"
 #include "hook/state/interruptible.h"
 #include "hook/state/settings.h"
 
@@ -75,6 +76,13 @@ int path_argument(const abi::Row& row, bool last, int* dir) {
   return found;
 }
 
+// Whether the path starts from a descriptor of the hook's own, which the program must not see.
+bool starts_privately(const Process* process, const Frame& f, int dir, int at) {
+  if (dir < 0 || !(process->flags(static_cast<u32>(f.arg(dir))) & kPrivate)) return false;
+  char first = 0;
+  return f.arg(at) == 0 || !user_read(f.arg(at), &first, 1) || first != '/';
+}
+
 // Whether the call follows a symbolic link at the end of its path.
 bool follows_last(const abi::Row& row, const Frame& f, u64 how_flags) {
   constexpr u64 kCreateNew = O_CREAT | O_EXCL;
@@ -100,6 +108,27 @@ long follow_links(ThreadState* ts, const abi::Row& row, int dirfd, const char* p
   return try_on_host(ts, row, dirfd, path, follows_last(row, ts->frame, how.flags), absolute);
 }
 
+// A readlink on the device, whose answer may name a task of the device.
+long read_link(ThreadState* ts, const abi::Row& row, const u64 args[6], bool own_directory) {
+  const int at = row.nr == __NR_readlinkat ? 2 : 1;
+  const int room = static_cast<int>(args[at + 1]);
+  if (room <= 0) return -EINVAL;
+  char target[abi::kMaxPath + 1];
+  u64 asked[6];
+  for (int i = 0; i < 6; i++) asked[i] = args[i];
+  asked[at] = ptr(target);
+  asked[at + 1] = abi::kMaxPath;
+  const long got = offload(ts, row, asked);
+  if (got <= 0) return got;
+  u64 whole = name_on_host(ts, target, static_cast<u64>(got));
+  if (own_directory) {
+    whole = length(ts->process->directory->path);
+    copy(target, ts->process->directory->path, whole);
+  }
+  const u64 bytes = min(whole, static_cast<u64>(room));
+  return user_write(args[at], target, bytes) ? static_cast<long>(bytes) : -EFAULT;
+}
+
 // Makes an open on the host, only to learn the number that it returns: without the trap, a file at
 // this number may have been closed unseen. kLocal if the trap is armed, if the program's own
 // filter must see the call, or if a signal comes first.
@@ -118,6 +147,7 @@ long do_path(ThreadState* ts, const abi::Row& row) {
   int dir;
   const int at = path_argument(row, true, &dir);
   if (const long result = call_with_own_path(row, f, at, dir); result != kLocal) return result;
+  if (starts_privately(ts->process, f, dir, at)) return -EBADF;
   const int dirfd = dir >= 0 ? static_cast<int>(f.arg(dir)) : AT_FDCWD;
   char path[abi::kMaxPath], absolute[abi::kMaxPath];
   open_how how{};
@@ -142,6 +172,8 @@ long do_path(ThreadState* ts, const abi::Row& row) {
     return offload_new_fd(ts, row, args, open_flags & O_CLOEXEC);
   }
   if (ready(ts) != 0) return -ENETDOWN;
+  if (row.nr == __NR_readlink || row.nr == __NR_readlinkat)
+    return read_link(ts, row, args, equal(absolute, "/proc/thread-self/cwd"));
   return offload(ts, row, args);
 }
 
@@ -150,6 +182,9 @@ long do_path_two(ThreadState* ts, const abi::Row& row) {
   int first_dir, second_dir;
   const int first = path_argument(row, false, &first_dir),
             second = path_argument(row, true, &second_dir);
+  if (starts_privately(ts->process, f, first_dir, first) ||
+      starts_privately(ts->process, f, second_dir, second))
+    return -EBADF;
   char path[abi::kMaxPath], from[abi::kMaxPath], to[abi::kMaxPath];
   const auto where = [&](int at, int dir, bool follow, char* absolute) {
     const int dirfd = dir >= 0 ? static_cast<int>(f.arg(dir)) : AT_FDCWD;
@@ -191,6 +226,7 @@ long do_cwd(ThreadState* ts, const abi::Row& row) {
   if (!by_fd && where == Where::kHost && settings.links && path[0] &&
       leads_to_device(ts, AT_FDCWD, path, true, absolute))
     where = Where::kDevice;
+  if (by_fd && (process->flags(static_cast<u32>(f.rdi)) & kPrivate)) return -EBADF;
   if (where != Where::kDevice) {
     const long result = raw(row.nr, f.rdi);
     if (result == 0) {
@@ -203,12 +239,7 @@ long do_cwd(ThreadState* ts, const abi::Row& row) {
   if (ready(ts) != 0) return -ENETDOWN;
   const long result = offload(ts, row, args);
   if (result < 0) return result;
-  // The device has the name of the directory.
-  const u64 ask[6] = {ptr(process->directory->path), sizeof process->directory->path};
-  if (offload(ts, *abi::find_row(__NR_getcwd), ask) > 0) {
-    process->directory->offloaded = true;
-    raw(__NR_chdir, ptr(process->directory->path));
-  }
+  learn_offloaded_directory(ts);
   return 0;
 }
 

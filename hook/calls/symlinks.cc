@@ -55,14 +55,33 @@ bool is_on_a_disk(u64 device) {
   return (device & 0xfff00) || device >> 32;
 }
 
-bool holds_a_prefix(u64 device) {
+// Links to /proc/self/fd (/dev/stdin) may lead to placeholders of offloaded files, and to the
+// hook's own sockets and eventfds. All of these are on file systems that the kernel has for itself.
+bool holds_placeholders(const Process* process, u64 device) {
+  static u64 known[3];  // written once, all before the last one
+  const Session& session = process->session();
+  if (!__atomic_load_n(&known[2], __ATOMIC_ACQUIRE)) {
+    if (session.status == SessionStatus::kNone || session.placeholder < 0) return false;
+    const long event = raw(__NR_eventfd2, 0, EFD_CLOEXEC);
+    const long files[3] = {session.placeholder, session.socket, event};
+    for (int i = 0; i < 3; i++) {
+      struct stat info{};
+      raw(__NR_fstat, static_cast<u64>(files[i]), ptr(&info));
+      __atomic_store_n(&known[i], info.st_dev, __ATOMIC_RELEASE);
+    }
+    if (!is_error(event)) raw(__NR_close, static_cast<u64>(event));
+  }
+  return device == known[0] || device == known[1] || device == known[2];
+}
+
+bool holds_a_prefix(const Process* process, u64 device) {
   if (settings.all_virtual && is_on_a_disk(device)) return false;
   if (__atomic_load_n(&file_systems.known, __ATOMIC_ACQUIRE) == 0) learn_file_systems();
   const u32 count = file_systems.known - 1;
   for (u32 i = 0; i < count && i < kMaxFileSystems; i++) {
     if (file_systems.devices[i] == device) return true;
   }
-  return more_than_can_be_kept();
+  return more_than_can_be_kept() || holds_placeholders(process, device);
 }
 
 // ---- the path itself ----
@@ -115,6 +134,8 @@ bool walk(ThreadState* ts, const char* path, bool follow_last, char* to, u64 use
       got = raw(__NR_readlink, ptr(to), ptr(target), sizeof target - 1);
       if (is_error(got) && got != -EINVAL) return false;
     }
+    // A link in /proc to an open file leads to that file, whatever its name says.
+    if (*at == 0 && target[0] == '/' && starts_with(to, "/proc/")) return false;
     const u64 left = length(at) + 1, length_of_target = static_cast<u64>(got);
     if (length_of_target + left > sizeof rest) return false;
     copy(target + length_of_target, at, left);
@@ -135,11 +156,11 @@ bool walk_from(ThreadState* ts, int dirfd, const char* path, bool follow_last, c
 }
 
 // Whether the file at the path, or a missing one, could lie below a prefix.
-bool may_be_in_prefix(int dirfd, const char* path, bool follow_last) {
+bool may_be_in_prefix(const Process* process, int dirfd, const char* path, bool follow_last) {
   struct stat info;
   const long result = raw(__NR_newfstatat, directory(dirfd), ptr(path), ptr(&info),
                           follow_last ? 0 : AT_SYMLINK_NOFOLLOW);
-  return is_error(result) || holds_a_prefix(info.st_dev);
+  return is_error(result) || holds_a_prefix(process, info.st_dev);
 }
 
 // ---- calls ----
@@ -165,7 +186,8 @@ long read_on_host(ThreadState* ts, const abi::Row& row, int dirfd, const char* p
   const bool reads_link = row.nr == __NR_readlink || row.nr == __NR_readlinkat;
   u64 device;
   if (!is_error(result)) {
-    if (!reads_link && (!found_on(row, f, device) || !holds_a_prefix(device))) return result;
+    if (!reads_link && (!found_on(row, f, device) || !holds_a_prefix(ts->process, device)))
+      return result;
   } else if (result != -ENOENT && result != -ENOTDIR && result != -EACCES && result != -ELOOP) {
     return result;
   }
@@ -208,7 +230,7 @@ long open_on_host(ThreadState* ts, const abi::Row& row, int dirfd, const char* p
   // The seccomp filter of a sandbox around the program may not know openat2.
   if (result == -EPERM || result == -ENOSYS) return kLocal;
   if (result != -ELOOP) return result;
-  const bool leads = may_be_in_prefix(dirfd, path, follow_last) &&
+  const bool leads = may_be_in_prefix(ts->process, dirfd, path, follow_last) &&
                      walk_from(ts, dirfd, path, follow_last, absolute);
   return leads ? kDeviceInstead : kLocal;
 }
@@ -217,7 +239,8 @@ long open_on_host(ThreadState* ts, const abi::Row& row, int dirfd, const char* p
 
 bool leads_to_device(ThreadState* ts, int dirfd, const char* path, bool follow_last,
                      char* absolute) {
-  return has_link(dirfd, path, follow_last) && may_be_in_prefix(dirfd, path, follow_last) &&
+  return has_link(dirfd, path, follow_last) &&
+         may_be_in_prefix(ts->process, dirfd, path, follow_last) &&
          walk_from(ts, dirfd, path, follow_last, absolute);
 }
 

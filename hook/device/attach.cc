@@ -10,6 +10,7 @@
 #include "hook/device/call.h"
 #include "hook/device/credentials.h"
 #include "hook/device/message.h"
+#include "hook/device/names.h"
 #include "hook/device/session_memory.h"
 #include "hook/state/private_descriptors.h"
 #include "hook/state/settings.h"
@@ -226,7 +227,7 @@ void keep_across_exec(Process* process, bool keep) {
     raw(__NR_fcntl, static_cast<u64>(fd), F_SETFD, keep ? 0 : FD_CLOEXEC);
 }
 
-void reattach(ThreadState* ts, int socket, int placeholder, int broken) {
+void reattach(ThreadState* ts, int socket, int placeholder, int broken, bool directory) {
   Process* process = ts->process;
   Session& session = process->session();
   session.socket = socket;
@@ -264,7 +265,10 @@ void reattach(ThreadState* ts, int socket, int placeholder, int broken) {
     }
   }
   if (bitmap) unmap_pages(bitmap, abi::kMaxFd / 8);
-  if (good && ready(ts) == 0) follow_capabilities(ts);
+  if (good && ready(ts) == 0) {
+    follow_capabilities(ts);
+    if (directory) learn_offloaded_directory(ts);
+  }
   if (!good) {  // the device is gone: our numbers are those that duplicate the placeholder
     struct stat mine{}, other{};
     raw(__NR_fstat, static_cast<u64>(placeholder), ptr(&mine));

@@ -20,7 +20,8 @@ void release_lane(ThreadState* ts);
 
 // Lets the control connection and the placeholder survive exec, or not.
 void keep_across_exec(Process* process, bool keep);
-// Takes the session over in the new image. The descriptors come from MINO_RUN.
-void reattach(ThreadState* ts, int socket, int placeholder, int broken);
+// Takes the session over in the new image. The descriptors, and whether the working directory is on
+// the device, come from MINO_RUN.
+void reattach(ThreadState* ts, int socket, int placeholder, int broken, bool directory);
 
 }  // namespace mino::hook

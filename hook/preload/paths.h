@@ -5,8 +5,8 @@
 
 namespace mino::hook {
 
-// Whether a path begins like an offloaded prefix: it is worth opening by the hook rather than by
-// libc.
+// Whether a path begins like an offloaded prefix, or like a name of a descriptor or a process: it
+// is worth opening by the hook rather than by libc.
 bool may_be_on_device(const char* path);
 
 }  // namespace mino::hook

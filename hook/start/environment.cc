@@ -171,6 +171,9 @@ void take(const abi::RunField& field, Inherited& inherited) {
     case kLinks:
       settings.links = field.flag(true);
       break;
+    case kDirectory:
+      inherited.directory = field.flag(false);
+      break;
     case kWarmSites:
       inherit_warm_sites(field.value);
       break;
@@ -339,6 +342,7 @@ ExecEnvironment::ExecEnvironment(Process* process, u64 envp, const ProgramFile* 
   abi::RunWriter to(out, abi::RunWriter<Appended>::Start::kAfterOthers);
   using enum abi::RunName;
   if (process->session().status == SessionStatus::kLive) {
+    if (process->directory->offloaded) to.flag(kDirectory, true);
     to.number(kSession, static_cast<u64>(process->session().socket));
     to.number(kPlaceholder, static_cast<u64>(process->session().placeholder));
     to.number(kBroken, static_cast<u64>(process->session().broken));

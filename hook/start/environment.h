@@ -15,6 +15,7 @@ namespace mino::hook {
 struct Inherited {
   int socket = -1, placeholder = -1, broken = -1;  // the session's
   int filters = -1;                                // hook/calls/seccomp.h
+  bool directory = false;                          // the working directory is on the device
   static constexpr u32 kMaxRemoved = 8;
   const char* removed[kMaxRemoved];  // the hook's variables, where the kernel has put them
   u32 removed_count = 0;

@@ -102,7 +102,7 @@ bool prepare_startup(char** envp, bool reachable) {
   learn_open_limit(process);
   open_synchronous_signals(ts);
   if (inherited.socket >= 0)
-    reattach(ts, inherited.socket, inherited.placeholder, inherited.broken);
+    reattach(ts, inherited.socket, inherited.placeholder, inherited.broken, inherited.directory);
   if (!ts->filters) hide_variables(envp, inherited);
   return true;
 }

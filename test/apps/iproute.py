@@ -56,6 +56,22 @@ def add_interface(t):
     harness.fail("no kind of interface could be added under mino")
 
 
+def sysfs(t):
+    """The links of /sys/class/net lead to the device's interfaces, by any name."""
+    for name in INTERFACE, "eth0":
+        there = t.offloaded("readlink", "-f", f"/sys/class/net/{name}").ok().strip()
+        check(there.startswith("/sys/devices/") and there.endswith(f"/net/{name}"),
+              f"/sys/class/net/{name} leads to {there}")
+        index = t.offloaded("cat", f"/sys/class/net/{name}/ifindex").ok()
+        check_equal(t.offloaded("cat", f"{there}/ifindex").ok(), index, f"{there}/ifindex")
+        check_equal(t.offloaded("sh", "-c", f"cd {there} && cat ifindex && cat ../{name}/ifindex").ok(),
+                    2 * index, f"ifindex from the working directory {there}")
+    listed = t.offloaded("ls", "/sys/devices/virtual/net").ok().split()
+    check(INTERFACE in listed, f"{INTERFACE} is not in /sys/devices/virtual/net: {listed}")
+    on_host = set(t.host("ls", "/sys/devices/virtual/net").ok().split()) - {"lo"}
+    check(not on_host & set(listed), f"interfaces of the host in /sys/devices/virtual/net: {listed}")
+
+
 def interfaces(t):
     add_interface(t)
     t.offloaded("ip", "addr", "add", f"{ADDRESS}/24", "dev", INTERFACE).ok()
@@ -71,6 +87,7 @@ def interfaces(t):
           f"{INTERFACE} is in the host's /sys/class/net")
     check(f"{INTERFACE}:" in t.offloaded("cat", "/proc/net/dev").ok(),
           f"{INTERFACE} is not in the device's /proc/net/dev")
+    sysfs(t)
     t.offloaded("ip", "route", "add", "203.0.113.0/24", "dev", INTERFACE).ok()
     check("203.0.113.0/24" in t.offloaded("ip", "route").ok(), "the route added under mino")
     check("203.0.113.0/24" not in t.host("ip", "route").ok(), "a route appeared on the host")
