@@ -14,6 +14,7 @@
 #include "hook/calls/guard.h"
 #include "hook/calls/handler.h"
 #include "hook/calls/ioctl.h"
+#include "hook/calls/listing.h"
 #include "hook/calls/messages.h"
 #include "hook/calls/mmap.h"
 #include "hook/calls/paths.h"
@@ -48,6 +49,8 @@ void raise_sigpipe() {
 long do_by_fd(ThreadState* ts, const abi::Row& row) {
   const u8 flags = ts->process->flags(static_cast<u32>(ts->frame.rdi));
   if (flags & kOffloaded) return offload_frame(ts, row);
+  if (flags & kPrivate) return -EBADF;
+  if (is_listing(row)) return do_listing(ts, row);
   return flags & kSignals ? read_signals(ts, row.nr) : kLocal;
 }
 

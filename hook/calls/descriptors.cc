@@ -20,13 +20,19 @@ namespace {
 // For dup2 and dup3 onto a number that the hook uses itself: moves the hook's descriptor away.
 void make_way(Process* process, u64 fd) {
   if (!(process->flags(fd) & kPrivate)) return;
-  Session& session = process->session();
-  for (int* own : {&session.socket, &session.placeholder, &session.broken}) {
-    if (*own < 0 || static_cast<u64>(*own) != fd) continue;
+  const auto move = [&](int& own) {
+    if (own < 0 || static_cast<u64>(own) != fd) return;
     const long moved = raw(__NR_fcntl, fd, F_DUPFD_CLOEXEC, fd + 1);
-    if (is_error(moved)) continue;
+    if (is_error(moved)) return;
     process->set_flags(static_cast<u64>(moved), kPrivate);
-    *own = static_cast<int>(moved);
+    own = static_cast<int>(moved);
+  };
+  move(process->session().socket);
+  move(process->session().placeholder);
+  move(process->session().broken);
+  move(process->table()->kick_fd);
+  for (ThreadState* ts = first_thread(); ts; ts = ts->next) {
+    if (ts->process == process) move(ts->bell);
   }
   process->set_flags(fd, 0);
 }

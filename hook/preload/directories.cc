@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// opendir, readdir and the rest of that family for offloaded directories, whose entries libc would
-// read unseen. The kernel's entries (linux_dirent64) have the layout of libc's struct dirent. A
-// Listing must never reach libc, nor a DIR of libc be read here: every function looks at the mark
-// first.
+// opendir, readdir and the rest of that family for offloaded directories, and for lists of the
+// program's descriptors, whose entries libc would read unseen. The kernel's entries
+// (linux_dirent64) have the layout of libc's struct dirent. A Listing must never reach libc, nor a
+// DIR of libc be read here: every function looks at the mark first.
 #include "hook/base/mem.h"
 #include "hook/base/pages.h"
 #include "hook/base/uapi.h"
+#include "hook/calls/listing.h"
 #include "hook/preload/libc.h"
 #include "hook/preload/paths.h"
 
@@ -78,7 +79,8 @@ namespace mino::libc {
 using namespace mino::hook;
 
 MINO_EXPORT(void*, fdopendir, int fd) {
-  if (on_device(fd)) return make_directory(fd);
+  if (on_device(fd) || (hook_started() && lists_own_descriptors(number(fd))))
+    return make_directory(fd);
   return real<void* (*)(int)>("fdopendir")(fd);
 }
 MINO_EXPORT(void*, opendir, const char* path) {

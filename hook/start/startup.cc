@@ -58,6 +58,7 @@ Interest interest_in(const abi::Row& row) {
   using enum abi::Route;
   switch (row.route) {
     case kByFd:
+      return row.nr == __NR_getdents || row.nr == __NR_getdents64 ? kAsk : kAskIfFlagged;
     case kFcntl:
     case kClose:
       return kAskIfFlagged;

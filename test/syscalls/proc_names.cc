@@ -2,7 +2,7 @@
 //
 // Files of the network, and sockets, by another name: /dev/stdin, /dev/fd/N, /proc/self/fd/N, links
 // to these; /proc/PID/net of this process and of others; a working directory across exec;
-// /sys/devices; in a chroot. The file that a name leads to decides,
+// /sys/devices; in a chroot. And what /proc/self/fd lists. The file that a name leads to decides,
 // not the text of the name.
 
 #include <dirent.h>
@@ -13,6 +13,7 @@
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "children.h"
@@ -35,6 +36,20 @@ std::vector<std::string> names_of(int fd) {
 
 bool lists_lo(const std::string& path) {
   return contents(path.c_str()).find(" lo:") != std::string::npos;
+}
+
+// The numbers that a directory of descriptors lists, without that of the directory itself.
+std::vector<int> numbers_in(const char* path) {
+  std::vector<int> numbers;
+  DIR* directory = opendir(path);
+  EXPECT(directory != nullptr);
+  while (dirent* entry = directory ? readdir(directory) : nullptr) {
+    if (entry->d_name[0] == '.') continue;
+    if (atoi(entry->d_name) != dirfd(directory)) numbers.push_back(atoi(entry->d_name));
+  }
+  if (directory) closedir(directory);
+  std::sort(numbers.begin(), numbers.end());
+  return numbers;
 }
 
 std::string target_of(const std::string& link) {
@@ -303,4 +318,52 @@ TEST(in_a_jail) {
   EXPECT_TEXT(contents("/proc/net/dev").c_str(), "mine");
   int fd = OK(socket(AF_INET, SOCK_DGRAM, 0));
   EXPECT_EQ(close(fd), 0);
+}
+
+TEST(only_own_descriptors_are_listed) {
+  for (const char* path :
+       {"/proc/self/fd", "/dev/fd", "/proc/self/fdinfo", "/proc/thread-self/fd"}) {
+    std::vector<int> before = numbers_in(path);
+    int fd = OK(socket(AF_INET, SOCK_STREAM, 0));
+    int epoll = OK(epoll_create1(0));
+    pollfd both[2] = {{fd, POLLIN, 0}, {epoll, POLLIN, 0}};
+    poll(both, 2, 0);
+    std::vector<int> now = numbers_in(path);
+    before.push_back(fd);
+    before.push_back(epoll);
+    std::sort(before.begin(), before.end());
+    EXPECT(now == before);
+    for (int number : now) EXPECT(fcntl(number, F_GETFD) >= 0);
+    EXPECT_EQ(close(fd), 0);
+    EXPECT_EQ(close(epoll), 0);
+  }
+  // As daemons do at their start.
+  OK(socket(AF_INET, SOCK_STREAM, 0));
+  for (int number : numbers_in("/proc/self/fd")) {
+    if (number > 2) EXPECT_EQ(close(number), 0);
+  }
+  EXPECT(numbers_in("/proc/self/fd") == (std::vector<int>{0, 1, 2}));
+}
+
+TEST(what_is_not_listed_is_not_open) {
+  OK(socket(AF_INET, SOCK_STREAM, 0));
+  const std::vector<int> open_ones = numbers_in("/proc/self/fd");
+  char byte = 0;
+  struct stat info;
+  for (int number = 0; number < 8192; number++) {
+    if (std::binary_search(open_ones.begin(), open_ones.end(), number)) continue;
+    EXPECT_ERR(fcntl(number, F_GETFD), EBADF);
+    EXPECT_ERR(fstat(number, &info), EBADF);
+    EXPECT_ERR(read(number, &byte, 1), EBADF);
+    EXPECT_ERR(lseek(number, 0, SEEK_SET), EBADF);
+    EXPECT_ERR(dup(number), EBADF);
+    EXPECT_ERR(fchdir(number), EBADF);
+    EXPECT_ERR(close(number), EBADF);
+    if (number < 4000 && number > 64) continue;
+    EXPECT_ERR(stat(name("/proc/self/fd/", number).c_str(), &info), ENOENT);
+    EXPECT_ERR(open(name("/dev/fd/", number).c_str(), O_RDONLY), ENOENT);
+    EXPECT_ERR(open(name("/proc/self/fdinfo/", number).c_str(), O_RDONLY), ENOENT);
+    if (check::failures) break;
+  }
+  EXPECT(pair_works(tcp_pair()));
 }
