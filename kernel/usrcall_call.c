@@ -17,6 +17,7 @@
 #include <linux/syscalls.h>
 #include <linux/uaccess.h>
 #include <linux/usrcall.h>
+#include <kern_util.h>
 #include "usrcall_call.h"
 #include "usrcall_export.h"
 #include "usrcall_owner.h"
@@ -287,8 +288,10 @@ static s64 operation(struct usrcall_lane *lane)
 
 s64 usrcall_execute(struct usrcall_lane *lane)
 {
-	s64 result = lane->kind == USRCALL_SUBMIT_OP ? operation(lane) : call(lane);
+	s64 result;
 
+	um_follow_host_clock();
+	result = lane->kind == USRCALL_SUBMIT_OP ? operation(lane) : call(lane);
 	/* A cancellation that came too late must not end the next call. */
 	if (unlikely(lane->cancelled)) {
 		lane->cancelled = false;
