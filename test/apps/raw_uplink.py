@@ -20,7 +20,10 @@ NAMESPACE, OURS, THEIRS = f"mraw{os.getpid()}", f"mr{os.getpid()}", "far0"
 NET = f"10.223.{os.getpid() & 255}."
 FAR, HOST, FIRST, SECOND = NET + "1", NET + "9", NET + "10", NET + "11"
 SIZE = 32 << 20
-ON = ("tx-checksumming", "rx-checksumming", "tcp-segmentation-offload", "generic-receive-offload")
+ON = ("tx-checksumming", "rx-checksumming", "tcp-segmentation-offload", "generic-receive-offload",
+      "tx-tcp-segmentation", "tx-tcp6-segmentation", "tx-tcp-ecn-segmentation", "tx-udp-segmentation")
+FAR6 = "fd00:223::1"
+SEGMENT, SEGMENTS = 1000, 60  # of UDP
 
 
 # Router advertisements (role "advertise"), for autoconfiguration ---------------------------------
@@ -37,6 +40,29 @@ def advertise(interface):
         time.sleep(0.3)
 
 
+# Many datagrams by one call (UDP_SEGMENT), which stay together as far as the offloads go ----------
+
+def datagram(i):
+    return bytes([i]) * SEGMENT
+
+
+def receive_datagrams(address, port):
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as s:
+        s.bind((address, int(port)))
+        s.settimeout(20)
+        print("bound")
+        got = {s.recv(70000) for _ in range(SEGMENTS)}
+    print("whole" if got == {datagram(i) for i in range(SEGMENTS)} else f"{[(len(d), d[:1]) for d in got]}")
+
+
+def send_datagrams(address, port):
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as s:
+        s.setsockopt(socket.IPPROTO_UDP, 103, SEGMENT)  # UDP_SEGMENT
+        s.sendto(b"".join(map(datagram, range(SEGMENTS))), (address, int(port)))
+
+
 # The network -------------------------------------------------------------------------------------
 
 def far(t, *argv, **options):
@@ -48,6 +74,7 @@ def make_network(t):
                  ["addr", "add", f"{HOST}/24", "dev", OURS],
                  ["-n", NAMESPACE, "addr", "add", f"{FAR}/24", "dev", THEIRS],
                  ["netns", "exec", NAMESPACE, "sysctl", "-qw", f"net.ipv6.conf.{THEIRS}.accept_ra=0"],
+                 ["-n", NAMESPACE, "addr", "add", f"{FAR6}/64", "dev", THEIRS, "nodad"],
                  ["-n", NAMESPACE, "link", "set", "lo", "up"],
                  ["-n", NAMESPACE, "link", "set", THEIRS, "up"]):
         t.host("ip", *argv).ok()
@@ -89,14 +116,18 @@ def on(t, instance, *argv, **options):
 
 
 def features(t, instance=0):
-    return dict(re.findall(r"^(\S+): (on|off)", on(t, instance, "ethtool", "-k", "eth0").ok(), re.M))
+    return dict(re.findall(r"^\s*(\S+): (on|off)", on(t, instance, "ethtool", "-k", "eth0").ok(), re.M))
+
+
+def without(*names):
+    return {name: "off" if name in names else "on" for name in ON}
 
 
 def serve(t, argv, folder, address):
     """Starts a web server with the file; returns its URL."""
     port = t.port()
     t.start([*argv, harness.PYTHON, "-m", "http.server", str(port), "--bind", address, "--directory", folder])
-    return f"http://{address}:{port}/file"
+    return f"http://{f'[{address}]' if ':' in address else address}:{port}/file"
 
 
 def wait_served(what, fetch, url):
@@ -137,10 +168,15 @@ def mistakes(t):
     check_untouched(t, "after what was refused")
 
 
-def large_transfers(t, folder, want):
-    """Both ways: with segments too large for any wire, then with every checksum checked."""
-    away = serve(t, ["ip", "netns", "exec", NAMESPACE], folder, FAR)
-    here = serve(t, t.device.run_argv([], "--instance", "1"), folder, SECOND)
+def address6(t, instance):
+    found = re.search(r"inet6 (fd\S+)/64", on(t, instance, "ip", "-6", "addr", "show", "eth0").ok())
+    return found.group(1) if found else ""
+
+
+def large_packets(t, folder, want, addresses):
+    """Both ways, with segments too large for any wire. Returns who fetches what."""
+    away = serve(t, ["ip", "netns", "exec", NAMESPACE], folder, addresses[0])
+    here = serve(t, t.device.run_argv([], "--instance", "1"), folder, addresses[1])
 
     def fetch_here(*argv, **options):
         return on(t, 0, *argv, **options)
@@ -150,14 +186,35 @@ def large_transfers(t, folder, want):
 
     wait_served("the server in the namespace", fetch_here, away)
     wait_served("the server under mino", fetch_away, here)
-    sizes = packet_sizes(t, lambda: check_fetched(fetch_here, away, want, "received under mino"))
-    check(sizes["tx"] > 5000, f"GSO: bytes per packet to the device: {sizes['tx']:.0f}")
-    sizes = packet_sizes(t, lambda: check_fetched(fetch_away, here, want, "sent under mino"))
-    check(sizes["rx"] > 5000, f"TSO: bytes per packet from the device: {sizes['rx']:.0f}")
+    sizes = packet_sizes(t, lambda: check_fetched(fetch_here, away, want, f"received under mino from {away}"))
+    check(sizes["tx"] > 5000, f"GSO: bytes per packet to the device from {away}: {sizes['tx']:.0f}")
+    sizes = packet_sizes(t, lambda: check_fetched(fetch_away, here, want, f"sent under mino from {here}"))
+    check(sizes["rx"] > 5000, f"TSO: bytes per packet from the device at {here}: {sizes['rx']:.0f}")
     check_fetched(fetch_here, here, want, "from one instance to the other")
+    return (fetch_here, away), (fetch_away, here)
+
+
+def datagrams_stay_whole(t, receiver, sender, address, what):
+    port = t.port()
+    receiving = t.start([*receiver, *t.role("receive_datagrams", address, port)])
+    receiving.wait_log("bound")
+    t.host(*sender, *t.role("send_datagrams", address, port)).ok()
+    receiving.wait_log("whole")
+    check_equal(receiving.wait(), 0, what)
+
+
+def large_transfers(t, folder, want):
+    """With segments too large for any wire, then with every checksum checked."""
+    pairs = [*large_packets(t, folder, want, (FAR, SECOND)),
+             *large_packets(t, folder, want, (FAR6, address6(t, 1)))]
+    (fetch_here, away), (fetch_away, here) = pairs[:2]
+    there, here_argv = ["ip", "netns", "exec", NAMESPACE], t.device.run_argv([], "--instance", "0")
+    for ours, theirs in ((FIRST, FAR), (address6(t, 0), FAR6)):
+        datagrams_stay_whole(t, there, here_argv, theirs, f"UDP segments to {theirs}")
+        datagrams_stay_whole(t, here_argv, there, ours, f"UDP segments to {ours}")
 
     on(t, 0, "ethtool", "-K", "eth0", "gro", "off").ok()
-    check_equal({name: features(t)[name] for name in ON}, {**dict.fromkeys(ON, "on"), ON[3]: "off"}, "GRO off alone")
+    check_equal({name: features(t)[name] for name in ON}, without(ON[3]), "GRO off alone")
     check_fetched(fetch_here, away, want, "received without GRO")
     on(t, 0, "ethtool", "-K", "eth0", "gro", "on").ok()
     on(t, 0, "ethtool", "-K", "eth0", "tso", "off").ok()
@@ -169,10 +226,10 @@ def large_transfers(t, folder, want):
     for argv in (["ethtool", "-K", OURS, "tx", "off"],
                  ["ip", "netns", "exec", NAMESPACE, "ethtool", "-K", THEIRS, "tx", "off"]):
         t.host(*argv).ok()
-    sizes = packet_sizes(t, lambda: check_fetched(fetch_here, away, want, "received with checksums"))
-    check(sizes["tx"] < 1600, f"bytes per packet to the device: {sizes['tx']:.0f}")
-    sizes = packet_sizes(t, lambda: check_fetched(fetch_away, here, want, "sent with checksums"))
-    check(sizes["rx"] < 1600, f"bytes per packet from the device: {sizes['rx']:.0f}")
+    for fetch, url in pairs:
+        way = "tx" if fetch is pairs[0][0] or fetch is pairs[2][0] else "rx"
+        sizes = packet_sizes(t, lambda: check_fetched(fetch, url, want, f"{url} with checksums"))
+        check(sizes[way] < 1600, f"bytes per packet of {url}: {sizes[way]:.0f}")
     for who in (far, lambda t, *argv: on(t, 0, *argv), lambda t, *argv: on(t, 1, *argv)):
         check("TcpInCsumErrors" in who(t, "nstat", "-az", "TcpInCsumErrors").ok(), "nstat")
         check_equal(re.findall(r"TcpInCsumErrors\s+(\d+)", who(t, "nstat", "-azs", "TcpInCsumErrors").ok()), ["0"],
@@ -222,12 +279,47 @@ def tap_keeps_offloads(t, folder, want):
     url = serve(t, [], folder, t.device.gateway)
     wait_served("the server on the host", lambda *argv: on(t, 0, *argv), url)
     on(t, 0, "ethtool", "-K", "eth0", "gro", "off").ok()
-    check_equal({name: features(t)[name] for name in ON}, {**dict.fromkeys(ON, "on"), ON[3]: "off"},
+    check_equal({name: features(t)[name] for name in ON}, without(ON[3]),
                 "a tap, GRO off alone")
     check_fetched(lambda *argv, **options: on(t, 0, *argv, **options), url, want, "a tap, received without GRO")
     t.processes[-1].kill()
+    on(t, 0, "ethtool", "-K", "eth0", "gro", "on").ok()
+    tap_six(t, folder, want)
     t.device.down()
     check(not t.device.leftovers(t), f"`mino down` left behind: {t.device.leftovers(t)}")
+
+
+def tap_six(t, folder, want):
+    """IPv6 over a tap: as large packets as IPv4's."""
+    ours = t.device.status()["uplink"]["address6"].split("/")[0]
+    theirs = re.search(r"inet6 (fd\S+)/64", t.host("ip", "-6", "addr", "show", t.device.interface).ok()).group(1)
+
+    def packets(action):
+        def counted():
+            link = t.host("ip", "-s", "-j", "link", "show", t.device.interface).json()[0]["stats64"]
+            return [(link[way]["bytes"], link[way]["packets"]) for way in ("rx", "tx")]
+
+        before = counted()
+        action()
+        return [(b[0] - a[0]) / (b[1] - a[1]) for a, b in zip(before, counted())]
+
+    def fetch_here(*argv, **options):
+        return on(t, 0, *argv, **options)
+
+    away = serve(t, [], folder, theirs)
+    here = serve(t, t.device.run_argv([]), folder, ours)
+    wait_served("the server on the host", fetch_here, away)
+    wait_served("the server on the device", t.host, here)
+    sizes = packets(lambda: check_fetched(fetch_here, away, want, "a tap, received by IPv6"))
+    check(sizes[1] > 5000, f"a tap: bytes per packet of IPv6 to the device: {sizes[1]:.0f}")
+    sizes = packets(lambda: check_fetched(t.host, here, want, "a tap, sent by IPv6"))
+    check(sizes[0] > 5000, f"a tap: bytes per packet of IPv6 from the device: {sizes[0]:.0f}")
+    for address in (theirs, t.device.gateway):
+        datagrams_stay_whole(t, [], t.device.run_argv([]), address, "a tap, UDP segments sent")
+    for address in (ours, t.device.address):
+        datagrams_stay_whole(t, t.device.run_argv([]), [], address, "a tap, UDP segments received")
+    for process in t.processes[-6:]:
+        process.kill()
 
 
 def drive(t):
@@ -267,8 +359,9 @@ def drive(t):
         wait_for("an address from a router advertisement",
                  lambda: "fd00:223:" in on(t, i, "ip", "-6", "addr", "show", "eth0").ok(), 20)
     large_transfers(t, folder, sha256(data))
-    pings(t, lambda *argv: on(t, 0, *argv), state(t, "-n", NAMESPACE, "-6", "addr", "show", THEIRS)
-          ["addr_info"][0]["local"] + "%eth0")
+    pings(t, lambda *argv: on(t, 0, *argv), next(
+        one["local"] for one in state(t, "-n", NAMESPACE, "-6", "addr", "show", THEIRS)["addr_info"]
+        if one["scope"] == "link") + "%eth0")
     t.stop_all()
     t.device.down()
     check(not t.device.leftovers(t), f"`mino down` left behind: {t.device.leftovers(t)}")
@@ -298,4 +391,5 @@ def main(t):
 
 if __name__ == "__main__":
     harness.run(main, needs=["curl", "ethtool", "ip", "nstat", "ping", "sysctl"], limit_s=280, own_device=True,
-                roles={"advertise": advertise})
+                roles={"advertise": advertise, "receive_datagrams": receive_datagrams,
+                       "send_datagrams": send_datagrams})
