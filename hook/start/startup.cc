@@ -136,8 +136,12 @@ void finish_startup() {
   // learns that it was closed, so it must see every open.
   mino_paths_matter |= settings.path_count || settings.executable[0] || !trapped;
   if (settings.patch && !trapped) patch_loaded_images();
-  if (settings.sud && !trapped && patched_sites == 0) {
+  if (trapped || patched_sites != 0) return;
+  if (settings.sud) {
     say("mino: neither patching nor Syscall User Dispatch works here; nothing will be offloaded\n");
+  } else if (settings.patch) {
+    say("mino: --hook patch can change nothing in this program, which keeps the addresses below "
+        "1 MiB for itself; nothing will be offloaded (--hook auto does without them)\n");
   }
 }
 
