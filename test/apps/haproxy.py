@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""haproxy under mino before two nginx, one on the device and one on the host: balance, failure, reload under load.
+"""haproxy under mino before two nginx, on the device and on the host: balance, failure, reload of 300 binds under load.
 
 Run by ctest as apps.haproxy; see harness.py for the arguments. In its master-worker mode haproxy
 executes itself anew at each reload and inherits its listening sockets. A second haproxy fetches
@@ -16,6 +16,7 @@ from harness import check_equal, content, nginx_temporary, sha256, wait_for
 from load import CurlLoop
 
 SIZE = 65536
+FIRST, LAST = 34000, 34299  # 300 more sockets to listen at
 
 NGINX = """
 daemon off;
@@ -42,10 +43,12 @@ defaults
   retries 3
   option redispatch
   timeout connect 2s
+  timeout check 2s
   timeout client 20s
   timeout server 20s
 frontend front
   bind 0.0.0.0:{port}
+  bind 127.0.0.1:{first}-{last}
   http-request return status 200 content-type text/plain string "{version}" if {{ path /version }}
   default_backend back
 backend back
@@ -90,7 +93,7 @@ class Haproxy:
     def write_config(self, version):
         lines = [f"  server {server.name} {server.address}:{server.port}" for server in self.servers]
         self.config.write_text(HAPROXY.format(folder=self.t.scratch, port=self.port, version=version,
-                                              servers="\n".join(lines)))
+                                              first=FIRST, last=LAST, servers="\n".join(lines)))
 
     def master(self):
         """The pid of haproxy itself: `mino run` becomes the program, and so does `ip netns exec`.
@@ -103,6 +106,13 @@ class Haproxy:
     def names(self, count=6):
         """The servers that answered so many requests."""
         return {self.get("/name").text.strip() for _ in range(count)}
+
+
+def all_listen(t):
+    """Each of the 300 sockets listens, on the device."""
+    want = {f"127.0.0.1:{port}" for port in range(FIRST, LAST + 1)}
+    check_equal(want - {local for local, _ in t.device_sockets("-tl")}, set(), "ports at which nobody listens")
+    check_equal(want & {local for local, _ in t.host_sockets("-tl")}, set(), "ports of the host's")
 
 
 def balance(haproxy, both):
@@ -132,6 +142,7 @@ def reload_under_load(haproxy):
             wait_for("the new configuration", lambda: haproxy.get("/version").text == str(version))
             loop.wait_more()
     loop.check_no_failures("reloads")
+    all_listen(haproxy.t)
 
 
 def take_over(t, haproxy):
@@ -143,6 +154,7 @@ def take_over(t, haproxy):
         wait_for("the second's configuration", lambda: haproxy.get("/version").text == "9")
         loop.wait_more()
     loop.check_no_failures("the take-over")
+    all_listen(t)
     check_equal(second.stop(signal.SIGUSR1), 0, "exit status of the second haproxy")
 
 
