@@ -235,7 +235,8 @@ long do_cwd(ThreadState* ts, const abi::Row& row) {
     }
     return result;
   }
-  const u64 args[6] = {by_fd ? f.rdi : ptr(absolute)};
+  // A relative path from a directory whose name lies under no prefix goes as it is.
+  const u64 args[6] = {by_fd || !absolute[0] ? f.rdi : ptr(absolute)};
   if (ready(ts) != 0) return -ENETDOWN;
   const long result = offload(ts, row, args);
   if (result < 0) return result;

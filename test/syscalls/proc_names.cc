@@ -269,6 +269,13 @@ TEST(working_directory_across_exec) {
   EXPECT_EXIT(pid, 0);
   EXPECT_EQ(chdir("/sys/class/net/lo"), 0);
   EXPECT_TEXT(contents("mtu").c_str(), "65536\n");
+  EXPECT_EQ(chdir("."), 0);
+  EXPECT_EQ(chdir("statistics"), 0);
+  EXPECT(getcwd(where, sizeof where) != nullptr);
+  EXPECT_TEXT(where, "/sys/devices/virtual/net/lo/statistics");
+  EXPECT(!contents("rx_bytes").empty());
+  EXPECT_EQ(chdir("../../lo"), 0);
+  EXPECT_TEXT(contents("mtu").c_str(), "65536\n");
   pid = child([] {
     execl("/bin/sh", "sh", "-c", "read mtu <mtu && test \"$mtu\" = 65536 && cat ifindex >/dev/null",
           nullptr);
