@@ -55,6 +55,7 @@ enum { /* abi::Op */
 	USRCALL_OP_GET_OWNER = 10,
 	USRCALL_OP_SETTLE = 11,
 };
+#define USRCALL_FOR_HOLDERS 1 /* an argument of USRCALL_OP_EXPORT */
 
 enum { /* abi::Owner; as fcntl's F_OWNER_TID and so on */
 	USRCALL_OWNER_THREAD = 0,

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "abi/parcel.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "channel/descriptor_passing.h"
@@ -129,7 +130,7 @@ void Admission::handle(Fd& socket, const Message& message, Fd file) {
         return refuse_it(RefuseReason::kCredentials, "only a proxy may export");
       if (!file.valid())
         return refuse_it(RefuseReason::kBadRequest, "export: no file came with the request");
-      auto made = exchange_.put(std::move(file), peer->uid);
+      auto made = exchange_.put(std::move(file), peer->uid, message.turn == abi::kForHolders);
       if (!made) return refuse_it(RefuseReason::kFull, made.error().text);
       Message answer;
       answer.type = MessageType::kExchanged;
@@ -141,7 +142,7 @@ void Admission::handle(Fd& socket, const Message& message, Fd file) {
       Exchange::close_safely(std::move(file));
       if (!proxies_.is_proxy(peer->pid))
         return refuse_it(RefuseReason::kCredentials, "only a proxy may import");
-      Fd found = exchange_.copy(message.session_id);
+      Fd found = exchange_.copy(message.session_id, peer->uid);
       if (!found.valid())
         return refuse_it(RefuseReason::kBadRequest, "import: no file of that number");
       Message answer;

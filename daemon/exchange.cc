@@ -2,6 +2,7 @@
 #include "daemon/exchange.h"
 
 #include <fcntl.h>
+#include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -38,8 +39,14 @@ Result<Fd> make_parcel(uint64_t id, Fd& watch) {
   return made;
 }
 
-bool is_out(const Fd& parcel) {
-  return ::flock(parcel.get(), LOCK_EX | LOCK_NB) != 0;
+// Whether an epoll set with this tag is open.
+bool is_tag_out(uint64_t id) {
+  const Fd probe(::eventfd(0, EFD_CLOEXEC));
+  struct flock lock{};
+  lock.l_type = F_WRLCK;
+  lock.l_start = static_cast<off_t>(id);
+  lock.l_len = 1;
+  return !probe.valid() || ::fcntl(probe.get(), F_OFD_GETLK, &lock) != 0 || lock.l_type != F_UNLCK;
 }
 
 }  // namespace
@@ -48,7 +55,7 @@ Exchange::~Exchange() {
   for (auto& [id, waiting] : files_) close_safely(std::move(waiting.file));
 }
 
-Result<Exchange::Export> Exchange::put(Fd file, uid_t owner) {
+Result<Exchange::Export> Exchange::put(Fd file, uid_t owner, bool for_holders) {
   const auto own = std::ranges::count_if(
       files_, [owner](const auto& entry) { return entry.second.owner == owner; });
   if (files_.size() >= kMaxFiles || static_cast<size_t>(own) >= kMaxFilesOfUser) {
@@ -60,7 +67,8 @@ Result<Exchange::Export> Exchange::put(Fd file, uid_t owner) {
   uint64_t id = 0;
   while (id == 0 || files_.contains(id)) {
     if (::getrandom(&id, sizeof id, 0) != sizeof id) return errno_error("getrandom");
-    id >>= 1;  // keep it positive, so that it is a result and not an error
+    id >>=
+        2;  // positive, so that it is a result and not an error; and an offset with one behind it
   }
   Fd watch;
   auto parcel = make_parcel(id, watch);
@@ -69,19 +77,26 @@ Result<Exchange::Export> Exchange::put(Fd file, uid_t owner) {
     return std::unexpected(parcel.error());
   }
   Waiting& waiting = files_[id];
-  waiting = {std::move(file), std::move(watch), owner, EventLoop::Clock::now(), {}};
+  waiting = {std::move(file), std::move(watch), owner, for_holders, EventLoop::Clock::now(), {}};
   look_later(id, waiting);
   return Export{id, std::move(*parcel)};
 }
 
-Fd Exchange::copy(uint64_t id) const {
+Fd Exchange::copy(uint64_t id, uid_t user) const {
   const auto found = files_.find(id);
-  return found == files_.end() ? Fd() : Fd(::fcntl(found->second.file.get(), F_DUPFD_CLOEXEC, 0));
+  const bool may = found != files_.end() &&
+                   (!found->second.for_holders || user == 0 || user == found->second.owner);
+  return !may ? Fd() : Fd(::fcntl(found->second.file.get(), F_DUPFD_CLOEXEC, 0));
+}
+
+bool Exchange::is_out(uint64_t id, const Waiting& waiting) {
+  return ::flock(waiting.parcel.get(), LOCK_EX | LOCK_NB) != 0 ||
+         (waiting.for_holders && is_tag_out(id));
 }
 
 void Exchange::settle(uint64_t id) {
   const auto found = files_.find(id);
-  if (found == files_.end() || is_out(found->second.parcel)) return;
+  if (found == files_.end() || is_out(id, found->second)) return;
   loop_.cancel(found->second.timer);
   Fd file = std::move(found->second.file);
   files_.erase(found);

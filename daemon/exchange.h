@@ -33,9 +33,10 @@ class Exchange {
 
   // Returns the number under which the file can be fetched. It is an error if too many files wait
   // already, of all users or of this one.
-  Result<Export> put(Fd file, uid_t owner);
-  // The file, or an invalid Fd if there is no file of that number, or no longer.
-  Fd copy(uint64_t id) const;
+  // `for_holders`: it is the companion of an epoll set, which carries the number as its tag.
+  Result<Export> put(Fd file, uid_t owner, bool for_holders = false);
+  // The file, or an invalid Fd if there is no file of that number for this user, or no longer.
+  Fd copy(uint64_t id, uid_t user) const;
   // A descriptor of the parcel has been closed. If it was the last one, the file is closed too.
   void settle(uint64_t id);
 
@@ -52,10 +53,12 @@ class Exchange {
     Fd file;
     Fd parcel;  // another open file description than the one that travels
     uid_t owner;
+    bool for_holders;
     EventLoop::Clock::time_point since;
     EventLoop::Timer timer;
   };
 
+  static bool is_out(uint64_t id, const Waiting& waiting);
   void look_later(uint64_t id, Waiting& waiting);
 
   EventLoop& loop_;

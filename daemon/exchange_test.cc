@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include <cstring>
@@ -50,14 +51,41 @@ TEST(Exchange, KeepsAFileWhileItsParcelIsOpen) {
   other.reset();
   exchange.settle(made->id);
   loop.step(milliseconds(20));
-  EXPECT_TRUE(exchange.copy(made->id).valid());
-  EXPECT_TRUE(exchange.copy(made->id).valid());  // by as many as ask
+  EXPECT_TRUE(exchange.copy(made->id, 0).valid());
+  EXPECT_TRUE(exchange.copy(made->id, 0).valid());  // by as many as ask
   EXPECT_FALSE(parked.closed());
   second.reset();
   exchange.settle(made->id);
   EXPECT_TRUE(parked.closed());
-  EXPECT_FALSE(exchange.copy(made->id).valid());
+  EXPECT_FALSE(exchange.copy(made->id, 0).valid());
   exchange.settle(made->id);
+}
+
+// The companion of an epoll set: for those who have the set, and as long as it is open.
+TEST(Exchange, KeepsAFileWhileItsTagIsThere) {
+  constexpr uid_t kOwner = 1000, kOther = 1001;
+  EventLoop loop;
+  Exchange exchange(loop);
+  Parked parked;
+  auto made = exchange.put(std::move(parked.write), kOwner, true);
+  ASSERT_TRUE(made);
+  Fd set(::epoll_create1(EPOLL_CLOEXEC));
+  struct flock lock{};
+  lock.l_type = F_RDLCK;
+  lock.l_start = static_cast<off_t>(made->id);
+  lock.l_len = 1;
+  ASSERT_EQ(::fcntl(set.get(), F_OFD_SETLK, &lock), 0);
+  made->parcel.reset();
+  Fd second(::fcntl(set.get(), F_DUPFD_CLOEXEC, 0));
+  set.reset();
+  exchange.settle(made->id);
+  EXPECT_FALSE(parked.closed());
+  EXPECT_TRUE(exchange.copy(made->id, kOwner).valid());
+  EXPECT_TRUE(exchange.copy(made->id, 0).valid());
+  EXPECT_FALSE(exchange.copy(made->id, kOther).valid());
+  second.reset();
+  exchange.settle(made->id);
+  EXPECT_TRUE(parked.closed());
 }
 
 TEST(Exchange, FindsOutThatNobodyReceivedIt) {
@@ -76,7 +104,7 @@ TEST(Exchange, FindsOutThatNobodyReceivedIt) {
   one.reset();
   other.reset();
   while (!parked.closed()) loop.step(milliseconds(1000));
-  EXPECT_FALSE(exchange.copy(made->id).valid());
+  EXPECT_FALSE(exchange.copy(made->id, 0).valid());
 }
 
 TEST(Exchange, IsBounded) {

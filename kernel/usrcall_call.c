@@ -269,7 +269,7 @@ static s64 operation(struct usrcall_lane *lane)
 	case USRCALL_OP_FORK:
 		return fork_session(lane);
 	case USRCALL_OP_EXPORT:
-		return usrcall_export(lane, lane->args[0]);
+		return usrcall_export(lane, lane->args[0], lane->args[1]);
 	case USRCALL_OP_IMPORT:
 		return usrcall_import(lane->args[0]);
 	case USRCALL_OP_MAP:

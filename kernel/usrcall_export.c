@@ -22,6 +22,7 @@ struct export {
 	kuid_t owner;
 	struct file *file;
 	int parcel; /* host descriptor, not the one that travels */
+	bool for_holders; /* an epoll set: kept while it has its tag */
 	unsigned long since;
 	struct delayed_work look;
 };
@@ -76,18 +77,25 @@ static void look_later(struct export *export)
 			      clamp((jiffies - export->since) / 4, 1UL, (unsigned long)HZ));
 }
 
+static bool is_out(const struct export *export)
+{
+	return usrcall_host_parcel_is_out(export->parcel) ||
+	       (export->for_holders && usrcall_host_tag_is_out(export->id));
+}
+
 static void look(struct work_struct *work)
 {
 	struct export *export = container_of(to_delayed_work(work), struct export, look);
 
-	if (usrcall_host_parcel_is_out(export->parcel))
+	if (is_out(export))
 		look_later(export);
 	else
 		drop(export);
 }
 
 /* Returns an id, after the parcel has been sent to the session process. */
-static s64 put(struct usrcall_session *session, int fd, u32 type, u32 row)
+static s64 put(struct usrcall_session *session, int fd, u32 type, u32 row,
+	       bool for_holders)
 {
 	struct usrcall_command command = { .type = type,
 					   .version = USRCALL_VERSION,
@@ -106,10 +114,11 @@ static s64 put(struct usrcall_session *session, int fd, u32 type, u32 row)
 		return -EBADF;
 	}
 	do {
-		export->id = get_random_u64() >> 1;
+		export->id = get_random_u64() >> 2;
 	} while (!export->id || find(export->id));
 	export->owner = current_uid();
 	export->since = jiffies;
+	export->for_holders = for_holders;
 	INIT_DELAYED_WORK(&export->look, look);
 	parcel = usrcall_host_parcel(export->id, &export->parcel);
 	if (parcel < 0) {
@@ -129,9 +138,10 @@ static s64 put(struct usrcall_session *session, int fd, u32 type, u32 row)
 	return command.id;
 }
 
-s64 usrcall_export(struct usrcall_lane *lane, int fd)
+s64 usrcall_export(struct usrcall_lane *lane, int fd, u64 flags)
 {
-	return put(lane->session, fd, USRCALL_PARCEL, 0);
+	return put(lane->session, fd, USRCALL_PARCEL, 0,
+		   flags & USRCALL_FOR_HOLDERS);
 }
 
 /* Called by the session's leader, whose files are those of the client. */
@@ -140,7 +150,7 @@ void usrcall_give(struct usrcall_session *session, int fd, u32 row)
 	struct usrcall_command answer = { .type = USRCALL_GIVEN,
 					  .version = USRCALL_VERSION,
 					  .row = row };
-	s64 id = put(session, fd, USRCALL_GIVEN, row);
+	s64 id = put(session, fd, USRCALL_GIVEN, row, false);
 
 	answer.result = id;
 	if (id < 0)
@@ -154,7 +164,8 @@ s64 usrcall_import(u64 id)
 	struct file *file;
 	int fd;
 
-	if (!export)
+	if (!export || (export->for_holders && !uid_eq(current_uid(), export->owner) &&
+			!uid_eq(current_uid(), GLOBAL_ROOT_UID)))
 		return -EBADF;
 	file = get_file(export->file);
 	fd = get_unused_fd_flags(0);
@@ -170,7 +181,7 @@ s64 usrcall_settle(u64 id)
 {
 	struct export *export = find(id);
 
-	if (export && !usrcall_host_parcel_is_out(export->parcel) &&
+	if (export && !is_out(export) &&
 	    cancel_delayed_work(&export->look))
 		drop(export);
 	return 0;

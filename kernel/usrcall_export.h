@@ -8,7 +8,7 @@
 
 #include "usrcall_lane.h"
 
-s64 usrcall_export(struct usrcall_lane *lane, int fd);
+s64 usrcall_export(struct usrcall_lane *lane, int fd, u64 flags);
 void usrcall_give(struct usrcall_session *session, int fd, u32 row);
 s64 usrcall_import(u64 id);
 s64 usrcall_settle(u64 id);

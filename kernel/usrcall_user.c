@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -177,6 +178,18 @@ int usrcall_host_parcel(uint64_t id, int *watch)
 int usrcall_host_parcel_is_out(int watch)
 {
 	return flock(watch, LOCK_EX | LOCK_NB) != 0;
+}
+
+/* True while an epoll set with this tag is open (abi/parcel.h). */
+int usrcall_host_tag_is_out(uint64_t id)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_start = id, .l_len = 1 };
+	int probe = eventfd(0, EFD_CLOEXEC);
+	int out = probe < 0 || fcntl(probe, F_OFD_GETLK, &lock) ||
+		  lock.l_type != F_UNLCK;
+
+	usrcall_host_close(probe);
+	return out;
 }
 
 /* NULL unless the object has that size for ever. */

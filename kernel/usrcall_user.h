@@ -19,6 +19,7 @@ void *usrcall_host_map(int fd, unsigned long bytes);
 void usrcall_host_unmap(void *at, unsigned long bytes);
 int usrcall_host_parcel(uint64_t id, int *watch);
 int usrcall_host_parcel_is_out(int watch);
+int usrcall_host_tag_is_out(uint64_t id);
 void usrcall_host_close(int fd);
 void usrcall_host_wake(uint32_t *word);
 void usrcall_host_ring(int fd);

@@ -130,7 +130,8 @@ int64_t Lane::operation(Split& split) {
     case abi::Op::kFork:
       return fork_proxy(proxy_);
     case abi::Op::kExport:
-      return export_file(proxy_, static_cast<int>(submission_.args[0]), proxy_.control.socket);
+      return export_file(proxy_, static_cast<int>(submission_.args[0]), proxy_.control.socket,
+                         submission_.args[1]);
     case abi::Op::kImport:
       return import_file(proxy_, submission_.args[0], submission_.install_fd);
     case abi::Op::kSettle:

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <string>
 
+#include "abi/parcel.h"
 #include "channel/session_control.h"
 #include "channel/session_socket.h"
 #include "engine/native/proxy.h"
@@ -59,10 +60,11 @@ int64_t list_files(Proxy& proxy, uint64_t addr, uint64_t bytes, Split& split) {
   return static_cast<int64_t>(matter);
 }
 
-int64_t export_file(Proxy& proxy, int number, int socket) {
+int64_t export_file(Proxy& proxy, int number, int socket, uint64_t flags) {
   if (!proxy.files.installed(number)) return -EBADF;
   abi::Message question;
   question.type = abi::MessageType::kExport;
+  question.turn = static_cast<uint32_t>(flags & abi::kForHolders);
   Undisturbed undisturbed;
   proxy.files.enter();
   Incoming answer;

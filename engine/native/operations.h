@@ -19,7 +19,7 @@ int64_t list_files(Proxy& proxy, uint64_t addr, uint64_t bytes, Split& split);
 // Op::kExport, kImport and kSettle: hands an open file to minod for another session, fetches one,
 // or lets minod find out whether a file is still on its way. The parcel goes to `socket`, a number
 // in the control thread's table.
-int64_t export_file(Proxy& proxy, int number, int socket);
+int64_t export_file(Proxy& proxy, int number, int socket, uint64_t flags = 0);
 int64_t import_file(Proxy& proxy, uint64_t id, int install_at);
 int64_t settle_file(Proxy& proxy, uint64_t id);
 

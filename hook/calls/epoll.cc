@@ -11,6 +11,8 @@
 #include "hook/calls/dead_files.h"
 #include "hook/calls/epoll_shadow.h"
 #include "hook/calls/handler.h"
+#include "hook/calls/inherited_sets.h"
+#include "hook/calls/set_tags.h"
 #include "hook/catch/on_signal.h"
 #include "hook/device/attach.h"
 #include "hook/device/call.h"
@@ -72,9 +74,15 @@ long make_companion(ThreadState* ts, u64 epfd) {
   lock_table(process->table(), process->table()->companion_lock);
   long result = 0;
   if (!(process->flags(epfd) & kCompanion)) {
-    result =
-        offload(ts, *abi::find_row(__NR_epoll_create1), args, static_cast<int>(epfd), 0, kNoCancel);
-    if (result >= 0) process->add_flags(epfd, kEpoll | kCompanion);
+    // Another process may have the set, and have made the companion.
+    const u64 tag = read_tag(ts, epfd);
+    result = tag ? offload_op(ts, abi::Op::kImport, tag, 0, static_cast<int>(epfd)) : -EBADF;
+    if (result == -EBADF)
+      result = offload(ts, *abi::find_row(__NR_epoll_create1), args, static_cast<int>(epfd), 0,
+                       kNoCancel);
+    if (result >= 0) shadow_begin(process, static_cast<u32>(epfd));
+    if (result >= 0)
+      process->add_flags(epfd, kEpoll | kCompanion | (tag ? kLocalMembers | kNestedMembers : 0));
   }
   unlock(process->table()->companion_lock);
   if (result < 0) return result;
@@ -211,6 +219,7 @@ long wait_rounds(ThreadState* ts, u64 epfd, u64 max, i64 timeout_ns) {
     const bool companion = ts->process->flags(epfd) & kCompanion;
     const bool dead = companion && (device_is_dead(ts) || ready(ts) != 0);
     if (dead && device_is_dead(ts)) bury_files(ts);
+    if (companion && !dead) learn_members(ts, epfd);
     if (!companion || dead) {
       const i64 timespec[2] = {timeout_ns / 1'000'000'000, timeout_ns % 1'000'000'000};
       const u64 args[6] = {epfd, f.rsi, max, timeout_ns < 0 ? 0 : ptr(timespec), 0, 8};
@@ -251,10 +260,25 @@ long wait_rounds(ThreadState* ts, u64 epfd, u64 max, i64 timeout_ns) {
 
 }  // namespace
 
+void adopt_epoll_set(ThreadState* ts, u64 epfd) {
+  Process* const process = ts->process;
+  process->set_flags(epfd, kEpoll | kLocalMembers);
+  if (!(settings.families | settings.netlinks) || device_is_dead(ts)) return;
+  if (read_tag(ts, epfd)) make_companion(ts, epfd);
+  // What other processes have registered is not this one's to report.
+  shadow_begin(process, static_cast<u32>(epfd));
+}
+
+void send_epoll_set(ThreadState* ts, u64 epfd) {
+  share_epoll_set(ts, epfd);
+  if (ts->process->flags(epfd) & kCompanion) tag_set(ts, epfd);
+}
+
 void share_epoll_set(ThreadState* ts, u64 epfd) {
   Process* process = ts->process;
   if (!(process->flags(epfd) & kEpoll) || !(settings.families | settings.netlinks)) return;
   if (device_is_dead(ts) || make_companion(ts, epfd) != 0) return;
+  learn_members(ts, epfd);
   // Local members that come through another descriptor are not noted at this one.
   process->add_flags(epfd, kLocalMembers);
 }
@@ -309,6 +333,7 @@ long do_epoll_ctl(ThreadState* ts, const abi::Row& row) {
     if (error != kLocal) return error;
     return is_error(raw(__NR_fcntl, epfd, F_GETFD)) ? -EBADF : -EINVAL;
   }
+  learn_members(ts, epfd);
   const long result = offload_frame(ts, row);
   if (result == 0) {
     epoll_event event{};

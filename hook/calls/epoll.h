@@ -19,6 +19,12 @@ void share_epoll_set(ThreadState* ts, u64 epfd);
 // All sets of the process; with `inherited_only` those that an exec leaves open.
 void share_epoll_sets(ThreadState* ts, bool inherited_only = false);
 
+// Before another process gets the set by a message: the same, and the set gets a tag, by which the
+// receiver finds the companion.
+void send_epoll_set(ThreadState* ts, u64 epfd);
+// `epfd` is an epoll set that came from another process.
+void adopt_epoll_set(ThreadState* ts, u64 epfd);
+
 long do_epoll_create(ThreadState* ts, const abi::Row& row);
 long do_epoll_ctl(ThreadState* ts, const abi::Row& row);
 long do_epoll_wait(ThreadState* ts, const abi::Row& row);

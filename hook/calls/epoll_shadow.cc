@@ -131,6 +131,17 @@ void shadow_remove(Process* process, u32 epfd, u32 fd) {
   unlock(shadow_lock);
 }
 
+bool shadow_knows(const Process* process, u32 epfd) {
+  return !is_ours(process) || epfd >= abi::kMaxFd || (sets && sets[epfd]);
+}
+
+void shadow_begin(Process* process, u32 epfd) {
+  if (!is_ours(process) || epfd >= abi::kMaxFd) return;
+  lock(shadow_lock);
+  if (prepare()) set_of(epfd);
+  unlock(shadow_lock);
+}
+
 void shadow_duplicate(Process* process, u32 epfd, u32 copy) {
   if (!is_ours(process) || epfd >= abi::kMaxFd || copy >= abi::kMaxFd) return;
   lock(shadow_lock);

@@ -16,6 +16,10 @@ namespace mino::hook {
 void shadow_set(Process* process, u32 epfd, u32 fd, const epoll_event& event);
 // After EPOLL_CTL_DEL.
 void shadow_remove(Process* process, u32 epfd, u32 fd);
+// Whether the set has an id. A set that came by exec has none at first.
+bool shadow_knows(const Process* process, u32 epfd);
+// The set has no members that this process has registered, as far as is known.
+void shadow_begin(Process* process, u32 epfd);
 // The set `epfd` has got another number.
 void shadow_duplicate(Process* process, u32 epfd, u32 copy);
 // `fd` is about to be closed; it may be a set or a member. In a table whose device has died, it is

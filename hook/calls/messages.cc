@@ -9,6 +9,7 @@
 #include "hook/base/msghdr.h"
 #include "hook/base/uapi.h"
 #include "hook/base/user.h"
+#include "hook/calls/epoll.h"
 #include "hook/calls/handler.h"
 #include "hook/calls/parcels.h"
 #include "hook/device/attach.h"
@@ -70,6 +71,8 @@ long pack(ThreadState* ts, const MsgHdr& header, Outgoing& out) {
   long error = 0;
   each_descriptor(out.control, header.controllen, [&](u64 at) {
     const int fd = get_fd(out.control, at);
+    if (fd >= 0 && (ts->process->flags(static_cast<u32>(fd)) & kEpoll))
+      send_epoll_set(ts, static_cast<u32>(fd));
     if (fd < 0 || !ts->process->offloaded(static_cast<u32>(fd)) || error || out.count == 256)
       return;
     const long parcel = fetch_parcel(ts, static_cast<u64>(fd), out.ids[out.count]);
@@ -109,7 +112,7 @@ long send_local_vector(ThreadState* ts, const u64 args[6]) {
     if (!user_read(header.control, control, header.controllen)) continue;
     each_descriptor(control, header.controllen, [&](u64 at) {
       const int fd = get_fd(control, at);
-      any |= fd >= 0 && ts->process->offloaded(static_cast<u32>(fd));
+      any |= fd >= 0 && (ts->process->flags(static_cast<u32>(fd)) & (kOffloaded | kEpoll));
     });
   }
   if (!any) return kLocal;
@@ -144,9 +147,10 @@ long do_message(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   if (ts->process->offloaded(f.rdi)) return offload_frame(ts, row);
   const u64 args[6] = {f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9};
-  const bool have_session = ts->process->session().status == SessionStatus::kLive;
-  if (row.nr == __NR_sendmsg) return have_session ? send_local(ts, args, f.rsi) : kLocal;
-  if (row.nr == __NR_sendmmsg) return have_session ? send_local_vector(ts, args) : kLocal;
+  // Without a flagged descriptor there is nothing to pack.
+  const bool any_flagged = ts->process->table()->fd_limit != 0;
+  if (row.nr == __NR_sendmsg) return any_flagged ? send_local(ts, args, f.rsi) : kLocal;
+  if (row.nr == __NR_sendmmsg) return any_flagged ? send_local_vector(ts, args) : kLocal;
   // Receiving. Only messages with room for descriptors matter.
   MsgHdr header;
   if (!user_read(f.rsi, &header, sizeof header)) return kLocal;

@@ -17,7 +17,8 @@ bool is_parcel(u64 fd, u64& id);
 // Puts the parcel's file at number `fd`, in place of what is there: 0 or the error.
 long import_parcel(ThreadState* ts, u64 fd, u64 id);
 // If the program has received a parcel at number `fd`, imports its file there. It stays a parcel if
-// the device does not know it. `peeked`: the message with the parcel can be received again.
+// the device does not know it. `peeked`: the message with the parcel can be received again. An
+// epoll set gets its companion.
 void import_if_parcel(ThreadState* ts, u64 fd, bool peeked);
 
 }  // namespace mino::hook

@@ -11,8 +11,11 @@
 #include "abi/parcel.h"
 #include "hook/base/mem.h"
 #include "hook/base/uapi.h"
+#include "hook/calls/epoll.h"
+#include "hook/calls/epoll_shadow.h"
 #include "hook/calls/handler.h"
 #include "hook/calls/parcels.h"
+#include "hook/calls/set_tags.h"
 #include "hook/device/attach.h"
 #include "hook/device/call.h"
 #include "hook/device/message.h"
@@ -167,6 +170,37 @@ long import_from(ThreadState* ts, int control, u64 number, u64 fd) {
   return result == -EBADF ? -EXDEV : result;  // it is on another device or in another instance
 }
 
+// Gives an epoll set that has been fetched the companion that the other session has for it, if it
+// has one.
+void import_companion(ThreadState* ts, u64 pidfd, u64 number, u64 fd) {
+  const long control = find_control(ts, pidfd);
+  if (is_error(control)) return;
+  u64 id = 0;
+  const long parcel = fetch_foreign_parcel(static_cast<int>(control), number, id);
+  close(control);
+  if (is_error(parcel)) return;
+  if (offload_op(ts, abi::Op::kImport, id, 0, static_cast<int>(fd)) >= 0) {
+    ts->process->set_flags(fd, kEpoll | kCompanion | kLocalMembers | kNestedMembers);
+    shadow_begin(ts->process, static_cast<u32>(fd));
+  }
+  close(parcel);
+  offload_op(ts, abi::Op::kSettle, id, 0, -1);
+}
+
+// `fd` is an epoll set that has been fetched. A tag tells what its companion is.
+long fetched_set(ThreadState* ts, u64 pidfd, u64 number, u64 fd) {
+  Process* const process = ts->process;
+  drop_stale_fd(ts, fd);
+  const MoreNumbers more;
+  if (!read_tag(ts, fd) && ready(ts) == 0) import_companion(ts, pidfd, number, fd);
+  if (!(process->flags(fd) & kCompanion)) adopt_epoll_set(ts, fd);
+  // So that the other process finds what is registered here.
+  send_epoll_set(ts, fd);
+  const bool own = process_of(ts, pidfd) == static_cast<u64>(raw(__NR_getpid));
+  if (own && (process->flags(number) & kEpoll)) process->add_flags(number, kLocalMembers);
+  return static_cast<long>(fd);
+}
+
 }  // namespace
 
 long do_pidfd_getfd(ThreadState* ts, const abi::Row& row) {
@@ -179,6 +213,7 @@ long do_pidfd_getfd(ThreadState* ts, const abi::Row& row) {
     close(result);
     return -EBADF;
   }
+  if (is_epoll_file(ts, fd)) return fetched_set(ts, pidfd, number, fd);
   if (!is_placeholder(fd)) {
     import_if_parcel(ts, fd, false);
     return result;

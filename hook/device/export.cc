@@ -28,11 +28,11 @@ long fetch_mapping(ThreadState* ts, u64 fd, u64& bytes) {
   return result;
 }
 
-long fetch_parcel(ThreadState* ts, u64 fd, u64& id) {
+long fetch_parcel(ThreadState* ts, u64 fd, u64& id, u64 flags) {
   if (const long error = ready(ts)) return error;
   Process* process = ts->process;
   lock_table(process->table(), process->table()->fork_lock);
-  long result = offload_op(ts, abi::Op::kExport, fd, 0, -1);
+  long result = offload_op(ts, abi::Op::kExport, fd, flags, -1);
   if (!is_error(result)) {
     id = static_cast<u64>(result);
     abi::Message message;

@@ -13,7 +13,8 @@ namespace mino::hook {
 // itself.
 long fetch_mapping(ThreadState* ts, u64 fd, u64& bytes);
 
-// A parcel for the offloaded `fd`, which the caller closes, and the id of the export; or the error.
-long fetch_parcel(ThreadState* ts, u64 fd, u64& id);
+// A parcel for `fd`, which the caller closes, and the id of the export; or the error. `flags`:
+// abi::kForHolders or 0.
+long fetch_parcel(ThreadState* ts, u64 fd, u64& id, u64 flags = 0);
 
 }  // namespace mino::hook

@@ -167,6 +167,28 @@ def report_sets(address, port):
     print(json.dumps(report), flush=True)
 
 
+def report_executed(address, port, *inherited):
+    """A set, a socket and a pipe that came by exec."""
+    if not inherited:
+        epoll, pipe = select.epoll(), os.pipe()
+        connection = socket.create_connection((address, int(port)))
+        epoll.register(connection, select.EPOLLIN)
+        epoll.register(pipe[0], select.EPOLLIN)
+        numbers = epoll.fileno(), connection.fileno(), *pipe
+        for fd in numbers:
+            os.set_inheritable(fd, True)
+        os.execv(harness.PYTHON, [harness.PYTHON, "-u", os.path.abspath(__file__), "--role",
+                                  "report_executed", address, port, *map(str, numbers)])
+    epoll, connection, reader, writer = map(int, inherited)
+    waiter = select.epoll.fromfd(epoll)
+    print("ready", flush=True)
+    first = waiter.poll(60)
+    os.write(writer, b"x")
+    second = sorted(waiter.poll(10))
+    print(json.dumps([first == [(connection, DEAD)],
+                      second == sorted([(connection, DEAD), (reader, select.EPOLLIN)])]), flush=True)
+
+
 EXPECTED = {
     "poll": [DEAD], "nested": 1, "forked": 0,
     "level": [{"connection": DEAD}, {"connection": DEAD}, {"connection": DEAD, "pipe": 1}, {}],
@@ -221,7 +243,10 @@ def main(t):
     t.device.up()
     peer = Peer(t.gateway_address())
     program = t.run_offloaded(*t.role("report_sets", t.gateway_address(), peer.port))
+    executed = t.run_offloaded(*t.role("report_executed", t.gateway_address(), peer.port))
     program.wait_log("ready")
+    executed.wait_log("ready")
+    time.sleep(0.3)  # until it waits: it learns from the device what is in its set
     servers = start_servers(t)
     if t.native:
         peer.reset_all()
@@ -231,6 +256,8 @@ def main(t):
     report = json.loads(program.log().splitlines()[-1])
     for name, expected in EXPECTED.items():
         check_equal(report[name], expected, name)
+    check_equal(executed.wait(40), 0, f"exit status:\n{executed.log()}")
+    check_equal(json.loads(executed.log().splitlines()[-1]), [True, True], "a set that came by exec")
     time.sleep(0.5)  # so that whoever is told of dead sockets for ever is deep in that
     for kind, server in servers.items():
         check(server.alive(), f"{kind} has ended by itself: {server.log()}")
@@ -245,4 +272,4 @@ def main(t):
 if __name__ == "__main__":
     harness.run(main, needs=["node", "nginx"], limit_s=120, own_device=True,
                 roles={"serve_asyncio": serve_asyncio, "serve_selectors": serve_selectors,
-                       "report_sets": report_sets})
+                       "report_sets": report_sets, "report_executed": report_executed})

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Epoll sets that have several descriptors, or are in several processes, before their first socket
-// is added: each is one set for all of them.
+// Epoll sets that have several descriptors, or are in several processes, before or after their
+// first socket is added: each is one set for all of them.
 #include <fcntl.h>
 #include <spawn.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <thread>
@@ -176,16 +177,144 @@ TEST(spawned_program_adds) {
   EXPECT_EQ(only_event(kInheritedSet, kInheritedSocket, 5000), EPOLLIN);
 }
 
-// Not by mino: see differences.toml.
-TEST(passed_by_a_message) {
-  int ep = OK(epoll_create1(0)), s = ready_socket(), pair[2];
-  EXPECT_EQ(add(ep, s, EPOLLIN), 0);
+namespace {
+
+// The descriptor of the set as another process would receive it.
+int passed(int ep) {
+  int pair[2];
   OK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
   EXPECT(send_fds(pair[0], {ep}));
   std::vector<int> got = receive_fds(pair[1]);
+  for (int end : pair) close(end);
   EXPECT_EQ(got.size(), 1u);
-  if (got.empty()) return;
-  EXPECT_EQ(only_event(got[0], s, 1000), EPOLLIN);
+  return got.empty() ? -1 : got[0];
+}
+
+int fetched(pid_t pid, int fd) {
+  int pidfd = OK(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  int got = static_cast<int>(syscall(SYS_pidfd_getfd, pidfd, fd, 0));
+  close(pidfd);
+  return got;
+}
+
+}  // namespace
+
+TEST(passed_by_a_message) {
+  int ep = OK(epoll_create1(0)), s = ready_socket();
+  EXPECT_EQ(add(ep, s, EPOLLIN), 0);
+  int got = passed(ep);
+  EXPECT_EQ(only_event(got, s, 5000), EPOLLIN);
+  EXPECT_EQ(epoll_ctl(ep, EPOLL_CTL_DEL, s, nullptr), 0);
+  expect_one_set(ep, got);
+  expect_one_set(passed(got), ep);
+}
+
+TEST(passed_before_its_first_socket) {
+  int ep = OK(epoll_create1(0));
+  int got = passed(ep);
+  expect_one_set(ep, got);
+  expect_one_set(got, ep);
+  int both = passed(OK(dup(got)));
+  expect_one_set(ep, both);
+}
+
+TEST(passed_to_another_process) {
+  int ep = OK(epoll_create1(0)), s = ready_socket(), pair[2], pipes[2];
+  OK(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair));
+  OK(pipe(pipes));
+  pid_t pid = child([&] {
+    close(ep);
+    std::vector<int> got = receive_fds(pair[1]);
+    EXPECT_EQ(got.size(), 1u);
+    EXPECT_EQ(only_event(got[0], s, 5000), EPOLLIN);
+    EXPECT_ERR(add(got[0], s, EPOLLIN), EEXIST);
+    EXPECT_EQ(epoll_ctl(got[0], EPOLL_CTL_DEL, s, nullptr), 0);
+    EXPECT_EQ(add(got[0], pipes[0], EPOLLIN), 0);
+  });
+  EXPECT(send_fds(pair[0], {ep}));
+  sleep_ms(50);
+  EXPECT_EQ(add(ep, s, EPOLLIN), 0);
+  EXPECT_EXIT(pid, 0);
+  EXPECT_EQ(only_event(ep, s), 0);
+  EXPECT_EQ(write(pipes[1], "p", 1), 1);
+  EXPECT_EQ(only_event(ep, pipes[0], 5000), EPOLLIN);
+}
+
+TEST(passed_by_a_process_that_has_ended) {
+  int s = ready_socket(), pair[2];
+  OK(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair));
+  pid_t pid = child([&] {
+    int ep = OK(epoll_create1(0));
+    EXPECT_EQ(add(ep, s, EPOLLIN), 0);
+    EXPECT(send_fds(pair[0], {ep}));
+  });
+  EXPECT_EXIT(pid, 0);
+  sleep_ms(300);
+  std::vector<int> got = receive_fds(pair[1]);
+  EXPECT_EQ(got.size(), 1u);
+  EXPECT_EQ(only_event(got[0], s, 5000), EPOLLIN);
+}
+
+TEST(passed_in_one_of_many_messages) {
+  int ep = OK(epoll_create1(0)), s = ready_socket(), pair[2];
+  OK(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair));
+  Letter letter;
+  letter.header.msg_control = letter.control;
+  letter.header.msg_controllen = CMSG_SPACE(sizeof ep);
+  cmsghdr* cmsg = CMSG_FIRSTHDR(&letter.header);
+  cmsg->cmsg_level = SOL_SOCKET;
+  cmsg->cmsg_type = SCM_RIGHTS;
+  cmsg->cmsg_len = CMSG_LEN(sizeof ep);
+  memcpy(CMSG_DATA(cmsg), &ep, sizeof ep);
+  mmsghdr messages[1] = {{letter.header, 0}};
+  EXPECT_EQ(sendmmsg(pair[0], messages, 1, 0), 1);
+  std::vector<int> got = receive_fds(pair[1]);
+  EXPECT_EQ(got.size(), 1u);
+  EXPECT_EQ(add(got[0], s, EPOLLIN), 0);
+  EXPECT_EQ(only_event(ep, s, 5000), EPOLLIN);
+}
+
+TEST(fetched_from_itself) {
+  int ep = OK(epoll_create1(0)), s = ready_socket();
+  EXPECT_EQ(add(ep, s, EPOLLIN), 0);
+  int got = OK(fetched(getpid(), ep));
+  EXPECT_EQ(only_event(got, s, 5000), EPOLLIN);
+  EXPECT_EQ(epoll_ctl(got, EPOLL_CTL_DEL, s, nullptr), 0);
+  expect_one_set(ep, got);
+  expect_one_set(OK(fetched(getpid(), got)), ep);
+}
+
+TEST(fetched_from_another_process) {
+  for (bool before_first_socket : {false, true}) {
+    int s = ready_socket(), another = ready_socket(), to[2], from[2];
+    OK(pipe(to));
+    OK(pipe(from));
+    pid_t pid = child([&] {
+      int ep = OK(epoll_create1(0));
+      if (!before_first_socket) EXPECT_EQ(add(ep, s, EPOLLIN), 0);
+      EXPECT_EQ(write(from[1], &ep, sizeof ep), static_cast<ssize_t>(sizeof ep));
+      char byte;
+      EXPECT_EQ(read(to[0], &byte, 1), 1);
+      if (before_first_socket) EXPECT_EQ(add(ep, s, EPOLLIN), 0);
+      epoll_event events[4];
+      EXPECT_EQ(epoll_wait(ep, events, 4, 5000), 2);
+      EXPECT_ERR(add(ep, another, EPOLLIN), EEXIST);
+      EXPECT_EQ(write(from[1], "x", 1), 1);
+      EXPECT_EQ(read(to[0], &byte, 1), 1);
+    });
+    int theirs = -1;
+    EXPECT_EQ(read(from[0], &theirs, sizeof theirs), static_cast<ssize_t>(sizeof theirs));
+    int got = OK(fetched(pid, theirs));
+    EXPECT_EQ(add(got, another, EPOLLIN), 0);
+    EXPECT_EQ(write(to[1], "x", 1), 1);
+    char byte;
+    EXPECT_EQ(read(from[0], &byte, 1), 1);
+    epoll_event events[4];
+    EXPECT_EQ(epoll_wait(got, events, 4, 5000), 2);
+    EXPECT_EQ(write(to[1], "x", 1), 1);
+    EXPECT_EXIT(pid, 0);
+    for (int fd : {s, another, got, to[0], to[1], from[0], from[1]}) close(fd);
+  }
 }
 
 TEST(table_of_its_own) {
