@@ -25,6 +25,7 @@
 #include "hook/calls/wait.h"
 #include "hook/catch/disarm.h"
 #include "hook/device/attach.h"
+#include "hook/device/bell.h"
 #include "hook/device/call.h"
 #include "hook/device/trace.h"
 #include "hook/state/filters.h"
@@ -46,9 +47,19 @@ void raise_sigpipe() {
   raw(__NR_tgkill, static_cast<u64>(raw(__NR_getpid)), static_cast<u64>(raw(__NR_gettid)), SIGPIPE);
 }
 
+bool sets_timeout(const Frame& f) {
+  const int name = static_cast<int>(f.rdx);
+  return static_cast<int>(f.rsi) == SOL_SOCKET &&
+         (name == SO_RCVTIMEO_OLD || name == SO_SNDTIMEO_OLD || name == SO_RCVTIMEO_NEW ||
+          name == SO_SNDTIMEO_NEW);
+}
+
 long do_by_fd(ThreadState* ts, const abi::Row& row) {
   const u8 flags = ts->process->flags(static_cast<u32>(ts->frame.rdi));
-  if (flags & kOffloaded) return offload_frame(ts, row);
+  if (flags & kOffloaded) {
+    if (row.nr == __NR_setsockopt && sets_timeout(ts->frame)) note_socket_timeouts();
+    return offload_frame(ts, row);
+  }
   if (flags & kPrivate) return -EBADF;
   if (is_listing(row)) return do_listing(ts, row);
   return flags & kSignals ? read_signals(ts, row.nr) : kLocal;

@@ -178,7 +178,8 @@ long wait_once(ThreadState* ts, u64 epfd, u64 events, u64 max, i64 timeout_ns) {
                        max - found, timeout_ns < 0 ? 0 : ptr(timespec),
                        0,           0};
   pollfd host[3] = {{static_cast<int>(epfd), POLLIN, 0}};
-  MixedWait wait{host, 1, !host_first && (process->flags(epfd) & kLocalMembers)};
+  MixedWait wait{host, 1, !host_first && (process->flags(epfd) & kLocalMembers),
+                 static_cast<int>(epfd)};
   wait_mixed(ts, row, args, wait);
   if (device_is_dead(ts) || wait.device < 0) return found ? static_cast<long>(found) : wait.device;
   const u64 from_device = static_cast<u64>(wait.device);
@@ -195,6 +196,7 @@ long wait_once(ThreadState* ts, u64 epfd, u64 events, u64 max, i64 timeout_ns) {
     }
     if (got < 0 && found == 0) return got;
   }
+  if (found == 0 && wait.stopped) return abi::kErestartnohand;
   return static_cast<long>(found);
 }
 

@@ -9,6 +9,7 @@
 #include "hook/calls/handler.h"
 #include "hook/calls/set_tags.h"
 #include "hook/device/attach.h"
+#include "hook/device/bell.h"
 #include "hook/device/call.h"
 
 namespace mino::hook {
@@ -35,6 +36,7 @@ long import_parcel(ThreadState* ts, u64 fd, u64 id) {
   raw(__NR_dup3, static_cast<u64>(ts->process->session().placeholder), fd,
       cloexec == FD_CLOEXEC ? O_CLOEXEC : 0);
   ts->process->set_flags(fd, kOffloaded);
+  note_socket_timeouts();  // the file may have some
   return 0;
 }
 

@@ -7,6 +7,7 @@
 #include "hook/base/pages.h"
 #include "hook/base/proc.h"
 #include "hook/base/uapi.h"
+#include "hook/device/bell.h"
 #include "hook/device/call.h"
 #include "hook/device/credentials.h"
 #include "hook/device/message.h"
@@ -212,6 +213,7 @@ void release_lane(ThreadState* ts) {
   if (!ts->has_lane) return;
   ts->has_lane = false;
   close_private(ts->process, ts->bell);
+  close_private(ts->process, ts->watch);
   ts->bell_sent = false;
   if (ts->process->session().status != SessionStatus::kLive) return;
   ts->has_lane = true;
@@ -261,6 +263,7 @@ void reattach(ThreadState* ts, int socket, int placeholder, int broken, bool dir
       }
       // An epoll set is a real file on the host; everything else is a placeholder.
       const bool is_memfd = !is_error(raw(__NR_fcntl, fd, F_GET_SEALS));
+      note_socket_timeouts();  // a file may have some
       process->set_flags(fd, is_memfd ? kOffloaded : kEpoll | kCompanion | kLocalMembers);
     }
   }

@@ -9,6 +9,7 @@
 #include "abi/walk.h"
 #include "hook/base/uapi.h"
 #include "hook/base/user.h"
+#include "hook/device/bell.h"
 #include "hook/device/message.h"
 #include "hook/device/trace.h"
 #include "hook/state/interruptible.h"
@@ -169,13 +170,15 @@ long apply(ThreadState* ts, const abi::CheckedCompletion& done) {
 }
 
 // Sleeps until the next completion slot is published, the lane thread dies, or a signal is
-// deferred.
-void sleep_on_lane(ThreadState* ts, bool interruptible) {
+// deferred. True if the process has been stopped and continued, as far as that matters.
+bool sleep_on_lane(ThreadState* ts, bool interruptible) {
+  bool stopped = false;
+  const bool by_bell = interruptible && stops_matter() && prepare_bell(ts);
   abi::LaneControl* control = ts->lane.control;
   abi::Completion& slot = ts->lane.completions[ts->complete_position & kSlotMask];
   const u32 expected = slot.turn.load(std::memory_order_relaxed);
   const u32 alive = control->liveness.load(std::memory_order_relaxed);
-  control->client_sleeping.store(abi::kOnFutex, std::memory_order_seq_cst);
+  control->client_sleeping.store(by_bell ? abi::kOnBell : abi::kOnFutex, std::memory_order_seq_cst);
   // Pairs with the device's fence between publishing a completion and reading client_sleeping.
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (slot.turn.load(std::memory_order_acquire) != ts->complete_position + 1 &&
@@ -183,13 +186,16 @@ void sleep_on_lane(ThreadState* ts, bool interruptible) {
     const futex_waitv waiters[2] = {{expected, ptr(&slot.turn), FUTEX_32, 0},
                                     {alive, ptr(&control->liveness), FUTEX_32, 0}};
     const u64 args[6] = {ptr(waiters), 2, 0, 0, 0, 0};
-    if (interruptible) {
+    if (by_bell) {
+      stopped = sleep_on_bell_and_set(ts, -1) == Woken::kByStop;
+    } else if (interruptible) {
       mino_interruptible(ts, __NR_futex_waitv, args);
     } else {
       raw(__NR_futex_waitv, args[0], args[1], 0, 0, 0);
     }
   }
   control->client_sleeping.store(abi::kAwake, std::memory_order_relaxed);
+  return stopped;
 }
 
 }  // namespace
@@ -247,7 +253,7 @@ void offload_cancel(ThreadState* ts) {
 }
 
 long offload_wait(ThreadState* ts, u32 index, u32 call_flags) {
-  bool cancelled = false;
+  bool cancelled = false, stopped = false;
   long result = 0;
   // The shortest calls to a device that is awake are not worth reading the clock.
   for (u32 i = 0; i < kPatience.first_looks; i++) {
@@ -271,7 +277,7 @@ long offload_wait(ThreadState* ts, u32 index, u32 call_flags) {
       session_died(ts->process->session());
       return -ENETDOWN;
     }
-    if (__atomic_load_n(&ts->deferred, __ATOMIC_RELAXED) && !cancelled &&
+    if ((stopped || __atomic_load_n(&ts->deferred, __ATOMIC_RELAXED)) && !cancelled &&
         !(call_flags & kNoCancel)) {
       offload_cancel(ts);
       cancelled = true;
@@ -284,7 +290,7 @@ long offload_wait(ThreadState* ts, u32 index, u32 call_flags) {
         raw(__NR_sched_yield);
         break;
       case MINO_SLEEP:
-        sleep_on_lane(ts, !cancelled && !(call_flags & kNoCancel));
+        stopped |= sleep_on_lane(ts, !cancelled && !(call_flags & kNoCancel));
     }
   }
 }

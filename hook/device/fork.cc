@@ -89,7 +89,8 @@ void finish_fork_in_child(ThreadState* ts, ForkedSession& child) {
   Process* process = ts->process;
   Session& session = process->session();
   ts->has_lane = false;
-  if (ts->bell >= 0) close_private(process, ts->bell);
+  close_private(process, ts->bell);
+  close_private(process, ts->watch);
   ts->bell_sent = false;
   if (session.status == SessionStatus::kConnecting) session.status = SessionStatus::kNone;
   if (session.status != SessionStatus::kLive) return;

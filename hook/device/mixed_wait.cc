@@ -5,10 +5,9 @@
 #include "hook/device/mixed_wait.h"
 
 #include "hook/base/uapi.h"
+#include "hook/device/bell.h"
 #include "hook/device/host_poll.h"
-#include "hook/device/message.h"
-#include "hook/state/interruptible.h"
-#include "hook/state/private_descriptors.h"
+#include "hook/state/process.h"
 
 #include "abi/patience.h"
 
@@ -24,6 +23,7 @@ bool host_is_ready(MixedWait& wait) {
 void sleep_on_bell(ThreadState* ts, MixedWait& wait) {
   abi::LaneControl* control = ts->lane.control;
   const abi::Completion& slot = ts->lane.completions[ts->complete_position & (abi::kRingSlots - 1)];
+  for (u32 i = 0; i < wait.count; i++) wait.host[i].revents = 0;
   wait.host[wait.count] = {ts->bell, POLLIN, 0};
   pollfd& death = wait.host[wait.count + 1];
   death = {ts->process->session().socket, 0, 0};  // POLLHUP when the proxy is gone
@@ -31,13 +31,13 @@ void sleep_on_bell(ThreadState* ts, MixedWait& wait) {
   // Pairs with the device's fence between publishing a completion and reading client_sleeping.
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (slot.turn.load(std::memory_order_acquire) != ts->complete_position + 1 && device_alive(ts)) {
-    poll_host(ts, wait.host, wait.count + 2, nullptr);
+    const Woken woken = wait.set >= 0 ? sleep_on_bell_and_set(ts, wait.set) : Woken::kCannot;
+    if (woken == Woken::kBySet) wait.host_ready = true;
+    if (woken == Woken::kByStop) wait.stopped = true;
+    if (woken == Woken::kCannot) poll_host(ts, wait.host, wait.count + 2, nullptr);
   }
   control->client_sleeping.store(abi::kAwake, std::memory_order_relaxed);
-  if (wait.host[wait.count].revents & POLLIN) {
-    u64 rung;
-    raw(__NR_read, static_cast<u64>(ts->bell), ptr(&rung), 8);
-  }
+  if (wait.host[wait.count].revents & POLLIN) quiet_bell(ts);
   for (u32 i = 0; i < wait.count; i++) {
     if (wait.host[i].revents) wait.host_ready = true;
   }
@@ -50,26 +50,6 @@ void sleep_beside_device(ThreadState* ts, MixedWait& wait) {
 }
 
 }  // namespace
-
-bool prepare_bell(ThreadState* ts) {
-  if (ts->bell < 0) {
-    long fd = raw(__NR_eventfd2, 0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (fd == -EMFILE) {
-      const MoreNumbers more;
-      fd = raw(__NR_eventfd2, 0, EFD_NONBLOCK | EFD_CLOEXEC);
-    }
-    if (is_error(fd)) return false;
-    ts->bell = make_private(ts->process, static_cast<int>(fd));
-    ts->bell_sent = false;
-  }
-  if (!ts->bell_sent) {
-    abi::Message message;
-    message.type = abi::MessageType::kBell;
-    message.lane = ts->lane_index;
-    ts->bell_sent = send_message(ts->process->session(), message, ts->bell);
-  }
-  return ts->bell_sent;
-}
 
 void wait_mixed(ThreadState* ts, const abi::Row& row, const u64 args[6], MixedWait& wait) {
   const u32 index = row_index(row);
@@ -90,7 +70,7 @@ void wait_mixed(ThreadState* ts, const abi::Row& row, const u64 args[6], MixedWa
       session_died(ts->process->session());
       return;
     }
-    if (wait.host_ready || __atomic_load_n(&ts->deferred, __ATOMIC_RELAXED)) break;
+    if (wait.host_ready || wait.stopped || __atomic_load_n(&ts->deferred, __ATOMIC_RELAXED)) break;
     switch (mino_patience_next(&mino_patience_client, mino_cycles() - start, budget)) {
       case MINO_LOOK_ON:
         break;

@@ -14,16 +14,14 @@ namespace mino::hook {
 struct MixedWait {
   pollfd* host;  // `count` entries, and room for two more (the bell, the control socket)
   u32 count;
-  bool eager;  // check the host at once, not only after the device was quiet for a while
+  bool eager;    // check the host at once, not only after the device was quiet for a while
+  int set = -1;  // if the wait must notice a stop: the epoll set of which `host` is the only entry
   bool host_ready = false;
-  long device = 0;  // the device call's result; 0 if it was cancelled; an error
+  bool stopped = false;  // the process has been stopped and continued
+  long device = 0;       // the device call's result; 0 if it was cancelled; an error
 };
 
 // Starts the device's half, and waits.
 void wait_mixed(ThreadState* ts, const abi::Row& row, const u64 args[6], MixedWait& wait);
-
-// Makes the thread's bell and sends it to the device, unless that has happened. False if the
-// program has no number left: its waits then look at the device from time to time.
-bool prepare_bell(ThreadState* ts);
 
 }  // namespace mino::hook

@@ -152,7 +152,7 @@ void join_session(Process* process) {
 void join_table(ThreadState* ts, u32 client) {
   ts->process->client = client;
   ts->has_lane = false;
-  ts->bell = -1;  // that bell is the parent's
+  ts->bell = ts->watch = -1;  // these are the parent's
   ts->bell_sent = false;
   join_session(ts->process);
 }

@@ -53,7 +53,7 @@ void reset(ThreadState* ts, Process* process) {
   ts->stack = base + kStackBytes;
   ts->process = process;
   ts->group = process->children;
-  ts->bell = -1;
+  ts->bell = ts->watch = -1;
   ts->calls_left = settings.disarm_after;
 }
 
@@ -177,11 +177,14 @@ bool has_company(const ThreadState* self) {
 
 void close_foreign_bells(const ThreadState* self, Process* own) {
   for (ThreadState* ts = load(all_threads); ts; ts = ts->next) {
-    const int bell = __atomic_load_n(&ts->bell, __ATOMIC_RELAXED);
-    if (ts == self || load(ts->exiting) || ts->process != self->process || bell < 0) continue;
-    if (!(own->flags(static_cast<u64>(bell)) & kPrivate)) continue;  // made after the copy
-    own->set_flags(static_cast<u64>(bell), 0);
-    raw(__NR_close, static_cast<u64>(bell));
+    if (ts == self || load(ts->exiting) || ts->process != self->process) continue;
+    for (const int* at : {&ts->bell, &ts->watch}) {
+      const int fd = __atomic_load_n(at, __ATOMIC_RELAXED);
+      // Otherwise it was made after the copy.
+      if (fd < 0 || !(own->flags(static_cast<u64>(fd)) & kPrivate)) continue;
+      own->set_flags(static_cast<u64>(fd), 0);
+      raw(__NR_close, static_cast<u64>(fd));
+    }
   }
 }
 
@@ -191,11 +194,13 @@ void forget_other_threads(ThreadState* self, bool keep_bells) {
     if (ts == self) continue;
     ThreadSlot* slot = ts->fs_base ? find_slot(ts->fs_base) : nullptr;
     if (slot && slot->state != self) slot->fs_base = kUsed;
-    if (ts->bell >= 0 && !ts->exiting && ts->process == self->process && !keep_bells) {
-      self->process->set_flags(static_cast<u64>(ts->bell), 0);
-      raw(__NR_close, static_cast<u64>(ts->bell));
+    for (int* fd : {&ts->bell, &ts->watch}) {
+      if (*fd >= 0 && !ts->exiting && ts->process == self->process && !keep_bells) {
+        self->process->set_flags(static_cast<u64>(*fd), 0);
+        raw(__NR_close, static_cast<u64>(*fd));
+      }
+      *fd = -1;
     }
-    ts->bell = -1;
     ts->in_hook = kOutside;
     ts->exiting = 1;
   }

@@ -70,6 +70,7 @@ struct ThreadState {
   u32 complete_position;  // next completion to read
   u32 call_turn;          // of the call in progress
   int bell;               // eventfd for mixed waits, or -1
+  int watch;              // epoll set in which the bell is (hook/device/bell.cc), or -1
   bool bell_sent;
   bool flip;  // fairness of mixed epoll: whose events come first this time
 
