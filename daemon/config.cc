@@ -6,6 +6,8 @@
 #include "base/log.h"
 #include "base/run_dir.h"
 #include "base/settings.h"
+#include "base/text.h"
+#include "daemon/instance_limits.h"
 
 namespace mino {
 
@@ -62,6 +64,9 @@ void read_linux(SettingsTable& table, Config& config) {
   });
   table.integer("memory_mib", config.kernel_memory, 64, 65536);
   table.integer("instances", config.instances, 1, Config::kMaxInstances);
+  table.texts("sysctls", config.sysctls, sysctl_mistake);
+  if (join(config.sysctls, ";").size() > Config::kMaxSysctlBytes)
+    table.fail("sysctls", "too many; at most 1,000 bytes together");
   table.finish();
 }
 

@@ -7,6 +7,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "abi/limits.h"
 #include "base/error.h"
@@ -18,10 +19,12 @@ namespace mino {
 struct Config {
   std::string run_dir;  // empty: the default
   std::string engine = "native";
-  std::string kernel;           // of the linux engine; empty: the one of base/parts.h
-  int64_t kernel_memory = 512;  // MiB
+  std::string kernel;                // of the linux engine; empty: the one of base/parts.h
+  int64_t kernel_memory = 512;       // MiB
+  std::vector<std::string> sysctls;  // of the linux engine's kernels, "NAME=VALUE"
   static constexpr int64_t kMaxInstances = 16;
-  int64_t instances = 1;                  // kernels, of the linux engine
+  static constexpr size_t kMaxSysctlBytes = 1000;  // they are on the kernel's command line
+  int64_t instances = 1;                           // kernels, of the linux engine
   std::string interface;                  // of the host, used as the uplink; empty: one is made
   std::optional<UplinkAddresses> uplink;  // nothing: "auto"
   bool nat = true;

@@ -105,6 +105,17 @@ TEST(Config, MistakesNameFileLineColumnAndRemedy) {
             "minod.toml:2:9: log.level: \"loud\": use trace, debug, info, warn, error or off");
 }
 
+TEST(Config, SysctlsOfTheInstance) {
+  const auto config = read_config("[linux]\nsysctls = [\"net.core.somaxconn=8192\"]", "minod.toml");
+  ASSERT_TRUE(config);
+  EXPECT_EQ(config->sysctls, std::vector<std::string>{"net.core.somaxconn=8192"});
+  EXPECT_EQ(mistake("[linux]\nsysctls = [\"net.core.somaxconn\"]"),
+            "minod.toml:2:12: linux.sysctls: \"net.core.somaxconn\": write NAME=VALUE, as "
+            "\"net.core.somaxconn=8192\"");
+  EXPECT_EQ(mistake("[linux]\nsysctls = [\"a=" + std::string(1000, '1') + "\"]"),
+            "minod.toml:2:11: linux.sysctls: too many; at most 1,000 bytes together");
+}
+
 TEST(Config, BadAddresses) {
   EXPECT_EQ(mistake("[uplink]\naddress = \"10.0.0.2\""),
             "minod.toml:2:11: uplink.address: \"10.0.0.2\": no prefix length; write an address "

@@ -23,6 +23,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "daemon/confine.h"
+#include "daemon/instance_limits.h"
 #include "daemon/namespaces.h"
 
 namespace mino {
@@ -158,6 +159,9 @@ std::vector<std::string> KernelInstance::arguments(int socket, int stats) const 
       "mino_address=" + hex(o.uplink.device.address) + "/" + std::to_string(o.uplink.device.prefix),
       "mino_mtu=" + std::to_string(o.mtu),
   };
+  const InstanceLimits limits = instance_limits(o.memory_mib, read_host_sysctl, o.sysctls);
+  list.insert(list.end(), limits.parameters.begin(), limits.parameters.end());
+  list.push_back("mino_sysctls=\"" + join(limits.sysctls, ";") + "\"");
   if (o.uplink.gateway != 0) list.push_back("mino_gateway=" + hex(o.uplink.gateway));
   if (!o.address6.empty()) list.push_back("mino_address6=" + o.address6);
   if (!o.gateway6.empty()) list.push_back("mino_gateway6=" + o.gateway6);

@@ -27,10 +27,11 @@ namespace mino {
 class KernelInstance {
  public:
   struct Options {
-    std::string kernel;             // the executable that kernel/build.sh makes
-    int64_t memory_mib;             // of the instance; taken from the machine as it is used
-    std::string link;               // a tap, or
-    std::optional<MacAddress> mac;  // with this: any interface of the host
+    std::string kernel;                // the executable that kernel/build.sh makes
+    int64_t memory_mib;                // of the instance; taken from the machine as it is used
+    std::vector<std::string> sysctls;  // of the configuration, "NAME=VALUE"
+    std::string link;                  // a tap, or
+    std::optional<MacAddress> mac;     // with this: any interface of the host
     int64_t mtu;
     UplinkAddresses uplink;
     std::string address6, gateway6;   // 32 hexadecimal digits, or ""

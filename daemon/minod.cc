@@ -205,6 +205,7 @@ Result<KernelInstance::Options> kernel_options(const Config& config, const RunDi
   KernelInstance::Options options;
   options.kernel = *kernel;
   options.memory_mib = config.kernel_memory;
+  options.sysctls = config.sysctls;
   options.link = uplink.link;
   options.mac = uplink.mac;
   options.mtu = network.mtu();

@@ -10,6 +10,7 @@
  *   mino_address6  32 hexadecimal digits, /64; mino_gateway6 likewise
  *   mino_mtu       bytes
  *   mino_paths     directories of the device to show here, between colons
+ *   mino_sysctls   NAME=VALUE, between semicolons
  *
  * It is built against tools/include/nolibc of the kernel tree, and must use no
  * other library.
@@ -232,6 +233,36 @@ static void show_paths(char *list)
 	}
 }
 
+/* A dot in a name is a slash of the path; beside slashes it is itself. */
+static void set_sysctl(const char *name, const char *value)
+{
+	char path[128] = "/proc/sys/";
+	int dots = !strchr(name, '/'), i = strlen(path);
+
+	for (; *name && i < (int)sizeof(path) - 1; name++)
+		path[i++] = dots && *name == '.' ? '/' : *name;
+	path[i] = 0;
+	put(path, value);
+}
+
+static void set_sysctls(char *list)
+{
+	char *next, *value;
+
+	for (; list && *list; list = next) {
+		next = strchr(list, ';');
+		if (next)
+			*next++ = 0;
+		else
+			next = list + strlen(list);
+		value = strchr(list, '=');
+		if (!value)
+			continue;
+		*value++ = 0;
+		set_sysctl(list, value);
+	}
+}
+
 /*
  * Signals go to the client on its host. Here all are ignored; SIGKILL remains.
  */
@@ -286,6 +317,7 @@ int main(void)
 	put("/proc/sys/fs/protected_symlinks", "1");
 	show_paths(getenv("mino_paths"));
 	network();
+	set_sysctls(getenv("mino_sysctls"));
 	raise_limits();
 	ignore_signals();
 	if (fork() == 0)
