@@ -9,7 +9,7 @@
 namespace mino {
 
 const std::vector<std::string> kInstancePaths{"/run/netns", "/var/run/netns", "/dev/net/tun",
-                                              "/sys/devices/platform/uml-vector.0"};
+                                              "/dev/ppp", "/sys/devices/platform/uml-vector.0"};
 
 const std::vector<int> kNetworkNetlinks{NETLINK_ROUTE,      NETLINK_SOCK_DIAG, NETLINK_XFRM,
                                         NETLINK_FIB_LOOKUP, NETLINK_NETFILTER, NETLINK_GENERIC};
@@ -26,6 +26,9 @@ std::optional<int> family_number(std::string_view name) {
   if (name == "inet6") return AF_INET6;
   if (name == "packet") return AF_PACKET;
   if (name == "netlink") return AF_NETLINK;
+  if (name == "can") return AF_CAN;
+  if (name == "key") return AF_KEY;
+  if (name == "pppox") return AF_PPPOX;
   return {};
 }
 
@@ -49,7 +52,9 @@ std::string path_mistake(const std::string& path) {
 void read_policy(SettingsTable& table, Policy& policy) {
   table.texts("families", policy.families, [](const std::string& name) -> std::string {
     if (family_number(name)) return {};
-    return "not an address family that can be offloaded; use inet, inet6, packet or netlink";
+    return "not an address family that can be offloaded; use inet, inet6, packet, netlink, can, "
+           "key "
+           "or pppox";
   });
   table.texts("paths", policy.paths, path_mistake);
   table.finish();

@@ -16,7 +16,7 @@
 namespace mino {
 
 struct Policy {
-  std::vector<std::string> families{"inet", "inet6", "packet", "netlink"};
+  std::vector<std::string> families{"inet", "inet6", "packet", "netlink", "can", "key", "pppox"};
   std::vector<std::string> paths;  // directories served by the device, beside network_paths()
 
   // The network's own files (/proc/net and the like): served by the device, where the sockets are.

@@ -57,11 +57,11 @@ using ProgramTest = Scratch;
 TEST_F(HandOverTest, TellsTheHookEverything) {
   HandOver hand_over;
   hand_over.socket = "/run/mino/minod.sock";
-  EXPECT_EQ(
-      hand_over.text(false),
-      "v=1;sock=/run/mino/minod.sock;hook=auto;windows=1;arena=0;trace=-1;families=2,10,17,16;"
-      "netlinks=0,4,6,10,12,16;paths=/proc/net:/proc/self/net:/proc/thread-self/net:"
-      "/proc/sys/net:/sys/class/net;orig=0;instance=0;netns=0;load=0;rest=32768");
+  EXPECT_EQ(hand_over.text(false),
+            "v=1;sock=/run/mino/"
+            "minod.sock;hook=auto;windows=1;arena=0;trace=-1;families=2,10,17,16,29,15,24;"
+            "netlinks=0,4,6,10,12,16;paths=/proc/net:/proc/self/net:/proc/thread-self/net:"
+            "/proc/sys/net:/sys/class/net;orig=0;instance=0;netns=0;load=0;rest=32768");
   hand_over.hook = "sud";
   hand_over.windows = false;
   hand_over.arena_bytes = 4096;

@@ -17,7 +17,7 @@ TEST(Config, EveryKeyIsOptional) {
   EXPECT_EQ(config->engine, "native");
   EXPECT_FALSE(config->uplink);
   EXPECT_TRUE(config->nat && config->dns_relay);
-  EXPECT_EQ(config->policy.families.size(), 4u);
+  EXPECT_EQ(config->policy.families.size(), 7u);
 }
 
 TEST(Config, EveryKeyIsRead) {
@@ -94,7 +94,7 @@ TEST(Config, MistakesNameFileLineColumnAndRemedy) {
   EXPECT_EQ(mistake("[policy]\nfamilies = [\"inet\", \"unix\"]"),
             "minod.toml:2:21: policy.families: \"unix\": not an address family that can be "
             "offloaded; use inet, inet6, "
-            "packet or netlink");
+            "packet, netlink, can, key or pppox");
   EXPECT_EQ(mistake("[policy]\npaths = \"/x\""),
             "minod.toml:2:9: policy.paths: must be a list of strings, as [\"…\", \"…\"]");
   EXPECT_EQ(mistake("[policy]\npaths = [\"/\"]"),
