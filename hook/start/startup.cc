@@ -14,6 +14,7 @@
 #include "hook/start/environment.h"
 #include "hook/start/home.h"
 #include "hook/start/shown_environment.h"
+#include "hook/start/sanitizer.h"
 #include "hook/state/filters.h"
 #include "hook/state/private_descriptors.h"
 #include "hook/state/settings.h"
@@ -155,6 +156,7 @@ void start_up(char** envp, bool reachable) {
 __attribute__((constructor)) void start(int argc, char** argv, char** envp) {
   if (ptr(envp) != ptr(argv) + 8 * (static_cast<u64>(argc) + 1)) envp = initial_environment();
   if (!envp) return;
+  stand_behind_sanitizer(envp);
   const u64 home = home_in(envp);
   if (!home || home == base()) return start_up(envp, true);
   if (mino_preload_start) {  // libc has already bound the program to this copy
