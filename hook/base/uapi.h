@@ -101,7 +101,9 @@
 #define SIGSTOP 19
 #define SIGSYS 31
 #define SA_RESTORER 0x04000000
+#define SS_ONSTACK 1
 #define SS_DISABLE 2
+#define SS_AUTODISARM (1u << 31)
 
 // include/uapi/linux/wireless.h. It cannot be included: it includes headers of libc.
 #define SIOCIWFIRST 0x8B00

@@ -19,6 +19,9 @@ long do_exit(ThreadState* ts, const abi::Row& row) {
   release_lane(ts);
   leave_process(ts);
   leave_thread(ts);
+  // From now on the stack of its signals is free for another thread.
+  const u64 all = ~u64{0};
+  raw(__NR_rt_sigprocmask, SIG_SETMASK, ptr(&all), 0, 8);
   return kLocal;
 }
 

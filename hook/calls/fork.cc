@@ -18,6 +18,7 @@
 #include "hook/catch/held.h"
 #include "hook/catch/on_signal.h"
 #include "hook/catch/patch.h"
+#include "hook/catch/signal_stack.h"
 #include "hook/catch/sud.h"
 #include "hook/device/attach.h"
 #include "hook/device/children.h"
@@ -207,6 +208,7 @@ long clone_sharing(ThreadState* ts, const Request& request) {
   child->frame = ts->frame;
   child->frame.rax = 0;
   child->hidden_mask = ts->hidden_mask;
+  if (a.flags & CLONE_VFORK) child->alternate = ts->alternate;
   inherit_filters(child, ts);
   child->in_hook = kInside;
   const bool vfork = a.flags & CLONE_VFORK;
@@ -278,6 +280,7 @@ extern "C" __attribute__((visibility("hidden"))) void mino_child_start(
     mino::hook::ThreadState* ts) {
   using namespace mino::hook;
   ts->tid = static_cast<u32>(raw(__NR_gettid));
+  use_signal_stack(ts, false);
   if (ts->suspended) replace_thread(ts->suspended->fs_base, ts);
   if (ts->process->shares_memory && !ts->process->started) {
     ts->process->started = true;

@@ -9,6 +9,7 @@
 #include "hook/catch/entry.h"
 #include "hook/catch/held.h"
 #include "hook/catch/on_signal.h"
+#include "hook/catch/signal_stack.h"
 #include "hook/state/interruptible.h"
 #include "hook/state/settings.h"
 #include "hook/state/signal_mask.h"
@@ -52,41 +53,30 @@ long do_sigaction(ThreadState* ts) {
   return 0;
 }
 
-struct AlternateStack {  // stack_t
-  u64 base;
-  int flags, pad;
-  u64 bytes;
-};
-
-void leave_trap_stack(ThreadState* ts) {
-  if (!ts->trap_stack) return;
-  const AlternateStack none{0, SS_DISABLE, 0, 0};
-  raw(__NR_sigaltstack, ptr(&none));
-  ts->trap_stack = false;
-}
-
-// Gives traps a stack of the hook, for a thread that will take no other signal. False if the thread
-// may take one, or if it is on its alternate stack (the kernel's EPERM).
-bool use_trap_stack(ThreadState* ts, AlternateStack& before) {
-  constexpr u64 kKillAndStop = bit(SIGKILL) | bit(SIGSTOP);
-  u64 mask = 0;
-  if (!settings.sud || ts->deferred) return false;
-  raw(__NR_rt_sigprocmask, SIG_BLOCK, 0, ptr(&mask), 8);
-  raw(__NR_sigaltstack, 0, ptr(&before));
-  const bool on_it = ts->frame.rsp - before.base < before.bytes;
-  if ((mask | kSynchronous | kKillAndStop) != ~0ull || on_it) return false;
-  const AlternateStack ours{ptr(ts->stack_base) - kTrapStackBytes, 0, 0, kTrapStackBytes};
-  ts->trap_stack = raw(__NR_sigaltstack, ptr(&ours)) == 0;
-  return ts->trap_stack;
-}
-
 long do_sigaltstack(ThreadState* ts) {
   const Frame& f = ts->frame;
-  AlternateStack wanted{}, before{};
-  leave_trap_stack(ts);
-  if (!f.rdi || !user_read(f.rdi, &wanted, sizeof wanted) || wanted.flags != SS_DISABLE)
-    return kLocal;
-  if (!use_trap_stack(ts, before)) return kLocal;
+  AlternateStack kernels{}, wanted{};
+  AlternateStack& stack = ts->alternate;
+  raw(__NR_sigaltstack, 0, ptr(&kernels));
+  if (!on_signal_stack(ts, kernels.base))
+    return kLocal;  // it was changed where the hook saw nothing
+  settle_alternate_stack(ts, kernels.bytes);
+  if (kernels.bytes != kTrapStackBytes) use_signal_stack(ts, false);
+  if (f.rdi && !user_read(f.rdi, &wanted, sizeof wanted)) return -EFAULT;
+  const bool on_it = on_alternate_stack(ts, f.rsp);
+  AlternateStack before = stack;
+  before.flags |= !stack.bytes ? u32{SS_DISABLE} : on_it ? u32{SS_ONSTACK} : 0;
+  if (f.rdi) {
+    if (on_it) return -EPERM;
+    // The kernel judges the rest, about a stack of the hook for this moment.
+    const AlternateStack trial{kernels.base, wanted.flags, 0, min(wanted.bytes, kTrapStackBytes)};
+    const long result = raw(__NR_sigaltstack, ptr(&trial));
+    use_signal_stack(ts, false);
+    if (is_error(result)) return result;
+    const bool none = (wanted.flags & ~SS_AUTODISARM) == SS_DISABLE;
+    stack = none ? AlternateStack{} : wanted;
+    stack.flags = wanted.flags & SS_AUTODISARM;
+  }
   return f.rsi && !user_write(f.rsi, &before, sizeof before) ? -EFAULT : 0;
 }
 
@@ -95,8 +85,6 @@ long do_sigaltstack(ThreadState* ts) {
 long do_munmap(ThreadState* ts) {
   const Frame& f = ts->frame;
   if (f.rsp - f.rdi >= f.rsi) return kLocal;
-  AlternateStack before{};
-  use_trap_stack(ts, before);
   return raw(__NR_munmap, f.rdi, f.rsi);  // the hook runs on its own stack
 }
 
@@ -115,7 +103,6 @@ void own_resume_mask(ThreadState* ts) {
 
 long do_sigprocmask(ThreadState* ts) {
   const Frame& f = ts->frame;
-  if (f.rsi) leave_trap_stack(ts);
   const int how = static_cast<int>(f.rdi);
   u64 set = 0, old = 0;
   if (f.rsi && !user_read(f.rsi, &set, 8)) return -EFAULT;

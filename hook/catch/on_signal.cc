@@ -10,6 +10,7 @@
 #include "hook/catch/entry.h"
 #include "hook/catch/held.h"
 #include "hook/catch/patch.h"
+#include "hook/catch/signal_stack.h"
 #include "hook/catch/strict_mode.h"
 #include "hook/catch/sud.h"
 #include "hook/state/interruptible.h"
@@ -71,7 +72,7 @@ void defer(ThreadState* ts, int sig, const SigInfo* info, UContext* uc) {
 bool is_busy(const ThreadState* ts, const UContext* uc) {
   if (ts->in_hook == kWindow)
     return uc->rip < ptr(mino_window_begin) || uc->rip > ptr(mino_window_end);
-  return ts->in_hook == kInside || ts->deferred;
+  return ts->in_hook == kInside || ts->deferred || on_signal_stack(ts, uc->rsp);
 }
 
 // The number of the call that has just been made at %rip, or -1 if it cannot be told.
@@ -130,10 +131,36 @@ void show_trapped_call(SigInfo* info, UContext* uc) {
   if (uc->rip == ptr(mino_local_syscall) + 2 && show_local_call(uc)) info->fields[0] = uc->rip;
 }
 
+// There is no room for the frame: the end, as of the kernel's force_sigsegv().
+void die_of_no_stack() {
+  const SigAction action{};
+  kernel_sigaction(SIGSEGV, &action, nullptr);
+  SigInfo info{};
+  info.signo = SIGSEGV;
+  info.code = SI_KERNEL;
+  raw(__NR_rt_tgsigqueueinfo, static_cast<u64>(raw(__NR_getpid)),
+      static_cast<u64>(raw(__NR_gettid)), SIGSEGV, ptr(&info));
+}
+
+// What was held while this handler ran on the hook's stack comes as it returns.
+void release_held(const UContext* uc) {
+  ThreadState* ts = this_thread();
+  if (!ts || !(ts->deferred & kHeld) || ts->in_hook != kOutside || on_signal_stack(ts, uc->rsp))
+    return;
+  const u64 ours = kSynchronous;
+  raw(__NR_rt_sigprocmask, SIG_BLOCK, ptr(&ours), 0, 8);
+  ts->deferred = 0;
+  queue_ready(ts);
+}
+
 u64 on_signal(int sig, SigInfo* info, UContext* uc) {
   restore_code(sig, info->error, info->code);
   ThreadState* ts = this_thread();
   Process* process = ts ? ts->process : main_process();
+  if (ts && on_signal_stack(ts, uc->stack[0])) {
+    settle_alternate_stack(ts, uc->stack[2]);
+    uc->stack[2] = kTrapStackBytes;
+  }
   const bool fault = info->code > 0 && (bit(sig) & kSynchronous);
   if (fault) {
     if ((sig == SIGSEGV || sig == SIGBUS) && fix_fault(uc)) return 0;
@@ -179,11 +206,16 @@ u64 on_signal(int sig, SigInfo* info, UContext* uc) {
   }
   handler_mask |= action.mask;
   if (!(action.flags & SA_NODEFER)) handler_mask |= bit(sig);
+  handler_mask &= ~kSynchronous;
+  if (ts && on_signal_stack(ts, ptr(uc))) {
+    if (!enter_handler(ts, sig, action, handler_mask, uc)) die_of_no_stack();
+    return 0;
+  }
   if (ts && (ts->deferred & kHeld) && ts->in_hook == kOutside) {
     ts->deferred = 0;
     queue_ready(ts);  // comes at once
   }
-  set_mask(handler_mask & ~kSynchronous);
+  set_mask(handler_mask);
   return action.handler;
 }
 
@@ -255,5 +287,9 @@ bool be_traced(ThreadState* ts) {
 
 extern "C" __attribute__((visibility("hidden"))) mino::hook::u64 mino_on_signal(
     int sig, mino::hook::SigInfo* info, mino::hook::UContext* uc) {
-  return mino::hook::on_signal(sig, info, uc);
+  using namespace mino::hook;
+  const bool fault = info->code > 0 && (bit(sig) & kSynchronous);
+  const u64 handler = on_signal(sig, info, uc);
+  if (fault && !handler) release_held(uc);
+  return handler;
 }

@@ -12,9 +12,8 @@
 //   - SIGSEGV, SIGBUS, SIGILL and SIGSYS are never really blocked (kSynchronous): fault-safe
 //     copies, patched sites and Syscall User Dispatch need them. Whether the program has blocked
 //     them is remembered and reported, and those that others send are held (hook/catch/held.h).
-//   - A thread that blocks everything and gives up its alternate stack is about to end, and may
-//     give up its stack before its last call (Go). The frame of a trap must not be written there,
-//     so from then on its traps use a stack of the hook.
+//   - The kernel puts frames on a stack of the hook, if they must not be on the program's present
+//     one; those for its handlers are moved to where it wants them (hook/catch/signal_stack.h).
 #pragma once
 
 #include "hook/base/raw.h"

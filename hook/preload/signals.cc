@@ -124,6 +124,9 @@ MINO_EXPORT(int, pthread_sigmask, int how, const u64* set, u64* old) {
   return static_cast<int>(-change_mask(how, set, old));
 }
 
+MINO_EXPORT(int, sigaltstack, const void* stack, void* old) {
+  return static_cast<int>(answer(mino_call(__NR_sigaltstack, ptr(stack), ptr(old))));
+}
 MINO_EXPORT(int, sigpending, u64* set) {
   return static_cast<int>(answer(mino_call(__NR_rt_sigpending, ptr(set), 8)));
 }

@@ -5,6 +5,7 @@
 
 #include "hook/base/uapi.h"
 #include "hook/catch/on_signal.h"
+#include "hook/catch/signal_stack.h"
 #include "hook/device/attach.h"
 #include "hook/preload/libc.h"
 #include "hook/state/filters.h"
@@ -43,6 +44,7 @@ void destroy(void* rounds) {
 void take_state(ThreadState* ts) {
   ts->tid = static_cast<u32>(raw(__NR_gettid));
   enter_thread(ts, fs_base());
+  use_signal_stack(ts, true);
   open_synchronous_signals(ts);
   if (key_made) libc::pthread_setspecific(key, reinterpret_cast<void*>(1));
 }

@@ -8,13 +8,14 @@
 #include "hook/base/uapi.h"
 #include "hook/catch/on_signal.h"
 #include "hook/catch/patch.h"
+#include "hook/catch/signal_stack.h"
 #include "hook/catch/sud.h"
 #include "hook/device/attach.h"
 #include "hook/device/call.h"
 #include "hook/start/environment.h"
 #include "hook/start/home.h"
-#include "hook/start/shown_environment.h"
 #include "hook/start/sanitizer.h"
+#include "hook/start/shown_environment.h"
 #include "hook/state/filters.h"
 #include "hook/state/private_descriptors.h"
 #include "hook/state/settings.h"
@@ -100,6 +101,7 @@ bool prepare_startup(char** envp, bool reachable) {
   }
   if (settings.trace_fd >= 0) process->set_flags(static_cast<u64>(settings.trace_fd), kPrivate);
   for (const abi::Row& row : abi::kSyscalls) mino_interest[row.nr] = interest_in(row);
+  use_signal_stack(ts, true);
   install_signal_handlers(process);
   learn_open_limit(process);
   open_synchronous_signals(ts);

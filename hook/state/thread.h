@@ -26,6 +26,13 @@ struct Frame {
   }
 };
 
+struct AlternateStack {  // stack_t
+  u64 base;
+  u32 flags, pad;
+  u64 bytes;
+};
+inline constexpr u32 kMaxDisarmed = 8;
+
 enum InHook : u32 { kOutside = 0, kInside = 1, kWindow = 2 };
 
 // Why the program's signals wait for the end of the call, in ThreadState::deferred.
@@ -59,7 +66,6 @@ struct ThreadState {
   bool clear_handlers;    // born with CLONE_CLEAR_SIGHAND
   bool strict;            // in seccomp's strict mode
   const Filter* filters;  // the newest seccomp filter of this thread, or nullptr
-  bool trap_stack;        // the alternate stack is ours, below stack_base (hook/calls/signals.cc)
   bool trace_me;          // asked to be traced; takes effect in be_traced()
 
   // The lane, once the thread has one.
@@ -76,6 +82,11 @@ struct ThreadState {
 
   u8* copy_buffer;       // hook/calls/splice.cc, when windows are off
   u64 held_info[4][16];  // siginfo_t of SIGILL, SIGBUS, SIGSEGV, SIGSYS
+
+  // hook/catch/signal_stack.h
+  AlternateStack alternate;               // the program's own
+  AlternateStack disarmed[kMaxDisarmed];  // as it was before handlers that have not returned
+  u32 disarmed_count;
 
   // Counters of the current call, for `mino trace`.
   u32 call_trips, call_upcalls;
