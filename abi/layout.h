@@ -66,7 +66,8 @@ enum class Op : uint32_t {
                    // socket
   kImport = 5,     // args: id. Installs the exported file at install_fd
   kNull = 6,       // result: 0; measures the channel
-  kMap = 7,        // args: fd. The file to map arrives on the control socket (Mapped)
+  kMap = 7,        // args: fd, bytes to map. The file to map arrives on the control socket
+                   // (Mapped). Result: how many more follow, to be mapped behind it
   kStandIn = 8,    // args: pid of a client, as on its host. Result: the task of the device whose
                    // /proc/PID/fd shows what that client has open
   kSetOwner = 9,   // who gets the signals of an open file, on the client's host (linux engine only;

@@ -273,7 +273,7 @@ static s64 operation(struct usrcall_lane *lane)
 	case USRCALL_OP_IMPORT:
 		return usrcall_import(lane->args[0]);
 	case USRCALL_OP_MAP:
-		return usrcall_map_file(lane, lane->args[0]);
+		return usrcall_map_file(lane, lane->args[0], lane->args[1]);
 	case USRCALL_OP_STAND_IN:
 		return stand_in(lane->args[0]);
 	case USRCALL_OP_SET_OWNER:

@@ -15,7 +15,7 @@ struct ring {
 	struct list_head list;
 	void *memory;
 	unsigned long bytes;
-	int file;			/* host descriptor */
+	int file;			/* host descriptor of our own mapping */
 };
 
 /* Memory of the host, which is taken as the rings fill. */
@@ -75,29 +75,55 @@ bool usrcall_ring_free(void *memory)
 	return true;
 }
 
-/* Sends the file that a client is to map to its session process. */
-int usrcall_map_file(struct usrcall_lane *lane, int fd)
+bool usrcall_ring_is_mapped(void *memory)
+{
+	struct ring *ring = find(memory);
+
+	return ring && usrcall_host_is_shared(ring->file);
+}
+
+/* The client maps an open file of its own, by which it is seen to hold it. */
+static int send(struct usrcall_session *session, const struct ring *ring)
 {
 	struct usrcall_command command = { .type = USRCALL_MAPPED,
-					   .version = USRCALL_VERSION };
-	void *memory = ERR_PTR(-ENODEV);
+					   .version = USRCALL_VERSION,
+					   .id = ring->bytes };
+	int file = usrcall_host_share(ring->file), err;
+
+	if (file < 0)
+		return file;
+	err = usrcall_host_send(session->socket, &command, file);
+	usrcall_host_close(file);
+	return err;
+}
+
+/*
+ * Sends the files that a client is to map one after the other, as one mapping
+ * of so many bytes, to its session process. Returns how many follow the first.
+ */
+int usrcall_map_file(struct usrcall_lane *lane, int fd, u64 bytes)
+{
+	struct ring *rings[2] = { NULL, NULL };
 	struct file *file = fget(fd);
 	struct socket *socket;
-	struct ring *ring;
-	int err = -ENODEV;
+	void *memory[2];
+	int count = 0, err = -ENODEV, i;
 
 	if (!file)
 		return -EBADF;
 	socket = sock_from_file(file);
-	if (socket && socket->ops->family == PF_PACKET)
-		memory = packet_ring(socket);
-	ring = find(memory);
-	if (ring) {
-		command.id = ring->bytes;
-		err = usrcall_host_send(lane->session->socket, &command, ring->file);
-	} else if (IS_ERR(memory)) {
-		err = PTR_ERR(memory);
+	if (socket && socket->ops->family == PF_PACKET) {
+		count = packet_rings(socket, memory);
+		err = -EINVAL;
 	}
+	for (i = 0; i < count; i++) {
+		rings[i] = find(memory[i]);
+		bytes -= rings[i] ? rings[i]->bytes : 0;
+	}
+	if (count && rings[0] && rings[count - 1] && !bytes)
+		err = send(lane->session, rings[0]);
+	if (!err && count == 2)
+		err = send(lane->session, rings[1]) ?: 1;
 	fput(file);
 	return err;
 }

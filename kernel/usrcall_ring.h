@@ -8,6 +8,6 @@
 
 #include "usrcall_lane.h"
 
-int usrcall_map_file(struct usrcall_lane *lane, int fd);
+int usrcall_map_file(struct usrcall_lane *lane, int fd, u64 bytes);
 
 #endif

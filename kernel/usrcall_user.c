@@ -148,6 +148,34 @@ int usrcall_host_memory(unsigned long bytes)
 }
 
 /*
+ * A separate open file description of the object, to be sent and mapped. It is
+ * locked for as long as anybody holds or maps it.
+ */
+int usrcall_host_share(int fd)
+{
+	char path[32];
+	int shared, err;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	shared = open(path, O_RDWR | O_CLOEXEC);
+	if (shared < 0)
+		return -errno;
+	if (!flock(shared, LOCK_SH | LOCK_NB))
+		return shared;
+	err = -errno;
+	close(shared);
+	return err;
+}
+
+int usrcall_host_is_shared(int fd)
+{
+	if (flock(fd, LOCK_EX | LOCK_NB))
+		return 1;
+	flock(fd, LOCK_UN);
+	return 0;
+}
+
+/*
  * Makes the parcel that stands for an open file on its way (abi/parcel.h), and
  * a separate open file description by which to watch it.
  */

@@ -15,6 +15,8 @@ int usrcall_host_ready(void **data, int max);
 int usrcall_host_receive(int fd, struct usrcall_command *to, int files[2]);
 int usrcall_host_send(int fd, const struct usrcall_command *command, int file);
 int usrcall_host_memory(unsigned long bytes);
+int usrcall_host_share(int fd);
+int usrcall_host_is_shared(int fd);
 void *usrcall_host_map(int fd, unsigned long bytes);
 void usrcall_host_unmap(void *at, unsigned long bytes);
 int usrcall_host_parcel(uint64_t id, int *watch);

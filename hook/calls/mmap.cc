@@ -58,14 +58,31 @@ long map_copy(ThreadState* ts, const abi::Row& row) {
 // file.
 long map_offloaded(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
-  u64 bytes;
-  const long file = fetch_mapping(ts, f.r8, bytes);
-  if (file == -ENODEV && (f.r10 & MAP_TYPE) == MAP_PRIVATE) return map_copy(ts, row);
-  if (is_error(file)) return file == -ENETDOWN ? -ENODEV : file;
-  long at = -EINVAL;
-  if (bytes == 0 || (f.r9 == 0 && ((f.rsi + 4095) & ~4095ull) == bytes))
-    at = raw(row.nr, f.rdi, f.rsi, f.rdx, f.r10, static_cast<u64>(file), f.r9);
-  raw(__NR_close, static_cast<u64>(file));
+  MapPiece pieces[2];
+  const u64 all = (f.rsi + 4095) & ~4095ull;
+  const long error = fetch_mapping(ts, f.r8, all, pieces);
+  if (error == -ENODEV && (f.r10 & MAP_TYPE) == MAP_PRIVATE) return map_copy(ts, row);
+  const u64 first = static_cast<u64>(pieces[0].file), second = static_cast<u64>(pieces[1].file);
+  const bool two = pieces[1].file >= 0;
+  const u64 bytes = pieces[0].bytes;
+  long at = error == -ENETDOWN ? -ENODEV : error;
+  if (error == 0) at = -EINVAL;
+  if (error == 0 && (bytes == 0 || (f.r9 == 0 && all == bytes + pieces[1].bytes))) {
+    // The whole length first, which reserves the place of the second piece.
+    at = raw(row.nr, f.rdi, f.rsi, f.rdx, f.r10, first, f.r9);
+    if (!is_error(at) && two) {
+      const u64 flags = (f.r10 & ~u64{MAP_FIXED_NOREPLACE}) | MAP_FIXED;
+      const u64 behind = static_cast<u64>(at) + bytes;
+      const long result = raw(row.nr, behind, all - bytes, f.rdx, flags, second, 0);
+      if (is_error(result)) {
+        raw(__NR_munmap, static_cast<u64>(at), all);
+        at = result;
+      }
+    }
+  }
+  for (const MapPiece& piece : pieces) {
+    if (piece.file >= 0) raw(__NR_close, static_cast<u64>(piece.file));
+  }
   return at;
 }
 

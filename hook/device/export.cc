@@ -10,19 +10,20 @@
 
 namespace mino::hook {
 
-long fetch_mapping(ThreadState* ts, u64 fd, u64& bytes) {
+long fetch_mapping(ThreadState* ts, u64 fd, u64 bytes, MapPiece pieces[2]) {
   long result = ready(ts);
   if (result != 0) return result;
   Process* process = ts->process;
   lock_table(process->table(), process->table()->fork_lock);
-  result = offload_op(ts, abi::Op::kMap, fd, 0, -1, kNoCancel);
-  if (result == 0) {
+  result = offload_op(ts, abi::Op::kMap, fd, bytes, -1, kNoCancel);
+  const long count = result < 0 ? 0 : result + 1;
+  if (count > 2) result = -ENODEV;
+  for (long i = 0; i < count && i < 2 && result >= 0; i++) {
     abi::Message message;
-    int file = -1;
     const bool good =
-        await_message(process->session(), abi::MessageType::kMapped, message, &file, 1);
-    result = good ? file : -ENODEV;
-    bytes = message.session_id;
+        await_message(process->session(), abi::MessageType::kMapped, message, &pieces[i].file, 1);
+    pieces[i].bytes = message.session_id;
+    result = good ? 0 : -ENODEV;
   }
   unlock(process->table()->fork_lock);
   return result;

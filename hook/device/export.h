@@ -8,10 +8,14 @@
 
 namespace mino::hook {
 
-// A descriptor to map in place of the offloaded `fd`, which the caller closes; or the error.
-// `bytes` is the size that must be mapped, all at once; 0 if the descriptor has the right size
+// What to map in place of `bytes` of the offloaded `fd`: one descriptor or two, one behind the
+// other. The caller closes them. `bytes` of a piece is 0 if the descriptor has the right size
 // itself.
-long fetch_mapping(ThreadState* ts, u64 fd, u64& bytes);
+struct MapPiece {
+  int file = -1;
+  u64 bytes = 0;
+};
+long fetch_mapping(ThreadState* ts, u64 fd, u64 bytes, MapPiece pieces[2]);  // 0 or the error
 
 // A parcel for `fd`, which the caller closes, and the id of the export; or the error. `flags`:
 // abi::kForHolders or 0.

@@ -231,3 +231,82 @@ TEST(sends) {
   }
   EXPECT_EQ(munmap(frames, kRing), 0);
 }
+
+namespace {
+
+int take_away(int fd, int kind) {
+  tpacket_req none = {};
+  return setsockopt(fd, SOL_PACKET, kind, &none, sizeof none);
+}
+
+}  // namespace
+
+// One socket receives and sends by rings, in one mapping: that to receive comes first.
+TEST(both_rings) {
+  int fd = ring_v2();
+  tpacket_req request = {};
+  request.tp_block_size = kBlock;
+  request.tp_block_nr = 1;
+  request.tp_frame_size = 2048;
+  request.tp_frame_nr = kBlock / 2048;
+  EXPECT_EQ(setsockopt(fd, SOL_PACKET, PACKET_TX_RING, &request, sizeof request), 0);
+  auto map_bytes = [&](size_t bytes, int flags = MAP_SHARED, void* at = nullptr) {
+    void* const memory = mmap(at, bytes, PROT_READ | PROT_WRITE, flags, fd, 0);
+    return memory == MAP_FAILED ? nullptr : static_cast<char*>(memory);
+  };
+  EXPECT(!map_bytes(kRing));
+  EXPECT_EQ(errno, EINVAL);
+  EXPECT(!map_bytes(kBlock));
+  EXPECT(!map_bytes(kRing + 2 * kBlock));
+  char* const place = static_cast<char*>(
+      mmap(nullptr, kRing + kBlock, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  EXPECT_EQ(map_bytes(kRing + kBlock, MAP_SHARED | MAP_FIXED, place), place);
+  char* const other = map_bytes(kRing + kBlock);
+  EXPECT(other != nullptr);
+  listen_on_lo(fd);
+  struct {
+    char headers[28];
+    Payload payload;
+  } packet = {{}, {"mino's ring", getpid(), 5}};
+  char* const frame = place + kRing;
+  auto* header = reinterpret_cast<tpacket2_hdr*>(frame);
+  memcpy(frame + TPACKET2_HDRLEN - sizeof(sockaddr_ll), &packet, sizeof packet);
+  header->tp_len = sizeof packet;
+  __atomic_store_n(&header->tp_status, TP_STATUS_SEND_REQUEST, __ATOMIC_RELEASE);
+  EXPECT_EQ(send(fd, nullptr, 0, 0), sizeof packet);
+  EXPECT_EQ(__atomic_load_n(&header->tp_status, __ATOMIC_ACQUIRE), TP_STATUS_AVAILABLE);
+  Pair pair = udp_pair();
+  send_packet(pair.a, 6);
+  unsigned at = 0;
+  int number = next_v2(fd, place, &at, getpid());
+  if (number == 5) number = next_v2(fd, place, &at, getpid());
+  EXPECT_EQ(number, 6);
+  EXPECT_EQ(memcmp(place, other, kRing + kBlock), 0);
+  EXPECT_EQ(munmap(place, kRing + kBlock), 0);
+  EXPECT_ERR(take_away(fd, PACKET_TX_RING), EBUSY);
+  EXPECT_EQ(munmap(other, kRing + kBlock), 0);
+  EXPECT_EQ(take_away(fd, PACKET_TX_RING), 0);
+  EXPECT_EQ(munmap(map(fd), kRing), 0);
+}
+
+// As long as anybody has a ring mapped, it stays.
+TEST(taken_away) {
+  int fd = ring_v2();
+  char* const ring = map(fd);
+  EXPECT_ERR(take_away(fd, PACKET_RX_RING), EBUSY);
+  EXPECT_ERR(take_away(fd, PACKET_TX_RING), EBUSY);
+  int gate[2];
+  OK(pipe(gate));
+  pid_t pid = child([&] {
+    close(gate[1]);
+    char byte;
+    EXPECT_EQ(read(gate[0], &byte, 1), 0);
+  });
+  EXPECT_EQ(munmap(ring, kRing), 0);
+  EXPECT_ERR(take_away(fd, PACKET_RX_RING), EBUSY);  // the child has it, too
+  close(gate[1]);
+  EXPECT_EXIT(pid, 0);
+  EXPECT_EQ(take_away(fd, PACKET_RX_RING), 0);
+  EXPECT(mmap(nullptr, kRing, PROT_READ, MAP_SHARED, fd, 0) == MAP_FAILED);
+  EXPECT_EQ(errno, EINVAL);
+}
