@@ -41,6 +41,27 @@ struct Request {
   bool clone3 = false;
 };
 
+// As Linux's clone3_stack_valid(). The kernel does not see the program's stack.
+bool has_good_stack(const clone_args& a) {
+  constexpr u64 kTaskSizeMax = (1ull << 47) - 4096;
+  if (a.stack == 0) return a.stack_size == 0;
+  return a.stack_size != 0 && a.stack <= kTaskSizeMax && a.stack_size <= kTaskSizeMax - a.stack;
+}
+
+// A structure that is longer than the one known here: what is more must be zero, as for a kernel
+// that is older than the program.
+bool read_clone_args(u64 from, u64 size, clone_args& a) {
+  constexpr u64 kMost = 4096;
+  if (size < CLONE_ARGS_SIZE_VER0 || size > kMost) return false;
+  if (!user_read(from, &a, min(size, sizeof a))) return false;
+  for (u64 at = sizeof a; at < size; at++) {
+    u8 byte;
+    if (!user_read(from + at, &byte, 1) || byte) return false;
+  }
+  return has_good_stack(a);
+}
+
+// False if the kernel will refuse it.
 bool read_request(const Frame& f, u64 number, Request& request) {
   clone_args& a = request.args;
   if (number == static_cast<u64>(__NR_fork)) {
@@ -57,8 +78,8 @@ bool read_request(const Frame& f, u64 number, Request& request) {
     a.tls = f.r8;
   } else {
     request.clone3 = true;
-    request.size = f.rsi;
-    return f.rsi >= CLONE_ARGS_SIZE_VER0 && f.rsi <= sizeof a && user_read(f.rdi, &a, f.rsi);
+    request.size = min(f.rsi, sizeof a);
+    return read_clone_args(f.rdi, f.rsi, a);
   }
   return true;
 }
@@ -269,7 +290,7 @@ long clone_sharing(ThreadState* ts, const Request& request) {
 
 long do_fork(ThreadState* ts, const abi::Row& row) {
   Request request;
-  if (!read_request(ts->frame, row.nr, request)) return kLocal;  // the kernel's EINVAL or EFAULT
+  if (!read_request(ts->frame, row.nr, request)) return kLocal;  // EINVAL, E2BIG or EFAULT
   return request.args.flags & CLONE_VM ? clone_sharing(ts, request) : fork_process(ts, request);
 }
 

@@ -43,6 +43,33 @@ long own_dispatch(const Frame& f) {
   return switches_off ? 0 : -EINVAL;
 }
 
+// All at once where one kernel does it all: what fails has changed nothing.
+long do_unshare(ThreadState* ts, const abi::Row& row) {
+  const u64 flags = ts->frame.rdi;
+  // The program's sockets are on the device, so a new network namespace must be there too.
+  const bool net_there = settings.netns && (flags & CLONE_NEWNET);
+  const u64 here = net_there ? flags & ~u64{CLONE_NEWNET} : flags;
+  // Connect first, since afterwards minod's socket may be out of reach.
+  if (net_there) {
+    if (const long error = ready(ts)) return error;
+  } else if (settings.active && ts->process->session().status == SessionStatus::kNone) {
+    ready(ts);
+  }
+  if (here || !net_there) {
+    const bool own = (here & CLONE_FILES) && table_is_shared(ts);
+    if (own) share_epoll_sets(ts);
+    const long result = own ? own_table(ts, here) : raw(row.nr, here);
+    if (is_error(result)) return result;
+    if (here & ~u64{CLONE_FILES}) {
+      ts->process->directory->path[0] = 0;
+      forget_file_systems();
+    }
+  }
+  if (!net_there) return 0;
+  const u64 args[6] = {CLONE_NEWNET};
+  return offload(ts, row, args, -1, 0, kNoCancel);
+}
+
 }  // namespace
 
 long do_guard(ThreadState* ts, const abi::Row& row) {
@@ -80,30 +107,13 @@ long do_guard(ThreadState* ts, const abi::Row& row) {
     learn_open_limit(ts->process);
     return result;
   }
-  if (row.nr == __NR_unshare && (f.rdi & CLONE_FILES) && table_is_shared(ts)) {
-    share_epoll_sets(ts);
-    const long result = own_table(ts, CLONE_FILES);
-    if (is_error(result) || f.rdi == CLONE_FILES) return result;
-  }
-  // The program's sockets are on the device, so a new network namespace must be there too.
-  if (settings.netns && row.nr == __NR_unshare && (f.rdi & CLONE_NEWNET)) {
-    if (const long error = ready(ts)) return error;
-    const u64 others = f.rdi & ~u64{CLONE_NEWNET};
-    if (others) {
-      const long result = raw(row.nr, others);
-      if (is_error(result)) return result;
-      ts->process->directory->path[0] = 0;
-      forget_file_systems();
-    }
-    const u64 args[6] = {CLONE_NEWNET};
-    return offload(ts, row, args, -1, 0, kNoCancel);
-  }
+  if (row.nr == __NR_unshare) return do_unshare(ts, row);
   if (settings.netns && row.nr == __NR_setns && ts->process->offloaded(f.rdi)) {
     if (const long error = ready(ts)) return error;
     const u64 args[6] = {f.rdi, f.rsi};
     return offload(ts, row, args, -1, 0, kNoCancel);
   }
-  // chroot, unshare, setns: connect first, since afterwards minod's socket may be out of reach.
+  // chroot, setns: connect first, since afterwards minod's socket may be out of reach.
   if (settings.active && ts->process->session().status == SessionStatus::kNone) ready(ts);
   ts->process->directory->path[0] = 0;
   forget_file_systems();

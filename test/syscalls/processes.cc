@@ -273,12 +273,65 @@ TEST(raw_fork_calls) {
 }
 
 namespace {
+
 char clone_stack[65536];
+
+// The outcome; a child ends at once.
+void report_clone3(const char* what, const clone_args& args, size_t size = sizeof(clone_args)) {
+  const long pid = syscall(SYS_clone3, &args, size);
+  if (pid == 0) _exit(0);
+  check::report("%s: %s", what, check::outcome(pid));
+  if (pid > 0) check::report("status %x", wait_for(static_cast<pid_t>(pid)));
+}
+
 int echo_in_clone(void* argument) {
   echo_once(static_cast<Pair*>(argument)->b);
   return 5;
 }
 }  // namespace
+
+// Arguments that the kernel refuses, and some that it takes. No child is made by mistake.
+TEST(arguments_of_clone3) {
+  const auto stack = reinterpret_cast<uint64_t>(clone_stack);
+  struct Longer {
+    clone_args args;
+    uint64_t more[4];
+  } longer = {};
+  longer.args.exit_signal = SIGCHLD;
+  report_clone3("longer, zero", longer.args, sizeof longer);
+  longer.more[3] = 1;
+  report_clone3("longer, not zero", longer.args, sizeof longer);
+  report_clone3("longer than a page", longer.args, 4097);
+  const auto with = [](const char* what, auto change) {
+    clone_args args = {};
+    args.exit_signal = SIGCHLD;
+    change(args);
+    report_clone3(what, args);
+  };
+  with("plain", [](clone_args&) {});
+  for (const uint64_t flags : {uint64_t{0}, uint64_t{CLONE_VM}}) {
+    with("a stack of no size", [&](clone_args& a) { a.flags = flags, a.stack = stack; });
+    with("a size without a stack", [&](clone_args& a) { a.flags = flags, a.stack_size = 4; });
+    with("a size without end",
+         [&](clone_args& a) { a.flags = flags, a.stack = stack, a.stack_size = ~uint64_t{0}; });
+    with("beyond the end of memory",
+         [&](clone_args& a) { a.flags = flags, a.stack = uint64_t{1} << 47, a.stack_size = 4096; });
+    with("an unknown flag", [&](clone_args& a) { a.flags = flags | uint64_t{1} << 40; });
+    with("CLONE_DETACHED", [&](clone_args& a) { a.flags = flags | 0x400000; });
+    with("a signal among the flags", [&](clone_args& a) { a.flags = flags | SIGCHLD; });
+    with("a signal that is none", [&](clone_args& a) { a.flags = flags, a.exit_signal = 65; });
+    with("more than a signal", [&](clone_args& a) { a.flags = flags, a.exit_signal = 0x111; });
+    with("ids of no number", [&](clone_args& a) { a.flags = flags, a.set_tid = stack; });
+    with("a number of no ids", [&](clone_args& a) { a.flags = flags, a.set_tid_size = 3; });
+    with("too many ids",
+         [&](clone_args& a) { a.flags = flags, a.set_tid = stack, a.set_tid_size = 100; });
+    with("a thread with a signal", [&](clone_args& a) { a.flags = flags | CLONE_THREAD; });
+  }
+  with("a group that is none",
+       [](clone_args& a) { a.flags = uint64_t{1} << 33, a.cgroup = 0x1ffffffff; });
+  EXPECT_ERR(waitpid(-1, nullptr, WNOHANG), ECHILD);
+  EXPECT(pair_works(tcp_pair()));
+}
 
 TEST(clone_with_a_stack_of_its_own) {
   Pair pair = tcp_pair();

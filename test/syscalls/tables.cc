@@ -251,6 +251,32 @@ TEST(alone_with_its_table) {
   EXPECT_EXIT(pid, 0);
 }
 
+// What unshare refuses, it refuses whole: a table stays shared.
+TEST(refused_with_a_shared_table) {
+  on_signal(SIGUSR1, count_signal);
+  const int fd = OK(dup(tcp_pair().a));
+  std::thread([&] {
+    EXPECT_ERR(unshare(CLONE_FILES | 0x3), EINVAL);
+    EXPECT_ERR(unshare(-1), EINVAL);
+    EXPECT_ERR(unshare(CLONE_FILES | CLONE_VM | CLONE_SIGHAND), EINVAL);
+    EXPECT_ERR(unshare(CLONE_FILES | CLONE_NEWUSER), EINVAL);  // not with threads
+    EXPECT_EQ(close(fd), 0);
+  }).join();
+  EXPECT_ERR(fcntl(fd, F_GETFD), EBADF);
+  EXPECT(pair_works(tcp_pair()));
+  // And what it needs privileges for.
+  pid_t pid = child([] {
+    const int held = OK(dup(tcp_pair().a));
+    OK(setresuid(65534, 65534, 65534));
+    std::thread([&] {
+      EXPECT_ERR(unshare(CLONE_FILES | CLONE_NEWUTS), EPERM);
+      EXPECT_EQ(close(held), 0);
+    }).join();
+    EXPECT_ERR(fcntl(held, F_GETFD), EBADF);
+  });
+  EXPECT_EXIT(pid, 0);
+}
+
 TEST(many_own_tables) {
   Pair pair = udp_pair();
   for (int i = 0; i < 200; i++) {
