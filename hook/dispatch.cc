@@ -17,6 +17,7 @@
 #include "hook/calls/listing.h"
 #include "hook/calls/messages.h"
 #include "hook/calls/mmap.h"
+#include "hook/calls/options.h"
 #include "hook/calls/paths.h"
 #include "hook/calls/pidfd_getfd.h"
 #include "hook/calls/poll.h"
@@ -58,7 +59,7 @@ long do_by_fd(ThreadState* ts, const abi::Row& row) {
   const u8 flags = ts->process->flags(static_cast<u32>(ts->frame.rdi));
   if (flags & kOffloaded) {
     if (row.nr == __NR_setsockopt && sets_timeout(ts->frame)) note_socket_timeouts();
-    return offload_frame(ts, row);
+    return row.nr == __NR_getsockopt ? do_getsockopt(ts, row) : offload_frame(ts, row);
   }
   if (flags & kPrivate) return -EBADF;
   if (is_listing(row)) return do_listing(ts, row);

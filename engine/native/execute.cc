@@ -11,7 +11,9 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstring>
 
+#include "abi/new_file.h"
 #include "abi/syscalls.h"
 #include "engine/native/gadget.h"
 #include "engine/native/proxy.h"
@@ -58,13 +60,6 @@ int fd_of(uint64_t argument) {
   return static_cast<int>(static_cast<uint32_t>(argument));
 }
 
-// Requests whose result or memory would be a descriptor of this process, and which no row
-// describes.
-bool makes_hidden_file(const Row& row, const uint64_t args[6]) {
-  constexpr uint32_t kSiocgskns = 0x894c;
-  return row.route == Route::kIoctl && static_cast<uint32_t>(args[1]) == kSiocgskns;
-}
-
 }  // namespace
 
 int64_t Executor::execute(const abi::CheckedSubmission& submission, uint32_t turn, Split& split) {
@@ -104,10 +99,10 @@ int64_t Executor::execute(const abi::CheckedSubmission& submission, uint32_t tur
     case Route::kGuard:
       return mirror(*row, submission, split);
     default:
-      if (makes_hidden_file(*row, submission.args)) return -ENOTTY;
       break;
   }
-  if ((row->flags & abi::kMakesFd) != 0) return make_file(*row, submission, turn, split);
+  if ((row->flags & abi::kMakesFd) != 0 || abi::makes_file(*row, submission.args))
+    return make_file(*row, submission, turn, split);
   return generic(*row, submission, turn, split);
 }
 
@@ -152,6 +147,8 @@ int64_t Executor::make_file(const Row& row, const abi::CheckedSubmission& submis
   if (result >= 0) {
     const int64_t installed = proxy_.files.install(static_cast<int>(result), number);
     result = installed < 0 ? installed : number;
+    if (result >= 0 && abi::peels_off(row, args))
+      std::memcpy(reinterpret_cast<char*>(local[3]) + abi::kPeeledAt, &number, sizeof number);
   }
   proxy_.files.leave();
   const int64_t finished = marshal.finish(result, split);

@@ -3,6 +3,7 @@
 // See hook/calls/ioctl.h.
 #include "hook/calls/ioctl.h"
 
+#include "abi/new_file.h"
 #include "hook/base/uapi.h"
 #include "hook/calls/owner.h"
 #include "hook/device/call.h"
@@ -32,6 +33,12 @@ bool about_interfaces(u64 fd, u32 request) {
   return raw(__NR_getsockopt, fd, SOL_SOCKET, SO_DOMAIN, ptr(&domain), ptr(&bytes)) == 0;
 }
 
+// Whether the file that a request makes is closed on exec: only that of TIOCGPTPEER has a choice,
+// which is in its flags.
+bool makes_cloexec(const Frame& f) {
+  return static_cast<u32>(f.rsi) != TIOCGPTPEER || (f.rdx & O_CLOEXEC);
+}
+
 // Makes the request on a new socket on the device, for this one call.
 long ask_device(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
@@ -54,8 +61,11 @@ long do_ioctl(ThreadState* ts, const abi::Row& row) {
   if (flags & kPrivate) return -EBADF;
   const u32 request = static_cast<u32>(f.rsi);
   if (request == FIOCLEX || request == FIONCLEX) return kLocal;
-  if (flags & kOffloaded)
+  if (flags & kOffloaded) {
+    const u64 args[6] = {f.rdi, f.rsi, f.rdx};
+    if (abi::makes_file(row, args)) return offload_new_fd(ts, row, args, makes_cloexec(f));
     return is_owner_ioctl(request) ? owner_ioctl(ts, row) : offload_frame(ts, row);
+  }
   return flags == 0 && about_interfaces(f.rdi, request) ? ask_device(ts, row) : kLocal;
 }
 

@@ -4,6 +4,7 @@
 // size of their argument.
 
 #include <linux/ethtool.h>
+#include <linux/nsfs.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <net/if_arp.h>
@@ -193,6 +194,24 @@ TEST(last_packet_time) {
   char byte;
   EXPECT_EQ(read(pair.b, &byte, 1), 1);
   EXPECT_EQ(ioctl(pair.b, SIOCGSTAMP, &stamp), 0);
+}
+
+// A request that makes a descriptor.
+TEST(namespace_of_a_socket) {
+  int tcp = OK(socket(AF_INET, SOCK_STREAM, 0)), udp = OK(socket(AF_INET, SOCK_DGRAM, 0));
+  int one = ioctl(tcp, SIOCGSKNS), two = ioctl(udp, SIOCGSKNS);
+  EXPECT_EQ(one, udp + 1);
+  EXPECT_EQ(two, udp + 2);
+  EXPECT_EQ(fcntl(one, F_GETFD), FD_CLOEXEC);
+  struct stat first = {}, second = {};
+  EXPECT_EQ(fstat(one, &first), 0);
+  EXPECT_EQ(fstat(two, &second), 0);
+  EXPECT(first.st_ino == second.st_ino && first.st_ino != 0);
+  EXPECT_EQ(ioctl(one, NS_GET_NSTYPE), CLONE_NEWNET);
+  EXPECT_EQ(close(one), 0);
+  EXPECT_EQ(close(two), 0);
+  EXPECT_ERR(close(one), EBADF);
+  EXPECT_EQ(dup(tcp), one);
 }
 
 TEST(errors) {
