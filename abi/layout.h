@@ -75,6 +75,7 @@ enum class Op : uint32_t {
                    // pid (0: nobody) | the client's own pid << 32
   kGetOwner = 10,  // args: fd | kOnlySocket. Result: Owner << 32 | pid
   kSettle = 11,    // args: id. A descriptor of that parcel has been closed here: was it the last?
+  kPipe = 12,      // args: number of the read end, of the write end. A pipe of the device's kernel
 };
 
 enum class Owner : uint32_t { kThread = 0, kProcess = 1, kGroup = 2 };

@@ -114,7 +114,7 @@ enum class Route : uint8_t {
   kEpollWait,
   kPoll,
   kSelect,
-  kCopy,     // sendfile, splice, tee, copy_file_range: may cross the border
+  kCopy,     // sendfile, splice and the like: may cross the border
   kMessage,  // sendmsg/recvmsg families: by fd; a local one may pass descriptors
   kFetch,    // pidfd_getfd: from another program, which may have a session of its own
   kFork,

@@ -161,8 +161,8 @@ inline constexpr auto kSyscalls = [] {
       // Copies between files: one side may be local.
       {40, "sendfile", kCopy, kSend, kReset, {fd(), fd(), inout_fixed(8), val()}},
       {275, "splice", kCopy, kSend, kReset, {fd(), inout_fixed(8), fd(), inout_fixed(8), val(), val(P::kSpliceFlags)}},
-      {276, "tee", kCopy, kBlock, kDown, {fd(), fd(), val(), val(P::kSpliceFlags)}},
-      {278, "vmsplice", kByFd, kBlock, kDown, {fd(), iov_in(2), val(), val(P::kSpliceFlags)}, kPartial, "pipes are local; on an offloaded file it answers EBADF as Linux does"},
+      {276, "tee", kCopy, kSend, kDown, {fd(), fd(), val(), val(P::kSpliceFlags)}},
+      {278, "vmsplice", kCopy, kSend, kDown, {fd(), iov_in(2), val(), val(P::kSpliceFlags)}},
       {326, "copy_file_range", kCopy, kBlock, kDown, {fd(), inout_fixed(8), fd(), inout_fixed(8), val(), hex()}},
       // Files, and paths under offloaded prefixes.
       {2, "open", kPath, kMakesFd | kMayBlock, kDown, {path(), val(P::kOpenFlags), val(P::kMode)}},

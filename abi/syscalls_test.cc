@@ -177,7 +177,8 @@ TEST(SyscallsTest, RoutesHaveWhatTheyRouteBy) {
         EXPECT_EQ(row.args[0].kind, Kind::kFd);
         break;
       case Route::kCopy:
-        EXPECT_EQ(fds, 2);
+        EXPECT_EQ(fds, std::string(row.name) == "vmsplice" ? 1 : 2)
+            << "vmsplice: memory is the other side";
         break;
       case Route::kPath:
       case Route::kMount:

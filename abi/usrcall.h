@@ -54,6 +54,7 @@ enum { /* abi::Op */
 	USRCALL_OP_SET_OWNER = 9,
 	USRCALL_OP_GET_OWNER = 10,
 	USRCALL_OP_SETTLE = 11,
+	USRCALL_OP_PIPE = 12,
 };
 #define USRCALL_FOR_HOLDERS 1 /* an argument of USRCALL_OP_EXPORT */
 

@@ -10,6 +10,7 @@
 #include <linux/fdtable.h>
 #include <linux/file.h>
 #include <linux/nsproxy.h>
+#include <linux/pipe_fs_i.h>
 #include <linux/prctl.h>
 #include <linux/resume_user_mode.h>
 #include <linux/sched/signal.h>
@@ -220,6 +221,38 @@ static s64 stand_in(u64 client)
 	return -ESRCH;
 }
 
+/* A pipe for the client's hook, at the two numbers that the client has chosen. */
+static s64 make_pipe(struct usrcall_lane *lane, u64 read_end, u64 write_end)
+{
+	const u64 numbers[2] = { read_end, write_end };
+	struct file *ends[2];
+	int fds[2], err, i;
+
+	if (read_end == write_end || read_end >= USRCALL_MAX_FD ||
+	    write_end >= USRCALL_MAX_FD)
+		return -EINVAL;
+	err = create_pipe_files(ends, 0);
+	if (err)
+		return err;
+	for (i = 0; i < 2; i++) {
+		lane->install_fd = numbers[i];
+		fds[i] = get_unused_fd_flags(0);
+		if (fds[i] < 0)
+			break;
+	}
+	if (i == 2) {
+		fd_install(fds[0], ends[0]);
+		fd_install(fds[1], ends[1]);
+		return 0;
+	}
+	err = fds[i];
+	if (i == 1)
+		put_unused_fd(fds[0]);
+	fput(ends[0]);
+	fput(ends[1]);
+	return err;
+}
+
 /* The session process makes the part on the host; the task is made here. */
 static s64 fork_session(struct usrcall_lane *lane)
 {
@@ -276,6 +309,8 @@ static s64 operation(struct usrcall_lane *lane)
 		return usrcall_map_file(lane, lane->args[0], lane->args[1]);
 	case USRCALL_OP_STAND_IN:
 		return stand_in(lane->args[0]);
+	case USRCALL_OP_PIPE:
+		return make_pipe(lane, lane->args[0], lane->args[1]);
 	case USRCALL_OP_SET_OWNER:
 	case USRCALL_OP_GET_OWNER:
 		return usrcall_owner(lane);

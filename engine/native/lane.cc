@@ -136,6 +136,8 @@ int64_t Lane::operation(Split& split) {
       return import_file(proxy_, submission_.args[0], submission_.install_fd);
     case abi::Op::kSettle:
       return settle_file(proxy_, submission_.args[0]);
+    case abi::Op::kPipe:
+      return make_pipe(proxy_, submission_.args[0], submission_.args[1]);
     case abi::Op::kMap:
       return map_file(proxy_, static_cast<int>(submission_.args[0]));
     case abi::Op::kStandIn:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/native/operations.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -121,6 +122,24 @@ int64_t import_file(Proxy& proxy, uint64_t id, int install_at) {
   for (Fd& file : answer.files) file.reset();
   proxy.files.leave();
   return result;
+}
+
+int64_t make_pipe(Proxy& proxy, uint64_t read_end, uint64_t write_end) {
+  const uint64_t numbers[2] = {read_end, write_end};
+  for (const uint64_t number : numbers) {
+    if (number >= abi::kMaxFd) return -EINVAL;
+    if (const int64_t room = proxy.files.reserve(static_cast<int>(number)); room < 0) return room;
+  }
+  if (read_end == write_end) return -EINVAL;
+  proxy.files.enter();
+  int ends[2];
+  int64_t result = ::pipe2(ends, O_CLOEXEC) == 0 ? 0 : -errno;
+  for (int i = 0; i < 2 && result == 0; i++) {
+    result = proxy.files.install(ends[i], static_cast<int>(numbers[i]));
+    if (result < 0 && i == 0) proxy.files.drop(ends[1]);
+  }
+  proxy.files.leave();
+  return result < 0 ? result : 0;
 }
 
 // Packet rings are mapped from the socket itself. Nothing else that could be mapped is handed out.

@@ -26,6 +26,9 @@ int64_t settle_file(Proxy& proxy, uint64_t id);
 // By the root thread, for another client: the parcel or the error goes to `socket`.
 void give_file(Proxy& proxy, int number, int socket);
 
+// Op::kPipe: a pipe of this kernel, for the client's hook.
+int64_t make_pipe(Proxy& proxy, uint64_t read_end, uint64_t write_end);
+
 // Op::kMap: sends the client the file that its mmap must map.
 int64_t map_file(Proxy& proxy, int number);
 

@@ -52,11 +52,8 @@ long offload_frame(ThreadState* ts, const abi::Row& row) {
   return offload(ts, row, args);
 }
 
-// The placeholder is made first, so that the number is never free on one side only.
-long offload_new_fd(ThreadState* ts, const abi::Row& row, const u64 args[6], bool cloexec) {
-  if (const long error = ready(ts)) return error;
-  Process* process = ts->process;
-  const long fd = raw(__NR_fcntl, static_cast<u64>(process->session().placeholder),
+long take_number(ThreadState* ts, bool cloexec) {
+  const long fd = raw(__NR_fcntl, static_cast<u64>(ts->process->session().placeholder),
                       cloexec ? F_DUPFD_CLOEXEC : F_DUPFD, 0);
   // F_DUPFD says EINVAL where its lowest number is above the limit, as 0 is above a limit of 0.
   if (is_error(fd)) return fd == -EINVAL ? -EMFILE : fd;
@@ -65,12 +62,20 @@ long offload_new_fd(ThreadState* ts, const abi::Row& row, const u64 args[6], boo
     return -EMFILE;
   }
   drop_stale_fd(ts, static_cast<u64>(fd));
+  return fd;
+}
+
+// The placeholder is made first, so that the number is never free on one side only.
+long offload_new_fd(ThreadState* ts, const abi::Row& row, const u64 args[6], bool cloexec) {
+  if (const long error = ready(ts)) return error;
+  const long fd = take_number(ts, cloexec);
+  if (fd < 0) return fd;
   const long result = offload(ts, row, args, static_cast<int>(fd));
   if (result < 0) {
     raw(__NR_close, static_cast<u64>(fd));
     return result;
   }
-  process->set_flags(static_cast<u64>(fd), kOffloaded);
+  ts->process->set_flags(static_cast<u64>(fd), kOffloaded);
   return fd;
 }
 

@@ -19,6 +19,9 @@ inline constexpr long kLocal = -0x10000;
 long offload_frame(ThreadState* ts, const abi::Row& row);
 // Makes a call on the device whose result is a new descriptor. The host chooses the number.
 long offload_new_fd(ThreadState* ts, const abi::Row& row, const u64 args[6], bool cloexec);
+// Takes a number on the host for a file that the device is about to make: the number, at which a
+// placeholder stands now, or the error. There must be a session.
+long take_number(ThreadState* ts, bool cloexec);
 // The host has given out a number. If it is still flagged, the program has closed it where only the
 // trap sees it. Then this closes the device's file too, before the number means something else.
 void drop_stale_fd(ThreadState* ts, u64 fd);

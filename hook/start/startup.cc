@@ -65,6 +65,7 @@ Interest interest_in(const abi::Row& row) {
     case kClose:
       return kAskIfFlagged;
     case kCopy:
+      if (row.nr == __NR_vmsplice) return kAskIfFlagged;
       return row.nr == __NR_sendfile || row.nr == __NR_tee ? kAskIfEither : kAsk;
     case kPath:
     case kPathTwo:

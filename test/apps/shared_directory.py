@@ -23,6 +23,7 @@ import sys
 import time
 
 import harness
+import splicing
 from harness import check, check_equal, wait_for
 
 USER, GROUP, TEAM, OTHER = 61234, 61235, 61236, 61237
@@ -287,6 +288,10 @@ def contents(both):
     both.compare()
 
 
+def splices(both):
+    both.do("splicing.outcomes()")
+
+
 def mappings(both):
     """A private mapping is a copy of the file. A shared one is refused. Neither changes anything.
     """
@@ -517,7 +522,7 @@ def main(t):
 
     check_equal(held(), [str(beside), str(served)], "the files that the instance holds at first")
     both = Both(t, native, served)
-    for step in (owners, rights, contents, mappings, machine_changes, client_changes, locks):
+    for step in (owners, rights, contents, splices, mappings, machine_changes, client_changes, locks):
         step(both)
         print(f"shared_directory: {step.__name__}")
     symbolic_links(both, outside, beside)
