@@ -8,6 +8,7 @@
 #include "hook/calls/credentials.h"
 #include "hook/calls/epoll.h"
 #include "hook/calls/seccomp.h"
+#include "hook/calls/setns.h"
 #include "hook/calls/signals.h"
 #include "hook/calls/symlinks.h"
 #include "hook/catch/disarm.h"
@@ -41,33 +42,6 @@ long trace_me_later(ThreadState* ts, const Frame& f) {
 long own_dispatch(const Frame& f) {
   const bool switches_off = f.rsi == PR_SYS_DISPATCH_OFF && !f.rdx && !f.r10 && !f.r8;
   return switches_off ? 0 : -EINVAL;
-}
-
-// All at once where one kernel does it all: what fails has changed nothing.
-long do_unshare(ThreadState* ts, const abi::Row& row) {
-  const u64 flags = ts->frame.rdi;
-  // The program's sockets are on the device, so a new network namespace must be there too.
-  const bool net_there = settings.netns && (flags & CLONE_NEWNET);
-  const u64 here = net_there ? flags & ~u64{CLONE_NEWNET} : flags;
-  // Connect first, since afterwards minod's socket may be out of reach.
-  if (net_there) {
-    if (const long error = ready(ts)) return error;
-  } else if (settings.active && ts->process->session().status == SessionStatus::kNone) {
-    ready(ts);
-  }
-  if (here || !net_there) {
-    const bool own = (here & CLONE_FILES) && table_is_shared(ts);
-    if (own) share_epoll_sets(ts);
-    const long result = own ? own_table(ts, here) : raw(row.nr, here);
-    if (is_error(result)) return result;
-    if (here & ~u64{CLONE_FILES}) {
-      ts->process->directory->path[0] = 0;
-      forget_file_systems();
-    }
-  }
-  if (!net_there) return 0;
-  const u64 args[6] = {CLONE_NEWNET};
-  return offload(ts, row, args, -1, 0, kNoCancel);
 }
 
 }  // namespace
@@ -108,10 +82,9 @@ long do_guard(ThreadState* ts, const abi::Row& row) {
     return result;
   }
   if (row.nr == __NR_unshare) return do_unshare(ts, row);
-  if (settings.netns && row.nr == __NR_setns && ts->process->offloaded(f.rdi)) {
-    if (const long error = ready(ts)) return error;
-    const u64 args[6] = {f.rdi, f.rsi};
-    return offload(ts, row, args, -1, 0, kNoCancel);
+  if (row.nr == __NR_setns) {
+    const long result = do_setns(ts, row);
+    if (result != kLocal) return result;
   }
   // chroot, setns: connect first, since afterwards minod's socket may be out of reach.
   if (settings.active && ts->process->session().status == SessionStatus::kNone) ready(ts);

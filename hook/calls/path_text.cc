@@ -5,6 +5,7 @@
 
 #include "hook/base/mem.h"
 #include "hook/base/uapi.h"
+#include "hook/calls/namespaces.h"
 #include "hook/calls/proc_names.h"
 #include "hook/state/settings.h"
 
@@ -169,7 +170,7 @@ bool is_interface(const char* path) {
 }  // namespace
 
 bool is_device_path(ThreadState* ts, char* path) {
-  if (leads_to_device_by_proc(ts, path)) return true;
+  if (rewrite_network_of_process(ts, path) || leads_to_device_by_proc(ts, path)) return true;
   return (relation(path) == Relation::kInside || is_interface(path)) && is_mounted(path);
 }
 

@@ -140,6 +140,17 @@ long open_on_host(ThreadState* ts, const abi::Row& row) {
   return result == abi::kErestartsys ? kLocal : result;
 }
 
+// What is mounted may be a file with another name on the device: a namespace in /proc.
+long mount_on_device(ThreadState* ts, const abi::Row& row, u64 args[6]) {
+  char source[abi::kMaxPath], absolute[abi::kMaxPath];
+  u64 used = 0;
+  if (ready(ts) != 0) return -ENETDOWN;
+  if (args[0] && user_string(args[0], source, sizeof source) > 0 && source[0] == '/' &&
+      normalise(absolute, used, source) && is_device_path(ts, absolute))
+    args[0] = ptr(absolute);
+  return offload(ts, row, args);
+}
+
 }  // namespace
 
 long do_path(ThreadState* ts, const abi::Row& row) {
@@ -167,6 +178,7 @@ long do_path(ThreadState* ts, const abi::Row& row) {
     args[at] = ptr(absolute);
     if (dir >= 0) args[dir] = static_cast<u64>(AT_FDCWD);
   }
+  if (row.nr == __NR_mount) return mount_on_device(ts, row, args);
   if (row.flags & abi::kMakesFd) {
     const u64 open_flags = row.nr == __NR_open ? f.rsi : row.nr == __NR_openat ? f.rdx : how.flags;
     return offload_new_fd(ts, row, args, open_flags & O_CLOEXEC);

@@ -36,7 +36,8 @@ long open_for_reading(const ThreadState* ts, const char* path, u64 flags = 0) {
   return raw(__NR_openat, AT_FDCWD, ptr(path), flags | O_CLOEXEC, 0);
 }
 
-// The process id behind a pidfd, from /proc; 0 if it is not known there.
+}  // namespace
+
 u64 process_of(const ThreadState* ts, u64 pidfd) {
   char path[56], text[512];
   *print_number(print(path, "/proc/thread-self/fdinfo/"), pidfd) = 0;
@@ -52,6 +53,8 @@ u64 process_of(const ThreadState* ts, u64 pidfd) {
   }
   return 0;
 }
+
+namespace {
 
 constexpr long kNone = -ENOENT;
 

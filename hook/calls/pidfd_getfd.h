@@ -10,4 +10,7 @@ namespace mino::hook {
 
 long do_pidfd_getfd(ThreadState* ts, const abi::Row& row);
 
+// The process id behind a pidfd, from /proc; 0 if it is not known there.
+u64 process_of(const ThreadState* ts, u64 pidfd);
+
 }  // namespace mino::hook
