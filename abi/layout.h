@@ -69,7 +69,8 @@ enum class Op : uint32_t {
   kMap = 7,        // args: fd, bytes to map. The file to map arrives on the control socket
                    // (Mapped). Result: how many more follow, to be mapped behind it
   kStandIn = 8,    // args: pid of a client, as on its host. Result: the task of the device whose
-                   // /proc/PID/fd shows what that client has open
+                   // /proc/PID/fd shows what that client has open; with kAsSender, the process
+                   // that is the sender of what it sends
   kSetOwner = 9,   // who gets the signals of an open file, on the client's host (linux engine only;
                    // with the native engine, fcntl says it). args: fd | Owner << 32 | kOnlySocket;
                    // pid (0: nobody) | the client's own pid << 32
@@ -79,6 +80,7 @@ enum class Op : uint32_t {
 };
 
 enum class Owner : uint32_t { kThread = 0, kProcess = 1, kGroup = 2 };
+inline constexpr uint64_t kAsSender = 1;
 inline constexpr uint64_t kOnlySocket = 1ull << 63;  // other files: ENOTTY, as for FIOSETOWN
 
 enum SubmissionFlags : uint8_t {

@@ -35,7 +35,8 @@
 //   (on the socket that came)            <-  Parcel and Settle, or Parcel {0, errno}
 //
 //   proxy, on a connection of its own        minod
-//   Export {} + fd                       ->  keeps the file
+//   Export {} + fd                       ->  keeps the file (from a client: only what it may lend,
+//                                            hook/calls/lending.h)
 //                                        <-  Exchanged {id} + parcel
 //   Import {id}                          ->  looks for the file
 //                                        <-  Exchanged {id} + fd

@@ -2,8 +2,10 @@
 #include "daemon/admission.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/vfs.h>
 
 #include <algorithm>
 #include <cstring>
@@ -34,6 +36,13 @@ Received receive(int socket, Message& message, Fd& file) {
   if (datagram.bytes == -EAGAIN || datagram.bytes == -EINTR) return Received::kNothing;
   const bool whole = datagram.bytes == sizeof message && !datagram.cut;
   return whole && datagram.file_count <= 1 ? Received::kMessage : Received::kBroken;
+}
+
+// What a client may give to its own proxy: namespaces, and eBPF programs (hook/calls/lending.h).
+bool may_be_lent(const Fd& file) {
+  struct statfs info{};
+  return file.valid() && ::fstatfs(file.get(), &info) == 0 &&
+         (info.f_type == NSFS_MAGIC || info.f_type == ANON_INODE_FS_MAGIC);
 }
 
 }  // namespace
@@ -126,7 +135,7 @@ void Admission::handle(Fd& socket, const Message& message, Fd file) {
       Exchange::close_safely(std::move(file));
       return hello(socket, *peer, message);
     case MessageType::kExport: {
-      if (!proxies_.is_proxy(peer->pid))
+      if (!proxies_.is_proxy(peer->pid) && !may_be_lent(file))
         return refuse_it(RefuseReason::kCredentials, "only a proxy may export");
       if (!file.valid())
         return refuse_it(RefuseReason::kBadRequest, "export: no file came with the request");

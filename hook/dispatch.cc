@@ -17,6 +17,7 @@
 #include "hook/calls/listing.h"
 #include "hook/calls/messages.h"
 #include "hook/calls/mmap.h"
+#include "hook/calls/netlink.h"
 #include "hook/calls/options.h"
 #include "hook/calls/paths.h"
 #include "hook/calls/pidfd_getfd.h"
@@ -59,6 +60,7 @@ long do_by_fd(ThreadState* ts, const abi::Row& row) {
   const u8 flags = ts->process->flags(static_cast<u32>(ts->frame.rdi));
   if (flags & kOffloaded) {
     if (row.nr == __NR_setsockopt && sets_timeout(ts->frame)) note_socket_timeouts();
+    if (flags & kMaybeNetlink) return do_netlink(ts, row);
     return row.nr == __NR_getsockopt ? do_getsockopt(ts, row) : offload_frame(ts, row);
   }
   if (flags & kPrivate) return -EBADF;

@@ -141,7 +141,7 @@ int64_t Lane::operation(Split& split) {
     case abi::Op::kMap:
       return map_file(proxy_, static_cast<int>(submission_.args[0]));
     case abi::Op::kStandIn:
-      return stand_in(proxy_, submission_.args[0]);
+      return stand_in(proxy_, submission_.args[0], submission_.args[1]);
     case abi::Op::kSetOwner:
     case abi::Op::kGetOwner:
       return -ENOSYS;

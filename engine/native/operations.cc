@@ -159,10 +159,11 @@ int64_t map_file(Proxy& proxy, int number) {
 }
 
 // Other proxies cannot be inspected, so this one knows its own client only.
-int64_t stand_in(const Proxy& proxy, uint64_t client_pid) {
+int64_t stand_in(const Proxy& proxy, uint64_t client_pid, uint64_t how) {
   const auto client =
       static_cast<uint64_t>(proxy.stats->client_pid.load(std::memory_order_relaxed));
-  return client_pid != 0 && client_pid == client ? ::gettid() : -ESRCH;
+  if (client_pid == 0 || client_pid != client) return -ESRCH;
+  return how == abi::kAsSender ? ::getpid() : ::gettid();
 }
 
 }  // namespace mino

@@ -32,8 +32,8 @@ int64_t make_pipe(Proxy& proxy, uint64_t read_end, uint64_t write_end);
 // Op::kMap: sends the client the file that its mmap must map.
 int64_t map_file(Proxy& proxy, int number);
 
-// Op::kStandIn: this thread, if the client is that of this proxy.
-int64_t stand_in(const Proxy& proxy, uint64_t client_pid);
+// Op::kStandIn: this thread (or its process), if the client is that of this proxy.
+int64_t stand_in(const Proxy& proxy, uint64_t client_pid, uint64_t how);
 
 // Op::kFork: makes a proxy for the client's child and tells the client about it on the control
 // socket.

@@ -70,6 +70,7 @@
 #define SOCK_CLOEXEC 02000000
 #define SOL_TCP 6
 #define SCM_RIGHTS 1
+#define SCM_CREDENTIALS 2
 #define MSG_PEEK 2
 #define MSG_DONTWAIT 0x40
 #define MSG_NOSIGNAL 0x4000
@@ -123,6 +124,10 @@
 #define S_ISUID 04000
 #define S_ISGID 02000
 #endif
+
+// include/net/nl802154.h, which is not among the headers for programs
+#define NL802154_ATTR_PID 28
+#define NL802154_ATTR_NETNS_FD 29
 
 // The arguments of access(2). The kernel uses its MAY_… bits for them.
 #define X_OK 1

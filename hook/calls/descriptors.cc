@@ -132,7 +132,9 @@ long do_socket(ThreadState* ts, const abi::Row& row) {
   const u32 member = family == AF_NETLINK ? protocol : family;
   if (member >= 32 || !(set & (1u << member))) return kLocal;
   const u64 args[6] = {f.rdi, f.rsi, f.rdx};
-  return offload_new_fd(ts, row, args, f.rsi & SOCK_CLOEXEC);
+  const long fd = offload_new_fd(ts, row, args, f.rsi & SOCK_CLOEXEC);
+  if (fd >= 0 && family == AF_NETLINK) ts->process->add_flags(static_cast<u32>(fd), kMaybeNetlink);
+  return fd;
 }
 
 long do_close(ThreadState* ts, const abi::Row&) {

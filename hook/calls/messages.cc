@@ -11,6 +11,7 @@
 #include "hook/base/user.h"
 #include "hook/calls/epoll.h"
 #include "hook/calls/handler.h"
+#include "hook/calls/netlink.h"
 #include "hook/calls/parcels.h"
 #include "hook/device/attach.h"
 #include "hook/device/call.h"
@@ -145,7 +146,8 @@ void import_parcels(ThreadState* ts, u64 message, bool peeked) {
 
 long do_message(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
-  if (ts->process->offloaded(f.rdi)) return offload_frame(ts, row);
+  if (const u8 flags = ts->process->flags(static_cast<u32>(f.rdi)); flags & kOffloaded)
+    return flags & kMaybeNetlink ? do_netlink(ts, row) : offload_frame(ts, row);
   const u64 args[6] = {f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9};
   // Without a flagged descriptor there is nothing to pack.
   const bool any_flagged = ts->process->table()->fd_limit != 0;

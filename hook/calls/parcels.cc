@@ -35,7 +35,7 @@ long import_parcel(ThreadState* ts, u64 fd, u64 id) {
   const long cloexec = raw(__NR_fcntl, fd, F_GETFD);
   raw(__NR_dup3, static_cast<u64>(ts->process->session().placeholder), fd,
       cloexec == FD_CLOEXEC ? O_CLOEXEC : 0);
-  ts->process->set_flags(fd, kOffloaded);
+  ts->process->set_flags(fd, kOffloaded | kMaybeNetlink);
   note_socket_timeouts();  // the file may have some
   return 0;
 }

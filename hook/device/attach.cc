@@ -263,8 +263,9 @@ void reattach(ThreadState* ts, int socket, int placeholder, int broken, bool dir
       }
       // An epoll set is a real file on the host; everything else is a placeholder.
       const bool is_memfd = !is_error(raw(__NR_fcntl, fd, F_GET_SEALS));
+      process->set_flags(
+          fd, is_memfd ? kOffloaded | kMaybeNetlink : kEpoll | kCompanion | kLocalMembers);
       note_socket_timeouts();  // a file may have some
-      process->set_flags(fd, is_memfd ? kOffloaded : kEpoll | kCompanion | kLocalMembers);
     }
   }
   if (bitmap) unmap_pages(bitmap, abi::kMaxFd / 8);

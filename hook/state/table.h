@@ -20,6 +20,9 @@ enum FdFlags : u8 {
   kNestedMembers = 64,  // an epoll set that has (had) epoll sets as members
   kSignals = 128,       // a signalfd whose records may need restore_code()
   kFarDirectory = 32,  // a local directory from which no offloaded prefix is reachable without ".."
+  // With kOffloaded, two of these mean something else:
+  kMaybeNetlink = kSignals,       // a netlink socket, or not known to be none
+  kBoundNetlink = kFarDirectory,  // a netlink socket with a port id
 };
 
 enum class SessionStatus : u32 { kNone, kConnecting, kLive, kDead };
