@@ -6,8 +6,8 @@
 // by the other side: read a field once into private memory, check it, then use the copy.
 //
 //   offset                         content
-//   0                              SessionHeader (one page)
-//   4096 + i * lane_stride         lane i:
+//   0                              SessionHeader (two pages)
+//   8192 + i * lane_stride         lane i:
 //      + 0                           LaneControl (one page, four cache lines used)
 //      + 4096                        submission ring, kRingSlots x Submission (1024 B)
 //      + 4096 +  8 KiB               completion ring, kRingSlots x Completion (1024 B)
@@ -147,13 +147,15 @@ enum class LaneState : uint32_t { kFree = 0, kOwned = 1 };
 enum Sleeping : uint32_t { kAwake = 0, kOnFutex = 1, kOnBell = 2 };
 
 struct alignas(64) LaneControl {
+// Whether a lane thread serves a lane. The device may have none left to give.
+enum Attached : uint32_t { kNoLane = 0, kServes = 1, kNoThread = 2 };
   // Written by the client.
-  alignas(64) std::atomic<uint32_t> state;  // 0: LaneState; claimed by compare-exchange
-  std::atomic<uint32_t> client_sleeping;    // 4: Sleeping
-  std::atomic<uint32_t> cancel_turn;        // 8: turn of the submission to interrupt, or 0
+  alignas(64) uint32_t reserved;          // 0
+  std::atomic<uint32_t> client_sleeping;  // 4: Sleeping
+  std::atomic<uint32_t> cancel_turn;      // 8: turn of the submission to interrupt, or 0
   // Written by the device.
   alignas(64) std::atomic<uint32_t> device_sleeping;  // 64: Sleeping
-  std::atomic<uint32_t> attached;                     // 68: futex; 1: a lane thread serves this
+  std::atomic<uint32_t> attached;                     // 68: futex; Attached
   // The lane thread's tid | FUTEX_WAITERS, entered in its robust list: when the thread dies,
   // however violently, the kernel sets FUTEX_OWNER_DIED here and wakes the client
   // (Documentation/locking/robust-futexes).
@@ -179,17 +181,26 @@ struct SessionHeader {
   alignas(64) std::atomic<uint32_t> device_sleeping;  // 64
   std::atomic<uint32_t> doorbell;                     // 68
 };
-static_assert(sizeof(SessionHeader) == 128 && offsetof(SessionHeader, device_sleeping) == 64);
+static_assert(offsetof(SessionHeader, device_sleeping) == 64 &&
+              offsetof(SessionHeader, lane_states) == 128);
 
+  // Written by the client: LaneState by lane; claimed by compare-exchange. They are here because a
+  // client maps no lane that it does not use.
+  alignas(64) std::atomic<uint32_t> lane_states[kMaxLanes];  // 128
 inline constexpr uint32_t kSubmissionsOffset = kPage;
 inline constexpr uint32_t kCompletionsOffset = kSubmissionsOffset + kRingSlots * 1024;
 inline constexpr uint32_t kArenaOffset = kCompletionsOffset + kRingSlots * 1024;
+inline constexpr uint32_t kHeaderBytes = 2 * kPage;
+static_assert(sizeof(SessionHeader) <= kHeaderBytes);
 
 constexpr uint32_t lane_stride(uint32_t arena_bytes) {
   return kArenaOffset + ((arena_bytes + kPage - 1) & ~(kPage - 1));
 }
 constexpr uint64_t session_bytes(uint32_t lanes, uint32_t arena_bytes) {
-  return kPage + uint64_t{lanes} * lane_stride(arena_bytes);
+  return kHeaderBytes + uint64_t{lanes} * lane_stride(arena_bytes);
+}
+constexpr uint64_t lane_offset(uint32_t lane, uint32_t arena_bytes) {
+  return kHeaderBytes + uint64_t{lane} * lane_stride(arena_bytes);
 }
 
 // One lane as either side sees it: pointers into the mapping, computed once from checked numbers.
@@ -197,15 +208,21 @@ struct LaneView {
   LaneControl* control = nullptr;
   Submission* submissions = nullptr;
   Completion* completions = nullptr;
+  std::atomic<uint32_t>* state = nullptr;
   uint8_t* arena = nullptr;
   uint32_t arena_bytes = 0;
 
   static LaneView at(void* session, uint32_t lane, uint32_t arena_bytes) {
-    uint8_t* base =
-        static_cast<uint8_t*>(session) + kPage + uint64_t{lane} * lane_stride(arena_bytes);
-    return {reinterpret_cast<LaneControl*>(base),
+    return at(session, lane, static_cast<uint8_t*>(session) + lane_offset(lane, arena_bytes),
+              arena_bytes);
+  }
+  // For a lane that is mapped apart from the session's header.
+  static LaneView at(void* header, uint32_t lane, uint8_t* base, uint32_t arena_bytes) {
+    return {&static_cast<SessionHeader*>(header)->lane_states[lane],
+            reinterpret_cast<LaneControl*>(base),
             reinterpret_cast<Submission*>(base + kSubmissionsOffset),
-            reinterpret_cast<Completion*>(base + kCompletionsOffset), base + kArenaOffset,
+            reinterpret_cast<Completion*>(base + kCompletionsOffset),
+            base + kArenaOffset,
             arena_bytes};
   }
 };

@@ -8,11 +8,11 @@
 
 namespace mino::abi {
 
-inline constexpr uint32_t kVersion = 4;           // of session memory and of the control messages
+inline constexpr uint32_t kVersion = 5;           // of session memory and of the control messages
 inline constexpr uint32_t kRingSlots = 8;         // per ring; a power of two
 inline constexpr uint32_t kMaxWindows = 60;       // windows that one request can carry
 inline constexpr uint32_t kMaxExtents = 63;       // copied-out pieces that one completion can carry
-inline constexpr uint32_t kMaxLanes = 512;        // threads of one client that can hold a lane
+inline constexpr uint32_t kMaxLanes = 2000;       // of one session; a robust list has 2,048 entries
 inline constexpr uint32_t kMinArenaBytes = 4096;  // one page
 inline constexpr uint32_t kMaxArenaBytes = 16u << 20;
 inline constexpr uint32_t kDefaultArenaBytes = 1u << 20;

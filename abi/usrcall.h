@@ -14,13 +14,14 @@
 #include <stdint.h>
 #endif
 
-#define USRCALL_VERSION 4
+#define USRCALL_VERSION 5
 
 #define USRCALL_PAGE 4096u
+#define USRCALL_HEADER 8192u
 #define USRCALL_RING_SLOTS 8u
 #define USRCALL_MAX_WINDOWS 60u
 #define USRCALL_MAX_EXTENTS 63u
-#define USRCALL_MAX_LANES 512u
+#define USRCALL_MAX_LANES 2000u
 #define USRCALL_MIN_ARENA 4096u
 #define USRCALL_MAX_ARENA (16u << 20)
 #define USRCALL_MAX_FD (1u << 20)
@@ -108,7 +109,7 @@ struct usrcall_completion {
 };
 
 struct usrcall_lane_control {
-	uint32_t state; /* 0: written by the client: 0, or 1 + which client */
+	uint32_t pad0; /* 0: written by the client */
 	uint32_t client_sleeping;
 	uint32_t cancel_turn;
 	uint32_t pad1[13];
@@ -135,8 +136,13 @@ struct usrcall_session_header {
 	uint32_t doorbell;
 	uint32_t pad2[14];
 };
+	/* 128: written by the client: 0, or 1 + which client */
+	uint32_t lane_states[USRCALL_MAX_LANES];
 
 #define USRCALL_SUBMISSIONS USRCALL_PAGE
+/* usrcall_lane_control.attached */
+enum { USRCALL_NO_LANE = 0, USRCALL_SERVES = 1, USRCALL_NO_THREAD = 2 };
+
 #define USRCALL_COMPLETIONS (USRCALL_SUBMISSIONS + USRCALL_RING_SLOTS * 1024u)
 #define USRCALL_ARENA (USRCALL_COMPLETIONS + USRCALL_RING_SLOTS * 1024u)
 

@@ -54,6 +54,13 @@ static_assert(offsetof(usrcall_session_header, device_sleeping) ==
               offsetof(usrcall_session_header, doorbell) == offsetof(SessionHeader, doorbell) &&
               offsetof(usrcall_session_header, arena_bytes) ==
                   offsetof(SessionHeader, arena_bytes));
+static_assert(offsetof(usrcall_session_header, lane_states) ==
+                  offsetof(SessionHeader, lane_states) &&
+              sizeof(usrcall_session_header) == sizeof(SessionHeader) &&
+              USRCALL_HEADER == kHeaderBytes);
+static_assert(static_cast<int>(USRCALL_NO_LANE) == static_cast<int>(kNoLane) &&
+              static_cast<int>(USRCALL_SERVES) == static_cast<int>(kServes) &&
+              static_cast<int>(USRCALL_NO_THREAD) == static_cast<int>(kNoThread));
 static_assert(USRCALL_SUBMISSIONS == kSubmissionsOffset &&
               USRCALL_COMPLETIONS == kCompletionsOffset && USRCALL_ARENA == kArenaOffset);
 static_assert(USRCALL_RING_SLOTS == kRingSlots && USRCALL_MAX_WINDOWS == kMaxWindows &&

@@ -62,7 +62,7 @@ void DeviceLane::reset() {
   control.device_sleeping.store(abi::kAwake, std::memory_order_relaxed);
   control.submission_position.store(0, std::memory_order_relaxed);
   control.completion_position.store(0, std::memory_order_relaxed);
-  control.state.store(static_cast<uint32_t>(abi::LaneState::kFree), std::memory_order_release);
+  view_.state->store(static_cast<uint32_t>(abi::LaneState::kFree), std::memory_order_release);
 }
 
 }  // namespace mino

@@ -121,14 +121,14 @@ TEST_F(DeviceLaneTest, ResetStartsOver) {
   ASSERT_TRUE(lane.wait(stop, [] {}));
   lane.consume();
   lane.complete(abi::CompletionKind::kDone, 0, {});
-  view.control->state = 1;
+  *view.state = 1;
   lane.reset();
   EXPECT_EQ(lane.turn(), 1u);
   EXPECT_EQ(view.submissions[0].turn, 0u);
   EXPECT_EQ(view.completions[0].turn, 0u);
   EXPECT_EQ(view.control->submission_position, 0u);
   EXPECT_EQ(view.control->completion_position, 0u);
-  EXPECT_EQ(view.control->state, 0u);
+  EXPECT_EQ(*view.state, 0u);
 }
 
 }  // namespace

@@ -32,7 +32,7 @@ struct Config {
   int64_t sessions = 256;                     // clients at a time
   int64_t sessions_per_user = 0;              // 0: seven eighths of what the device can have
   int64_t arena_bytes = abi::kMaxArenaBytes;  // largest arena that a client may ask for
-  int64_t lanes = 128;                        // threads of one client that may have a lane
+  int64_t lanes = abi::kMaxLanes;             // threads of one client in calls at once
   bool dns_relay = true;
   Policy policy;
   std::string log_level = "info";

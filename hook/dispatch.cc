@@ -29,6 +29,7 @@
 #include "hook/device/attach.h"
 #include "hook/device/bell.h"
 #include "hook/device/call.h"
+#include "hook/device/lanes.h"
 #include "hook/device/trace.h"
 #include "hook/state/filters.h"
 #include "hook/state/settings.h"
@@ -155,6 +156,7 @@ extern "C" __attribute__((visibility("hidden"))) long mino_dispatch(mino::hook::
   if (f.rax == static_cast<u64>(kErrand)) {
     const auto errand = reinterpret_cast<long (*)(ThreadState*, u64)>(f.rdi);
     f.rax = static_cast<u64>(errand(ts, f.rsi));
+    rest_lane(ts);
     return 0;
   }
   if (ts->filters && !filters_allow_frame(ts)) [[unlikely]]
@@ -165,12 +167,16 @@ extern "C" __attribute__((visibility("hidden"))) long mino_dispatch(mino::hook::
   const u64 args[6] = {f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9};
   maybe_disarm(ts);  // before the call, which may add text
   const long result = route(ts, row);
-  if (result == kLocal) return 1;
+  if (result == kLocal) {
+    rest_lane(ts);
+    return 1;
+  }
   if (result == -EPIPE && (row.flags & mino::abi::kRaisesSigpipe) &&
       !(msg_flags(row, f) & MSG_NOSIGNAL)) {
     raise_sigpipe();
   }
   if (ts->call_trips) trace_end(ts, row, args, result);
+  rest_lane(ts);
   if (result <= mino::abi::kErestartsys && result >= mino::abi::kErestartRestartblock) {
     if (restarts(ts, result)) {
       f.rip -= f.restart;

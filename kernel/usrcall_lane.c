@@ -28,7 +28,7 @@ struct usrcall_lane *usrcall_make_lane(struct usrcall_session *session, u32 inde
 
 	if (!lane)
 		return NULL;
-	base = (void *)session->memory + USRCALL_PAGE + (u64)index * session->lane_stride;
+	base = (void *)session->memory + USRCALL_HEADER + (u64)index * session->lane_stride;
 	lane->control = base;
 	lane->submissions = base + USRCALL_SUBMISSIONS;
 	lane->completions = base + USRCALL_COMPLETIONS;

@@ -103,7 +103,7 @@ usrcall_make_session(const struct usrcall_command *command, int files[2],
 	session->lane_count = command->lane_count;
 	session->arena_bytes = command->arena_bytes;
 	session->lane_stride = stride;
-	session->bytes = USRCALL_PAGE + command->lane_count * stride;
+	session->bytes = USRCALL_HEADER + command->lane_count * stride;
 	session->start = *command;
 	session->stats = &stats_table[command->row];
 	session->socket = files[1];

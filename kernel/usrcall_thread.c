@@ -22,7 +22,7 @@ static void park(struct usrcall_lane *lane)
 	lane->bell = -1;
 	/* The client's new image asks for another lane. */
 	if (lane->own_credentials) {
-		shared_store(lane->control->attached, 0);
+		shared_store(lane->control->attached, USRCALL_NO_LANE);
 		lane->ends = true;
 		return;
 	}
@@ -51,7 +51,7 @@ static void begin_thread(struct usrcall_lane *lane)
 	struct usrcall_session *session = lane->session;
 	struct nsproxy *own = current->nsproxy;
 	struct nsproxy *spaces = session->leader ? session->leader->nsproxy : NULL;
-	u32 client = shared_load(lane->control->state), i;
+	u32 client = shared_load(session->memory->lane_states[lane->index]), i;
 
 	lane->begins = false;
 	for (i = 0; session->shared && i < session->lane_count; i++) {
@@ -59,7 +59,7 @@ static void begin_thread(struct usrcall_lane *lane)
 		struct nsproxy *theirs = other ? other->task->nsproxy : NULL;
 
 		if (!theirs || !other->own_credentials ||
-		    shared_load(other->control->state) != client ||
+		    shared_load(session->memory->lane_states[i]) != client ||
 		    theirs->net_ns == own->net_ns || theirs->mnt_ns != own->mnt_ns)
 			continue;
 		spaces = theirs;
@@ -81,7 +81,7 @@ static int lane_main(void *data)
 	current->thread.usrcall = lane;
 	list_add_tail(&lane->list, &usrcall_lanes);
 	session->stats->lanes++;
-	shared_store(lane->control->attached, 1);
+	shared_store(lane->control->attached, USRCALL_SERVES);
 	usrcall_host_wake(&lane->control->attached);
 	while (!lane->ends && !session->ended) {
 		if (!usrcall_wait(lane)) {
@@ -113,7 +113,7 @@ static int lane_main(void *data)
 			usrcall_look_at_all(); /* a busy client must not starve the others */
 		}
 		if (lane->ends) {
-			shared_store(lane->control->attached, 0);
+			shared_store(lane->control->attached, USRCALL_NO_LANE);
 			session->lanes[lane->index] = NULL;
 		}
 		usrcall_complete(lane, USRCALL_DONE, result, lane->extents,
@@ -135,17 +135,12 @@ static int lane_main(void *data)
 	do_exit(0);
 }
 
-int usrcall_attach(struct usrcall_session *session, u32 index)
+static int make_thread(struct usrcall_session *session, u32 index)
 {
-	struct usrcall_lane *lane;
+	struct usrcall_lane *lane = usrcall_make_lane(session, index);
 	struct pid *pid;
 	pid_t tid;
 
-	if (index >= session->lane_count)
-		return -EINVAL;
-	if (session->lanes[index])
-		return 0;
-	lane = usrcall_make_lane(session, index);
 	if (!lane)
 		return -ENOMEM;
 	refcount_inc(&session->users);
@@ -168,7 +163,7 @@ int usrcall_attach(struct usrcall_session *session, u32 index)
 static struct usrcall_lane_control *control_of(struct usrcall_session *session,
 					       u32 lane)
 {
-	return (void *)session->memory + USRCALL_PAGE +
+	return (void *)session->memory + USRCALL_HEADER +
 	       (u64)lane * session->lane_stride;
 }
 
@@ -180,8 +175,26 @@ void usrcall_reset_lanes(struct usrcall_session *session, bool every, u32 client
 	u32 i, k;
 
 	for (i = 0; i < session->lane_count; i++) {
+/*
+ * Makes the lane's thread, if it has none. Where that is not possible the
+ * client is told, and shares the lanes that it has.
+ */
+int usrcall_attach(struct usrcall_session *session, u32 index)
+{
+	struct usrcall_lane_control *control;
+
+	if (index >= session->lane_count)
+		return -EINVAL;
+	if (session->lanes[index] || !make_thread(session, index))
+		return 0;
+	control = control_of(session, index);
+	shared_store(control->attached, USRCALL_NO_THREAD);
+	usrcall_host_wake(&control->attached);
+	return 0;
+}
+
 		lane = session->lanes[i];
-		if (lane && (every || shared_load(control_of(session, i)->state) == client + 1))
+		if (lane && (every || shared_load(session->memory->lane_states[i]) == client + 1))
 			lane->stopping = true;
 	}
 	for (;;) {
@@ -206,7 +219,7 @@ void usrcall_reset_lanes(struct usrcall_session *session, bool every, u32 client
 
 		lane = session->lanes[i];
 		if (lane ? !lane->stopping :
-			   !every && shared_load(control->state) != client + 1)
+			   !every && shared_load(session->memory->lane_states[i]) != client + 1)
 			continue;
 		if (lane) {
 			for (k = 0; k < USRCALL_RING_SLOTS; k++) {
@@ -220,7 +233,7 @@ void usrcall_reset_lanes(struct usrcall_session *session, bool every, u32 client
 			shared_store(control->submission_position, 0);
 			shared_store(control->completion_position, 0);
 		}
-		shared_store_release(control->state, 0);
+		shared_store_release(session->memory->lane_states[i], 0);
 	}
 	for (i = 0; i < session->lane_count; i++) {
 		lane = session->lanes[i];

@@ -100,7 +100,6 @@ int LinuxSession::await_start() {
 }
 
 bool LinuxSession::make_robust_list() {
-  const uint64_t stride = abi::lane_stride(memory_.arena_bytes());
   robust_bytes_ = abi::session_bytes(memory_.lane_count(), memory_.arena_bytes());
   robust_entries_ = ::mmap(nullptr, robust_bytes_, PROT_READ | PROT_WRITE,
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -108,17 +107,15 @@ bool LinuxSession::make_robust_list() {
     robust_entries_ = nullptr;
     return false;
   }
-  RobustEntry* last = &robust_.list;
-  for (uint32_t i = 0; i < memory_.lane_count(); i++) {
-    auto* entry = reinterpret_cast<RobustEntry*>(static_cast<char*>(robust_entries_) + abi::kPage +
-                                                 i * stride);
-    last->next = entry;
-    last = entry;
-  }
-  last->next = &robust_.list;
+  robust_.list.next = &robust_.list;
   robust_.futex_offset = reinterpret_cast<char*>(&memory_.lane(0).control->liveness) -
-                         reinterpret_cast<char*>(robust_.list.next);
+                         reinterpret_cast<char*>(robust_entry(0));
   return robust_.activate();
+}
+
+RobustEntry* LinuxSession::robust_entry(uint32_t lane) const {
+  return reinterpret_cast<RobustEntry*>(static_cast<char*>(robust_entries_) +
+                                        abi::lane_offset(lane, memory_.arena_bytes()));
 }
 
 bool LinuxSession::tell(uint32_t type, uint32_t lane, int file) {
@@ -130,6 +127,11 @@ bool LinuxSession::tell(uint32_t type, uint32_t lane, int file) {
 // The lane's client may sleep as long as this process lives. The kernel instance sets `attached`.
 bool LinuxSession::attach(uint32_t lane) {
   const auto tid = static_cast<uint32_t>(::syscall(SYS_gettid));
+  RobustEntry* entry = robust_entry(lane);
+  if (entry->next == nullptr) {
+    entry->next = robust_.list.next;
+    robust_.list.next = entry;
+  }
   memory_.lane(lane).control->liveness.store(tid | FUTEX_WAITERS, std::memory_order_seq_cst);
   return tell(USRCALL_ATTACH, lane);
 }

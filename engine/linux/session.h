@@ -53,6 +53,7 @@ class LinuxSession final : public SessionControl {
   int after_events(bool any) override;
 
   bool make_robust_list();
+  RobustEntry* robust_entry(uint32_t lane) const;
   bool tell(uint32_t type, uint32_t lane, int file = -1);
   int fork_session(uint32_t lane);
   void given(const usrcall_command& command, Fd parcel);
@@ -67,8 +68,8 @@ class LinuxSession final : public SessionControl {
   std::deque<Asker> askers_;
   uint32_t questions_ = 0;
 
-  // One entry per lane, in a private range that is laid out as session memory is, so that one
-  // futex_offset serves all of them (Documentation/locking/robust-futexes).
+  // One entry per lane that is attached, in a private range that is laid out as session memory is,
+  // so that one futex_offset serves all of them (Documentation/locking/robust-futexes).
   RobustHead robust_{};
   void* robust_entries_ = nullptr;
   uint64_t robust_bytes_ = 0;

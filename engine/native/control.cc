@@ -82,7 +82,7 @@ bool Control::give(uint32_t number, Fd asker) {
 std::vector<bool> Control::lanes_of(uint32_t client) const {
   std::vector<bool> which(proxy_.memory.lane_count());
   for (uint32_t i = 0; i < which.size(); i++) {
-    const uint32_t state = proxy_.memory.lane(i).control->state.load(std::memory_order_relaxed);
+    const uint32_t state = proxy_.memory.lane(i).state->load(std::memory_order_relaxed);
     which[i] = state == static_cast<uint32_t>(abi::LaneState::kOwned) + client;
   }
   return which;
@@ -108,8 +108,8 @@ void Control::reset_lanes(const std::vector<bool>& which) {
       lane->reset();
     } else {
       // The lane was perhaps claimed, and never attached.
-      proxy_.memory.lane(i).control->state.store(static_cast<uint32_t>(abi::LaneState::kFree),
-                                                 std::memory_order_relaxed);
+      proxy_.memory.lane(i).state->store(static_cast<uint32_t>(abi::LaneState::kFree),
+                                         std::memory_order_relaxed);
     }
   }
   for (uint32_t i = 0; i < which.size(); i++) {

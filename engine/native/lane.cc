@@ -35,8 +35,8 @@ Lane::Lane(Proxy& proxy, uint32_t index)
       channel_(proxy.memory.lane(index)),
       executor_(proxy, running_) {}
 
-bool Lane::start() {
-  if (serving_.load(std::memory_order_acquire) != 0) return true;
+void Lane::start() {
+  if (serving_.load(std::memory_order_acquire) != 0) return;
   if (started_) ::pthread_join(thread_, nullptr);
   started_ = false;
   serving_.store(1, std::memory_order_release);
@@ -47,8 +47,11 @@ bool Lane::start() {
   ::pthread_attr_setstacksize(&attributes, kStackBytes);
   started_ = ::pthread_create(&thread_, &attributes, thread_main, this) == 0;
   ::pthread_attr_destroy(&attributes);
-  if (!started_) serving_.store(0, std::memory_order_release);
-  return started_;
+  if (started_) return;
+  serving_.store(0, std::memory_order_release);
+  abi::LaneControl& control = *channel_.view().control;
+  control.attached.store(abi::kNoThread, std::memory_order_seq_cst);
+  futex_wake(control.attached);
 }
 
 void* Lane::thread_main(void* self) {
@@ -87,7 +90,7 @@ void Lane::attach() {
       reinterpret_cast<char*>(&control.liveness) - reinterpret_cast<char*>(&robust_entry_);
   robust_.activate();
   control.liveness.store(tid | FUTEX_WAITERS, std::memory_order_seq_cst);
-  control.attached.store(1, std::memory_order_seq_cst);
+  control.attached.store(abi::kServes, std::memory_order_seq_cst);
   futex_wake(control.attached);
 }
 
@@ -182,7 +185,7 @@ void Lane::retire() {
   ended_ = true;
   // Not a death: the client still waits for this operation's completion.
   RobustHead::deactivate();
-  channel_.view().control->attached.store(0, std::memory_order_seq_cst);
+  channel_.view().control->attached.store(abi::kNoLane, std::memory_order_seq_cst);
   serving_.store(0, std::memory_order_release);
 }
 

@@ -31,8 +31,9 @@ class Lane final : public Upcaller {
   Lane(const Lane&) = delete;
   Lane& operator=(const Lane&) = delete;
 
-  // By the root thread: starts the thread unless it serves already. False when the kernel refuses.
-  bool start();
+  // By the root thread: starts the thread unless it serves already. If the kernel refuses, the
+  // client is told; it shares the lanes that it has.
+  void start();
   // By the root thread: fetches the bell from the control thread's table. Rings it once, because
   // the lane may have wanted to while the bell was on its way.
   void set_bell(int number);

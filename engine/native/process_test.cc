@@ -285,7 +285,7 @@ TEST_F(Process, LanesAreHandedOn) {
       LaneClient mine(session, 3);
       EXPECT_EQ(mine.op(abi::Op::kNull), 0);
       EXPECT_EQ(mine.op(abi::Op::kLaneExit), 0);
-      mine.view.control->state = static_cast<uint32_t>(abi::LaneState::kFree);
+      *mine.view.state = static_cast<uint32_t>(abi::LaneState::kFree);
     });
     owner.join();
   }

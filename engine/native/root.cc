@@ -90,7 +90,7 @@ void Root::run() {
     if (to_attach_.test(lane)) {
       to_attach_.reset(lane);
       lock.unlock();
-      if (!proxy_.lane(lane).start()) ::_exit(kOutOfResources);
+      proxy_.lane(lane).start();
       lock.lock();
     } else {
       to_bell_.reset(lane);

@@ -270,7 +270,7 @@ inline LaneClient::LaneClient(Session& session, uint32_t lane)
     : view(abi::LaneView::at(session.base, lane, session.options.arena_bytes)),
       index(lane),
       session_(session) {
-  view.control->state = static_cast<uint32_t>(abi::LaneState::kOwned);
+  *view.state = static_cast<uint32_t>(abi::LaneState::kOwned);
   if (view.control->attached.load() == 0) session.send(abi::MessageType::kAttachLane, lane);
   const timespec beat{0, 100'000'000};
   for (int i = 0; view.control->attached.load() == 0 && i < 100; i++)

@@ -27,7 +27,7 @@ long make_pipe(int ends[2]) {
 
 Buffer copy_buffer(ThreadState* ts, u64 wanted) {
   constexpr u64 kFromArena = 256 << 10;
-  if (settings.windows) {
+  if (settings.windows && !ts->lane_borrowed) {
     const u64 arena = ts->lane.arena_bytes - abi::upcall_reserve(ts->lane.arena_bytes);
     const u64 bytes = min(kFromArena, arena);
     if (bytes >= wanted) return {ts->lane.arena, bytes};

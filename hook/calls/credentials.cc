@@ -8,6 +8,7 @@
 #include "hook/base/user.h"
 #include "hook/device/attach.h"
 #include "hook/device/call.h"
+#include "hook/device/lanes.h"
 #include "hook/state/settings.h"
 
 namespace mino::hook {
@@ -54,7 +55,9 @@ long do_credentials(ThreadState* ts, const abi::Row& row) {
     header.pid = 0;
     args[0] = ptr(&header);
   }
-  if (ready(ts) == 0) offload(ts, row, args, -1, 0, kNoCancel);
+  if (ready(ts) != 0) return result;
+  if (row.nr != __NR_umask && !ts->lane_borrowed) keep_lane(ts);
+  offload(ts, row, args, -1, 0, kNoCancel);
   return result;
 }
 

@@ -30,6 +30,7 @@ void make_way(Process* process, u64 fd) {
   move(process->session().socket);
   move(process->session().placeholder);
   move(process->session().broken);
+  move(process->session().memory_fd);
   move(process->table()->kick_fd);
   for (ThreadState* ts = first_thread(); ts; ts = ts->next) {
     if (ts->process == process) move(ts->bell);
@@ -142,6 +143,10 @@ long do_close(ThreadState* ts, const abi::Row&) {
   const u8 flags = ts->process->flags(fd);
   if (flags == 0) return kLocal;
   if (flags & kPrivate) return -EBADF;
+  if (on_device(flags)) {
+    // Nothing has happened yet.
+    if (const long error = ready(ts); error && error != -ENETDOWN) return error;
+  }
   const long result = on_device(flags) ? close_on_device(ts, fd) : 0;
   forget_fd(ts, fd);
   const long closed = raw(__NR_close, fd);

@@ -8,6 +8,7 @@
 #include "hook/calls/fork.h"
 
 #include "hook/base/mem.h"
+#include "hook/base/pages.h"
 #include "hook/base/uapi.h"
 #include "hook/base/user.h"
 #include "hook/calls/epoll.h"
@@ -24,6 +25,8 @@
 #include "hook/device/children.h"
 #include "hook/device/credentials.h"
 #include "hook/device/fork.h"
+#include "hook/device/lanes.h"
+#include "hook/device/session_memory.h"
 #include "hook/device/sharing.h"
 #include "hook/state/filters.h"
 #include "hook/state/private_descriptors.h"
@@ -129,6 +132,8 @@ void begin_child(ThreadState* ts, void* table, bool company, bool same_table) {
   forget_other_threads(ts, same_table);
   forget_held_in_child(ts);
   ts->trace_me = false;
+  forget_lane_memory();
+  reset_limit_lock();
   set_main_process(process);
   process->threads = 0;
   process->shares_memory = false;
@@ -279,13 +284,16 @@ long clone_sharing(ThreadState* ts, const Request& request) {
     if (vfork) {
       finish_fork_in_parent(process, session);
       free_process(child_process);
+    drop_lane_memory(child);
     } else if (session.present) {  // it continues in this memory: close only the descriptor
-      close_private(process, session.session.socket);
+      close_child_files(process, session.session);
     }
   }
   return pid;
 }
 
+      if (child_process->session().memory != process->session().memory)
+        unmap_session(child_process->session());
 }  // namespace
 
 long do_fork(ThreadState* ts, const abi::Row& row) {

@@ -16,6 +16,7 @@
 #include "hook/device/attach.h"
 #include "hook/device/bell.h"
 #include "hook/device/call.h"
+#include "hook/device/lanes.h"
 #include "hook/device/sharing.h"
 #include "hook/state/private_descriptors.h"
 #include "hook/state/settings.h"
@@ -71,12 +72,14 @@ long do_guard(ThreadState* ts, const abi::Row& row) {
     return kLocal;
   }
   if (row.nr == __NR_setrlimit || row.nr == __NR_prlimit64) {
-    // Connect first, while the hook's descriptors can still get numbers above the limit.
+    // Connect first, while the hook's descriptors can still get numbers above the limit, and its
+    // memory is still to be had.
     const u64 resource = row.nr == __NR_setrlimit ? f.rdi : f.rsi,
               wanted = row.nr == __NR_setrlimit ? f.rsi : f.rdx;
-    if (resource != RLIMIT_NOFILE || !wanted) return kLocal;
+    if ((resource != RLIMIT_NOFILE && resource != RLIMIT_AS && resource != RLIMIT_DATA) || !wanted)
+      return kLocal;
     if (settings.active && ts->process->session().status == SessionStatus::kNone) ready(ts);
-    if (ts->has_lane) prepare_bell(ts);
+    if (ts->has_lane && resume_lane(ts)) prepare_bell(ts);
     const long result = raw(row.nr, f.rdi, f.rsi, f.rdx, f.r10);
     learn_open_limit(ts->process);
     return result;
@@ -94,3 +97,5 @@ long do_guard(ThreadState* ts, const abi::Row& row) {
 }
 
 }  // namespace mino::hook
+    keep_lane(ts);
+    keep_lane(ts);

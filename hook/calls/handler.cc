@@ -12,11 +12,13 @@ namespace mino::hook {
 
 long close_on_device(ThreadState* ts, u64 fd) {
   const u64 args[6] = {fd};
-  if (ready(ts) != 0) {
+  const long error = ready(ts);
+  if (error == -ENETDOWN) {
     // The program deals with what it is told about dead files: no reason to tell it slowly.
     __atomic_store_n(&ts->process->table()->dead_reports, 0u, __ATOMIC_RELAXED);
     return 0;
   }
+  if (error) return error;
   const long result = offload(ts, *abi::find_row(__NR_close), args, -1, 0, kNoCancel);
   return result == -EBADF ? 0 : result;
 }

@@ -168,6 +168,7 @@ long wait_once(ThreadState* ts, Entries& entries, Sides sides, TimeSpec* timeout
 long wait_both(ThreadState* ts, Entries& entries, Sides sides, TimeSpec* timeout) {
   for (;;) {
     const long result = wait_once(ts, entries, sides, timeout);
+    if (result == 0 && ts->turn_over && !ts->deferred && !is_over(timeout)) continue;
     if (device_is_dead(ts) || !replaced(ts->process, entries)) return result;
     sides = split(ts->process, entries);
     const long found = look_once(ts, entries, sides);

@@ -10,9 +10,11 @@
 #include "hook/device/bell.h"
 #include "hook/device/call.h"
 #include "hook/device/credentials.h"
+#include "hook/device/lanes.h"
 #include "hook/device/message.h"
 #include "hook/device/names.h"
 #include "hook/device/session_memory.h"
+#include "hook/state/interruptible.h"
 #include "hook/state/private_descriptors.h"
 #include "hook/state/settings.h"
 
@@ -60,6 +62,7 @@ bool connect_session(Process* process) {
   const long fd = raw(__NR_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
   if (is_error(fd)) return false;
   session.socket = make_private(process, static_cast<int>(fd));
+  session.memory_fd = -1;
   const u64 s = static_cast<u64>(session.socket);
   mark_control(session.socket);
   set_receive_timeout(session.socket, 10);
@@ -72,8 +75,8 @@ bool connect_session(Process* process) {
   bool good = raw(__NR_connect, s, ptr(&address), sizeof address) == 0 &&
               send_message(session, message) &&
               receive_message(session.socket, message, &memory, 1) &&
-              message.type == abi::MessageType::kWelcome && map_session(session, message, memory);
-  if (memory >= 0) raw(__NR_close, static_cast<u64>(memory));
+              message.type == abi::MessageType::kWelcome &&
+              take_memory(process, session, message, memory) && map_session(session);
   if (good) {
     const int placeholder = make_placeholder(session.id);
     good = placeholder >= 0;
@@ -86,52 +89,12 @@ bool connect_session(Process* process) {
     if (message.type == abi::MessageType::kRefuse) tell_refusal(message);
     close_private(process, session.socket);
     close_private(process, session.placeholder);
+    close_private(process, session.memory_fd);
     return false;
   }
   set_receive_timeout(session.socket, 0);
   return true;
 }
-
-bool claim_lane(ThreadState* ts) {
-  Session& session = ts->process->session();
-  for (u32 i = 0; i < session.lane_count; i++) {
-    abi::LaneView lane = abi::LaneView::at(session.memory, i, session.arena_bytes);
-    u32 free = static_cast<u32>(abi::LaneState::kFree);
-    const u32 owned = static_cast<u32>(abi::LaneState::kOwned) + ts->process->client;
-    if (lane.control->state.load(std::memory_order_relaxed) != free ||
-        !lane.control->state.compare_exchange_strong(free, owned)) {
-      continue;
-    }
-    ts->lane = lane;
-    ts->lane_index = i;
-    return true;
-  }
-  return false;
-}
-
-// Waits until a lane thread serves the lane. Not a hot path: once per thread. The acquire loads of
-// `attached` pair with the store of the lane thread.
-bool await_attached(Session& session, abi::LaneControl* control) {
-  abi::Message message;
-  if (control->attached.load(std::memory_order_acquire) == 0) {
-    message.type = abi::MessageType::kAttachLane;
-    message.lane = static_cast<u32>((reinterpret_cast<u8*>(control) - session.memory - abi::kPage) /
-                                    abi::lane_stride(session.arena_bytes));
-    if (!send_message(session, message)) return false;
-  }
-  while (control->attached.load(std::memory_order_acquire) == 0) {
-    const i64 timeout[2] = {0, 50'000'000};
-    raw(__NR_futex, ptr(&control->attached), FUTEX_WAIT, 0, ptr(timeout));
-    if (control->attached.load(std::memory_order_acquire) != 0) break;
-    pollfd p{session.socket, 0, 0};
-    if (raw(__NR_poll, ptr(&p), 1, 0) > 0) return false;  // the device has hung up
-  }
-  return true;
-}
-
-}  // namespace
-
-namespace {
 
 // Gives the device this process's umask, so that files made there get the right mode. Without
 // /proc, or under a seccomp filter that may forbid reading it, the umask can only be read by
@@ -169,6 +132,20 @@ void settle_table(ThreadState* ts) {
 
 }  // namespace
 
+namespace {
+
+// Others have the lane meanwhile.
+long wait_for_turn(ThreadState* ts) {
+  constexpr i64 kPause = 50'000'000;  // ns
+  give_lane_back(ts);
+  const i64 time[2] = {0, kPause};
+  const u64 args[6] = {0, 0, ptr(time), 0, 8};
+  mino_interruptible(ts, __NR_ppoll, args);
+  return ready(ts);
+}
+
+}  // namespace
+
 long ready(ThreadState* ts) {
   Session& session = ts->process->session();
   bool connected = false;
@@ -191,16 +168,10 @@ long ready(ThreadState* ts) {
     if (!good) return -ENETDOWN;
     connected = true;
   }
-  if (ts->has_lane) return 0;
-  if (!claim_lane(ts)) return -ENOBUFS;
-  const bool fresh = ts->lane.control->attached.load(std::memory_order_acquire) == 0;
-  if (!await_attached(session, ts->lane.control)) {
-    session_died(session);
-    return -ENETDOWN;
-  }
-  ts->submit_position = ts->lane.control->submission_position.load(std::memory_order_acquire);
-  ts->complete_position = ts->lane.control->completion_position.load(std::memory_order_acquire);
-  ts->has_lane = true;
+  if (ts->has_lane && resume_lane(ts)) return ts->turn_over ? wait_for_turn(ts) : 0;
+  bool fresh;
+  next_turn = wait_for_turn;
+  if (const long error = take_lane(ts, fresh)) return error;
   if (connected) follow_umask(ts);
   if (fresh)
     ts->process->table()->lane_credentials[ts->lane_index] = ts->process->table()->credentials_turn;
@@ -210,16 +181,9 @@ long ready(ThreadState* ts) {
 }
 
 void release_lane(ThreadState* ts) {
-  if (!ts->has_lane) return;
-  ts->has_lane = false;
+  if (ts->has_lane && resume_lane(ts)) give_lane_back(ts);
   close_private(ts->process, ts->bell);
   close_private(ts->process, ts->watch);
-  ts->bell_sent = false;
-  if (ts->process->session().status != SessionStatus::kLive) return;
-  ts->has_lane = true;
-  offload_op(ts, abi::Op::kLaneExit, 0, 0, -1);
-  ts->has_lane = false;
-  ts->lane.control->state.store(static_cast<u32>(abi::LaneState::kFree), std::memory_order_release);
 }
 
 void keep_across_exec(Process* process, bool keep) {
@@ -235,6 +199,7 @@ void reattach(ThreadState* ts, int socket, int placeholder, int broken, bool dir
   session.socket = socket;
   session.placeholder = placeholder;
   session.broken = broken;
+  session.memory_fd = -1;
   process->credentials_changed = settings.credentials_changed;
   process->table()->credentials_turn = 1;  // there may be older lanes
   for (int fd : {socket, placeholder, broken}) {
@@ -247,8 +212,7 @@ void reattach(ThreadState* ts, int socket, int placeholder, int broken, bool dir
   int memory = -1;
   const bool good = send_message(session, message) &&
                     await_message(session, abi::MessageType::kWelcome, message, &memory, 1) &&
-                    map_session(session, message, memory);
-  if (memory >= 0) raw(__NR_close, static_cast<u64>(memory));
+                    take_memory(process, session, message, memory) && map_session(session);
   session.status = good ? SessionStatus::kLive : SessionStatus::kDead;
   // Our numbers are those that the device has. Those that survived exec are still open on the host.
   u8* bitmap = static_cast<u8*>(map_pages(abi::kMaxFd / 8));

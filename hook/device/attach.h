@@ -11,8 +11,9 @@
 
 namespace mino::hook {
 
-// Makes sure that there is a live session, with a lane for this thread. 0; -ENETDOWN without a
-// device or after its death; -ENOBUFS if no lane is left.
+// Makes sure that there is a live session, with a lane for this thread until the end of the call
+// that it is in. 0; -ENETDOWN without a device or after its death; -ENOBUFS or -ENOMEM if there is
+// no lane to be had.
 long ready(ThreadState* ts);
 
 // Gives the thread's lane back, because the thread ends or its Process is replaced.

@@ -12,6 +12,7 @@
 #include "hook/device/bell.h"
 #include "hook/device/message.h"
 #include "hook/device/trace.h"
+#include "hook/device/turn.h"
 #include "hook/state/interruptible.h"
 #include "hook/state/settings.h"
 
@@ -169,11 +170,11 @@ long apply(ThreadState* ts, const abi::CheckedCompletion& done) {
   return result;
 }
 
-// Sleeps until the next completion slot is published, the lane thread dies, or a signal is
-// deferred. True if the process has been stopped and continued, as far as that matters.
-bool sleep_on_lane(ThreadState* ts, bool interruptible) {
+// Sleeps until the next completion slot is published, the lane thread dies, a signal is deferred,
+// or the time has come. True if the process has been stopped and continued, as far as that matters.
+bool sleep_on_lane(ThreadState* ts, bool interruptible, i64* end) {
   bool stopped = false;
-  const bool by_bell = interruptible && stops_matter() && prepare_bell(ts);
+  const bool by_bell = interruptible && !end && stops_matter() && prepare_bell(ts);
   abi::LaneControl* control = ts->lane.control;
   abi::Completion& slot = ts->lane.completions[ts->complete_position & kSlotMask];
   const u32 expected = slot.turn.load(std::memory_order_relaxed);
@@ -185,7 +186,7 @@ bool sleep_on_lane(ThreadState* ts, bool interruptible) {
       !(alive & FUTEX_OWNER_DIED) && alive != 0) {
     const futex_waitv waiters[2] = {{expected, ptr(&slot.turn), FUTEX_32, 0},
                                     {alive, ptr(&control->liveness), FUTEX_32, 0}};
-    const u64 args[6] = {ptr(waiters), 2, 0, 0, 0, 0};
+    const u64 args[6] = {ptr(waiters), 2, 0, ptr(end), CLOCK_MONOTONIC, 0};
     if (by_bell) {
       stopped = sleep_on_bell_and_set(ts, -1) == Woken::kByStop;
     } else if (interruptible) {
@@ -199,6 +200,8 @@ bool sleep_on_lane(ThreadState* ts, bool interruptible) {
 }
 
 }  // namespace
+
+long (*next_turn)(ThreadState* ts);
 
 u32 row_index(const abi::Row& row) {
   return static_cast<u32>(&row - abi::kSyscalls.data());
@@ -265,6 +268,8 @@ long offload_wait(ThreadState* ts, u32 index, u32 call_flags) {
   }
   const u64 start = mino_cycles();
   const u64 budget = spin_budget(ts, index);
+  const bool may_cancel = !(call_flags & kNoCancel);
+  Turn turn(ts);
   for (;;) {
     for (u32 i = 0; i < kPatience.looks; i++) {
       if (offload_done(ts, result)) {
@@ -277,8 +282,9 @@ long offload_wait(ThreadState* ts, u32 index, u32 call_flags) {
       session_died(ts->process->session());
       return -ENETDOWN;
     }
-    if ((stopped || __atomic_load_n(&ts->deferred, __ATOMIC_RELAXED)) && !cancelled &&
-        !(call_flags & kNoCancel)) {
+    if (may_cancel && !cancelled &&
+        (stopped || __atomic_load_n(&ts->deferred, __ATOMIC_RELAXED) || turn.over())) {
+      ts->turn_over = turn.over();
       offload_cancel(ts);
       cancelled = true;
     }
@@ -290,7 +296,7 @@ long offload_wait(ThreadState* ts, u32 index, u32 call_flags) {
         raw(__NR_sched_yield);
         break;
       case MINO_SLEEP:
-        stopped |= sleep_on_lane(ts, !cancelled && !(call_flags & kNoCancel));
+        stopped |= sleep_on_lane(ts, may_cancel && !cancelled, turn.end());
     }
   }
 }
@@ -304,9 +310,11 @@ long offload(ThreadState* ts, const abi::Row& row, const u64 args[6], int instal
     if (ts->process->session().status == SessionStatus::kDead) return dead_result(row, args);
     // A cancellation that comes too late hits nothing. A restart code without a deferred signal
     // only means: submit the call again.
-    if (result <= abi::kErestartsys && result >= abi::kErestartRestartblock && !ts->deferred)
-      continue;
-    return result;
+    const bool again = (result <= abi::kErestartsys && result >= abi::kErestartRestartblock) ||
+                       (result == -EINTR && ts->turn_over);
+    if (!again || ts->deferred) return result;
+    const long error = ts->turn_over ? next_turn(ts) : 0;
+    if (error) return error == -ENETDOWN ? dead_result(row, args) : error;
   }
 }
 

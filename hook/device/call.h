@@ -21,6 +21,11 @@ long offload(ThreadState* ts, const abi::Row& row, const u64 args[6], int instal
 long offload_op(ThreadState* ts, abi::Op op, u64 a, u64 b, int install_fd,
                 u32 call_flags = kNoCancel);
 
+// What offload() does when the thread's turn on a borrowed lane is over and the call has not
+// happened: others get the lane, then the thread gets one again. 0, or as ready(). attach.cc sets
+// it, which is above this file.
+extern long (*next_turn)(ThreadState* ts);
+
 // The same in steps, for waits that also watch the host: start, then poll until it is done.
 long offload_start(ThreadState* ts, const abi::Row& row, const u64 args[6], u8 submission_flags);
 bool offload_done(ThreadState* ts, long& result);  // serves upcalls; false: not done yet

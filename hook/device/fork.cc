@@ -8,6 +8,7 @@
 #include "hook/base/uapi.h"
 #include "hook/device/attach.h"
 #include "hook/device/call.h"
+#include "hook/device/lanes.h"
 #include "hook/device/message.h"
 #include "hook/device/session_memory.h"
 #include "hook/state/private_descriptors.h"
@@ -52,18 +53,18 @@ long begin_fork(ThreadState* ts, bool& asked) {
 void receive_fork(Process* process, ForkedSession& child) {
   child.present = false;
   child.session = Session{};
-  child.session.socket = child.session.placeholder = child.session.broken = -1;
+  child.session.socket = child.session.memory_fd = -1;
+  child.session.placeholder = child.session.broken = -1;
   abi::Message message;
   int fds[2] = {-1, -1};
   if (await_message(process->session(), abi::MessageType::kChild, message, fds, 2) &&
-      map_session(child.session, message, fds[1])) {
+      take_memory(process, child.session, message, fds[1])) {
     child.session.socket = make_private(process, fds[0]);
     child.session.status = SessionStatus::kLive;
     child.present = true;
   } else if (fds[0] >= 0) {
     raw(__NR_close, static_cast<u64>(fds[0]));
   }
-  if (fds[1] >= 0) raw(__NR_close, static_cast<u64>(fds[1]));
 }
 
 long prepare_fork(ThreadState* ts, ForkedSession& child) {
@@ -79,16 +80,20 @@ long prepare_fork(ThreadState* ts, ForkedSession& child) {
   return child.present || process->session().status == SessionStatus::kDead ? 0 : -EAGAIN;
 }
 
+void close_child_files(Process* process, Session& session) {
+  close_private(process, session.socket);
+  close_private(process, session.memory_fd);
+}
+
 void finish_fork_in_parent(Process* process, ForkedSession& child) {
   if (!child.present) return;
-  close_private(process, child.session.socket);
-  unmap_pages(child.session.memory, child.session.memory_bytes);
+  close_child_files(process, child.session);
 }
 
 void finish_fork_in_child(ThreadState* ts, ForkedSession& child) {
   Process* process = ts->process;
   Session& session = process->session();
-  ts->has_lane = false;
+  lose_lane(ts);
   close_private(process, ts->bell);
   close_private(process, ts->watch);
   ts->bell_sent = false;
@@ -96,14 +101,18 @@ void finish_fork_in_child(ThreadState* ts, ForkedSession& child) {
   if (session.status != SessionStatus::kLive) return;
   const int placeholder = session.placeholder, broken = session.broken;
   close_private(process, session.socket);
-  if (!process->shares_memory) unmap_pages(session.memory, session.memory_bytes);
+  close_private(process, session.memory_fd);
+  // In memory of our own the old header has no user any more; elsewhere it has the parent.
+  u8* const old = process->shares_memory ? nullptr : session.memory;
   if (!child.present) {
+    if (old) unmap_session(session);
     session_died(session);
     return;
   }
   session = child.session;
   session.placeholder = placeholder;  // only compared with its duplicates
   session.broken = broken;
+  if (!map_session(session, old)) return session_died(session);
   mark_control(session.socket);
   abi::Message message;
   message.type = abi::MessageType::kAdopt;

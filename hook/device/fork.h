@@ -22,6 +22,8 @@ long prepare_fork(ThreadState* ts, ForkedSession& child);
 // it.
 long begin_fork(ThreadState* ts, bool& asked);
 void receive_fork(Process* process, ForkedSession& child);
+// For a child that goes on in the caller's memory: only the descriptors are the caller's.
+void close_child_files(Process* process, Session& session);
 void finish_fork_in_parent(Process* process, ForkedSession& child);
 void finish_fork_in_child(ThreadState* ts, ForkedSession& child);
 

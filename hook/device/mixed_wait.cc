@@ -7,6 +7,7 @@
 #include "hook/base/uapi.h"
 #include "hook/device/bell.h"
 #include "hook/device/host_poll.h"
+#include "hook/device/turn.h"
 #include "hook/state/process.h"
 
 #include "abi/patience.h"
@@ -19,8 +20,9 @@ bool host_is_ready(MixedWait& wait) {
   return poll_host_now(wait.host, wait.count) > 0;
 }
 
-// Sleeps until the bell rings, a host descriptor is ready, or a signal is deferred.
-void sleep_on_bell(ThreadState* ts, MixedWait& wait) {
+// Sleeps until the bell rings, a host descriptor is ready, a signal is deferred, or the turn is
+// over.
+void sleep_on_bell(ThreadState* ts, MixedWait& wait, const Turn& turn) {
   abi::LaneControl* control = ts->lane.control;
   const abi::Completion& slot = ts->lane.completions[ts->complete_position & (abi::kRingSlots - 1)];
   for (u32 i = 0; i < wait.count; i++) wait.host[i].revents = 0;
@@ -31,10 +33,14 @@ void sleep_on_bell(ThreadState* ts, MixedWait& wait) {
   // Pairs with the device's fence between publishing a completion and reading client_sleeping.
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (slot.turn.load(std::memory_order_acquire) != ts->complete_position + 1 && device_alive(ts)) {
-    const Woken woken = wait.set >= 0 ? sleep_on_bell_and_set(ts, wait.set) : Woken::kCannot;
+    i64 left[2];
+    const bool ends = turn.rest(left);
+    TimeSpec rest{left[0], left[1]};
+    const Woken woken =
+        wait.set >= 0 && !ends ? sleep_on_bell_and_set(ts, wait.set) : Woken::kCannot;
     if (woken == Woken::kBySet) wait.host_ready = true;
     if (woken == Woken::kByStop) wait.stopped = true;
-    if (woken == Woken::kCannot) poll_host(ts, wait.host, wait.count + 2, nullptr);
+    if (woken == Woken::kCannot) poll_host(ts, wait.host, wait.count + 2, ends ? &rest : nullptr);
   }
   control->client_sleeping.store(abi::kAwake, std::memory_order_relaxed);
   if (wait.host[wait.count].revents & POLLIN) quiet_bell(ts);
@@ -58,6 +64,7 @@ void wait_mixed(ThreadState* ts, const abi::Row& row, const u64 args[6], MixedWa
   const u64 start = mino_cycles();
   const u64 budget = spin_budget(ts, index);
   if (wait.eager) wait.host_ready = host_is_ready(wait);
+  Turn turn(ts);
   for (;;) {
     for (u32 i = 0; i < mino_patience_client.looks; i++) {
       if (offload_done(ts, wait.device)) {
@@ -71,6 +78,8 @@ void wait_mixed(ThreadState* ts, const abi::Row& row, const u64 args[6], MixedWa
       return;
     }
     if (wait.host_ready || wait.stopped || __atomic_load_n(&ts->deferred, __ATOMIC_RELAXED)) break;
+    ts->turn_over = turn.over();
+    if (ts->turn_over) break;
     switch (mino_patience_next(&mino_patience_client, mino_cycles() - start, budget)) {
       case MINO_LOOK_ON:
         break;
@@ -78,7 +87,7 @@ void wait_mixed(ThreadState* ts, const abi::Row& row, const u64 args[6], MixedWa
         wait.host_ready = host_is_ready(wait);
         break;
       case MINO_SLEEP:
-        bell ? sleep_on_bell(ts, wait) : sleep_beside_device(ts, wait);
+        bell ? sleep_on_bell(ts, wait, turn) : sleep_beside_device(ts, wait);
     }
   }
   offload_cancel(ts);

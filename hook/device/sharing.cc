@@ -10,7 +10,9 @@
 #include "hook/device/attach.h"
 #include "hook/device/call.h"
 #include "hook/device/fork.h"
+#include "hook/device/lanes.h"
 #include "hook/device/message.h"
+#include "hook/device/session_memory.h"
 #include "hook/state/settings.h"
 
 namespace mino::hook {
@@ -90,7 +92,7 @@ void leave_process(ThreadState* ts) {
 
 void discard_process(Process* process) {
   const Session& session = process->session();
-  if (session.memory) unmap_pages(session.memory, session.memory_bytes);
+  unmap_session(session);
   free_process(process);
 }
 
@@ -151,7 +153,7 @@ void join_session(Process* process) {
 
 void join_table(ThreadState* ts, u32 client) {
   ts->process->client = client;
-  ts->has_lane = false;
+  lose_lane(ts);
   ts->bell = ts->watch = -1;  // these are the parent's
   ts->bell_sent = false;
   join_session(ts->process);

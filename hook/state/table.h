@@ -34,8 +34,8 @@ struct Session {
   int socket;       // the control connection (private)
   int placeholder;  // a memfd; offloaded numbers are duplicates of it (private)
   int broken;       // a socket that takes its place when the device has died (private)
-  u8* memory;
-  u64 memory_bytes;
+  int memory_fd;    // session memory (private): threads map their lanes (hook/device/lanes.h)
+  u8* memory;       // its header
   u64 id;
 };
 
@@ -58,7 +58,7 @@ struct Table {
   u32 lane_credentials[abi::kMaxLanes];  // the count when the lane was made
   Session session;
 };
-inline constexpr u64 kTableHead = 4096;
+inline constexpr u64 kTableHead = 12288;
 inline constexpr u64 kTableBytes = kTableHead + 3 * u64{abi::kMaxFd};  // committed as touched
 static_assert(sizeof(Table) <= kTableHead);
 

@@ -42,15 +42,28 @@ ThreadSlot* find_slot(u64 base) {
   return nullptr;
 }
 
+// What a state keeps for its next thread.
+struct Kept {
+  u8 *stack_base, *lane_memory, *copy_buffer;
+  ThreadState* next;
+  u64 lane_bytes, lane_session;
+  u32 lane_mapped;
+  bool lane_memory_kept;
+};
+
 void reset(ThreadState* ts, Process* process) {
-  u8* const base = ts->stack_base;
-  ThreadState* const next = ts->next;
-  u8* const copy_buffer = ts->copy_buffer;
+  const Kept kept = {ts->stack_base, ts->lane_memory,  ts->copy_buffer, ts->next,
+                     ts->lane_bytes, ts->lane_session, ts->lane_mapped, ts->lane_memory_kept};
   fill(ts, 0, sizeof *ts);
-  ts->stack_base = base;
-  ts->next = next;
-  ts->copy_buffer = copy_buffer;
-  ts->stack = base + kStackBytes;
+  ts->stack_base = kept.stack_base;
+  ts->lane_memory = kept.lane_memory;
+  ts->copy_buffer = kept.copy_buffer;
+  ts->next = kept.next;
+  ts->lane_bytes = kept.lane_bytes;
+  ts->lane_session = kept.lane_session;
+  ts->lane_mapped = kept.lane_mapped;
+  ts->lane_memory_kept = kept.lane_memory_kept;
+  ts->stack = ts->stack_base + kStackBytes;
   ts->process = process;
   ts->group = process->children;
   ts->bell = ts->watch = -1;

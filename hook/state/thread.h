@@ -33,6 +33,10 @@ struct AlternateStack {  // stack_t
 };
 inline constexpr u32 kMaxDisarmed = 8;
 
+// Whether a thread has a lane, and needs it (hook/device/lanes.h). kMoving, kGone: another thread
+// is taking it, or has taken it.
+enum LaneUse : u32 { kNoUse = 0, kIdle = 1, kInUse = 2, kMoving = 3, kGone = 4 };
+
 enum InHook : u32 { kOutside = 0, kInside = 1, kWindow = 2 };
 
 // Why the program's signals wait for the end of the call, in ThreadState::deferred.
@@ -70,6 +74,10 @@ struct ThreadState {
 
   // The lane, once the thread has one.
   bool has_lane;
+  bool lane_borrowed;  // for this call
+  bool lane_kept;      // no other thread may take it
+  bool turn_over;      // a borrowed lane must be given back before the next call
+  u32 lane_use;        // LaneUse
   u32 lane_index;
   abi::LaneView lane;
   u32 submit_position;    // next submission to write
@@ -79,6 +87,12 @@ struct ThreadState {
   int watch;              // epoll set in which the bell is (hook/device/bell.cc), or -1
   bool bell_sent;
   bool flip;  // fairness of mixed epoll: whose events come first this time
+
+  // The mapping of a lane, which outlives the lane's use and this thread.
+  u8* lane_memory;
+  u64 lane_bytes, lane_session;
+  u32 lane_mapped;
+  bool lane_memory_kept;  // mapped, but not in use
 
   u8* copy_buffer;       // hook/calls/splice.cc, when windows are off
   u64 held_info[4][16];  // siginfo_t of SIGILL, SIGBUS, SIGSEGV, SIGSYS
@@ -117,7 +131,7 @@ inline constexpr long kErrand = 511;
 
 inline constexpr u64 kTrapStackBytes = 64 << 10;  // below stack_base; committed as touched
 
-inline constexpr u32 kThreadTableBits = 13;  // TABLE_BITS in entry.S
+inline constexpr u32 kThreadTableBits = 15;  // TABLE_BITS in entry.S
 
 inline u64 fs_base() {
   u64 base;
