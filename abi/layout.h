@@ -77,6 +77,9 @@ enum class Op : uint32_t {
   kGetOwner = 10,  // args: fd | kOnlySocket. Result: Owner << 32 | pid
   kSettle = 11,    // args: id. A descriptor of that parcel has been closed here: was it the last?
   kPipe = 12,      // args: number of the read end, of the write end. A pipe of the device's kernel
+  kNewUsers = 13,  // args: CLONE_NEWUSER, CLONE_NEWNET, both, or 0. The client is in a new user
+                   // namespace; the linux engine makes one as well. With the native engine, and
+                   // with 0, the lane only has no capabilities over the device any more
 };
 
 enum class Owner : uint32_t { kThread = 0, kProcess = 1, kGroup = 2 };
@@ -144,11 +147,11 @@ inline constexpr int64_t kErestartRestartblock = -516;
 
 // Processes that share a descriptor table share its session: kOwned + n is a lane of the n-th one.
 enum class LaneState : uint32_t { kFree = 0, kOwned = 1 };
+// Whether a lane thread serves a lane. The device may have none left to give.
+enum Attached : uint32_t { kNoLane = 0, kServes = 1, kNoThread = 2 };
 enum Sleeping : uint32_t { kAwake = 0, kOnFutex = 1, kOnBell = 2 };
 
 struct alignas(64) LaneControl {
-// Whether a lane thread serves a lane. The device may have none left to give.
-enum Attached : uint32_t { kNoLane = 0, kServes = 1, kNoThread = 2 };
   // Written by the client.
   alignas(64) uint32_t reserved;          // 0
   std::atomic<uint32_t> client_sleeping;  // 4: Sleeping
@@ -180,18 +183,18 @@ struct SessionHeader {
   // (0: awake); the client then adds one to `doorbell` and wakes that futex.
   alignas(64) std::atomic<uint32_t> device_sleeping;  // 64
   std::atomic<uint32_t> doorbell;                     // 68
+  // Written by the client: LaneState by lane; claimed by compare-exchange. They are here because a
+  // client maps no lane that it does not use.
+  alignas(64) std::atomic<uint32_t> lane_states[kMaxLanes];  // 128
 };
 static_assert(offsetof(SessionHeader, device_sleeping) == 64 &&
               offsetof(SessionHeader, lane_states) == 128);
 
-  // Written by the client: LaneState by lane; claimed by compare-exchange. They are here because a
-  // client maps no lane that it does not use.
-  alignas(64) std::atomic<uint32_t> lane_states[kMaxLanes];  // 128
+inline constexpr uint32_t kHeaderBytes = 2 * kPage;
+static_assert(sizeof(SessionHeader) <= kHeaderBytes);
 inline constexpr uint32_t kSubmissionsOffset = kPage;
 inline constexpr uint32_t kCompletionsOffset = kSubmissionsOffset + kRingSlots * 1024;
 inline constexpr uint32_t kArenaOffset = kCompletionsOffset + kRingSlots * 1024;
-inline constexpr uint32_t kHeaderBytes = 2 * kPage;
-static_assert(sizeof(SessionHeader) <= kHeaderBytes);
 
 constexpr uint32_t lane_stride(uint32_t arena_bytes) {
   return kArenaOffset + ((arena_bytes + kPage - 1) & ~(kPage - 1));
@@ -205,10 +208,10 @@ constexpr uint64_t lane_offset(uint32_t lane, uint32_t arena_bytes) {
 
 // One lane as either side sees it: pointers into the mapping, computed once from checked numbers.
 struct LaneView {
+  std::atomic<uint32_t>* state = nullptr;
   LaneControl* control = nullptr;
   Submission* submissions = nullptr;
   Completion* completions = nullptr;
-  std::atomic<uint32_t>* state = nullptr;
   uint8_t* arena = nullptr;
   uint32_t arena_bytes = 0;
 

@@ -33,7 +33,7 @@
 //   p         FD                      the placeholder of offloaded descriptors
 //   b         FD                      the broken socket that stands for them after the device's
 //                                     death
-//   c         1                       credentials have changed
+//   c         1|2                     credentials have changed; 2: in another user namespace
 //   r         ADDRESS                 under a seccomp filter: where the library goes
 //   f         FD                      under a seccomp filter: the memfd that holds the filters
 //   l         0                       symbolic links are not followed

@@ -56,6 +56,7 @@ enum { /* abi::Op */
 	USRCALL_OP_GET_OWNER = 10,
 	USRCALL_OP_SETTLE = 11,
 	USRCALL_OP_PIPE = 12,
+	USRCALL_OP_NEW_USERS = 13,
 };
 #define USRCALL_FOR_HOLDERS 1 /* an argument of USRCALL_OP_EXPORT */
 
@@ -135,14 +136,14 @@ struct usrcall_session_header {
 	uint32_t device_sleeping; /* 64 */
 	uint32_t doorbell;
 	uint32_t pad2[14];
-};
 	/* 128: written by the client: 0, or 1 + which client */
 	uint32_t lane_states[USRCALL_MAX_LANES];
+};
 
-#define USRCALL_SUBMISSIONS USRCALL_PAGE
 /* usrcall_lane_control.attached */
 enum { USRCALL_NO_LANE = 0, USRCALL_SERVES = 1, USRCALL_NO_THREAD = 2 };
 
+#define USRCALL_SUBMISSIONS USRCALL_PAGE
 #define USRCALL_COMPLETIONS (USRCALL_SUBMISSIONS + USRCALL_RING_SLOTS * 1024u)
 #define USRCALL_ARENA (USRCALL_COMPLETIONS + USRCALL_RING_SLOTS * 1024u)
 

@@ -88,6 +88,7 @@ static_assert(USRCALL_OP_FORK == static_cast<int>(Op::kFork) &&
               USRCALL_OP_GET_OWNER == static_cast<int>(Op::kGetOwner) &&
               USRCALL_OP_SETTLE == static_cast<int>(Op::kSettle) &&
               USRCALL_OP_PIPE == static_cast<int>(Op::kPipe) &&
+              USRCALL_OP_NEW_USERS == static_cast<int>(Op::kNewUsers) &&
               USRCALL_FOR_HOLDERS == kForHolders);
 static_assert(USRCALL_OWNER_THREAD == static_cast<int>(Owner::kThread) &&
               USRCALL_OWNER_PROCESS == static_cast<int>(Owner::kProcess) &&

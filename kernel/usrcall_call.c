@@ -17,6 +17,7 @@
 #include <linux/slab.h>
 #include <linux/syscalls.h>
 #include <linux/uaccess.h>
+#include <linux/user_namespace.h>
 #include <linux/usrcall.h>
 #include <kern_util.h>
 #include "usrcall_call.h"
@@ -133,6 +134,20 @@ static void follow_namespaces(struct usrcall_lane *lane)
 			 USRCALL_SLEEP);
 }
 
+/* New lanes inherit from the leader, which takes these credentials over. */
+static void follow_credentials(struct usrcall_lane *lane)
+{
+	struct usrcall_session *session = lane->session;
+
+	lane->own_credentials = true;
+	if (session->shared || (lane->flags & USRCALL_FLAG_OWN_CREDENTIALS))
+		return;
+	if (session->cred)
+		put_cred(session->cred);
+	session->cred = get_cred(current->cred);
+	wake_up(&session->wait);
+}
+
 static s64 call(struct usrcall_lane *lane)
 {
 	const struct cred *before = current->cred;
@@ -163,23 +178,53 @@ static s64 call(struct usrcall_lane *lane)
 		}
 	}
 	current->restart_block.fn = do_no_restart_syscall;
-	if (unlikely(current->cred != before)) {
-		struct usrcall_session *session = lane->session;
-
-		lane->own_credentials = true;
-		if (!session->shared &&
-		    !(lane->flags & USRCALL_FLAG_OWN_CREDENTIALS)) {
-			if (session->cred)
-				put_cred(session->cred);
-			session->cred = get_cred(current->cred);
-			wake_up(&session->wait);
-		}
-	}
+	if (unlikely(current->cred != before))
+		follow_credentials(lane);
 	if (unlikely(current->nsproxy != spaces)) {
 		lane->own_credentials = true;
 		follow_namespaces(lane);
 	}
 	return result;
+}
+
+/*
+ * The client's process is in a new user namespace, and so is its lane: with all
+ * capabilities there, and none over what belongs to the old one. unshare()
+ * refuses this to a thread with company, but a lane's company is the client's
+ * own. The namespace has no map of ids: the client's credentials stay its own.
+ */
+static s64 new_users(struct usrcall_lane *lane, u64 flags)
+{
+	struct nsproxy *spaces = NULL;
+	struct cred *cred = NULL;
+	int err;
+
+	if (flags & ~(u64)(CLONE_NEWUSER | CLONE_NEWNET))
+		return -EINVAL;
+	err = unshare_userns(flags, &cred);
+	if (err)
+		return err;
+	err = unshare_nsproxy_namespaces(flags, &spaces, cred, NULL);
+	if (!err && cred)
+		err = set_cred_ucounts(cred);
+	if (err) {
+		if (spaces)
+			put_nsproxy(spaces);
+		if (cred)
+			put_cred(cred);
+		return err;
+	}
+	if (spaces)
+		switch_task_namespaces(current, spaces);
+	if (cred) {
+		commit_creds(cred);
+		follow_credentials(lane);
+	}
+	if (spaces) {
+		lane->own_credentials = true;
+		follow_namespaces(lane);
+	}
+	return 0;
 }
 
 /* A bitmap of the open descriptors; returns the number of bytes that matter. */
@@ -316,6 +361,8 @@ static s64 operation(struct usrcall_lane *lane)
 		return usrcall_owner(lane);
 	case USRCALL_OP_SETTLE:
 		return usrcall_settle(lane->args[0]);
+	case USRCALL_OP_NEW_USERS:
+		return new_users(lane, lane->args[0]);
 	default:
 		return -ENOSYS;
 	}

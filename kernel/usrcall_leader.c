@@ -133,6 +133,12 @@ static void take_over(struct usrcall_session *session)
 	const struct cred *from = session->cred;
 
 	session->cred = NULL;
+	if (from->user_ns != current_user_ns()) {
+		if (cred)
+			abort_creds(cred);
+		commit_creds((struct cred *)from);
+		return;
+	}
 	if (cred) {
 		/* What new lanes and forks inherit of the lane's. */
 		cred->uid = from->uid;

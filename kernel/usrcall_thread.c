@@ -5,6 +5,7 @@
  * descriptors and memory with the leader, and has credentials and namespaces of
  * its own.
  */
+#include <linux/cred.h>
 #include <linux/nsproxy.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
@@ -42,7 +43,7 @@ static void park(struct usrcall_lane *lane)
 
 /*
  * A thread of the client begins on this lane, which may be older than the
- * thread. The thread is in the session's network namespace. Where several
+ * thread. The thread is in the session's network and user namespaces. Where several
  * clients share the session and a lane of this client has another namespace, it
  * is in that one.
  */
@@ -51,9 +52,16 @@ static void begin_thread(struct usrcall_lane *lane)
 	struct usrcall_session *session = lane->session;
 	struct nsproxy *own = current->nsproxy;
 	struct nsproxy *spaces = session->leader ? session->leader->nsproxy : NULL;
+	const struct cred *users = NULL;
 	u32 client = shared_load(session->memory->lane_states[lane->index]), i;
 
 	lane->begins = false;
+	if (session->leader && !session->shared)
+		users = get_task_cred(session->leader);
+	if (users && users->user_ns != current_user_ns())
+		commit_creds((struct cred *)users);
+	else if (users)
+		put_cred(users);
 	for (i = 0; session->shared && i < session->lane_count; i++) {
 		const struct usrcall_lane *other = session->lanes[i];
 		struct nsproxy *theirs = other ? other->task->nsproxy : NULL;
@@ -167,14 +175,6 @@ static struct usrcall_lane_control *control_of(struct usrcall_session *session,
 	       (u64)lane * session->lane_stride;
 }
 
-/* Stops all lanes, or those of one client; afterwards they are like new. */
-void usrcall_reset_lanes(struct usrcall_session *session, bool every, u32 client)
-{
-	struct usrcall_lane *lane;
-	bool all;
-	u32 i, k;
-
-	for (i = 0; i < session->lane_count; i++) {
 /*
  * Makes the lane's thread, if it has none. Where that is not possible the
  * client is told, and shares the lanes that it has.
@@ -193,6 +193,14 @@ int usrcall_attach(struct usrcall_session *session, u32 index)
 	return 0;
 }
 
+/* Stops all lanes, or those of one client; afterwards they are like new. */
+void usrcall_reset_lanes(struct usrcall_session *session, bool every, u32 client)
+{
+	struct usrcall_lane *lane;
+	bool all;
+	u32 i, k;
+
+	for (i = 0; i < session->lane_count; i++) {
 		lane = session->lanes[i];
 		if (lane && (every || shared_load(session->memory->lane_states[i]) == client + 1))
 			lane->stopping = true;

@@ -207,6 +207,13 @@ int64_t Executor::set_capabilities(const abi::CheckedSubmission& submission, Spl
   return mirror(kCapset, local);
 }
 
+int64_t Executor::drop_capabilities() {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  const __user_cap_data_struct none[2]{};
+  const uint64_t local[6] = {reinterpret_cast<uint64_t>(&header), reinterpret_cast<uint64_t>(none)};
+  return mirror(kCapset, local);
+}
+
 // May wait for a lingering socket. A signal cuts that short, as on any Linux.
 int64_t Executor::close(int number, uint32_t turn) {
   if (running_.begin(turn, RunningCall::Holds::kLingering)) proxy_.nudge_control();

@@ -28,6 +28,8 @@ class Executor {
   void start_thread() { changed_credentials_ = false; }
   // Whether the thread's credentials differ from those with which new lanes start.
   bool changed_credentials() const { return changed_credentials_; }
+  // The client is in another user namespace than the device; so are its later threads.
+  int64_t drop_capabilities();
 
  private:
   int64_t generic(const abi::Row& row, const abi::CheckedSubmission& submission, uint32_t turn,

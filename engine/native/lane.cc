@@ -145,6 +145,8 @@ int64_t Lane::operation(Split& split) {
       return map_file(proxy_, static_cast<int>(submission_.args[0]));
     case abi::Op::kStandIn:
       return stand_in(proxy_, submission_.args[0], submission_.args[1]);
+    case abi::Op::kNewUsers:
+      return executor_.drop_capabilities();
     case abi::Op::kSetOwner:
     case abi::Op::kGetOwner:
       return -ENOSYS;

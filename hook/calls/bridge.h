@@ -13,7 +13,7 @@
 namespace mino::hook {
 
 // The lane's arena, so that the bytes travel without another copy (hook/device/call.cc recognises
-// windows that are there already). Or memory of the thread, with --no-windows or if the arena is
+// windows that are there already). Or memory of the thread, with --no-windows, or if the arena is
 // smaller than `wanted`.
 struct Buffer {
   u8* data = nullptr;

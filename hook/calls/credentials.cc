@@ -8,6 +8,7 @@
 #include "hook/base/user.h"
 #include "hook/device/attach.h"
 #include "hook/device/call.h"
+#include "hook/device/credentials.h"
 #include "hook/device/lanes.h"
 #include "hook/state/settings.h"
 
@@ -57,6 +58,11 @@ long do_credentials(ThreadState* ts, const abi::Row& row) {
   }
   if (ready(ts) != 0) return result;
   if (row.nr != __NR_umask && !ts->lane_borrowed) keep_lane(ts);
+  // The device does not know the ids of a user namespace. It knows capabilities.
+  if (ts->process->own_users && row.nr != __NR_umask && row.nr != __NR_capset) {
+    follow_capabilities(ts);
+    return result;
+  }
   offload(ts, row, args, -1, 0, kNoCancel);
   return result;
 }

@@ -28,6 +28,7 @@
 #include "hook/device/lanes.h"
 #include "hook/device/session_memory.h"
 #include "hook/device/sharing.h"
+#include "hook/device/users.h"
 #include "hook/state/filters.h"
 #include "hook/state/private_descriptors.h"
 #include "hook/state/settings.h"
@@ -131,9 +132,9 @@ void begin_child(ThreadState* ts, void* table, bool company, bool same_table) {
   }
   forget_other_threads(ts, same_table);
   forget_held_in_child(ts);
-  ts->trace_me = false;
   forget_lane_memory();
   reset_limit_lock();
+  ts->trace_me = false;
   set_main_process(process);
   process->threads = 0;
   process->shares_memory = false;
@@ -145,6 +146,11 @@ void begin_child(ThreadState* ts, void* table, bool company, bool same_table) {
 }
 
 namespace {
+
+// The namespaces that a child is born into and that the device makes, too.
+u64 new_spaces(u64 flags) {
+  return flags & (settings.netns ? CLONE_NEWUSER | CLONE_NEWNET : CLONE_NEWUSER);
+}
 
 // A child with its own memory: fork, and clone without CLONE_VM.
 long fork_process(ThreadState* ts, const Request& request) {
@@ -180,6 +186,7 @@ long fork_process(ThreadState* ts, const Request& request) {
     join_table(ts, client);
   else
     finish_fork_in_child(ts, session);
+  if (const u64 spaces = new_spaces(request.args.flags)) enter_new_users(ts, spaces);
   if (settings.sud && !is_disarmed()) arm_dispatch();
   if (stack) ts->frame.rsp = stack;
   return 0;
@@ -209,6 +216,7 @@ long clone_sharing(ThreadState* ts, const Request& request) {
     }
     if (same_table) child_process->client = client;
     child_process->joins = same_table;
+    child_process->spaces = new_spaces(a.flags);
     child_process->unsettled = !same_table && has_company(ts);
     child_process->threads = thread;
     child_process->newborn = session.present;
@@ -276,6 +284,7 @@ long clone_sharing(ThreadState* ts, const Request& request) {
     if (takes_place) child->fs_base = 0;
     // It may have left this descriptor table.
     if (child->process != child_process) discard_process(child->process);
+    drop_lane_memory(child);
     leave_thread(child);
   }
   if (is_error(pid)) return give_up(pid);
@@ -283,8 +292,9 @@ long clone_sharing(ThreadState* ts, const Request& request) {
   if (!same_process) {
     if (vfork) {
       finish_fork_in_parent(process, session);
+      if (child_process->session().memory != process->session().memory)
+        unmap_session(child_process->session());
       free_process(child_process);
-    drop_lane_memory(child);
     } else if (session.present) {  // it continues in this memory: close only the descriptor
       close_child_files(process, session.session);
     }
@@ -292,8 +302,6 @@ long clone_sharing(ThreadState* ts, const Request& request) {
   return pid;
 }
 
-      if (child_process->session().memory != process->session().memory)
-        unmap_session(child_process->session());
 }  // namespace
 
 long do_fork(ThreadState* ts, const abi::Row& row) {
@@ -317,6 +325,7 @@ extern "C" __attribute__((visibility("hidden"))) void mino_child_start(
     if (ts->process->joins) join_session(ts->process);
     ForkedSession session{ts->process->newborn, ts->process->birth};
     if (!ts->process->joins) finish_fork_in_child(ts, session);
+    if (ts->process->spaces) enter_new_users(ts, ts->process->spaces);
   }
   if (ts->clear_handlers) clear_handlers(ts->process);
   if (settings.sud && !is_disarmed()) arm_dispatch();

@@ -12,7 +12,9 @@
 #include "hook/calls/symlinks.h"
 #include "hook/device/attach.h"
 #include "hook/device/call.h"
+#include "hook/device/lanes.h"
 #include "hook/device/sharing.h"
+#include "hook/device/users.h"
 #include "hook/state/settings.h"
 
 namespace mino::hook {
@@ -25,6 +27,7 @@ long enter(ThreadState* ts, const char* path) {
   const long made = offload_new_fd(ts, *abi::find_row(__NR_open), open, true);
   if (made < 0) return made;
   const u64 fd = static_cast<u64>(made);
+  keep_lane(ts);
   const u64 args[6] = {fd, CLONE_NEWNET};
   const long result = offload(ts, *abi::find_row(__NR_setns), args, -1, 0, kNoCancel);
   close_on_device(ts, fd);
@@ -33,21 +36,20 @@ long enter(ThreadState* ts, const char* path) {
   return result;
 }
 
-// The rest of a setns, on the host: 0 or the error.
-long others_on_host(ThreadState* ts, const abi::Row& row, u64 fd, u64 others) {
-  const long result = raw(row.nr, fd, others);
-  if (is_error(result)) return result;
-  ts->process->directory->path[0] = 0;
-  forget_file_systems();
-  return 0;
+u64 user_namespace() {
+  struct stat info{};
+  raw(__NR_stat, ptr("/proc/self/ns/user"), ptr(&info));
+  return info.st_ino;
 }
 
 // setns by a pidfd: all the namespaces that `flags` name, of the process behind it.
-long setns_by_process(ThreadState* ts, const abi::Row& row, u64 fd, u64 flags, u64 pid) {
+long setns_by_process(ThreadState* ts, u64 fd, u64 flags, u64 pid) {
   const u32 there = process_with_network(ts, static_cast<u32>(pid));
   if (!there) return kLocal;
   if (const u64 others = flags & ~u64{CLONE_NEWNET}) {
-    if (const long error = others_on_host(ts, row, fd, others)) return error;
+    if (const long error = setns_on_host(ts, fd, others)) return error;
+    ts->process->directory->path[0] = 0;
+    forget_file_systems();
   }
   char link[32];
   *print(print_number(print(link, "/proc/"), there), "/ns/net") = 0;
@@ -58,11 +60,12 @@ long setns_by_process(ThreadState* ts, const abi::Row& row, u64 fd, u64 flags, u
 
 long do_unshare(ThreadState* ts, const abi::Row& row) {
   const u64 flags = ts->frame.rdi;
-  // The program's sockets are on the device, so a new network namespace must be there too.
-  const bool net_there = settings.netns && (flags & CLONE_NEWNET);
+  // The program's sockets are on the device, so a new network namespace must be there too, and a
+  // new user namespace on both sides.
+  const bool users = flags & CLONE_NEWUSER, net_there = settings.netns && (flags & CLONE_NEWNET);
   const u64 here = net_there ? flags & ~u64{CLONE_NEWNET} : flags;
   // Connect first, since afterwards minod's socket may be out of reach.
-  if (net_there) {
+  if (net_there && !users) {
     if (const long error = ready(ts)) return error;
   } else if (settings.active && ts->process->session().status == SessionStatus::kNone) {
     ready(ts);
@@ -77,9 +80,18 @@ long do_unshare(ThreadState* ts, const abi::Row& row) {
       forget_file_systems();
     }
   }
+  if (users) return enter_new_users(ts, CLONE_NEWUSER | (net_there ? CLONE_NEWNET : 0));
   if (!net_there) return 0;
+  keep_lane(ts);
   const u64 args[6] = {CLONE_NEWNET};
   return offload(ts, row, args, -1, 0, kNoCancel);
+}
+
+long setns_on_host(ThreadState* ts, u64 fd, u64 flags) {
+  const u64 before = user_namespace();
+  const long result = raw(__NR_setns, fd, flags);
+  if (result == 0 && user_namespace() != before) leave_users(ts);
+  return result;
 }
 
 long do_setns(ThreadState* ts, const abi::Row& row) {
@@ -87,12 +99,13 @@ long do_setns(ThreadState* ts, const abi::Row& row) {
   if (!settings.netns) return kLocal;
   if (ts->process->offloaded(fd)) {
     if (const long error = ready(ts)) return error;
+    keep_lane(ts);
     const u64 args[6] = {fd, flags};
     return offload(ts, row, args, -1, 0, kNoCancel);
   }
   if (ts->process->flags(fd) || (flags != 0 && !(flags & CLONE_NEWNET))) return kLocal;
   if (const u64 pid = flags ? process_of(ts, fd) : 0)
-    return setns_by_process(ts, row, fd, flags, pid);
+    return setns_by_process(ts, fd, flags, pid);
   // A descriptor from outside mino: the host's namespace stands for what the device began with.
   return is_own_network_on_host(fd) ? enter(ts, "/proc/1/ns/net") : kLocal;
 }

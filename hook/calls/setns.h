@@ -12,6 +12,9 @@ namespace mino::hook {
 // All at once where one kernel does it all: what fails has changed nothing.
 long do_unshare(ThreadState* ts, const abi::Row& row);
 
+// On the host. If that has led into another user namespace, the device is told.
+long setns_on_host(ThreadState* ts, u64 fd, u64 flags);
+
 // kLocal if the call has no part on the device.
 long do_setns(ThreadState* ts, const abi::Row& row);
 

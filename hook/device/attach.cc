@@ -201,6 +201,7 @@ void reattach(ThreadState* ts, int socket, int placeholder, int broken, bool dir
   session.broken = broken;
   session.memory_fd = -1;
   process->credentials_changed = settings.credentials_changed;
+  process->own_users = settings.own_users;
   process->table()->credentials_turn = 1;  // there may be older lanes
   for (int fd : {socket, placeholder, broken}) {
     process->set_flags(static_cast<u64>(fd), kPrivate);

@@ -26,6 +26,11 @@ void follow_capabilities(ThreadState* ts, u8 submission_flags) {
 }
 
 void follow_credentials(ThreadState* ts) {
+  if (ts->process->own_users) {
+    // Lanes of the linux engine are in the process's own user namespace, with its capabilities.
+    offload_op(ts, abi::Op::kNewUsers, 0, 0, -1, kNoCancel);
+    return follow_capabilities(ts, abi::kFlagOwnCredentials);
+  }
   constexpr u64 kMostGroups = 1024;
   const auto become = [ts](int number, u64 a, u64 b, u64 c) {
     const u64 args[6] = {a, b, c};

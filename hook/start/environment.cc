@@ -161,6 +161,7 @@ void take(const abi::RunField& field, Inherited& inherited) {
       break;
     case kCredentialsChanged:
       settings.credentials_changed = true;
+      settings.own_users = field.number() == 2;
       break;
     case kHome:
       settings.home = field.number();
@@ -346,7 +347,7 @@ ExecEnvironment::ExecEnvironment(Process* process, u64 envp, const ProgramFile* 
     to.number(kSession, static_cast<u64>(process->session().socket));
     to.number(kPlaceholder, static_cast<u64>(process->session().placeholder));
     to.number(kBroken, static_cast<u64>(process->session().broken));
-    if (process->credentials_changed) to.flag(kCredentialsChanged, true);
+    if (process->credentials_changed) to.number(kCredentialsChanged, process->own_users ? 2 : 1);
   }
   if (filters >= 0) {
     to.number(kHome, settings.home);

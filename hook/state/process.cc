@@ -93,6 +93,7 @@ Process* copy_process(const Process& parent, u64 clone_flags) {
   child->threads = 0;
   child->unsettled = child->newborn = child->joins = child->started = false;
   child->exec_memory = nullptr;
+  child->spaces = 0;
   return child;
 }
 

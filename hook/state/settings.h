@@ -33,6 +33,7 @@ struct Settings {
   char library[512];         // path of this library, for LD_PRELOAD
   bool preload_was_set;      // the user had an LD_PRELOAD too
   bool credentials_changed;  // what Process::credentials_changed was before exec
+  bool own_users;            // likewise
   u32 disarm_after;          // --rest-after; see hook/catch/disarm.h; 0: never
   bool load_all;             // load dynamic programs too
   char program[4096];  // the program that this library has loaded, if executed as a program; or ""
