@@ -104,8 +104,7 @@ long do_setns(ThreadState* ts, const abi::Row& row) {
     return offload(ts, row, args, -1, 0, kNoCancel);
   }
   if (ts->process->flags(fd) || (flags != 0 && !(flags & CLONE_NEWNET))) return kLocal;
-  if (const u64 pid = flags ? process_of(ts, fd) : 0)
-    return setns_by_process(ts, fd, flags, pid);
+  if (const u64 pid = flags ? process_of(ts, fd) : 0) return setns_by_process(ts, fd, flags, pid);
   // A descriptor from outside mino: the host's namespace stands for what the device began with.
   return is_own_network_on_host(fd) ? enter(ts, "/proc/1/ns/net") : kLocal;
 }

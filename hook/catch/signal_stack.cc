@@ -7,6 +7,7 @@
 #include "hook/base/mem.h"
 #include "hook/base/uapi.h"
 #include "hook/base/user.h"
+#include "hook/state/filters.h"
 
 namespace mino::hook {
 
@@ -34,6 +35,7 @@ u64 vector_state_bytes(u64 state) {
 void use_signal_stack(ThreadState* ts, bool adopt) {
   const AlternateStack ours{ptr(ts->stack_base) - kTrapStackBytes, 0, 0, kTrapStackBytes};
   AlternateStack before{};
+  if (ts->filters && !filters_allow_own(ts, __NR_sigaltstack)) return;
   if (raw(__NR_sigaltstack, ptr(&ours), ptr(&before)) == 0 && adopt && before.bytes)
     ts->alternate = {before.base, before.flags & SS_AUTODISARM, 0, before.bytes};
 }

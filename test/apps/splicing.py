@@ -61,8 +61,9 @@ def with_a_named_pipe(do):
     do("position", os.lseek, file, 0, os.SEEK_CUR)
     do("from an offset", os.splice, file, far_write, 3, offset_src=7)
     do("sendfile to pipe", os.sendfile, far_write, file, 0, 4)
-    do("pipe to file", os.splice, far_read, file, 100)
-    do("file", os.pread, file, 100, 0)
+    other = os.memfd_create("other")  # the pipe holds pages of the first file, not copies
+    do("pipe to file", os.splice, far_read, other, 100)
+    do("file", os.pread, other, 100, 0)
     do("vmsplice nothing", vmsplice, far_read, 7)
     do("vmsplice", vmsplice, far_write, 7)
     do("vmsplice", vmsplice, far_read, 7)
@@ -72,7 +73,7 @@ def with_a_named_pipe(do):
     do("offset of a pipe", os.splice, near_read, far_write, 5, offset_dst=0)
     do("offset of a pipe", os.splice, far_read, near_write, 5, offset_src=0)
     do("tee to itself", tee, far_read, far_write, 5, NONBLOCK)
-    for fd in (far_read, far_write, near_read, near_write, file):
+    for fd in (far_read, far_write, near_read, near_write, file, other):
         os.close(fd)
     os.unlink("splicing.fifo")
 

@@ -63,7 +63,7 @@ void make_ring(LaneClient& lane) {
   lane.call(SYS_socket, {AF_PACKET, SOCK_DGRAM, 0}, 40);
   EXPECT_EQ(lane.call(SYS_setsockopt, {40, SOL_PACKET, PACKET_RX_RING, ptr(&ring), sizeof ring}),
             0);
-  EXPECT_EQ(lane.op(abi::Op::kMap, {40}), 0);
+  EXPECT_EQ(lane.op(abi::Op::kMap, {40, 4096 * 8}), 0);
 }
 
 // Uses sockets, connections, epoll and blocked calls until it is killed.
