@@ -196,7 +196,7 @@ TEST(little_address_space_left) {
     const pid_t pid = child([&] {
       const Pair pair = tcp_pair();
       const int set = OK(epoll_create1(0));
-      limit(resource, address_space() + (20 << 20));
+      limit(resource, address_space() + (24 << 20));
       use_the_device();
       Crowd crowd(4, [](size_t) { close(OK(socket(AF_INET, SOCK_DGRAM, 0))); });
       crowd.join();
@@ -214,7 +214,7 @@ TEST(little_address_space_left) {
 // The limit comes before the first socket.
 TEST(limited_before_the_first_socket) {
   const pid_t pid = child([] {
-    limit(RLIMIT_AS, address_space() + (20 << 20));
+    limit(RLIMIT_AS, address_space() + (24 << 20));
     use_the_device();
   });
   EXPECT_EXIT(pid, 0);
