@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/fd.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
+#include <cerrno>
 
 namespace mino {
 
@@ -14,6 +17,25 @@ void close_others(std::vector<int> keep, unsigned from) {
     from = number + 1;
   }
   ::close_range(from, ~0u, 0);
+}
+
+pid_t fork_keeping(std::vector<int> keep) {
+  int gate[2];
+  if (::pipe2(gate, O_CLOEXEC) != 0) return -1;
+  const Fd closed(gate[0]);
+  Fd open(gate[1]);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    close_others(std::move(keep));
+    return 0;
+  }
+  const int error = errno;
+  open.reset();
+  char byte;
+  while (child > 0 && ::read(closed.get(), &byte, 1) < 0 && errno == EINTR) {
+  }
+  errno = error;
+  return child;
 }
 
 }  // namespace mino

@@ -41,4 +41,8 @@ class Fd {
 // never destroy the Fd objects that hold the others.
 void close_others(std::vector<int> keep, unsigned from = 3);
 
+// fork() for a process that holds files of others: when it goes on, the child has closed all but
+// `keep` and 0 to 2. So no copy in a child that has not run yet keeps a file open. -1 with errno.
+pid_t fork_keeping(std::vector<int> keep);
+
 }  // namespace mino

@@ -136,9 +136,7 @@ void Exchange::close_elsewhere(Fd file) {
   int gate[2];
   if (::pipe2(gate, O_CLOEXEC) != 0) return;
   Fd wait(gate[0]), release(gate[1]);
-  if (::fork() == 0) {
-    release.reset();
-    close_others({file.get(), wait.get()});
+  if (fork_keeping({file.get(), wait.get()}) == 0) {
     char byte;
     (void)!::read(wait.get(), &byte, 1);
     ::_exit(0);

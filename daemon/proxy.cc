@@ -100,7 +100,8 @@ void Proxies::start(Fd socket, const Peer& peer, const abi::Message& hello) {
         socket.get(), abi::RefuseReason::kInternal,
         "kernel instance " + std::to_string(instance) + " is starting anew; try again");
   }
-  const pid_t child = ::fork();
+  const int kernel = instances_.empty() ? -1 : instances_[instance];
+  const pid_t child = fork_keeping({socket.get(), own_pidfd_.get(), kernel, netns_, mount_ns_});
   if (child == 0) serve(std::move(socket), peer, hello, instance);
   if (child < 0) {
     spdlog::error("cannot fork a proxy: {}", std::strerror(errno));

@@ -122,7 +122,7 @@ void Resolvers::start() {
 }
 
 pid_t Resolvers::start_relay(const std::vector<RelayPair>& pairs, int netns) {
-  const pid_t child = ::fork();
+  const pid_t child = fork_keeping({netns});
   if (child == 0) run_dns_relay(pairs, netns);
   return child;
 }
@@ -140,13 +140,12 @@ pid_t Resolvers::start_offloaded_relay(const std::vector<RelayPair>& pairs) {
                                      "run", "--instance", std::to_string(place_.instance),
                                      "--",  *minod};
   for (const RelayPair& pair : pairs) arguments.insert(arguments.end(), {"--relay", pair.text()});
-  const pid_t child = ::fork();
+  const pid_t child = fork_keeping({});
   if (child != 0) return child;
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  close_others({});
   const std::vector<char*> argv = argv_of(arguments);
   ::execv(argv[0], argv.data());
   std::fprintf(stderr, "cannot run %s: %s\n", argv[0], std::strerror(errno));
