@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 #include <linux/filter.h>
 #include <linux/if_packet.h>
+#include <linux/if_tun.h>
 #include <linux/if_tunnel.h>
 #include <linux/netfilter_ipv4/ip_tables.h>
 #include <linux/netfilter_ipv6/ip6_tables.h>
@@ -70,6 +71,23 @@ TEST(IoctlTest, EncodedRequests) {
   expect(ioctl_shape(_IOWR('x', 1, uint32_t)), true, true, 4);
   EXPECT_FALSE(ioctl_shape(_IO('x', 1)).pointer);
   expect(ioctl_shape(_IOC(_IOC_READ, 'x', 255, 0x3fff)), false, true, 0x3fff);
+}
+
+TEST(IoctlTest, TunDevices) {
+  for (const auto request : {TUNSETIFF, TUNSETQUEUE})
+    expect(ioctl_shape(static_cast<uint32_t>(request)), true, true, sizeof(ifreq));
+  expect(ioctl_shape(TUNGETIFF), false, true, sizeof(ifreq));
+  expect(ioctl_shape(TUNGETFEATURES), false, true, sizeof(int));
+  expect(ioctl_shape(TUNSETSNDBUF), true, false, sizeof(int));
+  expect(ioctl_shape(TUNSETVNETHDRSZ), true, false, sizeof(int));
+  expect(ioctl_shape(TUNSETCARRIER), true, false, sizeof(int));
+  expect(ioctl_shape(TUNATTACHFILTER), true, false, sizeof(sock_fprog));
+  EXPECT_EQ(ioctl_shape(TUNATTACHFILTER).nested, Nested::kFilter);
+  for (const auto request : {TUNSETNOCSUM, TUNSETDEBUG, TUNSETPERSIST, TUNSETOWNER, TUNSETLINK,
+                             TUNSETGROUP, TUNSETOFFLOAD}) {
+    EXPECT_FALSE(ioctl_shape(static_cast<uint32_t>(request)).pointer) << request;
+  }
+  expect(ioctl_shape(TIOCSPTLCK), true, false, sizeof(int));
 }
 
 TEST(IoctlTest, Fcntl) {

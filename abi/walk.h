@@ -176,21 +176,24 @@ class Walk {
     return emit(piece) != kStop;
   }
 
+  bool filter(uint8_t i, int32_t parent, uint64_t addr) {
+    struct {
+      uint16_t len;
+      uint16_t pad[3];
+      uint64_t filter;
+    } program{};
+    if (!reader_.read(addr, &program, sizeof program)) return true;
+    return nested(i, parent, program.filter, uint64_t{program.len} * 8, kIn, 8);
+  }
+
   bool option(uint8_t i, const Arg& arg, uint64_t addr) {
     const int64_t len = static_cast<int32_t>(args_[arg.len.arg]);
     if (addr == 0 || len < 0) return true;
     const int32_t self = top(i, addr, static_cast<uint64_t>(len), kIn, Wrote::kAll);
     if (self < 0) return self != kStop;
     switch (setsockopt_nested(static_cast<uint32_t>(args_[1]), static_cast<uint32_t>(args_[2]))) {
-      case Nested::kFilter: {
-        struct {
-          uint16_t len;
-          uint16_t pad[3];
-          uint64_t filter;
-        } program{};
-        if (len < 16 || !reader_.read(addr, &program, sizeof program)) return true;
-        return nested(i, self, program.filter, uint64_t{program.len} * 8, kIn, 8);
-      }
+      case Nested::kFilter:
+        return len < 16 || filter(i, self, addr);
       case Nested::kXtReplace: {
         struct {
           uint32_t underflow;
@@ -254,6 +257,7 @@ class Walk {
       if (!reader_.read(data, &command, 4)) return true;
       return nested(i, self, data, ethtool_bytes(command), kIn | kOut, 16);
     }
+    if (shape.nested == Nested::kFilter) return filter(i, self, addr);
     if (shape.nested == Nested::kIfrData) {
       constexpr uint64_t kLargest = 76;  // struct ip6_tnl_parm2
       uint64_t data = 0;

@@ -8,8 +8,9 @@
 
 namespace mino {
 
-const std::vector<std::string> kInstancePaths{"/run/netns", "/var/run/netns", "/dev/net/tun",
-                                              "/dev/ppp", "/sys/devices/platform/uml-vector.0"};
+const std::vector<std::string> kInstancePaths{"/run/netns", "/var/run/netns", "/dev/ppp",
+                                              "/sys/devices/platform/uml-vector.0"};
+const std::string kTunPath = "/dev/net/tun";
 
 const std::vector<int> kNetworkNetlinks{NETLINK_ROUTE,      NETLINK_SOCK_DIAG, NETLINK_XFRM,
                                         NETLINK_FIB_LOOKUP, NETLINK_NETFILTER, NETLINK_GENERIC};

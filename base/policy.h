@@ -25,8 +25,11 @@ struct Policy {
 };
 
 // Paths that come with a device that has a kernel of its own: the names of network namespaces,
-// where ip(8) keeps them, and the file that makes tun and tap interfaces.
+// where ip(8) keeps them.
 extern const std::vector<std::string> kInstancePaths;
+
+// The file that makes tun and tap interfaces, in the network of who opens it.
+extern const std::string kTunPath;
 
 // Netlink protocols that are about the network: route, sock_diag, xfrm, fib_lookup, netfilter and
 // generic.

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/file.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/text.h"
@@ -93,7 +94,9 @@ void copy_to_device(const char* path, const Result<std::string>& value) {
 }  // namespace
 
 Result<DeviceNetwork> DeviceNetwork::make(const RunDir& dir, const Config& config) {
-  auto namespaces = make_namespaces(dir, config.policy.paths);
+  std::vector<std::string> paths = config.policy.paths;
+  if (::access(kTunPath.c_str(), F_OK) == 0) paths.push_back(kTunPath);
+  auto namespaces = make_namespaces(dir, paths);
   if (!namespaces) return std::unexpected(namespaces.error());
   DeviceNetwork network(dir);
   network.namespaces_ = std::move(*namespaces);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The device's namespaces: a network namespace, and a mount namespace in which its proxies live.
-// The latter holds nothing but /proc, a /sys of the device's network, the run directory and the
-// directories of the policy. (In the run directory is minod's socket, to which proxies send Export
-// and Import, the messages by which files are passed between sessions: abi/message.h.) No client
-// may reach host files through its proxy. Used by daemon/device_network. The namespaces have no
-// name anywhere: they end when no descriptor of them is open and no process is in them.
+// The latter holds nothing but /proc, a /sys of the device's network, the run directory, the paths
+// of the policy and /dev/net/tun. (In the run directory is minod's socket, to which proxies send
+// Export and Import, the messages by which files are passed between sessions: abi/message.h.) No
+// client may reach host files through its proxy. Used by daemon/device_network. The namespaces have
+// no name anywhere: they end when no descriptor of them is open and no process is in them.
 #pragma once
 
 #include <functional>

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include <nlohmann/json.hpp>
 
@@ -122,6 +123,8 @@ json Status::report() {
   for (const std::string& path : kInstancePaths) {
     if (!kernels_.empty()) paths.push_back(path);
   }
+  if (!paths.empty() && (!kernels_.empty() || ::access(kTunPath.c_str(), F_OK) == 0))
+    paths.push_back(kTunPath);
   for (const std::string& path : config_.policy.paths) paths.push_back(path);
   const auto uptime = EventLoop::Clock::now() - started_;
   return {
