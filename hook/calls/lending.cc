@@ -11,6 +11,7 @@
 #include "hook/device/attach.h"
 #include "hook/device/call.h"
 #include "hook/device/message.h"
+#include "hook/state/filters.h"
 #include "hook/state/settings.h"
 
 namespace mino::hook {
@@ -24,7 +25,10 @@ bool may_be_lent(u64 number) {
 }
 
 // Gives minod the file. Returns the parcel that stands for it, and its id, or an error.
-long give_to_minod(u64 number, u64& id) {
+long give_to_minod(const ThreadState* ts, u64 number, u64& id) {
+  if (ts->filters && !(filters_allow_own(ts, __NR_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC) &&
+                       filters_allow_own(ts, __NR_connect)))
+    return -EPERM;
   sockaddr_un address{AF_UNIX, {}};
   copy(address.sun_path, settings.socket_path, sizeof address.sun_path);
   const long fd = raw(__NR_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
@@ -47,7 +51,7 @@ long give_to_minod(u64 number, u64& id) {
 
 bool Lending::give(u64 number) {
   u64 id;
-  const long parcel = may_be_lent(number) ? give_to_minod(number, id) : -EINVAL;
+  const long parcel = may_be_lent(number) ? give_to_minod(ts_, number, id) : -EINVAL;
   if (is_error(parcel)) return false;
   files_[count_++] = {number, id, parcel};
   offload_op(ts_, abi::Op::kImport, id, 0, static_cast<int>(number));

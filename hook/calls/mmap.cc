@@ -10,6 +10,7 @@
 #include "hook/device/attach.h"
 #include "hook/device/call.h"
 #include "hook/device/export.h"
+#include "hook/state/filters.h"
 #include "hook/state/settings.h"
 
 namespace mino::hook {
@@ -20,6 +21,7 @@ namespace {
 // the end of the file fault with SIGSEGV.
 long map_copy(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
+  if (ts->filters && !filters_allow_own(ts, __NR_mprotect)) return -ENODEV;
   constexpr u64 kPlacing = MAP_FIXED | MAP_32BIT | MAP_FIXED_NOREPLACE;
   struct stat info;
   const u64 about[6] = {f.r8, ptr(&info)};

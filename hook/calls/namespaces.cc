@@ -35,7 +35,7 @@ bool is_own_on_host(const char* path) {
 bool is_own_thread(u64 tid) {
   char path[kName];
   *print_number(print(path, "/proc/self/task/"), tid) = 0;
-  return raw(__NR_access, ptr(path), 0) == 0;
+  return raw(__NR_faccessat2, AT_FDCWD, ptr(path), F_OK, 0) == 0;
 }
 
 void print_name(char* to, u64 pid) {

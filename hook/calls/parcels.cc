@@ -43,7 +43,7 @@ long import_parcel(ThreadState* ts, u64 fd, u64 id) {
 void import_if_parcel(ThreadState* ts, u64 fd, bool peeked) {
   u64 id;
   drop_stale_fd(ts, fd);
-  if (is_epoll_file(ts, fd)) return adopt_epoll_set(ts, fd);
+  if (is_epoll_file(fd)) return adopt_epoll_set(ts, fd);
   if (!is_parcel(fd, id) || ready(ts) != 0 || import_parcel(ts, fd, id) != 0) return;
   if (!peeked) offload_op(ts, abi::Op::kSettle, id, 0, -1);
 }

@@ -216,7 +216,7 @@ long do_pidfd_getfd(ThreadState* ts, const abi::Row& row) {
     close(result);
     return -EBADF;
   }
-  if (is_epoll_file(ts, fd)) return fetched_set(ts, pidfd, number, fd);
+  if (is_epoll_file(fd)) return fetched_set(ts, pidfd, number, fd);
   if (!is_placeholder(fd)) {
     import_if_parcel(ts, fd, false);
     return result;

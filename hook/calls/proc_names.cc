@@ -78,7 +78,7 @@ bool exists(const char* path, const Name& name) {
   char directory[64];
   copy(directory, path, name.head);
   directory[name.head] = 0;
-  return raw(__NR_access, ptr(directory), 0) == 0;
+  return raw(__NR_faccessat2, AT_FDCWD, ptr(directory), F_OK, 0) == 0;
 }
 
 // The network namespace on the host, as text. False if the host kernel does not tell.
@@ -143,7 +143,7 @@ void tell_close_on_exec(ThreadState* ts, u64 fd) {
 // Another client's offloaded file is known by its placeholder. `ss -p` finds the owners of sockets
 // so.
 bool descriptor_of_client(ThreadState* ts, char* path, const Name& name, u64 fd) {
-  char link[80], target[32];
+  char link[96], target[32];
   copy(link, path, name.head);
   print_number(print(link + name.head, "fd/"), fd)[0] = 0;
   const long n = raw(__NR_readlink, ptr(link), ptr(target), sizeof target - 1);

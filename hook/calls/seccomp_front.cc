@@ -10,64 +10,35 @@ namespace mino::hook {
 namespace {
 
 constexpr u16 kOwnCalls[] = {
-    __NR_read,
-    __NR_write,
-    __NR_close,
-    __NR_fstat,
-    __NR_poll,
-    __NR_lseek,
-    __NR_mmap,
-    __NR_munmap,
-    __NR_rt_sigaction,
-    __NR_rt_sigprocmask,
-    __NR_rt_sigreturn,
-    __NR_pread64,
-    __NR_sched_yield,
-    __NR_mincore,
-    __NR_madvise,
-    __NR_getpid,
-    __NR_sendto,
-    __NR_sendmsg,
-    __NR_recvmsg,
-    __NR_socketpair,
-    __NR_setsockopt,
-    __NR_getsockopt,
-    __NR_fcntl,
-    __NR_getcwd,
-    __NR_readlink,
-    __NR_geteuid,
-    __NR_getresuid,
-    __NR_getresgid,
-    __NR_capget,
-    __NR_arch_prctl,
-    __NR_gettid,
-    __NR_fgetxattr,
-    __NR_futex,
-    __NR_getdents64,
-    __NR_clock_gettime,
-    __NR_epoll_wait,
-    __NR_epoll_ctl,
-    __NR_tgkill,
-    __NR_ppoll,
-    __NR_tee,
-    __NR_epoll_pwait,
-    __NR_eventfd2,
-    __NR_dup3,
-    __NR_pipe2,
-    __NR_rt_tgsigqueueinfo,
-    __NR_prlimit64,
-    __NR_memfd_create,
-    __NR_membarrier,
-    __NR_faccessat2,
-    __NR_epoll_pwait2,
+    __NR_read,           __NR_write,        __NR_close,
+    __NR_fstat,          __NR_poll,         __NR_lseek,
+    __NR_mmap,           __NR_munmap,       __NR_rt_sigaction,
+    __NR_rt_sigprocmask, __NR_rt_sigreturn, __NR_pread64,
+    __NR_sched_yield,    __NR_mremap,       __NR_mincore,
+    __NR_madvise,        __NR_getpid,       __NR_sendto,
+    __NR_sendmsg,        __NR_recvmsg,      __NR_socketpair,
+    __NR_setsockopt,     __NR_getsockopt,   __NR_fcntl,
+    __NR_getcwd,         __NR_readlink,     __NR_umask,
+    __NR_geteuid,        __NR_getgroups,    __NR_getresuid,
+    __NR_getresgid,      __NR_capget,       __NR_arch_prctl,
+    __NR_gettid,         __NR_statfs,       __NR_fstatfs,
+    __NR_fgetxattr,      __NR_futex,        __NR_getdents64,
+    __NR_clock_gettime,  __NR_epoll_wait,   __NR_epoll_ctl,
+    __NR_tgkill,         __NR_waitid,       __NR_pselect6,
+    __NR_ppoll,          __NR_splice,       __NR_tee,
+    __NR_epoll_pwait,    __NR_eventfd2,     __NR_epoll_create1,
+    __NR_dup3,           __NR_pipe2,        __NR_rt_tgsigqueueinfo,
+    __NR_prlimit64,      __NR_getrandom,    __NR_memfd_create,
+    __NR_membarrier,     __NR_faccessat2,   __NR_epoll_pwait2,
     __NR_futex_waitv,
 };
-constexpr u32 kOwnOptions[] = {PR_SET_NAME, PR_GET_NAME, PR_SET_SYSCALL_USER_DISPATCH};
+constexpr u32 kOwnOptions[] = {PR_SET_NAME, PR_GET_NAME, PR_SET_SYSCALL_USER_DISPATCH};  // of prctl
+constexpr u32 kOwnRequest = FIONREAD;                                                    // of ioctl
 constexpr u32 kCalls = sizeof kOwnCalls / sizeof *kOwnCalls;
 constexpr u32 kOptions = sizeof kOwnOptions / sizeof *kOwnOptions;
 constexpr u32 kNumberAt = offsetof(seccomp_data, nr), kArchAt = offsetof(seccomp_data, arch),
               kAddressAt = offsetof(seccomp_data, instruction_pointer),
-              kFirstAt = offsetof(seccomp_data, args);
+              kFirstAt = offsetof(seccomp_data, args), kSecondAt = kFirstAt + 8;
 
 // Appends instructions. Jump targets are indexes of instructions.
 class Writer {
@@ -101,8 +72,8 @@ u32 write_front(sock_filter* to, const Text& text, u64 home) {
   // itself.
   const u32 pieces = static_cast<u32>((end - 1) >> 32) - upper + 1;
   constexpr u32 kPiece = 7;
-  const u32 known = pieces * kPiece + 1, options = known + 5 + kCalls + 1,
-            allow = options + 1 + kOptions + 1, theirs = allow + 1;
+  const u32 known = pieces * kPiece + 1, options = known + 6 + kCalls + 1,
+            request = options + 1 + kOptions + 1, allow = request + 3, theirs = allow + 1;
   for (u32 i = 0; i < pieces; i++) {
     const u32 here = w.at(), next = here + kPiece;
     const bool last = i == pieces - 1;
@@ -122,13 +93,17 @@ u32 write_front(sock_filter* to, const Text& text, u64 home) {
   w.test(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, w.at() + 1, theirs);
   w.load(kNumberAt);
   w.test(BPF_JMP | BPF_JEQ | BPF_K, __NR_prctl, options, w.at() + 1);
+  w.test(BPF_JMP | BPF_JEQ | BPF_K, __NR_ioctl, request, w.at() + 1);
   for (const u32 number : kOwnCalls) w.test(BPF_JMP | BPF_JEQ | BPF_K, number, allow, w.at() + 1);
   w.go(theirs);
   w.load(kFirstAt);
   for (const u32 option : kOwnOptions) w.test(BPF_JMP | BPF_JEQ | BPF_K, option, allow, w.at() + 1);
   w.go(theirs);
+  w.load(kSecondAt);
+  w.test(BPF_JMP | BPF_JEQ | BPF_K, kOwnRequest, allow, w.at() + 1);
+  w.go(theirs);
   w.answer(SECCOMP_RET_ALLOW);
-  static_assert(2 * kPiece + 1 + 5 + kCalls + 1 + 1 + kOptions + 1 + 1 <= kMaxFront);
+  static_assert(2 * kPiece + 1 + 6 + kCalls + 1 + 1 + kOptions + 1 + 3 + 1 <= kMaxFront);
   return w.at();
 }
 

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 #include <linux/audit.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
@@ -21,8 +22,9 @@ class Front {
     code_[count_] = {BPF_RET | BPF_K, 0, 0, kTheirs};
   }
   // Whether the front lets a call pass whose instruction ends at `address`.
-  bool passes(u64 address, long number, u64 first = 0, u32 arch = AUDIT_ARCH_X86_64) const {
-    const seccomp_data call{static_cast<int>(number), arch, address, {first}};
+  bool passes(u64 address, long number, u64 first = 0, u32 arch = AUDIT_ARCH_X86_64,
+              u64 second = 0) const {
+    const seccomp_data call{static_cast<int>(number), arch, address, {first, second}};
     const u32 verdict = run_bpf(code_, count_ + 1, call);
     EXPECT_TRUE(verdict == kTheirs || verdict == SECCOMP_RET_ALLOW);
     return verdict == SECCOMP_RET_ALLOW;
@@ -38,6 +40,8 @@ void own_calls_from(const Front& front, u64 address) {
   EXPECT_TRUE(front.passes(address, SYS_futex_waitv)) << std::hex << address;
   EXPECT_TRUE(front.passes(address, SYS_prctl, PR_SET_SYSCALL_USER_DISPATCH));
   EXPECT_FALSE(front.passes(address, SYS_prctl, PR_SET_SECCOMP));
+  EXPECT_TRUE(front.passes(address, SYS_ioctl, 0, AUDIT_ARCH_X86_64, FIONREAD));
+  EXPECT_FALSE(front.passes(address, SYS_ioctl, FIONREAD, AUDIT_ARCH_X86_64, TIOCSTI));
   for (long number : {SYS_open, SYS_openat, SYS_socket, SYS_connect, SYS_execve, SYS_clone,
                       SYS_mprotect, SYS_ptrace, SYS_kill})
     EXPECT_FALSE(front.passes(address, number)) << number;

@@ -10,7 +10,7 @@
 namespace mino::hook {
 
 // Whether `fd` is an epoll file of the host, whoever made it.
-bool is_epoll_file(const ThreadState* ts, u64 fd);
+bool is_epoll_file(u64 fd);
 // The id under which the device has the set's companion; 0 if the set has no tag, or /proc cannot
 // be read.
 u64 read_tag(const ThreadState* ts, u64 epfd);

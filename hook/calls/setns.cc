@@ -36,11 +36,10 @@ long enter(ThreadState* ts, const char* path) {
   return result;
 }
 
-u64 user_namespace() {
-  struct stat info{};
-  raw(__NR_stat, ptr("/proc/self/ns/user"), ptr(&info));
-  return info.st_ino;
-}
+struct UserNamespace {
+  char link[40]{};  // "user:[4026531837]"
+  UserNamespace() { raw(__NR_readlink, ptr("/proc/self/ns/user"), ptr(link), sizeof link - 1); }
+};
 
 // setns by a pidfd: all the namespaces that `flags` name, of the process behind it.
 long setns_by_process(ThreadState* ts, u64 fd, u64 flags, u64 pid) {
@@ -88,9 +87,9 @@ long do_unshare(ThreadState* ts, const abi::Row& row) {
 }
 
 long setns_on_host(ThreadState* ts, u64 fd, u64 flags) {
-  const u64 before = user_namespace();
+  const UserNamespace before;
   const long result = raw(__NR_setns, fd, flags);
-  if (result == 0 && user_namespace() != before) leave_users(ts);
+  if (result == 0 && !equal(UserNamespace().link, before.link)) leave_users(ts);
   return result;
 }
 

@@ -166,7 +166,7 @@ long do_sigsuspend(ThreadState* ts) {
   ts->hidden_mask = mask & kSynchronous;
   look_for_held(ts);
   const u64 none[6] = {};
-  while (!ts->deferred) mino_interruptible(ts, __NR_pause, none);
+  while (!ts->deferred) mino_interruptible(ts, __NR_ppoll, none);
   ts->hidden_mask = before;
   return temporary.finish(abi::kErestartnohand);
 }

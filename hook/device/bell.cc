@@ -6,7 +6,6 @@
 #include "hook/device/bell.h"
 
 #include "hook/device/message.h"
-#include "hook/state/filters.h"
 #include "hook/state/interruptible.h"
 #include "hook/state/private_descriptors.h"
 #include "hook/state/process.h"
@@ -27,15 +26,8 @@ bool watch(int watch_fd, int fd, u32 events, u64 what) {
          (result == -EEXIST && raw(__NR_epoll_ctl, set, EPOLL_CTL_MOD, file, ptr(&event)) == 0);
 }
 
-bool may_watch(const ThreadState* ts) {
-  return !ts->filters ||
-         (filters_allow_own(ts, __NR_epoll_create1) && filters_allow_own(ts, __NR_epoll_ctl) &&
-          filters_allow_own(ts, __NR_epoll_pwait2));
-}
-
 // Makes the thread's watch, unless it has one.
 bool prepare_watch(ThreadState* ts) {
-  if (!may_watch(ts)) return false;
   if (ts->watch >= 0) return true;
   const long fd = raw(__NR_epoll_create1, EPOLL_CLOEXEC);
   if (is_error(fd)) return false;
@@ -101,8 +93,8 @@ Woken sleep_on_bell_and_set(ThreadState* ts, int epfd) {
   return __atomic_load_n(&ts->deferred, __ATOMIC_RELAXED) ? Woken::kBySignal : Woken::kByStop;
 }
 
-bool stops_matter(const ThreadState* ts) {
-  return __atomic_load_n(&timeouts_noted, __ATOMIC_RELAXED) && may_watch(ts);
+bool stops_matter() {
+  return __atomic_load_n(&timeouts_noted, __ATOMIC_RELAXED);
 }
 
 void note_socket_timeouts() {

@@ -25,7 +25,7 @@ Woken sleep_on_bell_and_set(ThreadState* ts, int epfd);
 
 // Whether waits of this process must notice a stop, and can: it has set SO_RCVTIMEO or SO_SNDTIMEO,
 // or may have got such a socket from another program, and no seccomp filter forbids the watch.
-bool stops_matter(const ThreadState* ts);
+bool stops_matter();
 void note_socket_timeouts();
 
 }  // namespace mino::hook

@@ -174,7 +174,7 @@ long apply(ThreadState* ts, const abi::CheckedCompletion& done) {
 // or the time has come. True if the process has been stopped and continued, as far as that matters.
 bool sleep_on_lane(ThreadState* ts, bool interruptible, i64* end) {
   bool stopped = false;
-  const bool by_bell = interruptible && !end && stops_matter(ts) && prepare_bell(ts);
+  const bool by_bell = interruptible && !end && stops_matter() && prepare_bell(ts);
   abi::LaneControl* control = ts->lane.control;
   abi::Completion& slot = ts->lane.completions[ts->complete_position & kSlotMask];
   const u32 expected = slot.turn.load(std::memory_order_relaxed);

@@ -6,7 +6,6 @@
 
 #include "hook/base/mem.h"
 #include "hook/base/pages.h"
-#include "hook/state/filters.h"
 #include "hook/state/interruptible.h"
 #include "hook/state/process.h"
 
@@ -94,47 +93,12 @@ long select_host(ThreadState* ts, pollfd* entries, u64 count, TimeSpec* timeout)
   return ready;
 }
 
-bool may_select(const ThreadState* ts) {
-  return !ts->filters ||
-         (filters_allow_own(ts, __NR_pselect6) && filters_allow_own(ts, __NR_fcntl) &&
-          filters_allow_own(ts, __NR_mmap) && filters_allow_own(ts, __NR_munmap));
-}
-
-// As many entries at a time as the limit allows. A wait ends after 10 ms, if nothing is ready.
-long poll_in_parts(ThreadState* ts, pollfd* entries, u64 count, TimeSpec* timeout, bool waits) {
-  const u64 most = ts->process->open_limit;
-  if (most == 0) return -EINVAL;
-  long ready = 0;
-  for (u64 i = 0; i < count; i += most) {
-    TimeSpec now{};
-    const u64 part = count - i < most ? count - i : most;
-    const long result = raw(__NR_ppoll, ptr(entries + i), part, ptr(&now), 0, 8);
-    if (is_error(result)) return result;
-    ready += result;
-  }
-  if (ready || !waits) return ready;
-  constexpr i64 kSlice = 10'000'000;
-  TimeSpec slice{0, kSlice};
-  if (timeout && timeout->seconds == 0 && timeout->nanoseconds < kSlice) slice = *timeout;
-  if (timeout) {
-    timeout->nanoseconds -= slice.nanoseconds;
-    if (timeout->nanoseconds < 0) timeout->nanoseconds += 1'000'000'000, timeout->seconds--;
-  }
-  const u64 args[6] = {ptr(entries), count < most ? count : most, ptr(&slice), 0, 8, 0};
-  return mino_interruptible(ts, __NR_ppoll, args);
-}
-
-long poll_above_limit(ThreadState* ts, pollfd* entries, u64 count, TimeSpec* timeout, bool waits) {
-  return may_select(ts) ? select_host(waits ? ts : nullptr, entries, count, timeout)
-                        : poll_in_parts(ts, entries, count, timeout, waits);
-}
-
 }  // namespace
 
 long poll_host(ThreadState* ts, pollfd* entries, u64 count, TimeSpec* timeout) {
   const u64 args[6] = {ptr(entries), count, ptr(timeout), 0, 8, 0};
   long result = mino_interruptible(ts, __NR_ppoll, args);
-  if (result == -EINVAL) result = poll_above_limit(ts, entries, count, timeout, true);
+  if (result == -EINVAL) result = select_host(ts, entries, count, timeout);
   return result == abi::kErestartsys || result == -EINTR ? abi::kErestartnohand : result;
 }
 
@@ -142,7 +106,7 @@ long poll_host_now(pollfd* entries, u64 count) {
   const long result = raw(__NR_poll, ptr(entries), count, 0);
   if (result != -EINVAL) return result;
   TimeSpec now{};
-  return poll_above_limit(this_thread(), entries, count, &now, false);
+  return select_host(nullptr, entries, count, &now);
 }
 
 }  // namespace mino::hook

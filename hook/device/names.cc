@@ -6,6 +6,7 @@
 #include "hook/base/mem.h"
 #include "hook/base/uapi.h"
 #include "hook/device/call.h"
+#include "hook/state/filters.h"
 
 namespace mino::hook {
 
@@ -83,7 +84,7 @@ void learn_offloaded_directory(ThreadState* ts) {
   name_on_host(ts, directory->path, before);
   if (equal(name, directory->path)) take_number_from_host(directory->path);
   directory->offloaded = true;
-  raw(__NR_chdir, ptr(directory->path));
+  if (!ts->filters || filters_allow_own(ts, __NR_chdir)) raw(__NR_chdir, ptr(directory->path));
 }
 
 }  // namespace mino::hook

@@ -37,7 +37,8 @@ namespace {
   const u64 action[4] = {0, 0, 0, 0}, unblocked = kAll & ~(1ull << (SIGSEGV - 1));
   raw(__NR_rt_sigaction, SIGSEGV, ptr(action), 0, 8);
   raw(__NR_rt_sigprocmask, SIG_SETMASK, ptr(&unblocked), 0, 8);
-  for (;;) raw(__NR_kill, static_cast<u64>(raw(__NR_getpid)), SIGSEGV);
+  const u64 process = static_cast<u64>(raw(__NR_getpid));
+  for (;;) raw(__NR_tgkill, process, static_cast<u64>(raw(__NR_gettid)), SIGSEGV);
 }
 
 // The kernel has named this process after libminoc.so.

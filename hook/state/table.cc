@@ -15,7 +15,7 @@ namespace {
 // A zombie counts as dead; only its parent can tell.
 bool is_dead(u32 pid) {
   siginfo_t info{};
-  return raw(__NR_kill, pid, 0) == -ESRCH ||
+  return raw(__NR_tgkill, pid, pid, 0) == -ESRCH ||
          (raw(__NR_waitid, P_PID, pid, ptr(&info), WEXITED | WNOHANG | WNOWAIT | __WALL, 0) == 0 &&
           info.si_pid != 0);
 }

@@ -56,6 +56,30 @@ TEST(short_list) {
   EXPECT_EXIT(pid, 42);
 }
 
+// What the hook does beside a call must not end the program.
+TEST(short_list_and_other_calls) {
+  pid_t pid = child([] {
+    Pair pair = tcp_pair();
+    int ends[2], files = open("/proc/self/fd", O_RDONLY | O_DIRECTORY);
+    bool works = pair_works(pair) && pipe(ends) == 0 && files >= 0;
+    OK(install({{SYS_read, SECCOMP_RET_ALLOW},
+                {SYS_write, SECCOMP_RET_ALLOW},
+                {SYS_splice, SECCOMP_RET_ALLOW},
+                {SYS_getdents64, SECCOMP_RET_ALLOW},
+                {SYS_exit_group, SECCOMP_RET_ALLOW}},
+               SECCOMP_RET_KILL_PROCESS, true));
+    char bytes[4096];
+    works =
+        works && syscall(SYS_getdents64, files, bytes, sizeof bytes) > 0 &&
+        write(pair.a, "four", 4) == 4 && splice(pair.b, nullptr, ends[1], nullptr, 100, 0) == 4 &&
+        write(pair.a, "more", 4) == 4 && splice(pair.b, nullptr, ends[1], nullptr, 100, 0) == 4 &&
+        splice(ends[0], nullptr, pair.a, nullptr, 100, 0) == 8 && read(pair.b, bytes, 8) == 8 &&
+        memcmp(bytes, "fourmore", 8) == 0;
+    _exit(works ? 42 : 1);
+  });
+  EXPECT_EXIT(pid, 42);
+}
+
 // A long wait, so that both sides sleep meanwhile.
 TEST(short_list_and_waiting) {
   Pair pair = tcp_pair();

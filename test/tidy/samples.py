@@ -264,6 +264,20 @@ BAD = {
          more("hook/base/uapi.h", "#define AF_UNIX 1\n"),
          "AF_UNIX is defined in line 6"),
     ],
+    "own_calls": [
+        ("own_call",
+         source("hook/calls/seccomp_front.cc", "constexpr u16 kOwnCalls[] = {\n    __NR_read,\n};\n"
+                "constexpr u32 kOwnOptions[] = {PR_SET_NAME};\n")
+         | source("hook/calls/wait.cc", "long a() { return raw(__NR_read, 0) + raw(__NR_prctl, PR_SET_NAME, 1); }\n"
+                  "bool b(T* ts) { return filters_allow_own(ts, __NR_dup); }\nlong c() { return raw(__NR_dup, 1); }\n"
+                  "long d(T* ts) { return mino_interruptible(ts, __NR_pause, nullptr); }\n"),
+         "pause does not pass"),
+        ("own_option",
+         source("hook/calls/seccomp_front.cc", "constexpr u16 kOwnCalls[] = {\n    __NR_read,\n};\n"
+                "constexpr u32 kOwnOptions[] = {PR_SET_NAME};\n")
+         | source("hook/calls/wait.cc", "long a() { return raw(__NR_prctl, PR_SET_SECCOMP, 1); }\n"),
+         "prctl does not pass"),
+    ],
     "paths": [
         ("path",
          more("abi/layout.h", "// Made in hook/gone.cc.\n"),
