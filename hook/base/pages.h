@@ -22,7 +22,4 @@ inline void unmap_pages(void* p, u64 bytes) {
   raw(__NR_munmap, ptr(p), bytes);
 }
 
-// For a forked child: no other thread is lifting a limit.
-void reset_limit_lock();
-
 }  // namespace mino::hook

@@ -3,10 +3,10 @@
 // See hook/calls/bridge.h.
 #include "hook/calls/bridge.h"
 
+#include "hook/base/limits.h"
 #include "hook/base/pages.h"
 #include "hook/device/call.h"
 #include "hook/state/interruptible.h"
-#include "hook/state/private_descriptors.h"
 #include "hook/state/settings.h"
 
 namespace mino::hook {
@@ -17,10 +17,7 @@ constexpr u64 kMost = 1 << 20;
 
 // The two ends must not cost the program a number: it may have used up all it has.
 long make_pipe(int ends[2]) {
-  const long made = raw(__NR_pipe2, ptr(ends), O_CLOEXEC);
-  if (made != -EMFILE) return made;
-  const MoreNumbers more;
-  return raw(__NR_pipe2, ptr(ends), O_CLOEXEC);
+  return with_more_numbers([ends] { return raw(__NR_pipe2, ptr(ends), O_CLOEXEC); });
 }
 
 }  // namespace
@@ -68,7 +65,7 @@ DevicePipe::~DevicePipe() {
 }
 
 long DevicePipe::open() {
-  const MoreNumbers more;
+  const LiftedLimits more(LiftedLimits::kNumbers);
   for (long& end : ends_) {
     end = take_number(ts_, true);
     if (end < 0) return end;

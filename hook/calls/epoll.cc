@@ -6,6 +6,7 @@
 // descriptor table; they find nothing and sleep again.
 #include "hook/calls/epoll.h"
 
+#include "hook/base/limits.h"
 #include "hook/base/uapi.h"
 #include "hook/base/user.h"
 #include "hook/calls/dead_files.h"
@@ -43,7 +44,8 @@ void kick_waiters(ThreadState* ts, u64 epfd) {
   if (!waiters(ts->process, epfd)) return;
   lock_table(table, table->kick_lock);
   if (table->kick_fd < 0) {
-    const long fd = raw(__NR_eventfd2, 1, EFD_NONBLOCK | EFD_CLOEXEC);
+    const long fd =
+        with_more_numbers([] { return raw(__NR_eventfd2, 1, EFD_NONBLOCK | EFD_CLOEXEC); });
     if (!is_error(fd)) table->kick_fd = make_private(ts->process, static_cast<int>(fd));
   }
   unlock(table->kick_lock);

@@ -3,6 +3,7 @@
 // See hook/calls/exec.h.
 #include "hook/calls/exec.h"
 
+#include "hook/base/limits.h"
 #include "hook/base/uapi.h"
 #include "hook/base/user.h"
 #include "hook/calls/epoll.h"
@@ -101,8 +102,16 @@ long do_exec(ThreadState* ts, const abi::Row& row) {
   long result = 0;
   {
     const ReallyBlocked blocked(ts, ts->hidden_mask);
-    result = load || own ? mino_interruptible(ts, __NR_execve, by_path)
+    const auto execute = [&] {
+      return load || own ? mino_interruptible(ts, __NR_execve, by_path)
                          : mino_interruptible(ts, row.nr, in_place);
+    };
+    if (ts->process->shares_memory) {  // whose locks nobody would give back
+      result = execute();
+    } else {
+      const LimitsAtRest at_rest;
+      result = execute();
+    }
   }
   hide_synchronous_signals(ts);
   keep_across_exec(ts->process, false);

@@ -7,6 +7,7 @@
 //                   the caller's stack.
 #include "hook/calls/fork.h"
 
+#include "hook/base/limits.h"
 #include "hook/base/mem.h"
 #include "hook/base/pages.h"
 #include "hook/base/uapi.h"
@@ -30,7 +31,6 @@
 #include "hook/device/sharing.h"
 #include "hook/device/users.h"
 #include "hook/state/filters.h"
-#include "hook/state/private_descriptors.h"
 #include "hook/state/settings.h"
 #include "hook/state/signal_mask.h"
 
@@ -133,7 +133,7 @@ void begin_child(ThreadState* ts, void* table, bool company, bool same_table) {
   forget_other_threads(ts, same_table);
   forget_held_in_child(ts);
   forget_lane_memory();
-  reset_limit_lock();
+  reset_limits();
   ts->trace_me = false;
   set_main_process(process);
   process->threads = 0;
@@ -171,7 +171,11 @@ long fork_process(ThreadState* ts, const Request& request) {
                         ? request.args.stack + request.args.stack_size
                         : request.args.stack;
   pause_patching();
-  const long pid = kernel_clone(request, 0, false);
+  long pid;
+  {
+    const LimitsAtRest at_rest;
+    pid = kernel_clone(request, 0, false);
+  }
   resume_patching();
   if (pid != 0) {
     finish_fork_in_parent(process, session);

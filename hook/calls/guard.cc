@@ -3,6 +3,7 @@
 // See hook/calls/guard.h.
 #include "hook/calls/guard.h"
 
+#include "hook/base/limits.h"
 #include "hook/base/proc.h"
 #include "hook/base/uapi.h"
 #include "hook/calls/credentials.h"
@@ -80,7 +81,11 @@ long do_guard(ThreadState* ts, const abi::Row& row) {
       return kLocal;
     if (settings.active && ts->process->session().status == SessionStatus::kNone) ready(ts);
     if (ts->has_lane && resume_lane(ts)) prepare_bell(ts);
-    const long result = raw(row.nr, f.rdi, f.rsi, f.rdx, f.r10);
+    long result;
+    {
+      const LimitsAtRest at_rest;
+      result = raw(row.nr, f.rdi, f.rsi, f.rdx, f.r10);
+    }
     learn_open_limit(ts->process);
     return result;
   }

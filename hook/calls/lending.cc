@@ -4,6 +4,7 @@
 // passed (daemon/exchange.h), and the proxy imports it from there.
 #include "hook/calls/lending.h"
 
+#include "hook/base/limits.h"
 #include "hook/base/mem.h"
 #include "hook/base/uapi.h"
 #include "hook/calls/handler.h"
@@ -31,6 +32,7 @@ long give_to_minod(const ThreadState* ts, u64 number, u64& id) {
     return -EPERM;
   sockaddr_un address{AF_UNIX, {}};
   copy(address.sun_path, settings.socket_path, sizeof address.sun_path);
+  const LiftedLimits more(LiftedLimits::kNumbers);
   const long fd = raw(__NR_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
   if (is_error(fd)) return fd;
   Session to_minod{};

@@ -9,6 +9,7 @@
 #include "hook/calls/pidfd_getfd.h"
 
 #include "abi/parcel.h"
+#include "hook/base/limits.h"
 #include "hook/base/mem.h"
 #include "hook/base/uapi.h"
 #include "hook/calls/epoll.h"
@@ -20,7 +21,6 @@
 #include "hook/device/call.h"
 #include "hook/device/message.h"
 #include "hook/state/filters.h"
-#include "hook/state/private_descriptors.h"
 #include "hook/state/settings.h"
 
 namespace mino::hook {
@@ -194,7 +194,7 @@ void import_companion(ThreadState* ts, u64 pidfd, u64 number, u64 fd) {
 long fetched_set(ThreadState* ts, u64 pidfd, u64 number, u64 fd) {
   Process* const process = ts->process;
   drop_stale_fd(ts, fd);
-  const MoreNumbers more;
+  const LiftedLimits more(LiftedLimits::kNumbers);
   if (!read_tag(ts, fd) && ready(ts) == 0) import_companion(ts, pidfd, number, fd);
   if (!(process->flags(fd) & kCompanion)) adopt_epoll_set(ts, fd);
   // So that the other process finds what is registered here.
@@ -222,7 +222,7 @@ long do_pidfd_getfd(ThreadState* ts, const abi::Row& row) {
     return result;
   }
   drop_stale_fd(ts, fd);
-  const MoreNumbers more;
+  const LiftedLimits more(LiftedLimits::kNumbers);
   long error = ready(ts);
   const long control = error ? error : find_control(ts, pidfd);
   if (is_error(control)) {

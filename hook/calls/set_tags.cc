@@ -4,6 +4,7 @@
 #include "hook/calls/set_tags.h"
 
 #include "abi/parcel.h"
+#include "hook/base/limits.h"
 #include "hook/base/mem.h"
 #include "hook/base/uapi.h"
 #include "hook/device/export.h"
@@ -46,7 +47,8 @@ u64 read_tag(const ThreadState* ts, u64 epfd) {
   char path[56], text[512];
   *print_number(print(path, "/proc/thread-self/fdinfo/"), epfd) = 0;
   if (ts->filters && !filters_allow_own(ts, __NR_openat, AT_FDCWD, ptr(path))) return 0;
-  const long file = raw(__NR_openat, AT_FDCWD, ptr(path), O_RDONLY | O_CLOEXEC, 0);
+  const long file = with_more_numbers(
+      [&] { return raw(__NR_openat, AT_FDCWD, ptr(path), O_RDONLY | O_CLOEXEC, 0); });
   if (is_error(file)) return 0;
   // Locks come before what may be long, the members.
   const long got = raw(__NR_read, static_cast<u64>(file), ptr(text), sizeof text - 1);

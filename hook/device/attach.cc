@@ -3,6 +3,7 @@
 // See hook/device/attach.h for what this does, and abi/message.h for the messages.
 #include "hook/device/attach.h"
 
+#include "hook/base/limits.h"
 #include "hook/base/mem.h"
 #include "hook/base/pages.h"
 #include "hook/base/proc.h"
@@ -162,7 +163,11 @@ long ready(ThreadState* ts) {
                                      false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
       continue;
     }
-    const bool good = connect_session(ts->process);
+    bool good;
+    {
+      const LiftedLimits more(LiftedLimits::kNumbers);
+      good = connect_session(ts->process);
+    }
     __atomic_store_n(status, static_cast<u32>(good ? SessionStatus::kLive : SessionStatus::kNone),
                      __ATOMIC_RELEASE);
     if (!good) return -ENETDOWN;
@@ -211,9 +216,13 @@ void reattach(ThreadState* ts, int socket, int placeholder, int broken, bool dir
   message.type = abi::MessageType::kReattach;
   raw(__NR_prctl, PR_GET_NAME, ptr(message.text));
   int memory = -1;
-  const bool good = send_message(session, message) &&
-                    await_message(session, abi::MessageType::kWelcome, message, &memory, 1) &&
-                    take_memory(process, session, message, memory) && map_session(session);
+  bool good;
+  {
+    const LiftedLimits more(LiftedLimits::kNumbers);
+    good = send_message(session, message) &&
+           await_message(session, abi::MessageType::kWelcome, message, &memory, 1) &&
+           take_memory(process, session, message, memory) && map_session(session);
+  }
   session.status = good ? SessionStatus::kLive : SessionStatus::kDead;
   // Our numbers are those that the device has. Those that survived exec are still open on the host.
   u8* bitmap = static_cast<u8*>(map_pages(abi::kMaxFd / 8));

@@ -5,6 +5,7 @@
 // of it, if the program closes its number meanwhile, wakes nobody twice.
 #include "hook/device/bell.h"
 
+#include "hook/base/limits.h"
 #include "hook/device/message.h"
 #include "hook/state/interruptible.h"
 #include "hook/state/private_descriptors.h"
@@ -29,7 +30,7 @@ bool watch(int watch_fd, int fd, u32 events, u64 what) {
 // Makes the thread's watch, unless it has one.
 bool prepare_watch(ThreadState* ts) {
   if (ts->watch >= 0) return true;
-  const long fd = raw(__NR_epoll_create1, EPOLL_CLOEXEC);
+  const long fd = with_more_numbers([] { return raw(__NR_epoll_create1, EPOLL_CLOEXEC); });
   if (is_error(fd)) return false;
   ts->watch = make_private(ts->process, static_cast<int>(fd));
   if (watch(ts->watch, ts->bell, EPOLLIN, kDevice) &&
@@ -52,11 +53,8 @@ Woken poll_bell(ThreadState* ts) {
 
 bool prepare_bell(ThreadState* ts) {
   if (ts->bell < 0) {
-    long fd = raw(__NR_eventfd2, 0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (fd == -EMFILE) {
-      const MoreNumbers more;
-      fd = raw(__NR_eventfd2, 0, EFD_NONBLOCK | EFD_CLOEXEC);
-    }
+    const long fd =
+        with_more_numbers([] { return raw(__NR_eventfd2, 0, EFD_NONBLOCK | EFD_CLOEXEC); });
     if (is_error(fd)) return false;
     ts->bell = make_private(ts->process, static_cast<int>(fd));
     ts->bell_sent = false;

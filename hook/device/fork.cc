@@ -3,6 +3,7 @@
 // See hook/device/fork.h for what this does, and abi/message.h for the messages.
 #include "hook/device/fork.h"
 
+#include "hook/base/limits.h"
 #include "hook/base/mem.h"
 #include "hook/base/pages.h"
 #include "hook/base/uapi.h"
@@ -73,7 +74,7 @@ long prepare_fork(ThreadState* ts, ForkedSession& child) {
   const long error = begin_fork(ts, asked);
   if (!asked) return error;
   {
-    const MoreNumbers more;
+    const LiftedLimits more(LiftedLimits::kNumbers);
     receive_fork(process, child);
   }
   unlock(process->table()->fork_lock);

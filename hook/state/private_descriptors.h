@@ -15,20 +15,6 @@ namespace mino::hook {
 int make_private(Process* process, int fd);
 void close_private(Process* process, int& fd);
 
-// Raises RLIMIT_NOFILE for a while, if the hard limit or the program's privileges allow it: the
-// hook needs a few descriptors even if the program has used up its numbers.
-class MoreNumbers {
- public:
-  MoreNumbers();
-  ~MoreNumbers();
-  MoreNumbers(const MoreNumbers&) = delete;
-  MoreNumbers& operator=(const MoreNumbers&) = delete;
-
- private:
-  u64 limit_[2] = {};
-  bool raised_ = false;
-};
-
 void learn_open_limit(Process* process);  // RLIMIT_NOFILE, which poll's count is checked against
 
 }  // namespace mino::hook

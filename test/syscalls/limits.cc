@@ -7,6 +7,9 @@
 #include <sys/resource.h>
 #include <sys/select.h>
 
+#include <thread>
+#include <vector>
+
 #include "children.h"
 #include "loopback.h"
 
@@ -185,6 +188,30 @@ TEST(count_of_poll) {
                 EXPECT_ERR(socket(AF_INET, SOCK_DGRAM, 0), EMFILE);
                 limit_to(3, false);
                 EXPECT_EQ(poll(set, 3, 0), 0);
+              }),
+              0);
+}
+
+// Many threads wait for the first time, each on sockets and a pipe, while children are made.
+TEST(limits_stay_what_they_are) {
+  constexpr rlim_t kLimit = 250;
+  constexpr int kRounds = 10, kThreads = 16;
+  const auto limit = [] {
+    rlimit now{};
+    return getrlimit(RLIMIT_NOFILE, &now) == 0 ? now.rlim_cur : 0;
+  };
+  EXPECT_EXIT(child([&] {
+                Mixed m;
+                limit_to(kLimit, false);
+                for (int round = 0; round < kRounds; round++) {
+                  std::vector<std::thread> threads;
+                  for (int i = 0; i < kThreads; i++)
+                    threads.emplace_back([&] { EXPECT_EQ(m.by_poll(30), 0); });
+                  for (int i = 0; i < 3; i++)
+                    EXPECT_EXIT(child([&] { EXPECT_EQ(limit(), kLimit); }), 0);
+                  for (std::thread& thread : threads) thread.join();
+                  EXPECT_EQ(limit(), kLimit);
+                }
               }),
               0);
 }
