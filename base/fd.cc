@@ -2,6 +2,7 @@
 #include "base/fd.h"
 
 #include <fcntl.h>
+#include <poll.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -22,17 +23,20 @@ void close_others(std::vector<int> keep, unsigned from) {
 pid_t fork_keeping(std::vector<int> keep) {
   int gate[2];
   if (::pipe2(gate, O_CLOEXEC) != 0) return -1;
-  const Fd closed(gate[0]);
-  Fd open(gate[1]);
+  Fd closed(gate[0]), open(gate[1]);
   const pid_t child = ::fork();
   if (child == 0) {
+    closed.release();
+    open.release();
     close_others(std::move(keep));
     return 0;
   }
   const int error = errno;
   open.reset();
-  char byte;
-  while (child > 0 && ::read(closed.get(), &byte, 1) < 0 && errno == EINTR) {
+  // A file whose server has gone holds whoever closes it: only the child, then.
+  constexpr int kPatience = 1000;  // ms
+  pollfd end{closed.get(), POLLIN, 0};
+  while (child > 0 && ::poll(&end, 1, kPatience) < 0 && errno == EINTR) {
   }
   errno = error;
   return child;

@@ -2,10 +2,9 @@
 #include "daemon/admission.h"
 
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/vfs.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
@@ -38,11 +37,14 @@ Received receive(int socket, Message& message, Fd& file) {
   return whole && datagram.file_count <= 1 ? Received::kMessage : Received::kBroken;
 }
 
-// What a client may give to its own proxy: namespaces, and eBPF programs (hook/calls/lending.h).
+// What a client may give to its own proxy: network namespaces, and eBPF programs and maps
+// (hook/calls/lending.h). Their names are the kernel's, and asking for them waits for nobody.
 bool may_be_lent(const Fd& file) {
-  struct statfs info{};
-  return file.valid() && ::fstatfs(file.get(), &info) == 0 &&
-         (info.f_type == NSFS_MAGIC || info.f_type == ANON_INODE_FS_MAGIC);
+  char name[64]{};
+  const std::string link = "/proc/self/fd/" + std::to_string(file.get());
+  if (!file.valid() || ::readlink(link.c_str(), name, sizeof name - 1) <= 0) return false;
+  return std::string_view(name).starts_with("net:[") ||
+         std::string_view(name).starts_with("anon_inode:bpf");
 }
 
 }  // namespace

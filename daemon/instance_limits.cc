@@ -14,26 +14,36 @@ constexpr int64_t kMostWords = 3;  // in a value, as of tcp_rmem
 
 // Taken from the host as they are: what an administrator has set there, or what a newer kernel
 // starts with.
-constexpr const char* kAsOnTheHost[] = {"net.core.rmem_default",       "net.core.wmem_default",
-                                        "net.core.optmem_max",         "net.core.somaxconn",
-                                        "net.core.netdev_max_backlog", "fs.file-max"};
+constexpr const char* kAsOnTheHost[] = {"net.core.rmem_default", "net.core.wmem_default",
+                                        "net.core.optmem_max", "net.core.somaxconn",
+                                        "net.core.netdev_max_backlog"};
 
 // The same, but the last number is at most this part of the instance's memory: bytes of one socket.
 constexpr const char* kBuffers[] = {"net.core.rmem_max", "net.core.wmem_max", "net.ipv4.tcp_rmem",
                                     "net.ipv4.tcp_wmem"};
 constexpr int64_t kBufferPart = 8;
 
-// Numbers of things, with the most that an instance may have of them for each MiB of its memory:
-// full, none of them takes more than a quarter (a connection that is tracked takes some 400 bytes,
-// one in TIME_WAIT 260).
+// Numbers of things, with the most that an instance may have of them for each MiB of its memory,
+// and what one takes. All of them full, and the sockets' buffers too, must leave something.
 struct Number {
   const char* name;
   int64_t per_mib;
+  int64_t bytes;
 };
-constexpr Number kNumbers[] = {{"net.ipv4.tcp_max_tw_buckets", 256},
-                               {"net.ipv4.tcp_max_orphans", 256},
-                               {"net.ipv4.tcp_max_syn_backlog", 32},
-                               {"net.netfilter.nf_conntrack_max", 512}};
+constexpr Number kNumbers[] = {{"net.ipv4.tcp_max_tw_buckets", 256, 260},
+                               {"net.ipv4.tcp_max_orphans", 64, 2300},
+                               {"net.ipv4.tcp_max_syn_backlog", 32, 320},
+                               {"net.netfilter.nf_conntrack_max", 512, 400},
+                               {"fs.file-max", 100, 1200}};  // a socket, its file and its inode
+
+// The pages of all sockets of a protocol together: comfortable, under pressure, the most.
+constexpr int64_t kPagesPart[] = {16, 12, 8};
+constexpr int64_t kMiB = 1 << 20;
+static_assert([] {
+  int64_t bytes = 2 * kMiB / kPagesPart[2];
+  for (const Number& number : kNumbers) bytes += number.per_mib * number.bytes;
+  return bytes <= kMiB * 4 / 5;
+}());
 
 // What Linux gives a machine with more than 4 GiB, if the host does not track connections.
 constexpr int64_t kTrackedConnections = 262144;
@@ -91,11 +101,10 @@ InstanceLimits instance_limits(int64_t memory_mib, const ReadSysctl& host,
     take(number.name, memory_mib * number.per_mib,
          tracked ? std::optional(kTrackedConnections) : std::nullopt);
   }
-  // All sockets together, in pages: comfortable, under pressure, the most. A quarter, a third and a
-  // half of the memory, which nothing else wants.
   const int64_t pages = memory_mib * 256;
   for (const char* name : {"net.ipv4.tcp_mem", "net.ipv4.udp_mem"})
-    limits.sysctls.push_back(assignment(name, {pages / 4, pages / 3, pages / 2}));
+    limits.sysctls.push_back(
+        assignment(name, {pages / kPagesPart[0], pages / kPagesPart[1], pages / kPagesPart[2]}));
   limits.sysctls.insert(limits.sysctls.end(), own.begin(), own.end());
   return limits;
 }

@@ -32,27 +32,31 @@ TEST(InstanceLimits, AreThoseOfTheHost) {
   EXPECT_TRUE(has(limits.sysctls, "net.ipv4.tcp_rmem=4096 131072 33554432"));
   EXPECT_TRUE(has(limits.sysctls, "net.ipv4.tcp_max_tw_buckets=131072"));
   EXPECT_TRUE(has(limits.sysctls, "net.netfilter.nf_conntrack_max=262144"));
-  EXPECT_TRUE(has(limits.sysctls, "net.ipv4.tcp_mem=32768 43690 65536"));
+  EXPECT_TRUE(has(limits.sysctls, "net.ipv4.tcp_mem=8192 10922 16384"));
 }
 
 TEST(InstanceLimits, AreWhatItsMemoryCarries) {
   const auto limits = instance_limits(64,
                                       host({{"net.core.rmem_max", "1073741824"},
                                             {"net.ipv4.tcp_rmem", "4096 131072 33554432"},
-                                            {"net.ipv4.tcp_max_tw_buckets", "1000000"}}),
+                                            {"net.ipv4.tcp_max_tw_buckets", "1000000"},
+                                            {"net.ipv4.tcp_max_orphans", "1000000"},
+                                            {"fs.file-max", "9223372036854775807"}}),
                                       {});
   EXPECT_TRUE(has(limits.sysctls, "net.core.rmem_max=8388608"));
   EXPECT_TRUE(has(limits.sysctls, "net.ipv4.tcp_rmem=4096 131072 8388608"));
   EXPECT_TRUE(has(limits.sysctls, "net.ipv4.tcp_max_tw_buckets=16384"));
   EXPECT_TRUE(has(limits.sysctls, "net.netfilter.nf_conntrack_max=32768"));
+  EXPECT_TRUE(has(limits.sysctls, "net.ipv4.tcp_max_orphans=4096"));
+  EXPECT_TRUE(has(limits.sysctls, "fs.file-max=6400"));
   EXPECT_TRUE(has(limits.parameters, "thash_entries=32768"));
 }
 
 TEST(InstanceLimits, WhatTheHostDoesNotHaveStaysTheKernelsOwn) {
   const auto limits = instance_limits(100, host({{"net.core.somaxconn", "many"}}), {});
   EXPECT_EQ(limits.sysctls, (std::vector<std::string>{"net.netfilter.nf_conntrack_max=51200",
-                                                      "net.ipv4.tcp_mem=6400 8533 12800",
-                                                      "net.ipv4.udp_mem=6400 8533 12800"}));
+                                                      "net.ipv4.tcp_mem=1600 2133 3200",
+                                                      "net.ipv4.udp_mem=1600 2133 3200"}));
   EXPECT_TRUE(has(limits.parameters, "nf_conntrack.hashsize=8192"));
   EXPECT_TRUE(has(limits.parameters, "thash_entries=32768"));
 }

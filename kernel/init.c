@@ -242,6 +242,11 @@ static void set_sysctl(const char *name, const char *value)
 	for (; *name && i < (int)sizeof(path) - 1; name++)
 		path[i++] = dots && *name == '.' ? '/' : *name;
 	path[i] = 0;
+	if (*name) {
+		errno = ENAMETOOLONG;
+		complain(path);
+		return;
+	}
 	put(path, value);
 }
 

@@ -25,6 +25,8 @@
 #include "usrcall_owner.h"
 #include "usrcall_ring.h"
 
+extern int unprivileged_userns_clone; /* in no header of the kernel */
+
 /*
  * Calls that are never dispatched. They would change the serving task itself
  * (its tasks, its signals, its descriptor table, and its memory, of which it
@@ -188,6 +190,28 @@ static s64 call(struct usrcall_lane *lane)
 }
 
 /*
+ * The client's process is in a user namespace that its lane may not be in. In
+ * one of its own the lane keeps what it has: that is nothing over the device.
+ */
+static s64 drop_capabilities(struct usrcall_lane *lane)
+{
+	struct cred *cred;
+
+	if (current_user_ns() != &init_user_ns)
+		return 0;
+	cred = prepare_creds();
+	if (!cred)
+		return -ENOMEM;
+	cap_clear(cred->cap_effective);
+	cap_clear(cred->cap_permitted);
+	cap_clear(cred->cap_inheritable);
+	cap_clear(cred->cap_ambient);
+	commit_creds(cred);
+	follow_credentials(lane);
+	return 0;
+}
+
+/*
  * The client's process is in a new user namespace, and so is its lane: with all
  * capabilities there, and none over what belongs to the old one. unshare()
  * refuses this to a thread with company, but a lane's company is the client's
@@ -201,6 +225,11 @@ static s64 new_users(struct usrcall_lane *lane, u64 flags)
 
 	if (flags & ~(u64)(CLONE_NEWUSER | CLONE_NEWNET))
 		return -EINVAL;
+	if (!flags)
+		return drop_capabilities(lane);
+	if ((flags & CLONE_NEWUSER) && !unprivileged_userns_clone &&
+	    !capable(CAP_SYS_ADMIN))
+		return -EPERM;
 	err = unshare_userns(flags, &cred);
 	if (err)
 		return err;
@@ -208,7 +237,7 @@ static s64 new_users(struct usrcall_lane *lane, u64 flags)
 	if (!err && cred)
 		err = set_cred_ucounts(cred);
 	if (err) {
-		if (spaces)
+		if (!IS_ERR_OR_NULL(spaces))
 			put_nsproxy(spaces);
 		if (cred)
 			put_cred(cred);

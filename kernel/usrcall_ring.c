@@ -83,17 +83,34 @@ bool usrcall_ring_is_mapped(void *memory)
 }
 
 /* The client maps an open file of its own, by which it is seen to hold it. */
-static int send(struct usrcall_session *session, const struct ring *ring)
+static int send(struct usrcall_session *session, const struct ring *ring, int file)
 {
 	struct usrcall_command command = { .type = USRCALL_MAPPED,
 					   .version = USRCALL_VERSION,
 					   .id = ring->bytes };
-	int file = usrcall_host_share(ring->file), err;
 
-	if (file < 0)
-		return file;
-	err = usrcall_host_send(session->socket, &command, file);
-	usrcall_host_close(file);
+	return usrcall_host_send(session->socket, &command, file);
+}
+
+/* All of them or none: a client that has got one awaits the next. */
+static int send_all(struct usrcall_session *session, struct ring *const *rings,
+		    int count)
+{
+	int files[2] = { -1, -1 }, err = 0, i;
+
+	for (i = 0; i < count && !err; i++) {
+		files[i] = usrcall_host_share(rings[i]->file);
+		if (files[i] < 0)
+			err = files[i];
+	}
+	for (i = 0; i < count && !err; i++) {
+		err = send(session, rings[i], files[i]);
+		if (err && i)
+			usrcall_end(session);
+	}
+	for (i = 0; i < count; i++)
+		if (files[i] >= 0)
+			usrcall_host_close(files[i]);
 	return err;
 }
 
@@ -121,9 +138,7 @@ int usrcall_map_file(struct usrcall_lane *lane, int fd, u64 bytes)
 		bytes -= rings[i] ? rings[i]->bytes : 0;
 	}
 	if (count && rings[0] && rings[count - 1] && !bytes)
-		err = send(lane->session, rings[0]);
-	if (!err && count == 2)
-		err = send(lane->session, rings[1]) ?: 1;
+		err = send_all(lane->session, rings, count) ?: count - 1;
 	fput(file);
 	return err;
 }

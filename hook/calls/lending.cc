@@ -19,10 +19,12 @@ namespace mino::hook {
 
 namespace {
 
+// As minod judges it (daemon/admission.cc).
 bool may_be_lent(u64 number) {
-  struct statfs info;
-  return raw(__NR_fstatfs, number, ptr(&info)) == 0 &&
-         (info.f_type == NSFS_MAGIC || info.f_type == ANON_INODE_FS_MAGIC);
+  char link[40], name[64]{};
+  *print_number(print(link, "/proc/self/fd/"), number) = 0;
+  return raw(__NR_readlink, ptr(link), ptr(name), sizeof name - 1) > 0 &&
+         (starts_with(name, "net:[") || starts_with(name, "anon_inode:bpf"));
 }
 
 // Gives minod the file. Returns the parcel that stands for it, and its id, or an error.

@@ -87,7 +87,7 @@ class Attacker {
     slot.install_fd =
         pick(3) == 0 ? static_cast<int32_t>(random_()) : static_cast<int32_t>(pick(32));
     slot.kind = static_cast<uint8_t>(pick(50) == 0 ? pick(256) : pick(20) == 0 ? 2 : 1);
-    slot.nr = slot.kind == 2 ? static_cast<uint32_t>(pick(12)) : number();
+    slot.nr = slot.kind == 2 ? static_cast<uint32_t>(pick(16)) : number();
     slot.flags = static_cast<uint8_t>(pick(4));
     slot.arch = static_cast<uint8_t>(pick(50) == 0 ? pick(256) : 1);
     for (uint64_t& arg : slot.args) arg = argument();
@@ -257,6 +257,26 @@ TEST(Hostile, ABellIsAnEventfd) {
   ASSERT_EQ(::fcntl(other.get(), F_SETFL, 0), 0);
   ASSERT_TRUE(hostile.send(abi::MessageType::kBell, 0, 0, other.get()));
   EXPECT_EQ(hostile.receive().message.type, abi::MessageType{});
+  EXPECT_TRUE(answers(lane));
+}
+
+// What a client may do to its own namespaces, it may not do to the kernel.
+TEST(Hostile, NamespacesThatCannotBeMade) {
+  Session honest(Options{1, 64 << 10}, device()), hostile(Options{1, 64 << 10}, device());
+  LaneClient lane(honest, 0), its(hostile, 0);
+  const auto new_spaces = [&its](uint64_t flags) {
+    its.submit(abi::SubmissionKind::kOp, static_cast<uint32_t>(abi::Op::kNewUsers), {flags}, -1,
+               false);
+    int64_t result = 1;
+    while (!its.poll_once(result)) ::usleep(100);
+    return result;
+  };
+  ASSERT_EQ(new_spaces(CLONE_NEWUSER | CLONE_NEWNET), 0);
+  const char path[] = "/proc/sys/user/max_net_namespaces", none[] = "0";
+  ASSERT_EQ(its.call(SYS_openat, {static_cast<uint64_t>(AT_FDCWD), ptr(path), O_WRONLY}, 10), 10);
+  ASSERT_EQ(its.call(SYS_write, {10, ptr(none), 1}), 1);
+  EXPECT_EQ(new_spaces(CLONE_NEWNET), -ENOSPC);
+  EXPECT_TRUE(answers(its));
   EXPECT_TRUE(answers(lane));
 }
 

@@ -20,8 +20,10 @@ PYTHON, LIMIT_S, SKIPPED = "/usr/bin/python3", 120, 77
 CLOSED = 2200  # connections, more than the 2,048 that a machine of 512 MiB keeps in TIME_WAIT
 AS_ON_THE_HOST = ("net.core.rmem_max", "net.core.wmem_max", "net.core.rmem_default",
                   "net.core.somaxconn", "net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem",
-                  "net.ipv4.tcp_max_tw_buckets", "net.ipv4.tcp_max_orphans",
-                  "net.ipv4.tcp_max_syn_backlog", "net.netfilter.nf_conntrack_max", "fs.file-max")
+                  "net.ipv4.tcp_max_tw_buckets", "net.ipv4.tcp_max_syn_backlog",
+                  "net.netfilter.nf_conntrack_max")
+MEMORY_MIB = 512
+ORPHANS = min(64 * MEMORY_MIB, int(pathlib.Path("/proc/sys/net/ipv4/tcp_max_orphans").read_text()))
 
 BUFFERS = """
 import socket
@@ -110,6 +112,8 @@ def by_default(device):
         want = on_the_host(name)
         if want is not None:
             check(device.sysctl(name) == want, f"{name}: {device.sysctl(name)}, host {want}")
+    orphans = device.sysctl("net.ipv4.tcp_max_orphans")
+    check(int(orphans) == ORPHANS, f"orphans: {orphans}, not {ORPHANS}")
     for program in (BUFFERS, QUEUED):
         native, got = run(PYTHON, "-c", program), device.run(PYTHON, "-c", program)
         if program is QUEUED:  # the kernels count what a packet costs differently

@@ -35,7 +35,7 @@ EXEMPT = {
     "hook/catch/image.cc": {"openat", "ioctl"},
     "hook/catch/patch.cc": {"mprotect"},
     "hook/device/attach.cc": {"open", "socket", "connect"},
-    # exec asks first whether the filters allow what reads a program (exec.cc)
+    # exec asks first whether the filters allow what reads a program (hook/calls/exec.cc)
     "hook/start/program_file.cc": {"openat", "mprotect"},
     "hook/start/shown_environment.cc": {"brk", "prctl"},
 }
