@@ -187,7 +187,7 @@ long do_signalfd(ThreadState* ts, long nr) {
   u64 signals = 0;
   user_read(f.rsi, &signals, sizeof signals);
   signals &= kSynchronous;
-  ts->process->table()->signalfd_signals |= signals;
+  __atomic_fetch_or(&ts->process->table()->signalfd_signals, signals, __ATOMIC_RELAXED);
   if (fd != static_cast<int>(f.rdi))
     return register_local_fd(ts, fd, settings.netns || signals ? kSignals : 0);
   if (signals) ts->process->add_flags(static_cast<u64>(fd), kSignals);

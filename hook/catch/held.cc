@@ -83,6 +83,8 @@ void queue(int sig, const SigInfo* info) {
 
 // Tells a thread that takes the signal, if there is one.
 void hand_over(const ThreadState* from, int sig) {
+  // Either this sees the mask of a thread that unblocks the signal, or that thread sees the signal.
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);  // pairs with look_for_held
   for (const ThreadState* ts = first_thread(); ts; ts = ts->next) {
     const bool takes = !(ts->hidden_mask & bit(sig)) || (ts->awaited & bit(sig));
     if (ts == from || ts->exiting || ts->group != from->group || !ts->tid || !takes) continue;
@@ -122,6 +124,7 @@ void hold_ready(ThreadState* ts, int sig, const SigInfo* info) {
 }
 
 void look_for_held(ThreadState* ts) {
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);  // after the change of the mask; pairs with hand_over
   SigInfo info;
   for (int sig : kSynchronousSignals) {
     if (ts->hidden_mask & bit(sig)) continue;

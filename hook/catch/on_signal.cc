@@ -67,12 +67,13 @@ void defer(ThreadState* ts, int sig, const SigInfo* info, UContext* uc) {
 }
 
 // Whether the program's handler has to wait: the hook is at work, or has not begun to deliver what
-// it has deferred. In the window a signal from elsewhere can come before the handler of the one
+// it has deferred. (What is held outside of the hook came on top of this signal, and comes after
+// it.) In the window a signal from elsewhere can come before the handler of the one
 // that the window lets in.
 bool is_busy(const ThreadState* ts, const UContext* uc) {
   if (ts->in_hook == kWindow)
     return uc->rip < ptr(mino_window_begin) || uc->rip > ptr(mino_window_end);
-  return ts->in_hook == kInside || ts->deferred || on_signal_stack(ts, uc->rsp);
+  return ts->in_hook == kInside || (ts->deferred & ~kHeld) || on_signal_stack(ts, uc->rsp);
 }
 
 // The number of the call that has just been made at %rip, or -1 if it cannot be told.
@@ -142,14 +143,18 @@ void die_of_no_stack() {
       static_cast<u64>(raw(__NR_gettid)), SIGSEGV, ptr(&info));
 }
 
-// What was held while this handler ran on the hook's stack comes as it returns.
+// The last thing before the kernel continues the program, or its handler, from this frame: what
+// came on top of this signal, while the hook's stack was in use, comes as it leaves that stack. It
+// is blocked until then, since it would find the stack in use again.
 void release_held(const UContext* uc) {
   ThreadState* ts = this_thread();
-  if (!ts || !(ts->deferred & kHeld) || ts->in_hook != kOutside || on_signal_stack(ts, uc->rsp))
+  if (!ts || ts->in_hook != kOutside || !on_signal_stack(ts, ptr(uc)) ||
+      on_signal_stack(ts, uc->rsp))
     return;
   const u64 ours = kSynchronous;
   raw(__NR_rt_sigprocmask, SIG_BLOCK, ptr(&ours), 0, 8);
-  ts->deferred = 0;
+  if (!(ts->deferred & kHeld)) return;
+  ts->deferred &= ~u32{kHeld};
   queue_ready(ts);
 }
 
@@ -212,7 +217,7 @@ u64 on_signal(int sig, SigInfo* info, UContext* uc) {
     return 0;
   }
   if (ts && (ts->deferred & kHeld) && ts->in_hook == kOutside) {
-    ts->deferred = 0;
+    ts->deferred &= ~u32{kHeld};
     queue_ready(ts);  // comes at once
   }
   set_mask(handler_mask);
@@ -288,8 +293,7 @@ bool be_traced(ThreadState* ts) {
 extern "C" __attribute__((visibility("hidden"))) mino::hook::u64 mino_on_signal(
     int sig, mino::hook::SigInfo* info, mino::hook::UContext* uc) {
   using namespace mino::hook;
-  const bool fault = info->code > 0 && (bit(sig) & kSynchronous);
   const u64 handler = on_signal(sig, info, uc);
-  if (fault && !handler) release_held(uc);
+  if (!handler) release_held(uc);
   return handler;
 }

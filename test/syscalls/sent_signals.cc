@@ -341,6 +341,110 @@ TEST(taken_by_another_thread) {
   }
 }
 
+namespace {
+
+std::atomic<int> counts[65];
+void count(int sig) {
+  counts[sig]++;
+}
+
+void count_signals(int flags) {
+  for (int sig : kSignals) {
+    struct sigaction action = {};
+    action.sa_handler = count;
+    action.sa_flags = flags;
+    OK(sigaction(sig, &action, nullptr));
+  }
+}
+
+int counted() {
+  int all = 0;
+  for (int sig : kSignals) all += counts[sig] == 1;
+  return all;
+}
+
+constexpr int kAll = sizeof kSignals / sizeof *kSignals;
+
+sigset_t mask() {
+  sigset_t now;
+  OK(pthread_sigmask(SIG_SETMASK, nullptr, &now));
+  return now;
+}
+
+}  // namespace
+
+// All of them at once: each handler runs once, and the mask is what it was.
+TEST(all_at_once_while_waiting) {
+  for (const Named& place : kWaits) {
+    for (int flags : {0, SA_NODEFER, SA_RESTART}) {
+      Pair pair = tcp_pair();
+      int ends[2];
+      OK(pipe(ends));
+      const pid_t pid = child([&] {
+        count_signals(flags);
+        const sigset_t before = mask();
+        while (counted() < kAll && place.wait({pair.a, ends[0]}) < 0) {
+        }
+        for (int i = 0; i < 2000 && counted() < kAll; i++) sleep_ms(1);
+        EXPECT_EQ(counted(), kAll);
+        const sigset_t after = mask();
+        EXPECT(memcmp(&before, &after, 8) == 0);
+      });
+      while (!sleeps(pid)) sleep_ms(1);
+      for (int sig : kSignals) OK(kill(pid, sig));
+      sleep_ms(5);
+      OK(write(pair.b, "x", 1));
+      OK(write(ends[1], "xxxxxxxx", 8));  // one for each attempt
+      EXPECT_EXIT(pid, 0);
+      close(pair.a), close(pair.b), close(ends[0]), close(ends[1]);
+    }
+  }
+}
+
+TEST(all_at_once_while_computing) {
+  for (int flags : {0, SA_NODEFER}) {
+    for (bool calls : {false, true}) {
+      int ends[2];
+      OK(pipe(ends));
+      const pid_t pid = child([&] {
+        count_signals(flags);
+        const sigset_t before = mask();
+        Pair pair = udp_pair();
+        OK(write(ends[1], "r", 1));
+        for (int i = 0; i < 200'000'000 && counted() < kAll; i++) {
+          if (calls) EXPECT(recv(pair.a, nullptr, 0, MSG_DONTWAIT) == -1);
+        }
+        EXPECT_EQ(counted(), kAll);
+        const sigset_t after = mask();
+        EXPECT(memcmp(&before, &after, 8) == 0);
+      });
+      char byte;
+      OK(read(ends[0], &byte, 1));
+      for (int sig : kSignals) OK(kill(pid, sig));
+      EXPECT_EXIT(pid, 0);
+      close(ends[0]), close(ends[1]);
+    }
+  }
+}
+
+TEST(all_at_once_when_unblocked) {
+  EXPECT_EXIT(child([] {
+                count_signals(0);
+                sigset_t all;
+                sigfillset(&all);
+                const sigset_t before = mask();
+                OK(pthread_sigmask(SIG_SETMASK, &all, nullptr));
+                for (int sig : kSignals) OK(kill(getpid(), sig));
+                for (int sig : kSignals) OK(pthread_kill(pthread_self(), sig));
+                EXPECT_EQ(counted(), 0);
+                OK(pthread_sigmask(SIG_SETMASK, &before, nullptr));
+                for (int sig : kSignals) EXPECT(counts[sig] >= 1);
+                const sigset_t after = mask();
+                EXPECT(memcmp(&before, &after, 8) == 0);
+              }),
+              0);
+}
+
 // What is pending stays so for the next program.
 HELPER(pending) {
   for (int sig : kSignals) EXPECT(is_pending(sig));
