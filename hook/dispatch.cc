@@ -61,8 +61,8 @@ long do_by_fd(ThreadState* ts, const abi::Row& row) {
   const u8 flags = ts->process->flags(static_cast<u32>(ts->frame.rdi));
   if (flags & kOffloaded) {
     if (row.nr == __NR_setsockopt && sets_timeout(ts->frame)) note_socket_timeouts();
-    if (flags & kMaybeNetlink) return do_netlink(ts, row);
-    return row.nr == __NR_getsockopt ? do_getsockopt(ts, row) : offload_frame(ts, row);
+    if (row.nr == __NR_getsockopt) return do_getsockopt(ts, row);
+    return flags & kMaybeNetlink ? do_netlink(ts, row) : offload_frame(ts, row);
   }
   if (flags & kPrivate) return -EBADF;
   if (is_listing(row)) return do_listing(ts, row);

@@ -3,6 +3,7 @@
 // See hook/calls/descriptors.h.
 #include "hook/calls/descriptors.h"
 
+#include "hook/base/limits.h"
 #include "hook/base/uapi.h"
 #include "hook/calls/dead_files.h"
 #include "hook/calls/epoll.h"
@@ -18,12 +19,16 @@ namespace mino::hook {
 namespace {
 
 // For dup2 and dup3 onto a number that the hook uses itself: moves the hook's descriptor away.
-void make_way(Process* process, u64 fd) {
-  if (!(process->flags(fd) & kPrivate)) return;
+// False if there is no other number for it.
+bool make_way(Process* process, u64 fd) {
+  if (!(process->flags(fd) & kPrivate)) return true;
+  bool good = true;
   const auto move = [&](int& own) {
     if (own < 0 || static_cast<u64>(own) != fd) return;
+    const LiftedLimits more(LiftedLimits::kNumbers);
     const long moved = raw(__NR_fcntl, fd, F_DUPFD_CLOEXEC, fd + 1);
-    if (is_error(moved)) return;
+    good = !is_error(moved);
+    if (!good) return;
     process->set_flags(static_cast<u64>(moved), kPrivate);
     own = static_cast<int>(moved);
   };
@@ -33,9 +38,13 @@ void make_way(Process* process, u64 fd) {
   move(process->session().memory_fd);
   move(process->table()->kick_fd);
   for (ThreadState* ts = first_thread(); ts; ts = ts->next) {
-    if (ts->process == process) move(ts->bell);
+    if (ts->process != process) continue;
+    move(ts->bell);
+    move(ts->watch);
   }
-  process->set_flags(fd, 0);
+  move(settings.trace_fd);
+  if (good) process->set_flags(fd, 0);
+  return good;
 }
 
 // `to` is another descriptor of the same file as `from`.
@@ -56,7 +65,7 @@ long dup_to(ThreadState* ts, u64 from, u64 to, u64 flags) {
   if (from_flags & kPrivate) return -EBADF;
   if (is_error(raw(__NR_fcntl, from, F_GETFD))) return -EBADF;
   if (to >= abi::kMaxFd) return -EBADF;
-  make_way(process, to);
+  if (!make_way(process, to)) return -EBUSY;
   if (on_device(from_flags)) {
     const long error = ready(ts);
     if (error && !device_is_dead(ts)) return error;

@@ -81,8 +81,11 @@ long message_to_pipe(ThreadState* ts, u64 in, u64 pipe, const Buffer& buffer, u6
   const long got = receive(ts, in, buffer, min(count, whole.bytes()), 0);
   if (got <= 0) return got;
   raw(__NR_write, whole.in(), ptr(buffer.data), static_cast<u64>(got));
-  const u64 args[6] = {whole.out(), 0, pipe, 0, static_cast<u64>(got), 0};
-  return mino_interruptible(ts, __NR_splice, args);
+  long last;
+  do {  // no signal may end this: the message is nowhere else
+    last = raw(__NR_splice, whole.out(), 0, pipe, 0, static_cast<u64>(got), 0);
+  } while (last == -EINTR);
+  return last;
 }
 
 // -ENOTSOCK if it is none.

@@ -4,6 +4,7 @@
 //   tfd:        4 events:       19 data:                4  pos:0 ino:1104163 sdev:f
 #include "hook/calls/inherited_sets.h"
 
+#include "hook/base/limits.h"
 #include "hook/base/mem.h"
 #include "hook/base/uapi.h"
 #include "hook/calls/epoll_shadow.h"
@@ -72,12 +73,13 @@ void learn_lines(ThreadState* ts, u64 epfd, u64 fd) {
 void learn_members(ThreadState* ts, u64 epfd) {
   Process* const process = ts->process;
   if (shadow_knows(process, static_cast<u32>(epfd))) return;
-  shadow_begin(process, static_cast<u32>(epfd));
   char path[56];
   *print_number(print(path, "/proc/thread-self/fdinfo/"), epfd) = 0;
   const u64 args[6] = {static_cast<u64>(AT_FDCWD), ptr(path), O_RDONLY | O_CLOEXEC};
-  const long fd = offload_new_fd(ts, *abi::find_row(__NR_openat), args, true);
+  const long fd = with_more_numbers(
+      [&] { return offload_new_fd(ts, *abi::find_row(__NR_openat), args, true); });
   if (is_error(fd)) return;
+  shadow_begin(process, static_cast<u32>(epfd));
   learn_lines(ts, epfd, static_cast<u64>(fd));
   close_on_device(ts, static_cast<u64>(fd));
   forget_fd(ts, static_cast<u64>(fd));

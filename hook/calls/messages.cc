@@ -9,6 +9,7 @@
 #include "hook/base/msghdr.h"
 #include "hook/base/uapi.h"
 #include "hook/base/user.h"
+#include "hook/calls/dead_files.h"
 #include "hook/calls/epoll.h"
 #include "hook/calls/handler.h"
 #include "hook/calls/netlink.h"
@@ -76,6 +77,7 @@ long pack(ThreadState* ts, const MsgHdr& header, Outgoing& out) {
       send_epoll_set(ts, static_cast<u32>(fd));
     if (fd < 0 || !ts->process->offloaded(static_cast<u32>(fd)) || error || out.count == 256)
       return;
+    if (device_is_dead(ts)) return;  // then a dead file travels
     const long parcel = fetch_parcel(ts, static_cast<u64>(fd), out.ids[out.count]);
     if (is_error(parcel)) {
       error = parcel;

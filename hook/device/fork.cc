@@ -107,6 +107,7 @@ void finish_fork_in_child(ThreadState* ts, ForkedSession& child) {
   u8* const old = process->shares_memory ? nullptr : session.memory;
   if (!child.present) {
     if (old) unmap_session(session);
+    session.memory = nullptr;
     session_died(session);
     return;
   }

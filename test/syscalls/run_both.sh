@@ -8,7 +8,9 @@
 #   run_both.sh BUILD_DIR MINO PROGRAM [OPTION…]   compare; the options go to `mino run`
 #   run_both.sh BUILD_DIR MINO --native PROGRAM    only the native run, which must pass by itself
 #   run_both.sh BUILD_DIR MINO --device up|down    the device that the comparisons share
-#   run_both.sh BUILD_DIR MINO --engine linux …    with the linux engine, on a device of its own
+#   run_both.sh BUILD_DIR MINO --engine linux …    with the linux engine
+#   run_both.sh BUILD_DIR MINO --lanes N …         after --engine: on a device of its own, with so
+#                                                  many lanes for each session
 #
 # BUILD_DIR holds the programs, MINO is the binary. A native output that is newer than the program
 # is used again. Words after `--` go to the program in both runs (names of tests, -PREFIX to leave
@@ -21,6 +23,11 @@ shift 2
 engine=native
 if [ "${1-}" = --engine ]; then
   engine=$2
+  shift 2
+fi
+lanes=
+if [ "${1-}" = --lanes ]; then
+  lanes=$2
   shift 2
 fi
 run_dir=$build/device-$engine
@@ -77,14 +84,15 @@ if [ ! -x "$mino" ]; then
   echo "run_both.sh: there is no $mino" >&2
   exit 125
 fi
-if ! device_is_up; then
+if [ -n "$lanes" ] || ! device_is_up; then
   run_dir=$(mktemp -d /tmp/mino-syscalls-XXXXXX)
   chmod 755 "$run_dir"  # some tests change their user, who must reach the device too
   trap '"$mino" --run-dir "$run_dir" down >/dev/null 2>&1; rm -rf "$run_dir"' EXIT
-  "$mino" --run-dir "$run_dir" up --engine "$engine" >&2 || exit 125
+  printf '[limits]\nlanes = %s\n' "${lanes:-2000}" >"$run_dir/minod.toml"
+  "$mino" --run-dir "$run_dir" up --engine "$engine" --config "$run_dir/minod.toml" >&2 || exit 125
 fi
 
-tag=$(echo "$engine ${options[*]}" | tr -cd 'a-z0-9')
+tag=$(echo "$engine$lanes ${options[*]}" | tr -cd 'a-z0-9')
 if [ $# -gt 0 ]; then  # some of the tests: the output is for this comparison only
   native_output=$program.$tag.native
   native "$native_output" "$program" "$@"
