@@ -36,7 +36,7 @@
 //
 //   proxy, on a connection of its own        minod
 //   Export {} + fd                       ->  keeps the file (from a client: only what it may lend,
-//                                            hook/calls/lending.h)
+//                                            hook/calls/lent_files.h)
 //                                        <-  Exchanged {id} + parcel
 //   Import {id}                          ->  looks for the file
 //                                        <-  Exchanged {id} + fd

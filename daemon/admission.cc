@@ -2,8 +2,12 @@
 #include "daemon/admission.h"
 
 #include <fcntl.h>
+#include <linux/nsfs.h>
+#include <sched.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -37,13 +41,23 @@ Received receive(int socket, Message& message, Fd& file) {
   return whole && datagram.file_count <= 1 ? Received::kMessage : Received::kBroken;
 }
 
-// What a client may give to its own proxy: network namespaces, and eBPF programs and maps
-// (hook/calls/lending.h). Their names are the kernel's, and asking for them waits for nobody.
+// Whether the file is of the kernel's file system of namespaces. Without asking a server, which
+// could be the client's own: fstat() and fstatfs() do.
+bool is_namespace(const Fd& file) {
+  struct statx own{}, about{};
+  return ::statx(AT_FDCWD, "/proc/self/ns/net", 0, STATX_INO, &own) == 0 &&
+         ::statx(file.get(), "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, &about) == 0 &&
+         own.stx_dev_major == about.stx_dev_major && own.stx_dev_minor == about.stx_dev_minor;
+}
+
+// What a client may give to its own proxy (hook/calls/lent_files.h): network namespaces, and eBPF
+// programs and maps, which the kernel names so.
 bool may_be_lent(const Fd& file) {
+  if (!file.valid()) return false;
+  if (is_namespace(file)) return ::ioctl(file.get(), NS_GET_NSTYPE) == CLONE_NEWNET;
   char name[64]{};
   const std::string link = "/proc/self/fd/" + std::to_string(file.get());
-  if (!file.valid() || ::readlink(link.c_str(), name, sizeof name - 1) <= 0) return false;
-  return std::string_view(name).starts_with("net:[") ||
+  return ::readlink(link.c_str(), name, sizeof name - 1) > 0 &&
          std::string_view(name).starts_with("anon_inode:bpf");
 }
 

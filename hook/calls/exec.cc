@@ -8,7 +8,7 @@
 #include "hook/base/user.h"
 #include "hook/calls/epoll.h"
 #include "hook/calls/proc_self_exe.h"
-#include "hook/catch/held.h"
+#include "hook/catch/held_signals.h"
 #include "hook/catch/on_signal.h"
 #include "hook/device/attach.h"
 #include "hook/device/sharing.h"

@@ -13,7 +13,7 @@
 #include "hook/base/uapi.h"
 #include "hook/base/user.h"
 #include "hook/calls/handler.h"
-#include "hook/calls/lending.h"
+#include "hook/calls/lent_files.h"
 #include "hook/calls/namespaces.h"
 #include "hook/device/attach.h"
 #include "hook/device/call.h"

@@ -10,7 +10,7 @@
 #include "hook/calls/symlinks.h"
 #include "hook/device/attach.h"
 #include "hook/device/call.h"
-#include "hook/device/names.h"
+#include "hook/device/device_paths.h"
 #include "hook/state/interruptible.h"
 #include "hook/state/settings.h"
 

@@ -2,8 +2,8 @@
 //
 // Names in /proc of a process: its view of the network, its descriptors, its working directory
 // (proc(5)). The same name means another process on the device, so these are translated; the
-// way back is in hook/device/names.h. Used by hook/calls/path_text.cc. Who is meant is asked of the
-// host kernel: the text says only where to ask.
+// way back is in hook/device/device_paths.h. Used by hook/calls/path_text.cc. Who is meant is
+// asked of the host kernel: the text says only where to ask.
 #pragma once
 
 #include "hook/state/process.h"

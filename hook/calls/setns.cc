@@ -14,7 +14,7 @@
 #include "hook/device/call.h"
 #include "hook/device/lanes.h"
 #include "hook/device/sharing.h"
-#include "hook/device/users.h"
+#include "hook/device/user_namespaces.h"
 #include "hook/state/settings.h"
 
 namespace mino::hook {

@@ -7,7 +7,7 @@
 #include "hook/base/uapi.h"
 #include "hook/base/user.h"
 #include "hook/catch/entry.h"
-#include "hook/catch/held.h"
+#include "hook/catch/held_signals.h"
 #include "hook/catch/on_signal.h"
 #include "hook/catch/signal_stack.h"
 #include "hook/state/interruptible.h"

@@ -6,10 +6,10 @@
 
 #include "hook/base/uapi.h"
 #include "hook/base/user.h"
-#include "hook/calls/bridge.h"
-#include "hook/calls/from_device.h"
 #include "hook/calls/handler.h"
-#include "hook/calls/to_device.h"
+#include "hook/calls/splice_from_device.h"
+#include "hook/calls/splice_pipes.h"
+#include "hook/calls/splice_to_device.h"
 #include "hook/device/attach.h"
 #include "hook/device/call.h"
 

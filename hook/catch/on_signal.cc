@@ -8,7 +8,7 @@
 #include "hook/catch/context.h"
 #include "hook/catch/disarm.h"
 #include "hook/catch/entry.h"
-#include "hook/catch/held.h"
+#include "hook/catch/held_signals.h"
 #include "hook/catch/patch.h"
 #include "hook/catch/signal_stack.h"
 #include "hook/catch/strict_mode.h"

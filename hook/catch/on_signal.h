@@ -11,7 +11,8 @@
 //     unwind (pthread_cancel), or return.
 //   - SIGSEGV, SIGBUS, SIGILL and SIGSYS are never really blocked (kSynchronous): fault-safe
 //     copies, patched sites and Syscall User Dispatch need them. Whether the program has blocked
-//     them is remembered and reported, and those that others send are held (hook/catch/held.h).
+//     them is remembered and reported, and those that others send are held
+//     (hook/catch/held_signals.h).
 //   - The kernel puts frames on a stack of the hook, if they must not be on the program's present
 //     one; those for its handlers are moved to where it wants them (hook/catch/signal_stack.h).
 #pragma once

@@ -7,7 +7,7 @@
 #include "hook/base/mem.h"
 #include "hook/base/pages.h"
 #include "hook/base/uapi.h"
-#include "hook/calls/listing.h"
+#include "hook/calls/descriptor_list.h"
 #include "hook/preload/libc.h"
 #include "hook/preload/paths.h"
 

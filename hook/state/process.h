@@ -41,7 +41,7 @@ struct Process {
   u32 threads;               // users of an unshared table; the last one unmaps it
   bool shares_memory;        // a vfork child, or another that has our memory but not our Process
   bool credentials_changed;  // since the session began
-  bool own_users;            // in a user namespace that is not the device's (hook/device/users.h)
+  bool own_users;            // in a user namespace that is not the device's
   bool unsettled;            // settle_table() is due
   bool newborn;              // its session waits in `birth` until it starts
   bool joins;                // it will join its parent's session when it starts

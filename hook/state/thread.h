@@ -42,7 +42,7 @@ enum InHook : u32 { kOutside = 0, kInside = 1, kWindow = 2 };
 // Why the program's signals wait for the end of the call, in ThreadState::deferred.
 enum Deferred : u32 {
   kQueued = 1,  // blocked in the kernel; the program's mask waits in window_mask and resume_mask
-  kHeld = 2,    // hook/catch/held.h
+  kHeld = 2,    // hook/catch/held_signals.h
 };
 
 struct ThreadState {

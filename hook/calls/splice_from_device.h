@@ -5,7 +5,7 @@
 // cannot be read twice, only as much is taken as has room in the receiving pipe.
 #pragma once
 
-#include "hook/calls/bridge.h"
+#include "hook/calls/splice_pipes.h"
 
 namespace mino::hook {
 

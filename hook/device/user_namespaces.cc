@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See hook/device/users.h.
-#include "hook/device/users.h"
+// See hook/device/user_namespaces.h.
+#include "hook/device/user_namespaces.h"
 
 #include "hook/base/uapi.h"
 #include "hook/device/attach.h"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See hook/calls/inherited_sets.h. The device's kernel tells in fdinfo what a set has:
+// See hook/calls/epoll_inherited.h. The device's kernel tells in fdinfo what a set has:
 //   tfd:        4 events:       19 data:                4  pos:0 ino:1104163 sdev:f
-#include "hook/calls/inherited_sets.h"
+#include "hook/calls/epoll_inherited.h"
 
 #include "hook/base/limits.h"
 #include "hook/base/mem.h"

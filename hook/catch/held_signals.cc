@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See hook/catch/held.h.
-#include "hook/catch/held.h"
+// See hook/catch/held_signals.h.
+#include "hook/catch/held_signals.h"
 
 #include "hook/base/mem.h"
 #include "hook/base/uapi.h"

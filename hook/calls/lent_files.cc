@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See hook/calls/lending.h. The file goes to minod, which keeps it as it keeps files that are
+// See hook/calls/lent_files.h. The file goes to minod, which keeps it as it keeps files that are
 // passed (daemon/exchange.h), and the proxy imports it from there.
-#include "hook/calls/lending.h"
+#include "hook/calls/lent_files.h"
 
 #include "hook/base/limits.h"
 #include "hook/base/mem.h"
@@ -21,10 +21,12 @@ namespace {
 
 // As minod judges it (daemon/admission.cc).
 bool may_be_lent(u64 number) {
+  struct statfs info;
+  if (raw(__NR_fstatfs, number, ptr(&info)) == 0 && info.f_type == NSFS_MAGIC) return true;
   char link[40], name[64]{};
   *print_number(print(link, "/proc/self/fd/"), number) = 0;
   return raw(__NR_readlink, ptr(link), ptr(name), sizeof name - 1) > 0 &&
-         (starts_with(name, "net:[") || starts_with(name, "anon_inode:bpf"));
+         starts_with(name, "anon_inode:bpf");
 }
 
 // Gives minod the file. Returns the parcel that stands for it, and its id, or an error.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See hook/calls/options.h.
-#include "hook/calls/options.h"
+// See hook/calls/socket_options.h.
+#include "hook/calls/socket_options.h"
 
 #include "abi/new_file.h"
 #include "hook/base/uapi.h"

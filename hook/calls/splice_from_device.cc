@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See hook/calls/from_device.h. A socket is received from. From any other file, the device's kernel
-// splices to a pipe of its own.
-#include "hook/calls/from_device.h"
+// See hook/calls/splice_from_device.h. A socket is received from. From any other file, the
+// device's kernel splices to a pipe of its own.
+#include "hook/calls/splice_from_device.h"
 
 #include "hook/state/interruptible.h"
 

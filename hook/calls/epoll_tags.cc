@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See hook/calls/set_tags.h.
-#include "hook/calls/set_tags.h"
+// See hook/calls/epoll_tags.h.
+#include "hook/calls/epoll_tags.h"
 
 #include "abi/parcel.h"
 #include "hook/base/limits.h"

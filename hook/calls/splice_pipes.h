@@ -3,7 +3,7 @@
 // What bytes pass through on their way between a file on the host and one on the device: a buffer,
 // and a pipe on each side. In the pipes both kernels do what only they can: decide whether a file
 // can be spliced, and what a blocking, a short or a failing transfer is. For hook/calls/splice.cc,
-// to_device.cc and from_device.cc.
+// splice_to_device.cc and splice_from_device.cc.
 #pragma once
 
 #include "hook/base/mem.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See hook/calls/bridge.h.
-#include "hook/calls/bridge.h"
+// See hook/calls/splice_pipes.h.
+#include "hook/calls/splice_pipes.h"
 
 #include "hook/base/limits.h"
 #include "hook/base/pages.h"

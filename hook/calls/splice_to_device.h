@@ -5,7 +5,7 @@
 // read by offset, and pipes with tee before they are consumed.
 #pragma once
 
-#include "hook/calls/bridge.h"
+#include "hook/calls/splice_pipes.h"
 
 namespace mino::hook {
 

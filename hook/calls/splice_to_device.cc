@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See hook/calls/to_device.h. A socket is sent to. To any other file, the device's kernel splices
-// from a pipe of its own.
-#include "hook/calls/to_device.h"
+// See hook/calls/splice_to_device.h. A socket is sent to. To any other file, the device's
+// kernel splices from a pipe of its own.
+#include "hook/calls/splice_to_device.h"
 
 #include "hook/state/interruptible.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See hook/device/names.h.
-#include "hook/device/names.h"
+// See hook/device/device_paths.h.
+#include "hook/device/device_paths.h"
 
 #include "hook/base/mem.h"
 #include "hook/base/uapi.h"

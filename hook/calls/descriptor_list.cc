@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// See hook/calls/listing.h.
-#include "hook/calls/listing.h"
+// See hook/calls/descriptor_list.h.
+#include "hook/calls/descriptor_list.h"
 
 #include "hook/base/mem.h"
 #include "hook/base/uapi.h"
