@@ -271,16 +271,27 @@ def fails_as(entry, t, failure):
     return entry and isinstance(failure, Failure) and tiers.says(entry, "\n".join([str(failure), *logs]))
 
 
-def run(main, needs=(), limit_s=100, own_device=False, own_tiers=False, setup=None, roles=None):
+def enter_own_host():
+    """Starts the driver anew in a network of its own and an empty /run, which go when it ends."""
+    if os.geteuid() == 0 and os.environ.pop("MINO_OWN_HOST", None) != str(os.getpid()):
+        os.execvpe("unshare", ["unshare", "--net", "--mount", "sh", "-c",
+                               "mount -t sysfs none /sys && mount -t tmpfs none /run && ip link set lo up && exec \"$@\"",
+                               "sh", PYTHON, *sys.argv], {**os.environ, "MINO_OWN_HOST": str(os.getpid())})
+
+
+def run(main, needs=(), limit_s=100, own_device=False, own_tiers=False, own_host=False, setup=None, roles=None):
     """Runs main(t) as the test that the calling file is, and exits with its verdict.
 
     setup(t) runs before the device comes up. own_tiers: the driver goes through the tiers by
-    itself. roles are the other programs in the driver's file, by name: t.role(name, ...) is the
-    command line of one.
+    itself. own_host: it starts daemons on the host that would meddle with the host's network, or
+    with daemons there. roles are the other programs in the driver's file, by name: t.role(name,
+    ...) is the command line of one.
     """
     if sys.argv[1:2] == ["--role"]:
         roles[sys.argv[2]](*sys.argv[3:])
         return
+    if own_host:
+        enter_own_host()
     name, tier = pathlib.Path(sys.argv[0]).stem, tiers.tier()
     build_dir = sys.argv[1] if len(sys.argv) > 1 else APPS_DIR.parent.parent / "build"
     faulthandler.enable()
