@@ -10,14 +10,22 @@
 #
 # Seen with Debian's chromium 156.0.8078.108-1~deb12u1. Needs gcc and the libraries that the package
 # depends on (test/apps/packages.txt installs them); the program is fetched into a temporary folder.
-# Exit status 0 if all is as said.
+# Exit status 0 if all is as said, 1 if not, 2 if that version cannot be had any more.
 set -euo pipefail
 
 version=156.0.8078.108-1~deb12u1
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
-apt-get download -qq "chromium=$version" > /dev/null 2>&1
+if ! said=$(apt-get download -qq "chromium=$version" 2>&1); then
+  if apt-cache madison chromium | grep -qF " $version " && [[ $said != *404* ]]; then
+    echo "chromium $version could not be fetched: $said" >&2
+  else
+    echo "chromium $version is gone from the package sources, so this shows nothing. They have" \
+      "$(apt-cache madison chromium | cut -d'|' -f2 | sort -u | xargs). Try one of them in its place." >&2
+  fi
+  exit 2
+fi
 dpkg-deb -x chromium_*.deb root
 
 cat > probe.c <<'C'
