@@ -17,7 +17,7 @@ import struct
 import time
 
 import harness
-from harness import check, check_equal, nginx_temporary
+from harness import check, check_equal, nginx_config
 
 DEAD = select.EPOLLIN | select.EPOLLERR | select.EPOLLHUP
 LISTENERS = ("asyncio", "selectors", "node")
@@ -57,17 +57,7 @@ server.listen(Number(process.argv[1]), "0.0.0.0", () => console.log("ready"));
 process.on("SIGTERM", () => process.exit(0));
 """
 
-NGINX = """
-worker_processes 2;
-pid {scratch}/nginx.pid;
-error_log {scratch}/error.log crit;
-events {{ worker_connections 64; }}
-http {{
-  access_log off;
-{temporary}
-  server {{ listen 0.0.0.0:{port}; location / {{ return 200 "up\\n"; }} }}
-}}
-"""
+HTTP = '  server {{ listen 0.0.0.0:{port}; location / {{ return 200 "up\\n"; }} }}'
 
 
 # What one program reports about its sets -------------------------------------------------------
@@ -230,9 +220,8 @@ def start_servers(t):
         argv = ["node", "-e", NODE, port] if kind == "node" else t.role(f"serve_{kind}", port)
         servers[kind] = t.run_offloaded(*argv)
         servers[kind].wait_log("ready", 30)
-    port, config = t.port(), t.scratch / "nginx.conf"
-    config.write_text(NGINX.format(scratch=t.scratch, temporary=nginx_temporary(t.scratch),
-                                   port=port))
+    port = t.port()
+    config = nginx_config(t.scratch, HTTP.format(port=port), workers=2, error_log=f"{t.scratch}/error.log crit")
     servers["nginx"] = t.run_offloaded("/usr/sbin/nginx", "-p", t.scratch, "-e", "stderr", "-c",
                                        config, "-g", "daemon off;")
     t.wait_on_device(port)

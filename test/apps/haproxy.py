@@ -12,27 +12,18 @@ import signal
 
 import harness
 from device import children
-from harness import check_equal, content, nginx_temporary, sha256, wait_for
+from harness import check_equal, content, nginx_config, sha256, wait_for
 from load import CurlLoop
 
 SIZE = 65536
 FIRST, LAST = 34000, 34299  # 300 more sockets to listen at
 
-NGINX = """
-daemon off;
-worker_processes 1;
-pid {folder}/nginx.pid;
-error_log stderr notice;
-events {{ worker_connections 256; }}
-http {{
-  access_log off;
-{temporary}
+HTTP = """
   server {{
     listen {address}:{port};
     root {folder};
     location /name {{ return 200 "{name}\\n"; }}
   }}
-}}
 """
 
 HAPROXY = """
@@ -67,14 +58,13 @@ class Nginx:
         self.folder = t.scratch / name
         self.folder.mkdir()
         (self.folder / "file").write_bytes(content(SIZE))
-        (self.folder / "nginx.conf").write_text(NGINX.format(
-            folder=self.folder, temporary=nginx_temporary(self.folder), address=address,
-            port=self.port, name=name))
+        self.config = nginx_config(self.folder, HTTP.format(
+            folder=self.folder, address=address, port=self.port, name=name))
         self.up()
 
     def up(self):
         self.process = self.start("nginx", "-p", self.folder, "-e", "stderr", "-c",
-                                  self.folder / "nginx.conf")
+                                  self.config, "-g", "daemon off;")
         self.process.wait_log("start worker processes")
 
     def down(self):

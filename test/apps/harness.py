@@ -37,7 +37,7 @@ import device
 import tiers
 # Drivers import these from here.
 from programs import (CONTENT_SIZES, Failure, Process, Skip, check, check_equal, content, execute,
-                      fail, nginx_temporary, sha256, skip, wait_for)
+                      fail, nginx_config, sha256, skip, wait_for)
 
 APPS_DIR = pathlib.Path(__file__).resolve().parent
 PYTHON = "/usr/bin/python3"

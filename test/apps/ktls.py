@@ -20,22 +20,15 @@ import struct
 import threading
 
 import harness
-from harness import check, check_equal, content, nginx_temporary, sha256, skip, wait_for
+from harness import check, check_equal, content, nginx_config, sha256, skip, wait_for
 
 SIZES = (*harness.CONTENT_SIZES, 8 << 20)
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 ENABLE_KTLS = 1 << 3  # SSL_OP_ENABLE_KTLS; python3.11 has no name for it
 
-NGINX_CONFIG = """
-worker_processes 2;
-pid {scratch}/nginx.pid;
-error_log {scratch}/error.log debug;
-events {{ worker_connections 256; }}
-http {{
-  access_log off;
+HTTP = """
   sendfile on;
   keepalive_timeout 30;
-{temporary}
   client_max_body_size 16m;
   ssl_certificate {scratch}/cert.pem;
   ssl_certificate_key {scratch}/key.pem;
@@ -52,7 +45,6 @@ http {{
     listen 0.0.0.0:{plain_port} ssl;
     location / {{ alias {scratch}/device/; }}
   }}
-}}
 """
 
 # Any program that makes a context from OpenSSL's defaults has kTLS by this file, also s_client.
@@ -99,11 +91,9 @@ def bytes_in(t):
 class Nginx:
     def __init__(self, t):
         self.t, self.port, self.plain_port = t, t.port(), t.port()
-        config = t.scratch / "nginx.conf"
-        config.write_text(NGINX_CONFIG.format(scratch=t.scratch, port=self.port,
-                                              temporary=nginx_temporary(t.scratch),
-                                              plain_port=self.plain_port))
         self.log_path = t.scratch / "error.log"
+        config = nginx_config(t.scratch, HTTP.format(scratch=t.scratch, port=self.port, plain_port=self.plain_port),
+                              workers=2, error_log=f"{self.log_path} debug")
         self.base = f"https://{t.device_address()}:{self.port}"
         self.process = t.run_offloaded("nginx", "-p", t.scratch, "-e", "stderr", "-c", config,
                                        "-g", "daemon off;")

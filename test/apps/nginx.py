@@ -14,21 +14,14 @@ import time
 
 import harness
 from device import children
-from harness import check, check_equal, content, nginx_temporary, sha256, wait_for
+from harness import check, check_equal, content, nginx_config, sha256, wait_for
 from load import CurlLoop
 from peers import HostHttp
 
-CONFIG = """
-worker_processes 2;
-pid {scratch}/nginx.pid;
-error_log stderr notice;
-events {{ worker_connections 512; }}
-http {{
-  access_log off;
+HTTP = """
   sendfile on;
   tcp_nopush on;
   keepalive_timeout 30;
-{temporary}
   client_max_body_size 16m;
   server {{
     listen 0.0.0.0:{port};
@@ -38,14 +31,12 @@ http {{
     location /upstream/ {{ proxy_pass http://{gateway}:{upstream}/; }}
     location /version {{ return 200 "{version}\\n"; }}
   }}
-}}
 """
 
 
 class Nginx:
     def __init__(self, t, upstream, daemon=False):
         self.t, self.port, self.upstream = t, t.port(), upstream
-        self.config = t.scratch / "nginx.conf"
         self.write_config(1)
         self.base = f"http://{t.device_address()}:{self.port}"
         if daemon:
@@ -63,10 +54,9 @@ class Nginx:
         return ["/usr/sbin/nginx", "-p", self.t.scratch, "-e", "stderr", "-c", self.config]
 
     def write_config(self, version):
-        self.config.write_text(CONFIG.format(
-            scratch=self.t.scratch, temporary=nginx_temporary(self.t.scratch), port=self.port,
-            gateway=self.t.gateway_address(),
-            upstream=self.upstream, version=version))
+        self.config = nginx_config(self.t.scratch, HTTP.format(
+            scratch=self.t.scratch, port=self.port, gateway=self.t.gateway_address(),
+            upstream=self.upstream, version=version), workers=2)
 
     def workers(self):
         return set(children(self.pid))

@@ -12,20 +12,12 @@ import signal
 
 import harness
 from device import children
-from harness import check_equal, content, nginx_temporary, sha256, wait_for
+from harness import check_equal, content, nginx_config, sha256, wait_for
 from load import CurlLoop
 from peers import HostHttp
 
-NGINX = """
-daemon off;
-worker_processes 1;
-pid {folder}/nginx.pid;
-error_log stderr notice;
-events {{ worker_connections 256; }}
-http {{
-  access_log off;
+HTTP = """
   client_max_body_size 16m;
-{temporary}
   server {{
     listen 0.0.0.0:{port};
     location / {{
@@ -38,7 +30,6 @@ http {{
       fastcgi_param REMOTE_ADDR $remote_addr;
     }}
   }}
-}}
 """
 
 FPM = """
@@ -66,13 +57,12 @@ SCRIPTS = {
 def main(t):
     port, fpm = t.port(), t.port()
     (t.scratch / "fpm.conf").write_text(FPM.format(fpm=fpm))
-    (t.scratch / "nginx.conf").write_text(NGINX.format(
-        folder=t.scratch, temporary=nginx_temporary(t.scratch), port=port, fpm=fpm))
+    config = nginx_config(t.scratch, HTTP.format(folder=t.scratch, port=port, fpm=fpm))
     for name, text in SCRIPTS.items():
         (t.scratch / name).write_text(text)
     process = t.run_offloaded("php-fpm8.2", "-n", "-d", "extension=posix", "-y", t.scratch / "fpm.conf")
     t.wait_on_device(fpm)
-    nginx = t.run_offloaded("nginx", "-p", t.scratch, "-e", "stderr", "-c", t.scratch / "nginx.conf")
+    nginx = t.run_offloaded("nginx", "-p", t.scratch, "-e", "stderr", "-c", config, "-g", "daemon off;")
     t.wait_on_device(port)
     base = f"http://{t.device_address()}:{port}"
 

@@ -66,10 +66,18 @@ def content(size):
     return random.Random(size).randbytes(size)
 
 
-def nginx_temporary(directory):
-    """The lines of nginx's http block that keep its temporary files in directory."""
-    return "\n".join(f"  {kind}_temp_path {directory}/{kind};"
-                     for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+def nginx_config(folder, http, workers=1, error_log="stderr notice"):
+    """Writes nginx's configuration, which keeps all files in folder, and returns its path.
+
+    http: further lines of its http block.
+    """
+    temporary = "\n".join(f"  {kind}_temp_path {folder}/{kind};"
+                          for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    path = folder / "nginx.conf"
+    path.write_text(f"worker_processes {workers};\npid {folder}/nginx.pid;\nerror_log {error_log};\n"
+                    "events { worker_connections 512; }\n"
+                    f"http {{\n  access_log off;\n{temporary}\n{http}\n}}\n")
+    return path
 
 
 class Process:
