@@ -12,6 +12,8 @@ import concurrent.futures
 import harness
 from harness import CONTENT_SIZES, check, check_equal, content, sha256
 
+LOW, HIGH = 14000, 14099  # below what the kernel gives out by itself, and below t.port()
+
 CONFIG = """
 background=NO
 listen=YES
@@ -42,7 +44,7 @@ def main(t):
     incoming.chmod(0o777)
     for size in CONTENT_SIZES:
         (root / str(size)).write_bytes(content(size))
-    (t.scratch / "vsftpd.conf").write_text(CONFIG.format(port=port, folder=t.scratch, low=33000, high=33100))
+    (t.scratch / "vsftpd.conf").write_text(CONFIG.format(port=port, folder=t.scratch, low=LOW, high=HIGH))
     server = t.run_offloaded("vsftpd", t.scratch / "vsftpd.conf")
     t.wait_on_device(port)
     for client, address, own in ((t.host, t.device_address(), t.gateway_address()),
