@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Erlang under mino: two nodes that meet by epmd, messages between them, a web server in OTP.
 
-Run by ctest as apps.erlang; see harness.py for the arguments. epmd, which the first node starts, is
-under mino too.
+Run by ctest as apps.erlang; see harness.py for the arguments. epmd is under mino too.
 """
+
+import re
 
 import harness
 from harness import check_equal, content, sha256, wait_for
@@ -14,9 +15,7 @@ SERVER = """
 {ok, _} = inets:start(httpd, [{port, %(port)d}, {bind_address, {0,0,0,0}}, {server_name, "test"},
   {server_root, "%(folder)s"}, {document_root, "%(folder)s/www"}]),
 register(echo, spawn(fun F() -> receive {From, X} -> From ! {self(), X}, F() end end)),
-io:format("ready~n"),
-receive stop -> ok end,
-io:format("stopped~n"), init:stop().
+io:format("ready~n").
 """
 
 CLIENT = """
@@ -29,7 +28,7 @@ lists:foreach(fun(Size) ->
 end, [1, 100, 4096, 65536, 500000]),
 lists:foreach(fun(I) -> Echo ! {self(), I}, receive {_, I} -> ok after 20000 -> halt(4) end end, lists:seq(1, 300)),
 io:format("~p~n", [rpc:call('%(server)s@127.0.0.1', erlang, nodes, [hidden]) =/= []]),
-{echo, '%(server)s@127.0.0.1'} ! none, halt(0).
+halt(0).
 """
 
 
@@ -39,7 +38,7 @@ def main(t):
     (t.scratch / "www" / "file.bin").write_bytes(content(1 << 20))
     env = {"ERL_EPMD_PORT": str(epmd), "HOME": str(t.scratch), "ERL_EPMD_ADDRESS": "127.0.0.1"}
     words = {"port": port, "folder": t.scratch, "server": "one"}
-    # epmd is a daemon by itself; here it stays in the foreground, so that the test ends it.
+    # A node would start epmd as a daemon; here it stays in the foreground, so that the test ends it.
     daemon = t.run_offloaded("epmd", "-port", epmd, env=env)
     t.wait_on_device(epmd)
     node = ["-setcookie", "biscuit", "-noshell", "-noinput", "-start_epmd", "false"]
@@ -51,9 +50,13 @@ def main(t):
     client = t.offloaded("erl", *node, "-hidden", "-name", "two@127.0.0.1", "-eval", CLIENT % words, env=env,
                          timeout_s=40)
     check_equal(client.ok(), "true\n", "the second node")
-    names = t.offloaded("epmd", "-port", epmd, "-names", env=env).ok()
-    wait_for("epmd to know the first node", lambda: "name one at port" in names)
-    server.kill()
+
+    def names():
+        return re.findall("^name (.*) at port", t.offloaded("epmd", "-port", epmd, "-names", env=env).ok(), re.M)
+
+    wait_for("epmd to know the first node alone", lambda: names() == ["one"])
+    check_equal(server.stop(), 0, "exit status of the first node")
+    wait_for("epmd to know no node", lambda: not names())
     daemon.kill()
 
 
