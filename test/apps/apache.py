@@ -31,7 +31,7 @@ Group www-data
 ErrorLog /dev/stderr
 LogLevel notice
 DocumentRoot {folder}/www
-Header_version
+Redirect 307 /version http://localhost/{version}
 StartServers 2
 MaxRequestWorkers 50
 GracefulShutdownTimeout 10
@@ -52,9 +52,8 @@ class Apache:
 
     def write_version(self, version):
         (self.folder / "conf").write_text(CONFIG.format(
-            folder=self.folder, port=self.port, workers=self.workers,
-            modules="/usr/lib/apache2/modules").replace(
-                "Header_version", f"Redirect 307 /version http://localhost/{version}"))
+            folder=self.folder, port=self.port, workers=self.workers, version=version,
+            modules="/usr/lib/apache2/modules"))
 
     def version(self):
         return self.t.host("curl", "-sS", "--max-time", "10", "-o", "/dev/null", "-w", "%{redirect_url}",

@@ -6,9 +6,9 @@ Run by ctest as apps.chromium; see harness.py for the arguments. The browser's n
 process of its own; its processes pass each other descriptors and shared memory.
 """
 
-import http.server
 import json
 import re
+import signal
 
 import harness
 from harness import check_equal, content
@@ -16,10 +16,8 @@ from peers import Handler, HostHttp
 
 PAGE = """<!doctype html><title>t</title><body><p id=out>not yet</p><script>
 (async () => {
-  const hex = async data => Array.from(new Uint8Array(await crypto.subtle.digest("SHA-256", data)))
-      .map(b => b.toString(16).padStart(2, "0")).join("");
   const sums = [];
-  for (const size of [1, 65536, 1048576]) {
+  for (const size of SIZES) {
     const bytes = await (await fetch("/bytes/" + size)).arrayBuffer();
     sums.push([bytes.byteLength, new Uint8Array(bytes).reduce((a, b) => (a * 31 + b) % 1000003, 0)]);
   }
@@ -33,7 +31,7 @@ SIZES = (1, 65536, 1 << 20)
 class Pages(Handler):
     def do_GET(self):
         if self.path == "/page":
-            self.answer(PAGE.encode())
+            self.answer(PAGE.replace("SIZES", str(list(SIZES))).encode())
         else:
             super().do_GET()
 
@@ -42,7 +40,6 @@ def serve(port):
     with HostHttp("0.0.0.0", int(port)) as server:
         server.RequestHandlerClass = Pages
         print("ready", flush=True)
-        import signal
         signal.pause()
 
 
