@@ -127,7 +127,7 @@ def dhcpcd(t, server, client):
     check_equal(client.addresses(PREFIX), [address], "the address after a renewal")
     process.wait_log("RENEW6")
 
-    def ended():  # dhcpcd loses a signal that comes while one of its hooks runs, natively too
+    def ended():  # it loses a signal that comes while one of its hooks runs: see findings/
         process.send_signal(signal.SIGTERM)
         time.sleep(1)
         return not process.alive()
