@@ -11,7 +11,8 @@ offset that the slave finds says whether the device's timestamps are of that clo
 import re
 
 import harness
-from harness import check, fail, wait_for
+from harness import check, wait_for
+from routing import own_interface
 
 CONFIG = """[global]
 free_running 1
@@ -31,13 +32,6 @@ def ptp4l(t, start, name, interface, *options):
     return start("ptp4l", "-S", "-m", "-q", "-f", path, "-i", interface, *options)
 
 
-def host_interface(t):
-    for link in t.host("ip", "-j", "addr").json():
-        if any(one.get("local") == t.gateway_address() for one in link["addr_info"]):
-            return link["ifname"]
-    fail(f"no interface of the host has {t.gateway_address()}")
-
-
 def synchronise(t, what, master, slave):
     offset, delay = map(int, wait_for(f"{what}: an offset", lambda: OFFSET.search(slave.log()), 30).groups())
     check(abs(offset) < MOST_NS and abs(delay) < MOST_NS, f"{what}: offset {offset} ns, path delay {delay} ns")
@@ -50,7 +44,7 @@ def main(t):
     names = t.offloaded("ethtool", "-T", "eth0").ok()
     for name in ("software-transmit", "software-receive", "software-system-clock"):
         check(name in names, f"ethtool -T eth0: {names}")
-    outside = host_interface(t)
+    outside = own_interface(t)
     for transport in ("-4", "-2"):
         synchronise(t, f"master under mino, {transport}",
                     ptp4l(t, t.run_offloaded, f"inner{transport}", "eth0", transport),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""BIRD as a router, for the drivers of routing daemons. Used by bird.py and frr.py.
+"""BIRD as a router, for the drivers of routing daemons. Used by bird.py and frr.py, and own_interface by others.
 
 Addresses are of the documentation's networks (RFC 5737). A BIRD on the host must never have a
 kernel protocol: it would put its routes into the host's tables.
