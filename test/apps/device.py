@@ -62,6 +62,7 @@ class MinoDevice:
         self.mino, self.run_dir, self.run_flags, self.execute = mino, run_dir, run_flags, execute
         self.address = self.gateway = self.gateway6 = self.interface = self.pid = None
         self.downed_pid = None
+        self.indexes = set()  # of the host's ends of its links
 
     def mino_argv(self, argv):
         return [self.mino, "--run-dir", self.run_dir, *argv]
@@ -83,6 +84,9 @@ class MinoDevice:
         except KeyError as key:
             raise DeviceError(f"`mino status --json` has no {key}: {status}") from None
         self.interface = status["uplink"].get("interface")
+        self.indexes = {link["ifindex"] for link in json.loads(self.execute(["ip", "-j", "addr"]).ok())
+                        if link["ifname"] == self.interface or
+                        any(address.get("local") == self.gateway for address in link.get("addr_info", []))}
         if status["uplink"].get("address6"):
             host_end = self.execute(["ip", "-6", "-j", "addr", "show", "dev", self.interface])
             self.gateway6 = next((address["local"] for link in json.loads(host_end.ok()) if link
@@ -153,10 +157,9 @@ class MinoDevice:
             time.sleep(0.05)
         if self.is_own(self.downed_pid):
             left.append(f"minod, pid {self.downed_pid}")
-        for interface in json.loads(t.host("ip", "-j", "addr").ok()):
-            addresses = [address.get("local") for address in interface.get("addr_info", [])]
-            if interface["ifname"] == self.interface or self.gateway in addresses:
-                left.append(f"interface {interface['ifname']}, {addresses}")
+        for interface in json.loads(t.host("ip", "-j", "addr").ok()):  # an index comes but once
+            if interface["ifindex"] in self.indexes:
+                left.append(f"interface {interface['ifname']}")
         left += [str(path) for path in self.run_dir.glob("*.sock")]
         return left
 
