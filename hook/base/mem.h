@@ -39,6 +39,16 @@ inline u64 parse_number(const char*& s) {
   while (*s >= '0' && *s <= '9') n = n * 10 + static_cast<u64>(*s++ - '0');
   return n;
 }
+// A hexadecimal digit in lower case, as the kernel writes them, or -1.
+inline int hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+inline u64 parse_hex(const char*& s) {
+  u64 n = 0;
+  for (int digit; (digit = hex_digit(*s)) >= 0; s++) n = n << 4 | static_cast<u64>(digit);
+  return n;
+}
 // Writes n in decimal at `to`, without a NUL. Returns the end.
 inline char* print_number(char* to, u64 n) {
   char digits[20];

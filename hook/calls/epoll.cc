@@ -250,8 +250,7 @@ long wait_rounds(ThreadState* ts, u64 epfd, u64 max, i64 timeout_ns) {
       // Ready events come before the signal: the kernel, too, checks for them first.
       if (!companion || dead) return abi::kErestartnohand;
       const i64 now[2] = {0, 0};
-      const u64 args[6] = {epfd, f.rsi, max, ptr(now), 0, 0};
-      result = offload(ts, *abi::find_row(__NR_epoll_pwait2), args, -1, 0, kNoCancel);
+      result = device_call(ts, __NR_epoll_pwait2, epfd, f.rsi, max, ptr(now));
       return result > 0 ? result : abi::kErestartnohand;
     }
     if (timeout_ns == 0) return 0;

@@ -14,19 +14,6 @@ namespace mino::hook {
 
 namespace {
 
-u64 parse_hexadecimal(const char*& at) {
-  u64 value = 0;
-  for (;; at++) {
-    const char c = *at;
-    if (c >= '0' && c <= '9')
-      value = value << 4 | static_cast<u64>(c - '0');
-    else if (c >= 'a' && c <= 'f')
-      value = value << 4 | static_cast<u64>(c - 'a' + 10);
-    else
-      return value;
-  }
-}
-
 // Behind the next colon and blanks, or at the end.
 void skip_name(const char*& at) {
   while (*at && *at != ':') at++;
@@ -38,9 +25,9 @@ void learn_line(Process* process, u64 epfd, const char* at) {
   skip_name(at);
   const u64 fd = parse_number(at);
   skip_name(at);
-  const u32 events = static_cast<u32>(parse_hexadecimal(at));
+  const u32 events = static_cast<u32>(parse_hex(at));
   skip_name(at);
-  const u64 data = parse_hexadecimal(at);
+  const u64 data = parse_hex(at);
   // Other processes that have the set have registered files under numbers of their own.
   if (process->offloaded(fd))
     shadow_set(process, static_cast<u32>(epfd), static_cast<u32>(fd), {events, data});
@@ -51,8 +38,7 @@ void learn_lines(ThreadState* ts, u64 epfd, u64 fd) {
   char text[2048];
   u64 kept = 0;
   for (;;) {
-    const u64 args[6] = {fd, ptr(text + kept), sizeof text - 1 - kept};
-    const long got = offload(ts, *abi::find_row(__NR_read), args, -1, 0, kNoCancel);
+    const long got = device_call(ts, __NR_read, fd, ptr(text + kept), sizeof text - 1 - kept);
     if (got <= 0) return;
     const u64 bytes = kept + static_cast<u64>(got);
     text[bytes] = 0;
@@ -81,9 +67,7 @@ void learn_members(ThreadState* ts, u64 epfd) {
   if (is_error(fd)) return;
   shadow_begin(process, static_cast<u32>(epfd));
   learn_lines(ts, epfd, static_cast<u64>(fd));
-  close_on_device(ts, static_cast<u64>(fd));
-  forget_fd(ts, static_cast<u64>(fd));
-  raw(__NR_close, static_cast<u64>(fd));
+  close_everywhere(ts, static_cast<u64>(fd));
 }
 
 }  // namespace mino::hook

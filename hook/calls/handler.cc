@@ -29,6 +29,12 @@ void forget_fd(ThreadState* ts, u64 fd) {
   ts->process->set_flags(fd, 0);
 }
 
+void close_everywhere(ThreadState* ts, u64 fd) {
+  close_on_device(ts, fd);
+  forget_fd(ts, fd);
+  raw(__NR_close, fd);
+}
+
 void drop_stale_fd(ThreadState* ts, u64 fd) {
   const u8 flags = ts->process->flags(fd);
   if (!(flags & (kOffloaded | kCompanion | kEpoll | kSignals))) [[likely]]

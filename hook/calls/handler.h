@@ -33,6 +33,8 @@ long register_local_fd(ThreadState* ts, long fd, u8 flags);
 long close_on_device(ThreadState* ts, u64 fd);
 // Clears what the hook has noted for a descriptor.
 void forget_fd(ThreadState* ts, u64 fd);
+// Both, and closes the number on the host: for a file of the device that the hook has opened.
+void close_everywhere(ThreadState* ts, u64 fd);
 
 inline bool on_device(u8 fd_flags) {
   return fd_flags & (kOffloaded | kCompanion);

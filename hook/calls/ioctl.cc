@@ -47,9 +47,7 @@ long ask_device(ThreadState* ts, const abi::Row& row) {
   if (fd < 0) return fd;
   const u64 ioctl[6] = {static_cast<u64>(fd), f.rsi, f.rdx};
   const long result = offload(ts, row, ioctl);
-  close_on_device(ts, static_cast<u64>(fd));
-  forget_fd(ts, static_cast<u64>(fd));
-  raw(__NR_close, static_cast<u64>(fd));
+  close_everywhere(ts, static_cast<u64>(fd));
   return result;
 }
 

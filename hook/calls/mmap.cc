@@ -24,9 +24,7 @@ long map_copy(ThreadState* ts, const abi::Row& row) {
   if (ts->filters && !filters_allow_own(ts, __NR_mprotect)) return -ENODEV;
   constexpr u64 kPlacing = MAP_FIXED | MAP_32BIT | MAP_FIXED_NOREPLACE;
   struct stat info;
-  const u64 about[6] = {f.r8, ptr(&info)};
-  if (offload(ts, *abi::find_row(__NR_fstat), about, -1, 0, kNoCancel) != 0 ||
-      (info.st_mode & S_IFMT) != S_IFREG)
+  if (device_call(ts, __NR_fstat, f.r8, ptr(&info)) != 0 || (info.st_mode & S_IFMT) != S_IFREG)
     return -ENODEV;
   const u64 size = static_cast<u64>(info.st_size);
   if (size == 0) return -ENODEV;  // like most files in /proc and /sys

@@ -27,10 +27,6 @@ constexpr u32 kMaxNumbers = 16;     // in one call
 constexpr u64 kMaxBytes = 1 << 20;  // more than a socket takes at once, if nobody has raised that
 constexpr u64 kMaxControl = 256;
 
-long device_call(ThreadState* ts, long nr, const u64 (&args)[6]) {
-  return offload(ts, *abi::find_row(static_cast<u64>(nr)), args, -1, 0, kNoCancel);
-}
-
 u32 own_pid() {
   return static_cast<u32>(raw(__NR_getpid));
 }
@@ -43,7 +39,7 @@ State state_of(ThreadState* ts, u64 fd, sockaddr_nl& own) {
   if (ready(ts) != 0) return State::kOther;
   u32 bytes = sizeof own;
   own = {};
-  const long result = device_call(ts, __NR_getsockname, {fd, ptr(&own), ptr(&bytes)});
+  const long result = device_call(ts, __NR_getsockname, fd, ptr(&own), ptr(&bytes));
   if (result != 0 || own.nl_family != AF_NETLINK) {
     if (result == 0 || result == -ENOTSOCK) ts->process->set_flags(fd, kOffloaded);
     return State::kOther;
@@ -59,7 +55,7 @@ long bind_as_process(ThreadState* ts, u64 fd, sockaddr_nl address) {
   address.nl_pid = own_pid();
   long result = -EADDRINUSE;
   for (int i = 0; i < kTries && result == -EADDRINUSE; i++) {
-    result = device_call(ts, __NR_bind, {fd, ptr(&address), sizeof address});
+    result = device_call(ts, __NR_bind, fd, ptr(&address), sizeof address);
     u32 random = 0;
     if (result == -EADDRINUSE) raw(__NR_getrandom, ptr(&random), sizeof random, 0);
     address.nl_pid = kFirst + random % kNumbers;
@@ -150,11 +146,9 @@ bool is_family(ThreadState* ts, u16 type, const char* name) {
   if (made < 0) return false;
   const u64 fd = static_cast<u64>(made);
   alignas(4) u8 answer[2048];
-  device_call(ts, __NR_sendto, {fd, ptr(&question), sizeof question, MSG_DONTWAIT});
-  const long got = device_call(ts, __NR_recvfrom, {fd, ptr(answer), sizeof answer, MSG_DONTWAIT});
-  close_on_device(ts, fd);
-  forget_fd(ts, fd);
-  raw(__NR_close, fd);
+  device_call(ts, __NR_sendto, fd, ptr(&question), sizeof question, MSG_DONTWAIT);
+  const long got = device_call(ts, __NR_recvfrom, fd, ptr(answer), sizeof answer, MSG_DONTWAIT);
+  close_everywhere(ts, fd);
   nlattr attribute;
   for (u64 at = NLMSG_HDRLEN + GENL_HDRLEN; got > 0 && at + 6 <= static_cast<u64>(got);
        at += (attribute.nla_len + 3u) & ~3u) {
@@ -171,7 +165,7 @@ bool is_family(ThreadState* ts, u16 type, const char* name) {
 void translate(ThreadState* ts, u64 fd, Outgoing& out, Lending& lending) {
   if (out.number_count == 0) return;
   u32 protocol = 0, bytes = sizeof protocol;
-  device_call(ts, __NR_getsockopt, {fd, SOL_SOCKET, SO_PROTOCOL, ptr(&protocol), ptr(&bytes)});
+  device_call(ts, __NR_getsockopt, fd, SOL_SOCKET, SO_PROTOCOL, ptr(&protocol), ptr(&bytes));
   for (u32 i = 0; i < out.number_count; i++) {
     const NetlinkNumber& number = out.numbers[i];
     u32 value;

@@ -121,8 +121,8 @@ void show_dead(Entries& entries) {
 long look_once(ThreadState* ts, Entries& entries, Sides sides) {
   long found = 0;
   const TimeSpec now{};
-  const u64 args[6] = {ptr(entries.device()), entries.count(), ptr(&now), 0, 0, 0};
-  if (sides.device) found = offload(ts, *abi::find_row(__NR_ppoll), args, -1, 0, kNoCancel);
+  if (sides.device)
+    found = device_call(ts, __NR_ppoll, ptr(entries.device()), entries.count(), ptr(&now));
   const long on_host = sides.host ? poll_host_now(entries.host(), entries.count()) : 0;
   return found > 0 ? found : on_host;
 }

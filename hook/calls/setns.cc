@@ -28,11 +28,8 @@ long enter(ThreadState* ts, const char* path) {
   if (made < 0) return made;
   const u64 fd = static_cast<u64>(made);
   keep_lane(ts);
-  const u64 args[6] = {fd, CLONE_NEWNET};
-  const long result = offload(ts, *abi::find_row(__NR_setns), args, -1, 0, kNoCancel);
-  close_on_device(ts, fd);
-  forget_fd(ts, fd);
-  raw(__NR_close, fd);
+  const long result = device_call(ts, __NR_setns, fd, CLONE_NEWNET);
+  close_everywhere(ts, fd);
   return result;
 }
 

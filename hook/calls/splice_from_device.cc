@@ -4,6 +4,7 @@
 // device's kernel splices to a pipe of its own.
 #include "hook/calls/splice_from_device.h"
 
+#include "hook/device/call.h"
 #include "hook/state/interruptible.h"
 
 namespace mino::hook {

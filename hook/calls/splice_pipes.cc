@@ -58,9 +58,7 @@ void HostPipe::enlarge(u64 bytes) {
 DevicePipe::~DevicePipe() {
   for (const long end : ends_) {
     if (end < 0) continue;
-    close_on_device(ts_, static_cast<u64>(end));
-    forget_fd(ts_, static_cast<u64>(end));
-    raw(__NR_close, static_cast<u64>(end));
+    close_everywhere(ts_, static_cast<u64>(end));
   }
 }
 
@@ -91,11 +89,6 @@ HostFile::HostFile(u64 number) : fd(number), flags(raw(__NR_fcntl, number, F_GET
   if (is_error(flags) || raw(__NR_fstat, fd, ptr(&info)) != 0) return;
   mode = info.st_mode;
   size = static_cast<u64>(info.st_size);
-}
-
-long device_call(ThreadState* ts, long nr, u64 a, u64 b, u64 c, u64 d, u64 e) {
-  const u64 args[6] = {a, b, c, d, e, 0};
-  return offload(ts, *abi::find_row(static_cast<u64>(nr)), args, -1, 0, kNoCancel);
 }
 
 long device_wait(ThreadState* ts, long nr, u64 a, u64 b, u64 c, u64 d, u64 e, u64 f) {

@@ -74,9 +74,7 @@ struct HostFile {
   bool pipe() const { return (mode & S_IFMT) == S_IFIFO; }
 };
 
-// Calls to the device, by number: one that is short and must not be left out because of a signal,
-// and one that a signal ends.
-long device_call(ThreadState* ts, long nr, u64 a, u64 b = 0, u64 c = 0, u64 d = 0, u64 e = 0);
+// A call to the device that a signal ends.
 long device_wait(ThreadState* ts, long nr, u64 a, u64 b = 0, u64 c = 0, u64 d = 0, u64 e = 0,
                  u64 f = 0);
 bool is_device_socket(ThreadState* ts, u64 fd);

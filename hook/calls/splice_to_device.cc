@@ -4,6 +4,7 @@
 // kernel splices from a pipe of its own.
 #include "hook/calls/splice_to_device.h"
 
+#include "hook/device/call.h"
 #include "hook/state/interruptible.h"
 
 namespace mino::hook {

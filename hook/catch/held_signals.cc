@@ -11,8 +11,6 @@ namespace mino::hook {
 
 namespace {
 
-constexpr int kSynchronousSignals[4] = {SIGILL, SIGBUS, SIGSEGV, SIGSYS};
-
 u32 index_of(int sig) {
   u32 i = 0;
   while (i < 3 && kSynchronousSignals[i] != sig) i++;

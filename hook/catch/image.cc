@@ -21,18 +21,6 @@ struct Line {
   bool has_path;
 };
 
-u64 parse_hex(const char*& s) {
-  u64 n = 0;
-  for (;; s++) {
-    if (*s >= '0' && *s <= '9')
-      n = n * 16 + static_cast<u64>(*s - '0');
-    else if (*s >= 'a' && *s <= 'f')
-      n = n * 16 + static_cast<u64>(*s - 'a' + 10);
-    else
-      return n;
-  }
-}
-
 Line parse_line(const char* s) {
   Line line{};
   line.begin = parse_hex(s);

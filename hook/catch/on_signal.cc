@@ -251,7 +251,7 @@ SigAction synchronous_action(const SigAction& wanted) {
 }
 
 void install_signal_handlers(Process* process) {
-  for (int sig : {SIGILL, SIGBUS, SIGSEGV, SIGSYS}) {
+  for (int sig : kSynchronousSignals) {
     kernel_sigaction(sig, nullptr, &process->actions[sig]);
     const SigAction ours = synchronous_action(process->actions[sig]);
     kernel_sigaction(sig, &ours, nullptr);
@@ -268,7 +268,7 @@ void open_synchronous_signals(ThreadState* ts) {
 
 void show_synchronous_signals(ThreadState* ts) {
   // Other threads run on until the execve succeeds, and a trap that is ignored kills.
-  for (int sig : {SIGILL, SIGBUS, SIGSEGV, SIGSYS}) {
+  for (int sig : kSynchronousSignals) {
     const SigAction ignored{kIgnore, 0, 0, 0};
     if (ts->process->actions[sig].handler == kIgnore && !has_company(ts))
       kernel_sigaction(sig, &ignored, nullptr);
@@ -276,7 +276,7 @@ void show_synchronous_signals(ThreadState* ts) {
 }
 
 void hide_synchronous_signals(ThreadState* ts) {
-  for (int sig : {SIGILL, SIGBUS, SIGSEGV, SIGSYS}) {
+  for (int sig : kSynchronousSignals) {
     const SigAction action = synchronous_action(ts->process->actions[sig]);
     if (ts->process->actions[sig].handler == kIgnore) kernel_sigaction(sig, &action, nullptr);
   }

@@ -40,14 +40,9 @@ char* print_hex(char* to, u32 n, u32 digits) {
   return to;
 }
 
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-bool parse_hex(const char*& s, u32& n) {
+bool read_hex(const char*& s, u32& n) {
   const char* const begin = s;
-  for (n = 0; hex_digit(*s) >= 0; s++) n = n << 4 | static_cast<u32>(hex_digit(*s));
+  n = static_cast<u32>(parse_hex(s));
   return s > begin && s - begin <= 8;
 }
 
@@ -77,9 +72,9 @@ void parse_warm_sites(const char* text, WarmSites& sites) {
   for (; *text == ',' && count < WarmSites::kMost; count++) {
     text++;
     u32 offset, how;
-    if (!parse_hex(text, offset) || (*text != '+' && *text != '-')) return;
+    if (!read_hex(text, offset) || (*text != '+' && *text != '-')) return;
     const bool head = *text++ == '+';
-    if (!parse_hex(text, how) || how > 255 || (head && how > 9)) return;
+    if (!read_hex(text, how) || how > 255 || (head && how > 9)) return;
     sites.sites[count] = {offset, static_cast<u8>(head ? how : 0),
                           static_cast<signed char>(head ? 0 : how)};
   }

@@ -106,8 +106,7 @@ void follow_umask(ThreadState* ts) {
     mask = static_cast<u64>(raw(__NR_umask, 077));
     raw(__NR_umask, mask);
   }
-  const u64 args[6] = {mask};
-  offload(ts, *abi::find_row(__NR_umask), args, -1, 0, kNoCancel);
+  device_call(ts, __NR_umask, mask);
 }
 
 // Closes on the device what other threads closed on the host after the device had copied the table,
@@ -123,8 +122,7 @@ void settle_table(ThreadState* ts) {
   for (u64 fd = 0; bytes > 0 && fd < static_cast<u64>(bytes) * 8; fd++) {
     if (!(bitmap[fd / 8] & (1 << fd % 8)) || (process->flags(fd) & (kOffloaded | kCompanion)))
       continue;
-    const u64 args[6] = {fd};
-    offload(ts, *abi::find_row(__NR_close), args, -1, 0, kNoCancel);
+    device_call(ts, __NR_close, fd);
   }
   if (bitmap) unmap_pages(bitmap, abi::kMaxFd / 8);
   __atomic_store_n(&process->unsettled, false, __ATOMIC_RELEASE);
@@ -231,8 +229,7 @@ void reattach(ThreadState* ts, int socket, int placeholder, int broken, bool dir
     for (u64 fd = 0; bytes > 0 && fd < static_cast<u64>(bytes) * 8; fd++) {
       if (!(bitmap[fd / 8] & (1 << fd % 8))) continue;
       if (is_error(raw(__NR_fcntl, fd, F_GETFD))) {
-        const u64 args[6] = {fd};
-        offload(ts, *abi::find_row(__NR_close), args, -1, 0, kNoCancel);
+        device_call(ts, __NR_close, fd);
         continue;
       }
       // An epoll set is a real file on the host; everything else is a placeholder.

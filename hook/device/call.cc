@@ -324,6 +324,11 @@ long offload_op(ThreadState* ts, abi::Op op, u64 a, u64 b, int install_fd, u32 c
   return offload_wait(ts, abi::kSyscalls.size(), call_flags);
 }
 
+long device_call(ThreadState* ts, long nr, u64 a, u64 b, u64 c, u64 d, u64 e) {
+  const u64 args[6] = {a, b, c, d, e, 0};
+  return offload(ts, *abi::find_row(static_cast<u64>(nr)), args, -1, 0, kNoCancel);
+}
+
 long dead_result(const abi::Row& row, const u64 args[6]) {
   using enum abi::WhenDead;
   switch (row.when_dead) {

@@ -21,6 +21,9 @@ long offload(ThreadState* ts, const abi::Row& row, const u64 args[6], int instal
 long offload_op(ThreadState* ts, abi::Op op, u64 a, u64 b, int install_fd,
                 u32 call_flags = kNoCancel);
 
+// A call of the hook's own: short, not interrupted, at once or not at all.
+long device_call(ThreadState* ts, long nr, u64 a, u64 b = 0, u64 c = 0, u64 d = 0, u64 e = 0);
+
 // What offload() does when the thread's turn on a borrowed lane is over and the call has not
 // happened: others get the lane, then the thread gets one again. 0, or as ready(). attach.cc sets
 // it, which is above this file.

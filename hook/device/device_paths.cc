@@ -27,8 +27,7 @@ u64 name_on_host(ThreadState* ts, char* path, u64 bytes) {
   if (!starts_with(at, "/proc/") || !take_number(at += 6, task) || (*at && *at != '/'))
     return bytes;
   char own[24];
-  const u64 ask[6] = {ptr("/proc/self"), ptr(own), sizeof own - 1};
-  const long n = offload(ts, *abi::find_row(__NR_readlink), ask, -1, 0, kNoCancel);
+  const long n = device_call(ts, __NR_readlink, ptr("/proc/self"), ptr(own), sizeof own - 1);
   if (n <= 0) return bytes;
   own[n] = 0;
   const char* digits = own;
@@ -75,8 +74,7 @@ void take_number_from_host(char* name) {
 // The device has the name of the directory.
 void learn_offloaded_directory(ThreadState* ts) {
   Directory* const directory = ts->process->directory;
-  const u64 ask[6] = {ptr(directory->path), sizeof directory->path - 1};
-  const long bytes = offload(ts, *abi::find_row(__NR_getcwd), ask, -1, 0, kNoCancel);
+  const long bytes = device_call(ts, __NR_getcwd, ptr(directory->path), sizeof directory->path - 1);
   if (bytes <= 0) return;
   const u64 before = static_cast<u64>(bytes) - 1;
   char name[sizeof directory->path];

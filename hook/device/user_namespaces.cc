@@ -24,8 +24,7 @@ void be_elsewhere(ThreadState* ts) {
 void drop_capabilities(ThreadState* ts) {
   const __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   const __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3]{};
-  const u64 args[6] = {ptr(&header), ptr(none)};
-  offload(ts, *abi::find_row(__NR_capset), args, -1, 0, kNoCancel);
+  device_call(ts, __NR_capset, ptr(&header), ptr(none));
 }
 
 }  // namespace

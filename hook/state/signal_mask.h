@@ -13,6 +13,7 @@ namespace mino::hook {
 inline constexpr u64 bit(int sig) {
   return 1ull << (sig - 1);
 }
+inline constexpr int kSynchronousSignals[4] = {SIGILL, SIGBUS, SIGSEGV, SIGSYS};
 inline constexpr u64 kSynchronous = bit(SIGILL) | bit(SIGBUS) | bit(SIGSEGV) | bit(SIGSYS);
 
 // Sets the calling thread's mask in the kernel.
