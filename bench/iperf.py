@@ -87,7 +87,8 @@ class Kernel:
         report = self.scratch / "report.json"
         report.unlink(missing_ok=True)
         subprocess.run(["setarch", "-R", str(self.kernel), "mem=512M", "con=null", "con0=null", "quiet", "dummy.numdummies=0",
-                        "ifb.numifbs=0", "rdinit=/none", "root=hostfs", "rootfstype=hostfs", "rootflags=/", "ro",
+                        "ifb.numifbs=0", "bonding.max_bonds=0", "fb_tunnels=none",
+                        "rdinit=/none", "root=hostfs", "rootfstype=hostfs", "rootflags=/", "ro",
                         f"vec0:transport=tap,ifname={self.link},depth=128,gro=1", f"init={self.init}",
                         f"results={self.scratch}", "address=10.254.77.6/30", "mtu=1500",
                         f'client="{" ".join(arguments)}"'],

@@ -152,6 +152,8 @@ std::vector<std::string> KernelInstance::arguments(int socket, int stats) const 
       "quiet",
       "dummy.numdummies=0",
       "ifb.numifbs=0",
+      "bonding.max_bonds=0",
+      "fb_tunnels=none",
       "panic=-1",
       "usrcall.socket=" + std::to_string(socket),
       "usrcall.stats=" + std::to_string(stats),

@@ -87,7 +87,8 @@ def run_inside(kernel, programs, results):
     """The reference: the kernel as a process, its root the files of the host (kernel/README.md)."""
     names = os.environ.get("MINO_SELFTESTS", "")
     argv = ["setarch", "-R", kernel, "mem=512M", "con=null", "con0=fd:0,fd:1", "dummy.numdummies=0",
-            "ifb.numifbs=0", "rdinit=/none", "root=hostfs", "rootfstype=hostfs", "rootflags=/", "ro",
+            "ifb.numifbs=0", "bonding.max_bonds=0", "fb_tunnels=none",
+            "rdinit=/none", "root=hostfs", "rootfstype=hostfs", "rootflags=/", "ro",
             f"init={HERE}/guest.sh", f"here={HERE}", f"programs={programs}", f"results={results}",
             *([f'MINO_SELFTESTS="{names}"'] if names else [])]
     with group(argv, results / "console.log", env=environment()) as popen:
