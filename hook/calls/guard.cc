@@ -8,6 +8,7 @@
 #include "hook/base/uapi.h"
 #include "hook/calls/credentials.h"
 #include "hook/calls/epoll.h"
+#include "hook/calls/mmap.h"
 #include "hook/calls/seccomp.h"
 #include "hook/calls/setns.h"
 #include "hook/calls/signals.h"
@@ -63,10 +64,7 @@ long do_guard(ThreadState* ts, const abi::Row& row) {
     return do_seccomp(ts, row);
   if (row.nr == __NR_prctl && f.rdi == PR_SET_SYSCALL_USER_DISPATCH) return own_dispatch(f);
   if (row.nr == __NR_prctl) return kLocal;
-  if (row.nr == __NR_munmap) {
-    before_change_of_memory(f.rdi, f.rsi);
-    return do_munmap(ts);
-  }
+  if (row.nr == __NR_munmap) return do_munmap(ts);
   if (row.nr == __NR_ptrace) return trace_me_later(ts, f);
   if (row.nr == __NR_kill || row.nr == __NR_tkill || row.nr == __NR_tgkill) {
     be_traced(ts);

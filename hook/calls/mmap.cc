@@ -88,9 +88,23 @@ long map_offloaded(ThreadState* ts, const abi::Row& row) {
 
 }  // namespace
 
+// What is not the program's is to it as if nothing were mapped there.
+long do_munmap(ThreadState* ts) {
+  const u64 begin = ts->frame.rdi, bytes = ts->frame.rsi;
+  before_change_of_memory(begin, bytes);
+  const PatcherMemory low = patcher_memory();
+  if (!low.meets(begin, bytes) || begin % 4096 || begin + bytes < begin) {
+    if (ts->frame.rsp - begin >= bytes) return kLocal;
+    return raw(__NR_munmap, begin, bytes);  // the hook runs on its own stack
+  }
+  if (begin < low.begin) raw(__NR_munmap, begin, low.begin - begin);
+  return begin + bytes > low.end ? raw(__NR_munmap, low.end, begin + bytes - low.end) : 0;
+}
+
 long do_mmap(ThreadState* ts, const abi::Row& row) {
   const Frame& f = ts->frame;
   before_change_of_text(ts, row);
+  if ((f.r10 & MAP_FIXED) && patcher_memory().meets(f.rdi, f.rsi)) return -ENOMEM;
   if (f.r10 & MAP_ANONYMOUS) return kLocal;
   if (ts->process->offloaded(f.r8)) {
     const u64 type = f.r10 & MAP_TYPE;

@@ -82,12 +82,6 @@ long do_sigaltstack(ThreadState* ts) {
 
 }  // namespace
 
-long do_munmap(ThreadState* ts) {
-  const Frame& f = ts->frame;
-  if (f.rsp - f.rdi >= f.rsi) return kLocal;
-  return raw(__NR_munmap, f.rdi, f.rsi);  // the hook runs on its own stack
-}
-
 namespace {
 
 // If only signals of kSynchronous are deferred, the kernel has the program's mask.

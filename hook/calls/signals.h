@@ -10,8 +10,6 @@
 namespace mino::hook {
 
 long do_signal(ThreadState* ts, const abi::Row& row);
-// munmap. Some runtimes end a thread by unmapping the stack that it runs on.
-long do_munmap(ThreadState* ts);
 // poll, select, epoll_wait by `wait`: a signalfd among the files finds the signals that are held.
 using Wait = long(ThreadState* ts, const abi::Row& row);
 long wait_with_signalfd(ThreadState* ts, const abi::Row& row, Wait wait);

@@ -94,7 +94,7 @@ bool scan_text(const Image& image) {
 
 bool is_our_own(const Image& image) {
   return (image.begin() >= base() && image.begin() < end_of_text()) ||
-         is_patcher_memory(image.begin());
+         patcher_memory().holds(image.begin());
 }
 
 // Calls `visit` for all text except the vDSO and our own, until it returns false. Returns false

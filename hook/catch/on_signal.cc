@@ -14,6 +14,7 @@
 #include "hook/catch/strict_mode.h"
 #include "hook/catch/sud.h"
 #include "hook/state/interruptible.h"
+#include "hook/state/settings.h"
 #include "hook/state/signal_mask.h"
 
 namespace mino::hook {
@@ -158,6 +159,12 @@ void release_held(const UContext* uc) {
   queue_ready(ts);
 }
 
+// Without the trap, sigaltstack may not have been seen: Go asks the kernel by an instruction of its
+// own which stack there is, and takes the hook's for its.
+bool keeps_signal_stack(const ThreadState* ts, const SigAction& action) {
+  return !settings.sud && (action.flags & SA_ONSTACK) && !ts->alternate.bytes;
+}
+
 u64 on_signal(int sig, SigInfo* info, UContext* uc) {
   restore_code(sig, info->error, info->code);
   ThreadState* ts = this_thread();
@@ -212,7 +219,7 @@ u64 on_signal(int sig, SigInfo* info, UContext* uc) {
   handler_mask |= action.mask;
   if (!(action.flags & SA_NODEFER)) handler_mask |= bit(sig);
   handler_mask &= ~kSynchronous;
-  if (ts && on_signal_stack(ts, ptr(uc))) {
+  if (ts && on_signal_stack(ts, ptr(uc)) && !keeps_signal_stack(ts, action)) {
     if (!enter_handler(ts, sig, action, handler_mask, uc)) die_of_no_stack();
     return 0;
   }

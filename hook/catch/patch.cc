@@ -277,8 +277,8 @@ bool rewrite_all(const Image& image, const Instruction* instructions, u32 count)
   return true;
 }
 
-bool is_patcher_memory(u64 address) {
-  return prepared && address - kTable < kLowBytes;
+PatcherMemory patcher_memory() {
+  return prepared ? PatcherMemory{kTable, kTable + kLowBytes} : PatcherMemory{};
 }
 
 u32 bytes_displaced(const u8* p) {

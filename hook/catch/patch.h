@@ -73,8 +73,15 @@ bool rewrite_all(const Image& image, const Instruction* instructions, u32 count)
 // Puts `syscall` back in place of the invalid instructions, for when the trap is armed.
 void restore_replaced();
 
-// Whether the address is in the patcher's own memory.
-bool is_patcher_memory(u64 address);
+// The patcher's own memory, at low addresses; empty while it has none.
+struct PatcherMemory {
+  u64 begin, end;
+  bool holds(u64 address) const { return address >= begin && address < end; }
+  bool meets(u64 from, u64 bytes) const {
+    return bytes && from < end && (from >= begin || bytes > begin - from);
+  }
+};
+PatcherMemory patcher_memory();
 
 // The number of bytes of code that a jump of ours at p has displaced, or 0 if there is none.
 u32 bytes_displaced(const u8* p);
