@@ -3,6 +3,8 @@
 // See hook/base/limits.h.
 #include "hook/base/limits.h"
 
+#include "hook/base/lock.h"
+
 namespace mino::hook {
 
 namespace {
@@ -15,14 +17,6 @@ struct Group {
 };
 Group groups[LiftedLimits::kKinds] = {{{RLIMIT_NOFILE}, 1, 0, 0, {}},
                                       {{RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK}, 3, 0, 0, {}}};
-
-void take(Group& group) {
-  while (__atomic_exchange_n(&group.lock, 1u, __ATOMIC_ACQUIRE)) raw(__NR_sched_yield);
-}
-
-void give(Group& group) {
-  __atomic_store_n(&group.lock, 0u, __ATOMIC_RELEASE);
-}
 
 bool change(u64 resource, const u64* value, u64* old) {
   return raw(__NR_prlimit64, 0, resource, ptr(value), ptr(old)) == 0;
@@ -44,48 +38,48 @@ void lift(u64 resource, const u64 (&before)[2]) {
 
 LiftedLimits::LiftedLimits(Kind kind) : kind_(kind) {
   Group& group = groups[kind];
-  take(group);
+  lock(group.lock);
   if (group.users++ == 0) {
     for (u32 i = 0; i < group.count; i++) {
       change(group.resources[i], nullptr, group.before[i]);
       lift(group.resources[i], group.before[i]);
     }
   }
-  give(group);
+  unlock(group.lock);
 }
 
 LiftedLimits::~LiftedLimits() {
   Group& group = groups[kind_];
-  take(group);
+  lock(group.lock);
   if (--group.users == 0) {
     for (u32 i = 0; i < group.count; i++) change(group.resources[i], group.before[i], nullptr);
   }
-  give(group);
+  unlock(group.lock);
 }
 
 u64 number_limit() {
   Group& group = groups[LiftedLimits::kNumbers];
   u64 limit[2] = {~0ull, ~0ull};
-  take(group);
+  lock(group.lock);
   if (group.users)
     limit[0] = group.before[0][0];
   else
     change(RLIMIT_NOFILE, nullptr, limit);
-  give(group);
+  unlock(group.lock);
   return limit[0];
 }
 
 LimitsAtRest::LimitsAtRest() {
   for (Group& group : groups) {
-    for (take(group); group.users; take(group)) {
-      give(group);
+    for (lock(group.lock); group.users; lock(group.lock)) {
+      unlock(group.lock);
       raw(__NR_sched_yield);
     }
   }
 }
 
 LimitsAtRest::~LimitsAtRest() {
-  for (Group& group : groups) give(group);
+  for (Group& group : groups) unlock(group.lock);
 }
 
 void reset_limits() {

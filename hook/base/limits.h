@@ -43,6 +43,12 @@ class LimitsAtRest {
   LimitsAtRest& operator=(const LimitsAtRest&) = delete;
 };
 
+template <class Call>
+long with_limits_at_rest(const Call& call) {
+  const LimitsAtRest at_rest;
+  return call();
+}
+
 // For a forked child, whose parent held them at rest.
 void reset_limits();
 

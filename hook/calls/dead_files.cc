@@ -3,6 +3,7 @@
 // See hook/calls/dead_files.h.
 #include "hook/calls/dead_files.h"
 
+#include "hook/base/lock.h"
 #include "hook/base/user.h"
 #include "hook/calls/epoll_shadow.h"
 #include "hook/state/interruptible.h"

@@ -7,6 +7,7 @@
 #include "hook/calls/epoll.h"
 
 #include "hook/base/limits.h"
+#include "hook/base/lock.h"
 #include "hook/base/uapi.h"
 #include "hook/base/user.h"
 #include "hook/calls/dead_files.h"

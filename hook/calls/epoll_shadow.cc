@@ -4,6 +4,7 @@
 // compared with waits, and a device dies once, so the structure is simple rather than fast.
 #include "hook/calls/epoll_shadow.h"
 
+#include "hook/base/lock.h"
 #include "hook/base/mem.h"
 #include "hook/base/pages.h"
 

@@ -106,12 +106,8 @@ long do_exec(ThreadState* ts, const abi::Row& row) {
       return load || own ? mino_interruptible(ts, __NR_execve, by_path)
                          : mino_interruptible(ts, row.nr, in_place);
     };
-    if (ts->process->shares_memory) {  // whose locks nobody would give back
-      result = execute();
-    } else {
-      const LimitsAtRest at_rest;
-      result = execute();
-    }
+    // In memory that is shared, nobody would give the locks back.
+    result = ts->process->shares_memory ? execute() : with_limits_at_rest(execute);
   }
   hide_synchronous_signals(ts);
   keep_across_exec(ts->process, false);

@@ -171,11 +171,7 @@ long fork_process(ThreadState* ts, const Request& request) {
                         ? request.args.stack + request.args.stack_size
                         : request.args.stack;
   pause_patching();
-  long pid;
-  {
-    const LimitsAtRest at_rest;
-    pid = kernel_clone(request, 0, false);
-  }
+  const long pid = with_limits_at_rest([&] { return kernel_clone(request, 0, false); });
   resume_patching();
   if (pid != 0) {
     finish_fork_in_parent(process, session);

@@ -79,11 +79,8 @@ long do_guard(ThreadState* ts, const abi::Row& row) {
       return kLocal;
     if (settings.active && ts->process->session().status == SessionStatus::kNone) ready(ts);
     if (ts->has_lane && resume_lane(ts)) prepare_bell(ts);
-    long result;
-    {
-      const LimitsAtRest at_rest;
-      result = raw(row.nr, f.rdi, f.rsi, f.rdx, f.r10);
-    }
+    const long result =
+        with_limits_at_rest([&] { return raw(row.nr, f.rdi, f.rsi, f.rdx, f.r10); });
     learn_open_limit(ts->process);
     return result;
   }

@@ -92,7 +92,7 @@ long map_offloaded(ThreadState* ts, const abi::Row& row) {
 long do_munmap(ThreadState* ts) {
   const u64 begin = ts->frame.rdi, bytes = ts->frame.rsi;
   before_change_of_memory(begin, bytes);
-  const PatcherMemory low = patcher_memory();
+  const Range low = patcher_memory();
   if (!low.meets(begin, bytes) || begin % 4096 || begin + bytes < begin) {
     if (ts->frame.rsp - begin >= bytes) return kLocal;
     return raw(__NR_munmap, begin, bytes);  // the hook runs on its own stack

@@ -80,10 +80,6 @@ long do_sigaltstack(ThreadState* ts) {
   return f.rsi && !user_write(f.rsi, &before, sizeof before) ? -EFAULT : 0;
 }
 
-}  // namespace
-
-namespace {
-
 // If only signals of kSynchronous are deferred, the kernel has the program's mask.
 void own_resume_mask(ThreadState* ts) {
   if (ts->deferred & kQueued) return;

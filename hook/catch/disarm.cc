@@ -29,10 +29,6 @@ u64 withheld[kMostWithheld];
 u32 withheld_count;
 
 // Text that holds rewritten instructions.
-struct Range {
-  u64 begin, end;
-  bool meets(u64 at, u64 bytes) const { return end > at && begin < at + bytes; }
-};
 constexpr u32 kMostTexts = 128;
 Range texts[kMostTexts];
 u32 text_count;

@@ -69,8 +69,8 @@ void defer(ThreadState* ts, int sig, const SigInfo* info, UContext* uc) {
 
 // Whether the program's handler has to wait: the hook is at work, or has not begun to deliver what
 // it has deferred. (What is held outside of the hook came on top of this signal, and comes after
-// it.) In the window a signal from elsewhere can come before the handler of the one
-// that the window lets in.
+// it.) In the window a signal from elsewhere can come before the handler of the one that the window
+// lets in.
 bool is_busy(const ThreadState* ts, const UContext* uc) {
   if (ts->in_hook == kWindow)
     return uc->rip < ptr(mino_window_begin) || uc->rip > ptr(mino_window_end);

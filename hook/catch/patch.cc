@@ -4,6 +4,7 @@
 #include "hook/catch/patch.h"
 
 #include "hook/base/library.h"
+#include "hook/base/lock.h"
 #include "hook/base/mem.h"
 #include "hook/base/uapi.h"
 #include "hook/base/user.h"
@@ -277,8 +278,8 @@ bool rewrite_all(const Image& image, const Instruction* instructions, u32 count)
   return true;
 }
 
-PatcherMemory patcher_memory() {
-  return prepared ? PatcherMemory{kTable, kTable + kLowBytes} : PatcherMemory{};
+Range patcher_memory() {
+  return prepared ? Range{kTable, kTable + kLowBytes} : Range{};
 }
 
 u32 bytes_displaced(const u8* p) {

@@ -44,6 +44,14 @@
 
 namespace mino::hook {
 
+struct Range {
+  u64 begin, end;
+  bool holds(u64 address) const { return address >= begin && address < end; }
+  bool meets(u64 from, u64 bytes) const {
+    return bytes && from < end && (from >= begin || bytes > begin - from);
+  }
+};
+
 // For the patch tier: patches what is mapped executable now (single-threaded, at startup), and what
 // is mapped later.
 void patch_loaded_images();
@@ -74,14 +82,7 @@ bool rewrite_all(const Image& image, const Instruction* instructions, u32 count)
 void restore_replaced();
 
 // The patcher's own memory, at low addresses; empty while it has none.
-struct PatcherMemory {
-  u64 begin, end;
-  bool holds(u64 address) const { return address >= begin && address < end; }
-  bool meets(u64 from, u64 bytes) const {
-    return bytes && from < end && (from >= begin || bytes > begin - from);
-  }
-};
-PatcherMemory patcher_memory();
+Range patcher_memory();
 
 // The number of bytes of code that a jump of ours at p has displaced, or 0 if there is none.
 u32 bytes_displaced(const u8* p);

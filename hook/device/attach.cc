@@ -4,6 +4,7 @@
 #include "hook/device/attach.h"
 
 #include "hook/base/limits.h"
+#include "hook/base/lock.h"
 #include "hook/base/mem.h"
 #include "hook/base/pages.h"
 #include "hook/base/proc.h"
@@ -56,6 +57,7 @@ int make_broken() {
 
 // Exchanges Hello and Welcome. A refusal is reported on standard error.
 bool connect_session(Process* process) {
+  const LiftedLimits more(LiftedLimits::kNumbers);
   Session& session = process->session();
   sockaddr_un address{AF_UNIX, {}};
   static_assert(sizeof address.sun_path == sizeof settings.socket_path);
@@ -161,11 +163,7 @@ long ready(ThreadState* ts) {
                                      false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
       continue;
     }
-    bool good;
-    {
-      const LiftedLimits more(LiftedLimits::kNumbers);
-      good = connect_session(ts->process);
-    }
+    const bool good = connect_session(ts->process);
     __atomic_store_n(status, static_cast<u32>(good ? SessionStatus::kLive : SessionStatus::kNone),
                      __ATOMIC_RELEASE);
     if (!good) return -ENETDOWN;
@@ -196,6 +194,19 @@ void keep_across_exec(Process* process, bool keep) {
     raw(__NR_fcntl, static_cast<u64>(fd), F_SETFD, keep ? 0 : FD_CLOEXEC);
 }
 
+namespace {
+
+bool rejoin_session(Process* process, abi::Message& message) {
+  const LiftedLimits more(LiftedLimits::kNumbers);
+  Session& session = process->session();
+  int memory = -1;
+  return send_message(session, message) &&
+         await_message(session, abi::MessageType::kWelcome, message, &memory, 1) &&
+         take_memory(process, session, message, memory) && map_session(session);
+}
+
+}  // namespace
+
 void reattach(ThreadState* ts, int socket, int placeholder, int broken, bool directory) {
   Process* process = ts->process;
   Session& session = process->session();
@@ -213,14 +224,7 @@ void reattach(ThreadState* ts, int socket, int placeholder, int broken, bool dir
   abi::Message message;
   message.type = abi::MessageType::kReattach;
   raw(__NR_prctl, PR_GET_NAME, ptr(message.text));
-  int memory = -1;
-  bool good;
-  {
-    const LiftedLimits more(LiftedLimits::kNumbers);
-    good = send_message(session, message) &&
-           await_message(session, abi::MessageType::kWelcome, message, &memory, 1) &&
-           take_memory(process, session, message, memory) && map_session(session);
-  }
+  const bool good = rejoin_session(process, message);
   session.status = good ? SessionStatus::kLive : SessionStatus::kDead;
   // Our numbers are those that the device has. Those that survived exec are still open on the host.
   u8* bitmap = static_cast<u8*>(map_pages(abi::kMaxFd / 8));

@@ -23,8 +23,8 @@ void quiet_bell(ThreadState* ts);
 enum class Woken { kByDevice, kBySet, kBySignal, kByStop, kCannot };
 Woken sleep_on_bell_and_set(ThreadState* ts, int epfd);
 
-// Whether waits of this process must notice a stop, and can: it has set SO_RCVTIMEO or SO_SNDTIMEO,
-// or may have got such a socket from another program, and no seccomp filter forbids the watch.
+// Whether waits of this process must notice a stop: it has set SO_RCVTIMEO or SO_SNDTIMEO, or may
+// have got such a socket from another program.
 bool stops_matter();
 void note_socket_timeouts();
 

@@ -3,6 +3,7 @@
 // See hook/device/children.h.
 #include "hook/device/children.h"
 
+#include "hook/base/lock.h"
 #include "hook/device/message.h"
 
 namespace mino::hook {

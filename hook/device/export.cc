@@ -3,6 +3,7 @@
 // See hook/device/export.h.
 #include "hook/device/export.h"
 
+#include "hook/base/lock.h"
 #include "hook/base/uapi.h"
 #include "hook/device/attach.h"
 #include "hook/device/call.h"

@@ -4,6 +4,7 @@
 #include "hook/device/fork.h"
 
 #include "hook/base/limits.h"
+#include "hook/base/lock.h"
 #include "hook/base/mem.h"
 #include "hook/base/pages.h"
 #include "hook/base/uapi.h"

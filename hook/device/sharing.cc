@@ -4,6 +4,7 @@
 // the same numbers in a copy, and are closed there if nobody can use them.
 #include "hook/device/sharing.h"
 
+#include "hook/base/lock.h"
 #include "hook/base/mem.h"
 #include "hook/base/pages.h"
 #include "hook/base/uapi.h"

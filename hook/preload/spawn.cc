@@ -4,6 +4,7 @@
 // here. The child shares the parent's memory until it executes, as in libc, and makes its calls
 // through the hook. Attributes and actions are read in the layout of glibc (posix/spawn.h,
 // posix/spawn_int.h).
+#include "hook/base/lock.h"
 #include "hook/base/mem.h"
 #include "hook/base/pages.h"
 #include "hook/base/uapi.h"

@@ -3,6 +3,7 @@
 // See hook/state/table.h.
 #include "hook/state/table.h"
 
+#include "hook/base/lock.h"
 #include "hook/base/mem.h"
 #include "hook/base/uapi.h"
 

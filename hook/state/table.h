@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A descriptor table: what each number means, and the session that serves it. The hook's short
-// locks are here too, since most of them guard a table. Whoever changes an entry must hold a
-// TableChange.
+// A descriptor table: what each number means, and the session that serves it. Whoever changes an
+// entry must hold a TableChange.
 #pragma once
 
 #include "abi/limits.h"
@@ -98,17 +97,8 @@ void reset_table(Table* table);  // in a copy: no lock is held, nobody shares it
 // The device is gone: calls fail from now on.
 void session_died(Session& session);
 
-// A short lock, never held across a system call that can block. The acquire pairs with the release
-// in unlock().
-inline void lock(u32& word) {
-  while (__atomic_exchange_n(&word, 1u, __ATOMIC_ACQUIRE)) raw(__NR_sched_yield);
-}
-inline void unlock(u32& word) {
-  __atomic_store_n(&word, 0u, __ATOMIC_RELEASE);
-}
-
-// Takes one of the table's locks; unlock() gives it back. If a process died with the lock, it is
-// taken over.
+// Takes one of the table's locks; unlock() of hook/base/lock.h gives it back. If a process died
+// with the lock, it is taken over.
 void lock_table(const Table* table, u32& word);
 
 }  // namespace mino::hook
