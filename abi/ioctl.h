@@ -29,33 +29,6 @@ struct PointerShape {
   Nested nested = Nested::kNone;
 };
 
-// Of a tun device (linux/if_tun.h): most of its numbers say `int`, and mean something else.
-constexpr PointerShape tun_shape(uint32_t request) {
-  constexpr uint32_t kIfreq = 40;
-  switch (request) {
-    case 0x400454ca:  // TUNSETIFF, TUNSETQUEUE
-    case 0x400454d9:
-      return {true, true, true, kIfreq};
-    case 0x800454d2:  // TUNGETIFF
-      return {true, false, true, kIfreq};
-    case 0x400454d1:  // TUNSETTXFILTER: a head of 4 bytes, then addresses; more are not taken
-      return {true, true, false, 4 + 6 * 256};
-    case 0x401054d5:
-    case 0x401054d6:  // TUNATTACHFILTER, TUNDETACHFILTER
-      return {true, true, false, 16, Nested::kFilter};
-    case 0x400454c8:
-    case 0x400454c9:
-    case 0x400454cb:
-    case 0x400454cc:
-    case 0x400454cd:
-    case 0x400454ce:
-    case 0x400454d0:  // TUNSETNOCSUM, DEBUG, PERSIST, OWNER, LINK, GROUP, OFFLOAD: plain values
-      return {};
-    default:
-      return {true, (request >> 30 & 1) != 0, (request >> 31) != 0, request >> 16 & 0x3fff};
-  }
-}
-
 constexpr PointerShape ioctl_shape(uint32_t request) {
   constexpr uint32_t kIfreq = 40;
   constexpr uint32_t kRtentry = 120;
@@ -105,6 +78,25 @@ constexpr PointerShape ioctl_shape(uint32_t request) {
     case 0x89f2:
     case 0x89f3:  // SIOC{GET,ADD,DEL,CHG}TUNNEL
       return {true, true, true, kIfreq, Nested::kIfrData};
+    // linux/if_tun.h: numbers that say `int`, and mean something else.
+    case 0x400454ca:
+    case 0x400454d9:  // TUNSETIFF, TUNSETQUEUE
+      return {true, true, true, kIfreq};
+    case 0x800454d2:  // TUNGETIFF
+      return {true, false, true, kIfreq};
+    case 0x400454d1:  // TUNSETTXFILTER: a head of 4 bytes, then addresses; more are not taken
+      return {true, true, false, 4 + 6 * 256};
+    case 0x401054d5:
+    case 0x401054d6:  // TUNATTACHFILTER, TUNDETACHFILTER
+      return {true, true, false, 16, Nested::kFilter};
+    case 0x400454c8:
+    case 0x400454c9:
+    case 0x400454cb:
+    case 0x400454cc:
+    case 0x400454cd:
+    case 0x400454ce:
+    case 0x400454d0:  // TUNSETNOCSUM, DEBUG, PERSIST, OWNER, LINK, GROUP, OFFLOAD: plain values
+      return {};
     default:
       break;
   }
@@ -115,7 +107,6 @@ constexpr PointerShape ioctl_shape(uint32_t request) {
   const uint32_t direction = request >> 30;
   const uint32_t bytes = (request >> 16) & 0x3fff;
   if (direction == 0 || bytes == 0) return {};
-  if ((request & 0xffff) >= 0x54c8 && (request & 0xffff) <= 0x54ff) return tun_shape(request);
   return {true, (direction & 1) != 0, (direction & 2) != 0, bytes};
 }
 
