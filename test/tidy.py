@@ -21,8 +21,8 @@ import constants  # noqa: E402
 import declarations  # noqa: E402
 import documents  # noqa: E402
 import format  # noqa: E402
-import own_calls  # noqa: E402
 import heads  # noqa: E402
+import own_calls  # noqa: E402
 import paths  # noqa: E402
 import width  # noqa: E402
 from tree import Skipped, Tree  # noqa: E402

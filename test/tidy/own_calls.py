@@ -12,7 +12,8 @@ from tree import line_at
 
 RULE = "own_calls"
 LIST = "hook/calls/seccomp_front.cc"
-CALL = re.compile(r"\b(?:raw|mino_interruptible)\((?:\s*\w+,)?\s*__NR_(\w+)(?:,[^,()]*?\b((?:PR|FIO)\w+))?")
+CALL = re.compile(r"\b(?:raw|mino_interruptible)\((?:\s*\w+,)?\s*__NR_(\w+)((?:,[^,()]*){0,2})")
+TOLD_BY = {"prctl": 1, "ioctl": 2}  # the argument that says what it does
 # {file: the calls there that need not be on the list}
 EXEMPT = {
     # in the program's place
@@ -44,15 +45,15 @@ EXEMPT = {
 def check(tree):
     if LIST not in tree.present:
         return
-    allowed = set(re.findall(r"\b(?:__NR_(\w+)|((?:PR|FIO)\w+))\b(?=[,;}])", tree.code(LIST)))
-    allowed = {name for pair in allowed for name in pair if name}
+    lists = " ".join(re.findall(r"\bkOwn\w+(?:\[\])?\s*=\s*([^;]*);", tree.code(LIST)))
+    allowed = {name.removeprefix("__NR_") for name in re.findall(r"\w+", lists)}
     for name in tree.sources("hook"):
         if name.endswith("_test.cc"):
             continue
         code = tree.code(name)
         passes = allowed | EXEMPT.get(name, set()) | set(re.findall(r"filters_allow_own\(\s*\w+,\s*__NR_(\w+)", code))
         for match in CALL.finditer(code):
-            call, option = match.groups()
-            if call not in passes and not (call in ("prctl", "ioctl") and option in allowed):
+            call, arguments = match.group(1), [*match.group(2).split(","), "", ""]
+            if call not in passes and arguments[TOLD_BY.get(call, 0)].strip() not in allowed:
                 yield name, line_at(code, match.start()), (
                     f"{call} does not pass a program's filter: see {LIST}, or ask filters_allow_own()")

@@ -274,7 +274,7 @@ BAD = {
          "pause does not pass"),
         ("own_option",
          source("hook/calls/seccomp_front.cc", "constexpr u16 kOwnCalls[] = {\n    __NR_read,\n};\n"
-                "constexpr u32 kOwnOptions[] = {PR_SET_NAME};\n")
+                "constexpr u32 kOwnOptions[] = {PR_SET_NAME};\nvoid f(W& w) { w.test(__NR_prctl, 1); }\n")
          | source("hook/calls/wait.cc", "long a() { return raw(__NR_prctl, PR_SET_SECCOMP, 1); }\n"),
          "prctl does not pass"),
     ],
