@@ -11,7 +11,6 @@ import signal
 
 import harness
 from harness import check, check_equal, wait_for
-from routing import own_interface
 
 BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
   "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
@@ -89,7 +88,7 @@ def check_names(by, whom, address):
 
 def main(t):
     near = Avahi(t, "near", t.run_offloaded, t.offloaded, "eth0")
-    far = Avahi(t, "far", t.start_host, t.host, own_interface(t))
+    far = Avahi(t, "far", t.start_host, t.host, t.device.interface)
     printer = near.publish("printer", 1234)
     scanner = far.publish("scanner", 4321)
     check_found(far, near, "printer", 1234)

@@ -10,11 +10,11 @@ import signal
 
 import harness
 from harness import check, wait_for
-from routing import Bird, own_interface
+from routing import Bird
 
 
 def main(t):
-    far = Bird(t, "far", t.start_host, t.host, t.gateway_address(), t.device_address(), own_interface(t), 64501, 64500,
+    far = Bird(t, "far", t.start_host, t.host, t.gateway_address(), t.device_address(), t.device.interface, 64501, 64500,
                static="198.51.100.0/25", ospf_static="203.0.113.0/26")
     near = Bird(t, "near", t.run_offloaded, t.offloaded, t.device_address(), t.gateway_address(), "eth0", 64500, 64501,
                 static="198.51.100.128/25", ospf_static="203.0.113.64/26", kernel=True)

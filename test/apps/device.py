@@ -62,7 +62,7 @@ class MinoDevice:
         self.mino, self.run_dir, self.run_flags, self.execute = mino, run_dir, run_flags, execute
         self.address = self.gateway = self.gateway6 = self.interface = self.pid = None
         self.downed_pid = None
-        self.indexes = set()  # of the host's ends of its links
+        self.index = None
 
     def mino_argv(self, argv):
         return [self.mino, "--run-dir", self.run_dir, *argv]
@@ -84,10 +84,7 @@ class MinoDevice:
         except KeyError as key:
             raise DeviceError(f"`mino status --json` has no {key}: {status}") from None
         self.interface = status["uplink"].get("interface")
-        if "--interface" not in options:  # that one is the test's
-            self.indexes = {link["ifindex"] for link in json.loads(self.execute(["ip", "-j", "addr"]).ok())
-                            if link["ifname"] == self.interface or
-                            any(address.get("local") == self.gateway for address in link.get("addr_info", []))}
+        self.index = self.links().get(self.interface)
         if status["uplink"].get("address6"):
             host_end = self.execute(["ip", "-6", "-j", "addr", "show", "dev", self.interface])
             self.gateway6 = next((address["local"] for link in json.loads(host_end.ok()) if link
@@ -150,7 +147,11 @@ class MinoDevice:
             return False
         return command[0].endswith(b"minod")
 
-    def leftovers(self, t):
+    def links(self):
+        """{name: index} of the host's interfaces. The kernel gives an index once."""
+        return {link["ifname"]: link["ifindex"] for link in json.loads(self.execute(["ip", "-j", "link"]).ok())}
+
+    def leftovers(self, _t):
         """What is left of a device that has been taken down."""
         left = []
         deadline = time.monotonic() + 3.0
@@ -158,9 +159,8 @@ class MinoDevice:
             time.sleep(0.05)
         if self.is_own(self.downed_pid):
             left.append(f"minod, pid {self.downed_pid}")
-        for interface in json.loads(t.host("ip", "-j", "addr").ok()):  # an index comes but once
-            if interface["ifindex"] in self.indexes:
-                left.append(f"interface {interface['ifname']}")
+        if self.interface and self.links().get(self.interface) == self.index:
+            left.append(f"interface {self.interface}")
         left += [str(path) for path in self.run_dir.glob("*.sock")]
         return left
 
@@ -171,7 +171,7 @@ class NetnsDevice:
     def __init__(self, leak):
         number = os.getpid()
         self.name = f"mapp{number}"
-        self.host_end, self.device_end = f"mh{number}", "eth0"  # the name that it has on a device
+        self.interface, self.device_end = f"mh{number}", "eth0"  # the name that it has on a device
         base = f"10.222.{number >> 6 & 255}."
         self.gateway = base + str((number & 63) * 4 + 1)
         self.address = base + str((number & 63) * 4 + 2)
@@ -191,11 +191,11 @@ class NetnsDevice:
     def up(self):
         inside = ["-n", self.name]
         self.ip("netns", "add", self.name)
-        self.ip("link", "add", self.host_end, "type", "veth", "peer", "name", self.device_end,
+        self.ip("link", "add", self.interface, "type", "veth", "peer", "name", self.device_end,
                 "netns", self.name)
-        self.ip("addr", "add", f"{self.gateway}/30", "dev", self.host_end)
-        self.ip("addr", "add", f"{self.gateway6}/64", "dev", self.host_end, "nodad")
-        self.ip("link", "set", self.host_end, "up")
+        self.ip("addr", "add", f"{self.gateway}/30", "dev", self.interface)
+        self.ip("addr", "add", f"{self.gateway6}/64", "dev", self.interface, "nodad")
+        self.ip("link", "set", self.interface, "up")
         self.ip(*inside, "addr", "add", f"{self.address}/30", "dev", self.device_end)
         self.ip(*inside, "addr", "add", f"{self.address6}/64", "dev", self.device_end, "nodad")
         self.ip(*inside, "link", "set", "lo", "up")
@@ -214,7 +214,7 @@ class NetnsDevice:
         return {int(pid) for pid in out.split()}
 
     def down(self, forced=False):
-        for argv in (["link", "del", self.host_end], ["netns", "del", self.name]):
+        for argv in (["link", "del", self.interface], ["netns", "del", self.name]):
             subprocess.run(["ip", *argv], timeout=20, check=False, stderr=subprocess.DEVNULL)
 
     def leftovers(self, t):

@@ -14,7 +14,6 @@ import time
 
 import harness
 from harness import check, check_equal, wait_for
-from routing import own_interface
 
 SERVER, PREFIX, FAR = "198.51.100.1", "198.51.100.", "203.0.113.0/25"
 SERVER6, PREFIX6 = "2001:db8:1::1", "2001:db8:1::"
@@ -140,7 +139,7 @@ def dhcpcd(t, server, client):
 
 def main(t):
     device = Side("device", t.run_offloaded, t.offloaded, "eth0")
-    host = Side("host", t.start_host, t.host, own_interface(t))
+    host = Side("host", t.start_host, t.host, t.device.interface)
     for side in (device, host):  # dhclient -6 ends if it cannot bind to it yet
         wait_for(f"a link-local address of the {side.name}", lambda: side.addresses("fe80:"))
     server = Dnsmasq(t, host)

@@ -11,7 +11,7 @@ import signal
 
 import harness
 from harness import check, check_equal, wait_for
-from routing import Bird, own_interface
+from routing import Bird
 
 ZEBRA = "log stdout\n"
 
@@ -85,7 +85,7 @@ def main(t):
         words = {"own": t.device_address(), "peer": t.gateway_address()}
         for name, config in (("zebra", ZEBRA), ("staticd", STATICD), ("ospfd", OSPFD), ("bgpd", BGPD)):
             frr.start(name, config.format(**words))
-        far = Bird(t, "far", t.start_host, t.host, t.gateway_address(), t.device_address(), own_interface(t),
+        far = Bird(t, "far", t.start_host, t.host, t.gateway_address(), t.device_address(), t.device.interface,
                    64501, 64500, static="198.51.100.0/25", ospf_static="203.0.113.0/26", ospf_password=False)
         far.wait_established()
         far.wait_route("198.51.100.128/25", "bgp1")

@@ -11,7 +11,6 @@ import signal
 
 import harness
 from harness import check, check_equal, wait_for
-from routing import own_interface
 
 ADDRESS, ADDRESS6 = "198.51.100.50", "2001:db8:1::50"
 
@@ -78,9 +77,9 @@ def wait_master(master, backup, what):
 
 
 def main(t):
-    t.host("ip", "addr", "add", "198.51.100.1/24", "dev", own_interface(t)).ok()
+    t.host("ip", "addr", "add", "198.51.100.1/24", "dev", t.device.interface).ok()
     t.offloaded("ip", "addr", "add", "198.51.100.2/24", "dev", "eth0").ok()
-    far = Keepalived(t, "far", t.start_host, t.host, own_interface(t), 100)
+    far = Keepalived(t, "far", t.start_host, t.host, t.device.interface, 100)
     wait_for("the host's to be master alone", lambda: far.addresses() == {ADDRESS, ADDRESS6})
     t.offloaded("ping", "-c1", "-w5", ADDRESS).ok()
     near = Keepalived(t, "near", t.run_offloaded, t.offloaded, "eth0", 150)

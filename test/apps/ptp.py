@@ -12,7 +12,6 @@ import re
 
 import harness
 from harness import check, wait_for
-from routing import own_interface
 
 CONFIG = """[global]
 free_running 1
@@ -44,7 +43,7 @@ def main(t):
     names = t.offloaded("ethtool", "-T", "eth0").ok()
     for name in ("software-transmit", "software-receive", "software-system-clock"):
         check(name in names, f"ethtool -T eth0: {names}")
-    outside = own_interface(t)
+    outside = t.device.interface
     for transport in ("-4", "-2"):
         synchronise(t, f"master under mino, {transport}",
                     ptp4l(t, t.run_offloaded, f"inner{transport}", "eth0", transport),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""BIRD as a router, for the drivers of routing daemons. Used by bird.py and frr.py, and own_interface by others.
+"""BIRD as a router, for the drivers of routing daemons. Used by bird.py and frr.py.
 
 Addresses are of the documentation's networks (RFC 5737). A BIRD on the host must never have a
 kernel protocol: it would put its routes into the host's tables.
@@ -35,14 +35,6 @@ protocol bgp bgp1 {{
 """
 
 AUTHENTICATION = "authentication cryptographic; password \"a secret\" { algorithm hmac sha256; };"
-
-
-def own_interface(t):
-    """The host's end of the uplink."""
-    for link in json.loads(t.host("ip", "-j", "addr").ok()):
-        if any(address.get("local") == t.gateway_address() for address in link.get("addr_info", [])):
-            return link["ifname"]
-    raise LookupError(f"no interface of the host has {t.gateway_address()}")
 
 
 class Bird:

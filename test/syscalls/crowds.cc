@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Many threads that use sockets, and programs that limit their own memory: neither may find limits
-// that are not their own. It runs once more with a
-// device that has few lanes for each session (CMakeLists.txt).
+// that are not their own. It runs once more with a device that has few lanes for each session
+// (CMakeLists.txt).
 
 #include <fcntl.h>
 #include <spawn.h>

@@ -467,7 +467,6 @@ TEST(nothing_executable_is_made) {
   EXPECT_EXIT(pid, 0);
 }
 
-// The vDSO's own system call, which it makes for the clocks that it cannot read.
 // Some programs unmap what they have not mapped, from address 0 on: libtdb does. By then the hook
 // has pages of its own there.
 TEST(memory_that_nobody_has_mapped) {
@@ -481,6 +480,7 @@ TEST(memory_that_nobody_has_mapped) {
   EXPECT(pair_works(tcp_pair()));
 }
 
+// The vDSO's own system call, which it makes for the clocks that it cannot read.
 TEST(clocks_behind_the_vdso) {
   for (clockid_t clock : {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_PROCESS_CPUTIME_ID,
                           CLOCK_THREAD_CPUTIME_ID, CLOCK_TAI}) {
